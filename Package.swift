@@ -1,0 +1,54 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+let package = Package(
+  name: "glow",
+  products: [
+    .executable(name: "glow", targets: ["GlowCommand"]),
+    .library(name: "Glow", targets: ["GlowKernels", "GlowFlow", "GlowImages", "GlowStorage", "GlowTraining"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+  ],
+  targets: [
+    // Installed C libraries, named by their pkg-config file and Debian package.
+    .systemLibrary(
+      name: "COpenBLAS", path: "Modules/COpenBLAS", pkgConfig: "openblas",
+      providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(
+      name: "CLAPACKE", path: "Modules/CLAPACKE", pkgConfig: "lapacke",
+      providers: [.apt(["liblapacke-dev"])]),
+    .systemLibrary(
+      name: "CPNG", path: "Modules/CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+    .systemLibrary(
+      name: "CZlib", path: "Modules/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+
+    .target(name: "GlowKernels", dependencies: ["COpenBLAS", "CLAPACKE"]),
+    .target(name: "GlowFlow", dependencies: ["GlowKernels"]),
+    .target(name: "GlowImages", dependencies: ["CPNG", "CZlib"]),
+    .target(name: "GlowStorage", dependencies: ["GlowFlow"]),
+    .target(
+      name: "GlowTraining",
+      dependencies: [
+        "GlowStorage", "GlowImages", .product(name: "Logging", package: "swift-log"),
+      ]),
+    .executableTarget(
+      name: "GlowCommand",
+      dependencies: [
+        "GlowTraining", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+
+    .target(name: "GlowTestSupport", dependencies: ["GlowFlow"], path: "Tests/GlowTestSupport"),
+    .testTarget(name: "GlowKernelsTests", dependencies: ["GlowKernels", "GlowTestSupport"]),
+    .testTarget(name: "GlowFlowTests", dependencies: ["GlowFlow", "GlowTestSupport"]),
+    .testTarget(name: "GlowImagesTests", dependencies: ["GlowImages", "GlowTestSupport"]),
+    .testTarget(
+      name: "GlowStorageTests", dependencies: ["GlowStorage", "GlowTestSupport"],
+      resources: [.copy("Fixtures")]),
+    .testTarget(name: "GlowTrainingTests", dependencies: ["GlowTraining", "GlowTestSupport"]),
+    .testTarget(
+      name: "GlowCommandTests", dependencies: ["GlowCommand", "GlowTraining", "GlowTestSupport"]),
+  ],
+  swiftLanguageModes: [.v6]
+)
