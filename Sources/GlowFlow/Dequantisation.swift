@@ -1,0 +1,56 @@
+import Foundation
+import GlowKernels
+
+/// Between bytes and the real values that the flow is a density of.
+///
+/// With b bits, a byte v is reduced to q = ⌊v / 2^(8−b)⌋ and becomes x = q/2^b − ½ + u/2^b with u uniform in
+/// [0, 1): log p(x) plus the constant −D·ln 2^b bounds the log-probability of the discrete image from below
+/// (section 2 of Kingma & Dhariwal 2018; Theis et al. 2016).
+public struct Dequantisation: Sendable {
+  /// Bits a channel value, 1...8.
+  public let bits: Int
+
+  public init(bits: Int) {
+    precondition((1...8).contains(bits))
+    self.bits = bits
+  }
+
+  /// −ln 2^b for each of `dimensions` values.
+  public func constant(dimensions: Int) -> Double { -Double(dimensions) * Double(bits) * log(2) }
+
+  /// x of each pixel value, with u from `noise`, or u = 0 without.
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  public func apply<S: Scalar>(
+    _ pixels: UnsafeBufferPointer<UInt8>, noise: Philox?, into values: UnsafeMutablePointer<S>
+  ) {
+    let target = UnsafeMutableBufferPointer(start: values, count: pixels.count)
+    if let noise { noise.fillUniform(target) } else { target.update(repeating: 0) }
+    let step = S(1) / S(1 << bits)
+    for index in pixels.indices {
+      target[index] = (S(pixels[index] >> (8 - bits)) + target[index]) * step - 0.5
+    }
+  }
+
+  /// The byte of each value: ⌊(x + ½)·2^b⌋ within range, times 2^(8−b). With u = 0 before, values are taken
+  /// to the nearest level instead, so that small errors of the round trip do not matter.
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  public func quantise<S: Scalar>(
+    _ values: UnsafePointer<S>, toNearest: Bool = false, into pixels: UnsafeMutableBufferPointer<UInt8>
+  ) {
+    let levels = S(1 << bits)
+    for index in pixels.indices {
+      let level = ((values[index] + 0.5) * levels + (toNearest ? 0.5 : 0)).rounded(.down)
+      // Written so that a NaN becomes 0.
+      let bounded = level > 0 ? min(level, levels - 1) : 0
+      pixels[index] = UInt8(bounded) << (8 - bits)
+    }
+  }
+
+  /// A 64-bit digest of an image's bytes (FNV-1a), which keys its noise in evaluation: the score then depends
+  /// on nothing but the image, the model and the seed.
+  public static func digest(_ pixels: UnsafeBufferPointer<UInt8>) -> UInt64 {
+    pixels.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+  }
+}

@@ -1,0 +1,239 @@
+import GlowKernels
+
+/// One step of the flow (figure 2 of Kingma & Dhariwal 2018): actnorm, channel mixing, coupling.
+///
+/// Works through a level in tiles; forward keeps a tile in the cache from the channel map to the coupling.
+struct FlowStep: Sendable {
+  let map: ChannelMap
+  let network: CouplingNetwork
+  let coupling: Coupling
+  let name: String
+  /// Values of the folded weights.
+  let foldedCount: Int
+
+  init(configuration: GlowConfiguration, shape: LevelShape, name: String, in list: inout ParameterList) {
+    self.name = name
+    var folded = Reservation()
+    map = ChannelMap(
+      configuration.permutation, channels: shape.channels, prefix: name, in: &list, folded: &folded)
+    coupling = Coupling(kind: configuration.coupling, channels: shape.channels / 2)
+    network = CouplingNetwork(
+      inChannels: shape.channels / 2, width: configuration.width, outChannels: coupling.networkChannels,
+      isInterleaved: coupling.isAffine, prefix: "\(name).coupling", in: &list, folded: &folded)
+    foldedCount = folded.count
+  }
+
+  // MARK: Forward
+
+  /// y = coupling(x·A + c), with Σ ln scale added to each picture's slot.
+  func forward<S: Scalar>(
+    _ level: LevelBuffers<S>, step: Int, folded: UnsafeMutablePointer<S>, scratch: [Scratch<S>],
+    logDeterminants: UnsafeMutablePointer<Double>, team: ThreadTeam
+  ) {
+    let x = level.activations(before: step)
+    let y = level.activations(before: step + 1)
+    level.tiling.forEachTile(team, phases: 3) { phase, tile, thread in
+      let scratch = scratch[thread]
+      switch phase {
+      case 0: applyMap(tile, from: x, into: y, folded: folded)
+      case 1:
+        network.gatherInput(tile: tile, activations: y, stride: map.channels, scratch: scratch)
+        runNetwork(tile, level, step: step, folded: folded, scratch: scratch)
+      default:
+        let half = coupling.channels
+        for image in 0..<tile.imageCount {
+          collect(tile, image, level, folded: folded, scratch: scratch)
+          let count = tile.positionsPerImage
+          let start = tile.start + image * count
+          if coupling.isAffine {
+            logDeterminants[tile.firstSlot + image] += Coupling.scale(scratch.second, count: count * half)
+            if !level.scales.isEmpty {
+              (level.scales[step] + start * half).update(from: scratch.second, count: count * half)
+            }
+          }
+          coupling.forward(
+            y + start * map.channels + half, stride: map.channels, positions: count,
+            shift: scratch.first, scale: scratch.second)
+        }
+      }
+    }
+  }
+
+  /// y ← x·A + c for the positions of a tile.
+  func applyMap<S: Scalar>(
+    _ tile: Tile, from x: UnsafeMutablePointer<S>, into y: UnsafeMutablePointer<S>,
+    folded: UnsafeMutablePointer<S>
+  ) {
+    let c = map.channels
+    let start = tile.start * c
+    // [rows × channels]·[channels × channels] → [rows × channels]
+    multiply(
+      Matrix(x + start, rows: tile.multiplyRows, columns: c),
+      Matrix(folded + map.matrix, rows: c, columns: c),
+      into: Matrix(y + start, rows: tile.multiplyRows, columns: c))
+    addBias(y + start, rows: tile.positions, width: c, bias: folded + map.bias)
+  }
+
+  /// The coupling network up to its last product, from the tile's patches.
+  private func runNetwork<S: Scalar>(
+    _ tile: Tile, _ level: LevelBuffers<S>, step: Int, folded: UnsafeMutablePointer<S>, scratch: Scratch<S>
+  ) {
+    let (hidden1, hidden2) = hidden(tile, level, step: step, scratch: scratch)
+    network.forwardHidden(
+      tile: tile, folded: folded, scratch: scratch, hidden1: hidden1, hidden2: hidden2)
+    let columns = 9 * network.outChannels
+    network.forwardOutput(
+      tile: tile, folded: folded, hidden2: hidden2,
+      outputPatches: tile.rows(
+        of: scratch.outputPatches, orShared: level.sharedOutputPatches ?? scratch.outputPatches,
+        columns: columns))
+  }
+
+  /// Where a tile's hidden activations stand: kept for backward, or in scratch.
+  private func hidden<S: Scalar>(
+    _ tile: Tile, _ level: LevelBuffers<S>, step: Int, scratch: Scratch<S>
+  ) -> (UnsafeMutablePointer<S>, UnsafeMutablePointer<S>) {
+    if level.hidden1.isEmpty { return (scratch.hidden1, scratch.hidden2) }
+    let offset = tile.start * network.width
+    return (level.hidden1[step] + offset, level.hidden2[step] + offset)
+  }
+
+  /// The network's outputs for one picture of a tile: shift into `scratch.first`, the scale's argument, if
+  /// any, into `scratch.second`.
+  private func collect<S: Scalar>(
+    _ tile: Tile, _ image: Int, _ level: LevelBuffers<S>, folded: UnsafeMutablePointer<S>,
+    scratch: Scratch<S>
+  ) {
+    network.last.collect(
+      tile.picture(
+        image, of: scratch.outputPatches, orShared: level.sharedOutputPatches ?? scratch.outputPatches,
+        columns: 9 * network.outChannels),
+      band: tile.band, folded: folded, bordered: scratch.bordered, first: scratch.first,
+      second: coupling.isAffine ? scratch.second : nil)
+  }
+
+  // MARK: Inverse
+
+  /// x = (coupling⁻¹(y) − c)·A⁻¹ from the activations after the step, which it changes, into those before it.
+  ///
+  /// - Parameter inverse: A⁻¹ [channels, channels], then −c·A⁻¹ [channels].
+  func inverse<S: Scalar>(
+    _ level: LevelBuffers<S>, step: Int, folded: UnsafeMutablePointer<S>,
+    inverse: UnsafeMutablePointer<S>, scratch: [Scratch<S>], team: ThreadTeam
+  ) {
+    let y = level.activations(before: step + 1)
+    let x = level.activations(before: step)
+    let c = map.channels
+    level.tiling.forEachTile(team, phases: 2) { phase, tile, thread in
+      let scratch = scratch[thread]
+      if phase == 0 {
+        network.gatherInput(tile: tile, activations: y, stride: c, scratch: scratch)
+        runNetwork(tile, level, step: step, folded: folded, scratch: scratch)
+        return
+      }
+      for image in 0..<tile.imageCount {
+        collect(tile, image, level, folded: folded, scratch: scratch)
+        let count = tile.positionsPerImage
+        if coupling.isAffine { _ = Coupling.scale(scratch.second, count: count * coupling.channels) }
+        coupling.inverse(
+          y + (tile.start + image * count) * c + coupling.channels, stride: c, positions: count,
+          shift: scratch.first, scale: scratch.second)
+      }
+      let start = tile.start * c
+      // [rows × channels]·[channels × channels] → [rows × channels]
+      multiply(
+        Matrix(y + start, rows: tile.multiplyRows, columns: c), Matrix(inverse, rows: c, columns: c),
+        into: Matrix(x + start, rows: tile.multiplyRows, columns: c))
+      addBias(x + start, rows: tile.positions, width: c, bias: inverse + c * c)
+    }
+  }
+
+  // MARK: Backward
+
+  /// Turns the gradient at the output, in `level.gradient`, into that at the input, and writes the gradient of
+  /// the folded weights (all but the log-determinant of the channel map, which `ChannelMap.foldBackward` adds).
+  ///
+  /// - Parameters:
+  ///   - logDeterminantGradients: one an image.
+  ///   - foldedGradient: receives the sum over the batch.
+  func backward<S: Scalar>(
+    _ level: LevelBuffers<S>, step: Int, folded: UnsafeMutablePointer<S>, workspace: Workspace<S>,
+    logDeterminantGradients: UnsafePointer<S>, foldedGradient: UnsafeMutablePointer<S>, team: ThreadTeam
+  ) {
+    let x = level.activations(before: step)
+    let y = level.activations(before: step + 1)
+    let g = level.gradient!
+    let c = map.channels
+    let half = coupling.channels
+    let outputs = network.outChannels
+    level.tiling.forEachGroup(team, phases: 3) { phase, tile, group, isFirst, thread in
+      let scratch = workspace.scratch[thread]
+      let partial = workspace.groupGradients! + group * foldedCount
+      let sharedOutput = level.sharedOutput ?? scratch.output
+      let sharedPatches = level.sharedPatches ?? scratch.patchesGradient
+      switch phase {
+      case 0:
+        if isFirst { partial.update(repeating: 0, count: foldedCount) }
+        let networkGradient = tile.rows(of: scratch.output, orShared: sharedOutput, columns: outputs)
+        for image in 0..<tile.imageCount {
+          let count = tile.positionsPerImage
+          let start = tile.start + image * count
+          coupling.backward(
+            output: y + start * c + half, gradient: g + start * c + half, stride: c, positions: count,
+            scale: level.scales.isEmpty ? y : level.scales[step] + start * half,
+            logDeterminantGradient: logDeterminantGradients[tile.firstImage + image],
+            networkGradient: networkGradient + image * count * outputs)
+        }
+      case 1:
+        let (hidden1, hidden2) = hidden(tile, level, step: step, scratch: scratch)
+        if level.hidden1.isEmpty {
+          network.gatherInput(tile: tile, activations: y, stride: c, scratch: scratch)
+          network.forwardHidden(
+            tile: tile, folded: folded, scratch: scratch, hidden1: hidden1, hidden2: hidden2)
+        }
+        network.backward(
+          tile: tile, activations: y, stride: c, folded: folded, hidden1: hidden1, hidden2: hidden2,
+          scratch: scratch,
+          pictureOutputGradient: { image in
+            UnsafePointer(
+              tile.picture(image, of: scratch.output, orShared: sharedOutput, columns: outputs))
+          },
+          foldedGradient: partial,
+          inputPatchesGradient: tile.rows(
+            of: scratch.patchesGradient, orShared: sharedPatches, columns: 9 * half))
+      default:
+        for image in 0..<tile.imageCount {
+          scatterPatches(
+            tile.picture(image, of: scratch.patchesGradient, orShared: sharedPatches, columns: 9 * half),
+            channels: half, band: tile.band, bordered: scratch.bordered)
+          addInner(
+            scratch.bordered, band: tile.band, channels: half,
+            to: g + (tile.start + image * tile.positionsPerImage) * c, stride: c)
+        }
+        mapBackward(tile, x: x, gradient: g, folded: folded, partial: partial, scratch: scratch)
+      }
+    }
+    addUp(
+      workspace.groupGradients!, groups: level.tiling.groupCount, count: foldedCount,
+      into: foldedGradient, team: team)
+  }
+
+  /// dA += xᵀ·dy, dc += Σ dy, and dx = dy·Aᵀ in place of dy.
+  private func mapBackward<S: Scalar>(
+    _ tile: Tile, x: UnsafeMutablePointer<S>, gradient: UnsafeMutablePointer<S>,
+    folded: UnsafeMutablePointer<S>, partial: UnsafeMutablePointer<S>, scratch: Scratch<S>
+  ) {
+    let c = map.channels
+    let rows = tile.positions
+    let dy = Matrix(gradient + tile.start * c, rows: rows, columns: c)
+    // dA += [channels × rows]·[rows × channels]
+    multiply(
+      Matrix(x + tile.start * c, rows: rows, columns: c).transposed, dy,
+      into: Matrix(partial + map.matrix, rows: c, columns: c), accumulate: true)
+    addRows(dy.base, rows: rows, width: c, to: partial + map.bias)
+    // dx = [rows × channels]·[channels × channels]
+    let dx = Matrix(scratch.first, rows: rows, columns: c)
+    multiply(dy, Matrix(folded + map.matrix, rows: c, columns: c).transposed, into: dx)
+    dy.base.update(from: dx.base, count: rows * c)
+  }
+}

@@ -1,0 +1,30 @@
+import GlowKernels
+
+/// The invertible 1×1 convolution (section 3.2 of Kingma & Dhariwal 2018): M = W, a free matrix.
+///
+/// The log-determinant of a picture is H·W·ln |det W|. W starts as a random rotation.
+struct InvertibleConvolution: ChannelMixing {
+  let channels: Int
+  /// [channels in, channels out]
+  let weight: Int
+
+  init(channels: Int, prefix: String, in list: inout ParameterList) {
+    self.channels = channels
+    weight = list.add("\(prefix).invconv.weight", [channels, channels])
+  }
+
+  func matrix<S: Scalar>(_ values: UnsafePointer<S>) -> [Double] {
+    (0..<channels * channels).map { Double(values[weight + $0]) }
+  }
+
+  func backward<S: Scalar>(
+    matrixGradient: [Double], values: UnsafePointer<S>, into gradients: UnsafeMutablePointer<S>
+  ) {
+    for index in matrixGradient.indices { gradients[weight + index] += S(matrixGradient[index]) }
+  }
+
+  func initialise<S: Scalar>(_ values: UnsafeMutablePointer<S>, generator: Philox) throws {
+    let rotation = try Factorisation.randomRotation(size: channels, generator: generator)
+    for index in rotation.indices { values[weight + index] = S(rotation[index]) }
+  }
+}

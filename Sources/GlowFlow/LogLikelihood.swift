@@ -1,0 +1,23 @@
+import Foundation
+
+/// The parts of one image's log-likelihood in nats, and their sum.
+public struct LogLikelihood: Sendable, Hashable {
+  /// −D·ln 2^b.
+  public let dequantisationConstant: Double
+  /// Log-determinant of each level's flow steps.
+  public let logDeterminants: [Double]
+  /// ln of the prior density of the latents that leave at each level, the top's last.
+  public let priors: [Double]
+  /// H·W·C of the image.
+  public let dimensions: Int
+  /// −log2 of the label's probability under the classifier of a conditional model.
+  public let classifierBits: Double?
+
+  /// log p(x) in nats.
+  public var nats: Double {
+    dequantisationConstant + logDeterminants.reduce(0, +) + priors.reduce(0, +)
+  }
+
+  /// −log p(x)/(D·ln 2).
+  public var bitsPerDimension: Double { -nats / (Double(dimensions) * log(2)) }
+}

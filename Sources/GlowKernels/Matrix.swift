@@ -1,0 +1,47 @@
+/// A view of a row-major matrix of `rows × columns` values that lie `stride` apart from row to row.
+///
+/// The view does not own its memory. `transposed` turns it without moving a value.
+public struct Matrix<S: Scalar> {
+  public let base: UnsafeMutablePointer<S>
+  public let rows: Int
+  public let columns: Int
+  /// Values from the start of one stored row to the start of the next.
+  public let stride: Int
+  /// True if the stored rows are this matrix's columns.
+  public let isTransposed: Bool
+
+  @inlinable
+  public init(_ base: UnsafeMutablePointer<S>, rows: Int, columns: Int, stride: Int? = nil) {
+    self.init(base, rows, columns, stride ?? columns, false)
+  }
+
+  @usableFromInline
+  init(_ base: UnsafeMutablePointer<S>, _ rows: Int, _ columns: Int, _ stride: Int, _ isTransposed: Bool) {
+    self.base = base
+    self.rows = rows
+    self.columns = columns
+    self.stride = stride
+    self.isTransposed = isTransposed
+  }
+
+  /// The same memory read as [columns × rows].
+  @inlinable
+  public var transposed: Matrix { Matrix(base, columns, rows, stride, !isTransposed) }
+}
+
+/// C ← A·B, or C ← C + A·B: the one matrix product of this package.
+///
+///     [M × K]·[K × N] → [M × N]
+///
+/// A and B may be transposed views. Calls `Scalar.gemm`, on the caller's thread alone.
+@inlinable
+public func multiply<S: Scalar>(
+  _ a: Matrix<S>, _ b: Matrix<S>, into c: Matrix<S>, accumulate: Bool = false
+) {
+  precondition(
+    a.columns == b.rows && c.rows == a.rows && c.columns == b.columns && !c.isTransposed,
+    "matrix shapes do not fit")
+  S.gemm(
+    a.isTransposed, b.isTransposed, c.rows, c.columns, a.columns, a.base, a.stride, b.base, b.stride,
+    accumulate ? 1 : 0, c.base, c.stride)
+}

@@ -1,0 +1,97 @@
+import Glibc
+
+/// Philox4x32-10, a counter-based random number generator: the same key and counter give the same four
+/// words, on every machine and in any order.
+///
+/// Source: Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
+public struct Philox: Sendable {
+  /// What the numbers are for; part of the counter, so that no two uses share a stream.
+  public enum Purpose: UInt32, Sendable {
+    case weights, permutation, dequantisation, evaluation, latents, order, flip, cropping
+  }
+
+  public let key: SIMD2<UInt32>
+  let purpose: UInt32
+  let stream: SIMD2<UInt32>
+
+  /// A stream of its own for each (seed, purpose, stream index).
+  public init(seed: UInt64, purpose: Purpose, stream: UInt64 = 0) {
+    key = [UInt32(truncatingIfNeeded: seed), UInt32(truncatingIfNeeded: seed >> 32)]
+    self.purpose = purpose.rawValue
+    self.stream = [UInt32(truncatingIfNeeded: stream), UInt32(truncatingIfNeeded: stream >> 32)]
+  }
+
+  /// Ten rounds of the bijection on a 128-bit counter.
+  @inlinable
+  public static func block(counter: SIMD4<UInt32>, key: SIMD2<UInt32>) -> SIMD4<UInt32> {
+    var c0 = counter[0]
+    var c1 = counter[1]
+    var c2 = counter[2]
+    var c3 = counter[3]
+    var k0 = key[0]
+    var k1 = key[1]
+    for _ in 0..<10 {
+      let p0 = 0xD251_1F53 &* UInt64(c0)
+      let p1 = 0xCD9E_8D57 &* UInt64(c2)
+      c0 = UInt32(truncatingIfNeeded: p1 >> 32) ^ c1 ^ k0
+      c1 = UInt32(truncatingIfNeeded: p1)
+      c2 = UInt32(truncatingIfNeeded: p0 >> 32) ^ c3 ^ k1
+      c3 = UInt32(truncatingIfNeeded: p0)
+      k0 = k0 &+ 0x9E37_79B9
+      k1 = k1 &+ 0xBB67_AE85
+    }
+    return [c0, c1, c2, c3]
+  }
+
+  /// The `index`-th four words of this stream.
+  public func words(_ index: Int) -> SIMD4<UInt32> {
+    Philox.block(
+      counter: [UInt32(truncatingIfNeeded: index), purpose, stream[0], stream[1]], key: key)
+  }
+
+  /// Fills `values` with numbers uniform in [0, 1), multiples of 2⁻²⁴, the same in Float and Double.
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  public func fillUniform<S: Scalar>(_ values: UnsafeMutableBufferPointer<S>) {
+    var index = 0
+    while index < values.count {
+      let block = words(index / 4)
+      for lane in 0..<min(4, values.count - index) {
+        values[index + lane] = S(block[lane] >> 8) * S(0x1p-24)
+      }
+      index += 4
+    }
+  }
+
+  /// Fills `values` with standard normal numbers (Box–Muller in Double), the same in Float and Double up
+  /// to rounding.
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  public func fillNormal<S: Scalar>(_ values: UnsafeMutableBufferPointer<S>) {
+    var index = 0
+    while index < values.count {
+      let block = words(index / 4)
+      for pair in 0..<2 where index + 2 * pair < values.count {
+        // The half keeps the logarithm's argument off zero.
+        let radius = (-2 * log((Double(block[2 * pair]) + 0.5) * 0x1p-32)).squareRoot()
+        let angle = 2 * Double.pi * Double(block[2 * pair + 1]) * 0x1p-32
+        values[index + 2 * pair] = S(radius * cos(angle))
+        if index + 2 * pair + 1 < values.count { values[index + 2 * pair + 1] = S(radius * sin(angle)) }
+      }
+      index += 4
+    }
+  }
+
+  /// A random permutation of 0..<count (Fisher–Yates).
+  public func permutation(_ count: Int) -> [Int] {
+    var result = Array(0..<count)
+    guard count > 1 else { return result }
+    for last in stride(from: count - 1, to: 0, by: -1) {
+      let block = words(last)
+      // 64 random bits against at most 2^32 choices: the bias is below 2⁻³².
+      let bits = UInt64(block[0]) << 32 | UInt64(block[1])
+      result.swapAt(last, Int(bits.multipliedFullWidth(by: UInt64(last + 1)).high))
+    }
+    return result
+  }
+}

@@ -1,0 +1,74 @@
+/// values[r, :] += bias; values is [rows, width].
+@specialized(where S == Float)
+@specialized(where S == Double)
+public func addBias<S: Scalar>(
+  _ values: UnsafeMutablePointer<S>, rows: Int, width: Int, bias: UnsafePointer<S>
+) {
+  for row in 0..<rows {
+    let line = values + row * width
+    for column in 0..<width { line[column] += bias[column] }
+  }
+}
+
+/// Adds the bias of each position's border class; values is [band positions, width], bias is
+/// [borderClassCount, width].
+@specialized(where S == Float)
+@specialized(where S == Double)
+public func addBorderBias<S: Scalar>(
+  _ values: UnsafeMutablePointer<S>, band: Band, width: Int, bias: UnsafePointer<S>
+) {
+  for row in 0..<band.rows {
+    for column in 0..<band.width {
+      let borderClass = band.borderClass(row: band.firstRow + row, column: column)
+      addBias(
+        values + (row * band.width + column) * width, rows: 1, width: width,
+        bias: bias + borderClass * width)
+    }
+  }
+}
+
+/// sums += Σ values[r, :]; values is [rows, width].
+@specialized(where S == Float)
+@specialized(where S == Double)
+public func addRows<S: Scalar>(
+  _ values: UnsafePointer<S>, rows: Int, width: Int, to sums: UnsafeMutablePointer<S>
+) {
+  for row in 0..<rows {
+    let line = values + row * width
+    for column in 0..<width { sums[column] += line[column] }
+  }
+}
+
+/// Adds the inner part of a bordered band, [rows + 2, width + 2, channels], to the positions of a picture,
+/// which lie `stride` apart.
+@specialized(where S == Float)
+@specialized(where S == Double)
+public func addInner<S: Scalar>(
+  _ bordered: UnsafePointer<S>, band: Band, channels: Int, to positions: UnsafeMutablePointer<S>,
+  stride: Int
+) {
+  for row in 0..<band.rows {
+    for column in 0..<band.width {
+      let from = bordered + ((row + 1) * (band.width + 2) + column + 1) * channels
+      let to = positions + (row * band.width + column) * stride
+      for channel in 0..<channels { to[channel] += from[channel] }
+    }
+  }
+}
+
+/// sum ← Σ parts[g, :] in the order of g, shared out over the team; parts is [groups, count].
+@specialized(where S == Float)
+@specialized(where S == Double)
+public func addUp<S: Scalar>(
+  _ parts: UnsafePointer<S>, groups: Int, count: Int, into sum: UnsafeMutablePointer<S>, team: ThreadTeam
+) {
+  let block = 4096
+  team.run((count + block - 1) / block) { piece, _ in
+    let range = piece * block..<min(count, (piece + 1) * block)
+    (sum + range.lowerBound).update(from: parts + range.lowerBound, count: range.count)
+    for group in 1..<max(1, groups) {
+      let part = parts + group * count
+      for index in range { sum[index] += part[index] }
+    }
+  }
+}

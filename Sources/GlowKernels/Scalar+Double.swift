@@ -1,0 +1,41 @@
+import COpenBLAS
+import Glibc
+
+extension Double: Scalar {
+  @inlinable
+  public static func gemm(
+    _ transposeA: Bool, _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int,
+    _ a: UnsafePointer<Double>, _ strideA: Int, _ b: UnsafePointer<Double>, _ strideB: Int,
+    _ beta: Double, _ c: UnsafeMutablePointer<Double>, _ strideC: Int
+  ) {
+    cblas_dgemm(
+      CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
+      blasint(m), blasint(n), blasint(k), 1, a, blasint(strideA), b, blasint(strideB),
+      beta, c, blasint(strideC))
+  }
+
+  /// Lane by lane through the C library: Double is for checks, where digits matter and speed does not.
+  @inlinable
+  public static func exp(_ x: SIMD8<Double>) -> SIMD8<Double> {
+    var result = SIMD8<Double>()
+    for lane in 0..<8 { result[lane] = Glibc.exp(x[lane]) }
+    return result
+  }
+
+  @inlinable
+  public static func positivePart(_ x: SIMD8<Double>) -> SIMD8<Double> { x.replacing(with: 0, where: x .< 0) }
+
+  @inlinable
+  public static func select(
+    _ x: SIMD8<Double>, wherePositive selector: SIMD8<Double>
+  ) -> SIMD8<Double> { x.replacing(with: 0, where: selector .<= 0) }
+
+  @inlinable
+  public static func sigmoid(_ x: SIMD8<Double>) -> (value: SIMD8<Double>, onePlusExponential: SIMD8<Double>) {
+    let isNegative = x .< 0
+    let e = exp(x.replacing(with: -x, where: .!isNegative))
+    let onePlusE = e + 1
+    let reciprocal = 1 / onePlusE
+    return (reciprocal.replacing(with: e * reciprocal, where: isNegative), onePlusE)
+  }
+}

@@ -1,0 +1,44 @@
+import Glibc
+
+/// A contiguous block of zeroed values, aligned to a page, owned by this object.
+///
+/// Large slabs ask for huge pages: a step walks through all of its activations, and with 4 KiB pages the
+/// address translation alone costs several per cent. Calls `mmap`, `madvise` and `munmap`.
+public final class Slab<S: Scalar>: @unchecked Sendable {
+  public let base: UnsafeMutablePointer<S>
+  public let count: Int
+  private let byteCount: Int
+
+  public init(count: Int) {
+    self.count = count
+    byteCount = max(1, count) * MemoryLayout<S>.stride
+    let memory = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    guard let memory, memory != MAP_FAILED else {
+      fatalError("cannot reserve \(byteCount) bytes: \(String(cString: strerror(errno)))")
+    }
+    madvise(memory, byteCount, MADV_HUGEPAGE)
+    base = memory.bindMemory(to: S.self, capacity: max(1, count))
+  }
+
+  deinit { munmap(base, byteCount) }
+
+  public var values: UnsafeMutableBufferPointer<S> { UnsafeMutableBufferPointer(start: base, count: count) }
+
+  /// Sets every value to zero.
+  public func clear() { base.update(repeating: 0, count: count) }
+}
+
+/// Books room in a slab before it exists, so that the same plan yields both an estimate and the memory.
+public struct Reservation {
+  /// The values booked so far.
+  public private(set) var count = 0
+
+  public init() {}
+
+  /// The offset of `count` values, aligned to 64 values so that no two areas share a cache line.
+  public mutating func reserve(_ count: Int) -> Int {
+    let offset = self.count
+    self.count += (count + 63) / 64 * 64
+    return offset
+  }
+}

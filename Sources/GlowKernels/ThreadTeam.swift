@@ -1,0 +1,146 @@
+import COpenBLAS
+import Foundation
+import Glibc
+import Synchronization
+
+/// A fixed team of threads that shares out numbered pieces of work.
+///
+/// The caller of `run` is thread 0 and works too. Pieces are handed out in order from one counter, so a
+/// slow thread takes fewer; results must therefore not depend on which thread did which piece. Between two
+/// runs the threads watch for a while before they sleep, because the next run is usually microseconds away.
+public final class ThreadTeam: @unchecked Sendable {
+  /// OpenBLAS hands each concurrent caller one of a fixed number of buffers; Debian builds it for this many threads.
+  public static let maximumCount = 64
+
+  public let count: Int
+
+  /// What the current run does with (piece, thread); valid only between its start and its end.
+  private var body: ((Int, Int) -> Void)?
+  private var pieceCount = 0
+  private let nextPiece = Atomic<Int>(0)
+  /// Counts the runs; a change of it starts the others.
+  private let generation = Atomic<Int>(0)
+  private let working = Atomic<Int>(0)
+  private let isEnding = Atomic<Bool>(false)
+  private let sleepers = Atomic<Int>(0)
+  private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+  private let wake: UnsafeMutablePointer<pthread_cond_t>
+  private var threads: [pthread_t] = []
+
+  /// A team of `count` threads, the caller among them; by default as many as the machine grants.
+  ///
+  /// Sets OpenBLAS to one thread: the threads of this package are its own.
+  public init(count: Int = ThreadTeam.availableCount) {
+    self.count = max(1, min(count, ThreadTeam.maximumCount))
+    openblas_set_num_threads(1)
+    mutex = .allocate(capacity: 1)
+    wake = .allocate(capacity: 1)
+    pthread_mutex_init(mutex, nil)
+    pthread_cond_init(wake, nil)
+    for index in 1..<max(1, self.count) {
+      var thread = pthread_t()
+      let start = Unmanaged.passRetained(Start(team: self, index: index))
+      let status = pthread_create(
+        &thread, nil,
+        { argument in
+          let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
+          let team = start.team
+          let index = start.index
+          team.work(index)
+          return nil
+        }, start.toOpaque())
+      precondition(status == 0, "cannot start thread \(index): \(String(cString: strerror(status)))")
+      threads.append(thread)
+    }
+  }
+
+  /// Carries the team to a new thread without keeping it alive.
+  private final class Start {
+    unowned(unsafe) let team: ThreadTeam
+    let index: Int
+    init(team: ThreadTeam, index: Int) {
+      self.team = team
+      self.index = index
+    }
+  }
+
+  deinit {
+    isEnding.store(true, ordering: .releasing)
+    startOthers()
+    for thread in threads { pthread_join(thread, nil) }
+    pthread_cond_destroy(wake)
+    pthread_mutex_destroy(mutex)
+    wake.deallocate()
+    mutex.deallocate()
+  }
+
+  /// The processors that this process may run on (its affinity mask is respected).
+  public static var availableCount: Int {
+    max(1, min(ProcessInfo.processInfo.activeProcessorCount, maximumCount))
+  }
+
+  /// Calls `body(piece, thread)` once for every piece in 0..<pieces and returns when all are done.
+  ///
+  /// `thread` is in 0..<count; no two pieces run under the same thread number at the same time.
+  public func run(_ pieces: Int, _ body: (_ piece: Int, _ thread: Int) -> Void) {
+    if count == 1 || pieces <= 1 {
+      for piece in 0..<max(0, pieces) { body(piece, 0) }
+      return
+    }
+    withoutActuallyEscaping(body) { escapable in
+      self.body = escapable
+      pieceCount = pieces
+      nextPiece.store(0, ordering: .relaxed)
+      working.store(count - 1, ordering: .relaxed)
+      startOthers()
+      takePieces(thread: 0)
+      var watched = 0
+      while working.load(ordering: .acquiring) > 0 {
+        // On a machine with more threads than processors the others need this one's.
+        watched += 1
+        if watched > 10_000 { sched_yield() }
+      }
+      self.body = nil
+    }
+  }
+
+  private func startOthers() {
+    generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    if sleepers.load(ordering: .sequentiallyConsistent) > 0 {
+      pthread_mutex_lock(mutex)
+      pthread_cond_broadcast(wake)
+      pthread_mutex_unlock(mutex)
+    }
+  }
+
+  private func takePieces(thread: Int) {
+    let body = self.body!
+    while true {
+      let piece = nextPiece.wrappingAdd(1, ordering: .relaxed).oldValue
+      if piece >= pieceCount { return }
+      body(piece, thread)
+    }
+  }
+
+  /// The life of one other thread.
+  private func work(_ index: Int) {
+    var seen = 0
+    while true {
+      waitForRun(after: seen)
+      seen &+= 1
+      if isEnding.load(ordering: .acquiring) { return }
+      takePieces(thread: index)
+      working.wrappingSubtract(1, ordering: .releasing)
+    }
+  }
+
+  /// Returns when a run later than number `seen` has started.
+  private func waitForRun(after seen: Int) {
+    for _ in 0..<20_000 where generation.load(ordering: .acquiring) != seen { return }
+    pthread_mutex_lock(mutex)
+    sleepers.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    while generation.load(ordering: .sequentiallyConsistent) == seen { pthread_cond_wait(wake, mutex) }
+    sleepers.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+    pthread_mutex_unlock(mutex)
+  }
+}

@@ -1,0 +1,174 @@
+import GlowKernels
+import GlowTestSupport
+import Testing
+
+@testable import GlowFlow
+
+@Suite("Layers, in Double against finite differences and a numerical Jacobian")
+struct LayerTests {
+  private func expectAccepted(_ layer: CheckedLayer, at input: [Double], _ what: String) throws {
+    let report = try check(layer, at: input)
+    print("\(layer.name), \(what): \(report)")
+    #expect(report.isAccepted, "\(layer.name), \(what): \(report)")
+  }
+
+  @Test("actnorm and channel mixing", arguments: PermutationKind.allCases)
+  func channelMap(kind: PermutationKind) throws {
+    let model = try SmallModel { $0.permutation = kind }
+    try expectAccepted(model.channelMap(), at: model.random(64), kind.rawValue)
+  }
+
+  @Test("flow step, in whole pictures and in bands", arguments: CouplingKind.allCases, [256, 6, 2])
+  func flowStep(kind: CouplingKind, tileRows: Int) throws {
+    let model = try SmallModel({ $0.coupling = kind }, tileRows: tileRows, side: 8)
+    try expectAccepted(
+      model.flowStep(), at: model.random(256), "\(kind.rawValue), tiles of \(tileRows) positions")
+  }
+
+  @Test("flow step that computes its hidden activations again")
+  func recomputation() throws {
+    let model = try SmallModel(keepsHidden: false)
+    try expectAccepted(model.flowStep(), at: model.random(64), "recomputed")
+  }
+
+  @Test("squeeze")
+  func squeeze() throws {
+    let model = try SmallModel()
+    try expectAccepted(model.squeeze(), at: model.random(64), "")
+  }
+
+  @Test("split with its prior", arguments: [256, 4])
+  func split(tileRows: Int) throws {
+    let model = try SmallModel({ $0.levels = 2 }, tileRows: tileRows, side: 8)
+    try expectAccepted(model.split(), at: model.random(256), "tiles of \(tileRows) positions")
+  }
+
+  @Test(
+    "whole model", arguments: PermutationKind.allCases, CouplingKind.allCases)
+  func whole(permutation: PermutationKind, coupling: CouplingKind) throws {
+    let model = try SmallModel {
+      $0.levels = 2
+      $0.depth = 2
+      $0.permutation = permutation
+      $0.coupling = coupling
+    }
+    let images = model.random(64).map { 0.2 * $0 }
+    try expectAccepted(model.whole(), at: images, "\(permutation.rawValue), \(coupling.rawValue)")
+  }
+
+  @Test("whole model, conditional or with a plain prior", arguments: [true, false], [0, 3])
+  func priors(learnsTopPrior: Bool, classes: Int) throws {
+    let model = try SmallModel {
+      $0.levels = 2
+      $0.learnsTopPrior = learnsTopPrior
+      $0.classCount = classes
+    }
+    let images = model.random(64).map { 0.2 * $0 }
+    try expectAccepted(model.whole(), at: images, "learned \(learnsTopPrior), \(classes) classes")
+  }
+
+  @Test("objective of a conditional model, the classifier included")
+  func classifier() throws {
+    let model = try SmallModel { $0.classCount = 3 }
+    let images = model.random(64).map { 0.2 * $0 }
+    func objective() throws -> Double {
+      try model.glow.parametersChanged()
+      model.workspace.images.update(from: images, count: images.count)
+      return Objective(model.glow.forward(model.workspace, count: 2, labels: model.labels)).loss
+    }
+    _ = try objective()
+    let loss = try model.glow.objective(
+      model.workspace, count: 2, labels: model.labels, gradients: model.gradients.base)
+    #expect(loss.classifierBits! > 0 && loss.loss == loss.bitsPerDimension + 0.01 * loss.classifierBits!)
+    var worst = 0.0
+    for entry in model.glow.parameters.entries where entry.isTrainable {
+      for index in entry.range {
+        let value = model.glow.values.base[index]
+        let h = 1e-4
+        var f: [Double] = []
+        for shift in [-2.0, -1, 1, 2] {
+          model.glow.values.base[index] = value + shift * h
+          f.append(try objective())
+        }
+        model.glow.values.base[index] = value
+        let expected = (f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * h)
+        worst = max(worst, abs(model.gradients.base[index] - expected))
+      }
+    }
+    print("conditional objective: largest gradient error \(worst)")
+    #expect(worst < 1e-9)
+  }
+}
+
+@Suite("The checker rejects what is wrong")
+struct CheckerTests {
+  @Test("a gradient scaled by 1.01")
+  func scaledGradient() throws {
+    let model = try SmallModel()
+    var layer = model.flowStep()
+    let backward = layer.backward
+    layer.backward = { x, dy, dLogDeterminants in
+      let before = Array(layer.gradients)
+      let dx = try backward(x, dy, dLogDeterminants)
+      let weight = model.glow.parameters["level0.step0.coupling.conv2.weight"]!
+      for index in weight.range {
+        layer.gradients[index] = before[index] + 1.01 * (layer.gradients[index] - before[index])
+      }
+      return dx
+    }
+    let report = try check(layer, at: model.random(64))
+    #expect(report.parameterGradient > 1e-3 && !report.isAccepted, "\(report)")
+  }
+
+  @Test("a transposed gradient of W")
+  func transposedGradient() throws {
+    let model = try SmallModel()
+    var layer = model.channelMap()
+    let backward = layer.backward
+    layer.backward = { x, dy, dLogDeterminants in
+      let before = Array(layer.gradients)
+      let dx = try backward(x, dy, dLogDeterminants)
+      let weight = model.glow.parameters["level0.step0.invconv.weight"]!
+      let added = weight.range.map { layer.gradients[$0] - before[$0] }
+      let n = weight.shape[0]
+      for i in 0..<n {
+        for j in 0..<n { layer.gradients[weight.offset + i * n + j] = before[weight.offset + i * n + j] + added[j * n + i] }
+      }
+      return dx
+    }
+    let report = try check(layer, at: model.random(64))
+    #expect(report.parameterGradient > 1e-3 && !report.isAccepted, "\(report)")
+  }
+
+  @Test("a log-determinant off by a factor H·W")
+  func logDeterminant() throws {
+    let model = try SmallModel()
+    var layer = model.channelMap()
+    let forward = layer.forward
+    layer.forward = { x in
+      let (output, logDeterminants) = try forward(x)
+      let positions = Double(model.glow.configuration.shape(ofLevel: 0).positions)
+      return (output, logDeterminants.map { $0 / positions })
+    }
+    let report = try check(layer, at: model.random(64))
+    #expect(report.logDeterminant > 1e-3 && !report.isAccepted, "\(report)")
+  }
+
+  @Test("an input gradient that is scaled, an inverse that is off, a backward that overwrites")
+  func others() throws {
+    let model = try SmallModel()
+    let input = model.random(64)
+    var layer = model.flowStep()
+    let (backward, inverse) = (layer.backward, layer.inverse)
+    layer.backward = { try backward($0, $1, $2).map { 1.01 * $0 } }
+    #expect(try check(layer, at: input).inputGradient > 1e-3)
+    layer.backward = { x, dy, dLogDeterminants in
+      layer.gradients.update(repeating: 0)
+      return try backward(x, dy, dLogDeterminants)
+    }
+    #expect(try check(layer, at: input).accumulation > 0.1)
+    layer.backward = backward
+    layer.inverse = { try inverse($0).map { $0 + 1e-6 } }
+    #expect(try check(layer, at: input).inverseAfterForward > 1e-7)
+  }
+}

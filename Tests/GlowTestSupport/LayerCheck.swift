@@ -1,0 +1,192 @@
+import Foundation
+
+/// An invertible map on a batch of images, in Double, as the checks see it.
+///
+/// Inputs and outputs are [images, values of one image]; images do not influence each other.
+public struct CheckedLayer {
+  public let name: String
+  public let images: Int
+  /// Parameters and their gradients, or empty buffers.
+  public let parameters: UnsafeMutableBufferPointer<Double>
+  public let gradients: UnsafeMutableBufferPointer<Double>
+  /// The entries of `parameters` that are learned.
+  public let trainable: [Range<Int>]
+  /// input → output and the log-determinant of each image. Must see the parameters' present values.
+  public var forward: ([Double]) throws -> (output: [Double], logDeterminants: [Double])
+  public var inverse: ([Double]) throws -> [Double]
+  /// (input, d output, d log-determinants) → d input; adds to `gradients`.
+  public var backward: ([Double], [Double], [Double]) throws -> [Double]
+
+  /// (output, d log-determinants) → a function of the output and its gradient; by default linear. Layers whose
+  /// backward starts from a density give that density's part here.
+  public var upstream: (_ output: [Double], _ dLogDeterminants: [Double]) -> (value: Double, gradient: [Double]) =
+    linearUpstream
+
+  /// A linear function that favours no symmetry.
+  public static func linearUpstream(_ output: [Double], _: [Double]) -> (value: Double, gradient: [Double]) {
+    let gradient = output.indices.map { cos(1 + 0.7 * Double($0)) }
+    return (zip(output, gradient).reduce(0) { $0 + $1.0 * $1.1 }, gradient)
+  }
+
+  public init(
+    name: String, images: Int, parameters: UnsafeMutableBufferPointer<Double>,
+    gradients: UnsafeMutableBufferPointer<Double>, trainable: [Range<Int>],
+    forward: @escaping ([Double]) throws -> (output: [Double], logDeterminants: [Double]),
+    inverse: @escaping ([Double]) throws -> [Double],
+    backward: @escaping ([Double], [Double], [Double]) throws -> [Double]
+  ) {
+    self.name = name
+    self.images = images
+    self.parameters = parameters
+    self.gradients = gradients
+    self.trainable = trainable
+    self.forward = forward
+    self.inverse = inverse
+    self.backward = backward
+  }
+}
+
+/// The worst errors that `check` found, each to be compared with its tolerance.
+public struct LayerReport: CustomStringConvertible {
+  /// ‖found − expected‖ / ‖expected‖ of the parameters' gradient, entry by entry against central differences:
+  /// the largest |found − expected| / max(|expected|, root mean square of all expected).
+  public var parameterGradient = 0.0
+  public var inputGradient = 0.0
+  /// |found − ln|det J|| / max(1, |ln|det J||) of a numerical Jacobian, the worst image.
+  public var logDeterminant = 0.0
+  /// Largest |inverse(forward(x)) − x|.
+  public var inverseAfterForward = 0.0
+  /// Largest |forward(inverse(y)) − y|.
+  public var forwardAfterInverse = 0.0
+  /// Largest relative difference between the gradient of two backward calls and twice that of one.
+  public var accumulation = 0.0
+
+  public static let gradientTolerance = 1e-6
+  public static let logDeterminantTolerance = 1e-7
+  public static let inverseTolerance = 1e-10
+
+  public var isAccepted: Bool {
+    parameterGradient <= Self.gradientTolerance && inputGradient <= Self.gradientTolerance
+      && logDeterminant <= Self.logDeterminantTolerance
+      && inverseAfterForward <= Self.inverseTolerance && forwardAfterInverse <= Self.inverseTolerance
+      && accumulation <= 1e-12
+  }
+
+  public var description: String {
+    String(
+      format: "parameter gradient %.1e, input gradient %.1e, log-determinant %.1e, "
+        + "inverse∘forward %.1e, forward∘inverse %.1e, accumulation %.1e",
+      parameterGradient, inputGradient, logDeterminant, inverseAfterForward, forwardAfterInverse,
+      accumulation)
+  }
+}
+
+/// Runs every check on a layer at `input`: each gradient entry against central differences of a random linear
+/// function of output and log-determinants, the log-determinant against a numerical Jacobian, both round
+/// trips, and that two backward calls add up.
+public func check(_ layer: CheckedLayer, at input: [Double]) throws -> LayerReport {
+  var report = LayerReport()
+  let (output, logDeterminants) = try layer.forward(input)
+
+  let dLogDeterminants = logDeterminants.indices.map { 0.5 + 0.3 * Double($0) }
+  let dOutput = layer.upstream(output, dLogDeterminants).gradient
+  func objective(_ x: [Double]) throws -> Double {
+    let (y, logDeterminants) = try layer.forward(x)
+    return layer.upstream(y, dLogDeterminants).value
+      + zip(logDeterminants, dLogDeterminants).reduce(0) { $0 + $1.0 * $1.1 }
+  }
+
+  layer.gradients.update(repeating: 0)
+  _ = try layer.forward(input)
+  let dInput = try layer.backward(input, dOutput, dLogDeterminants)
+  let gradients = Array(layer.gradients)
+  _ = try layer.forward(input)
+  _ = try layer.backward(input, dOutput, dLogDeterminants)
+  let size = max(1e-300, gradients.map(abs).max() ?? 0)
+  for (index, gradient) in gradients.enumerated() {
+    report.accumulation = max(report.accumulation, abs(layer.gradients[index] - 2 * gradient) / size)
+  }
+
+  var expected: [Double] = []
+  var found: [Double] = []
+  for index in layer.trainable.joined() {
+    let value = layer.parameters[index]
+    expected.append(
+      try derivative(at: value) {
+        layer.parameters[index] = $0
+        return try objective(input)
+      })
+    layer.parameters[index] = value
+    found.append(gradients[index])
+  }
+  report.parameterGradient = worst(found, expected)
+
+  var moved = input
+  expected = try input.indices.map { index in
+    defer { moved[index] = input[index] }
+    return try derivative(at: input[index]) {
+      moved[index] = $0
+      return try objective(moved)
+    }
+  }
+  report.inputGradient = worst(dInput, expected)
+
+  for (image, logDeterminant) in logDeterminants.enumerated() {
+    let count = input.count / layer.images
+    var jacobian = [Double](repeating: 0, count: count * count)
+    for column in 0..<count {
+      let index = image * count + column
+      let derivatives = try derivatives(at: input[index]) {
+        moved[index] = $0
+        return Array(try layer.forward(moved).output[image * count..<(image + 1) * count])
+      }
+      moved[index] = input[index]
+      for row in 0..<count { jacobian[row * count + column] = derivatives[row] }
+    }
+    let numerical = logAbsoluteDeterminant(jacobian, size: count)
+    report.logDeterminant = max(
+      report.logDeterminant, abs(logDeterminant - numerical) / max(1, abs(numerical)))
+  }
+
+  let back = try layer.inverse(output)
+  report.inverseAfterForward = zip(back, input).map { abs($0 - $1) }.max() ?? 0
+  // Any output must be reachable, not only one that came from an input of the usual size.
+  let target = output.enumerated().map { $1 + 0.1 * sin(Double($0)) }
+  let again = try layer.forward(try layer.inverse(target)).output
+  report.forwardAfterInverse = zip(again, target).map { abs($0 - $1) }.max() ?? 0
+  return report
+}
+
+/// The largest error of an entry, relative to the entry or to the size of them all, whichever is larger.
+private func worst(_ found: [Double], _ expected: [Double]) -> Double {
+  if expected.isEmpty { return 0 }
+  let size = (expected.reduce(0) { $0 + $1 * $1 } / Double(expected.count)).squareRoot()
+  return zip(found, expected).map { abs($0 - $1) / max(abs($1), size, 1e-300) }.max()!
+}
+
+private func derivative(at x: Double, _ f: (Double) throws -> Double) rethrows -> Double {
+  try derivatives(at: x) { [try f($0)] }[0]
+}
+
+/// Central differences of fourth order.
+private func derivatives(at x: Double, _ f: (Double) throws -> [Double]) rethrows -> [Double] {
+  let h = 1e-5 * max(1, abs(x))
+  let (a, b, c, d) = (try f(x - 2 * h), try f(x - h), try f(x + h), try f(x + 2 * h))
+  return a.indices.map { (a[$0] - 8 * b[$0] + 8 * c[$0] - d[$0]) / (12 * h) }
+}
+
+/// Gaussian elimination with partial pivoting: deliberately not the package's own factorisation.
+private func logAbsoluteDeterminant(_ matrix: [Double], size n: Int) -> Double {
+  var a = matrix
+  var result = 0.0
+  for k in 0..<n {
+    let pivot = (k..<n).max { abs(a[$0 * n + k]) < abs(a[$1 * n + k]) }!
+    for j in 0..<n { a.swapAt(k * n + j, pivot * n + j) }
+    result += log(abs(a[k * n + k]))
+    for i in (k + 1)..<max(n, k + 1) {
+      let factor = a[i * n + k] / a[k * n + k]
+      for j in k..<n { a[i * n + j] -= factor * a[k * n + j] }
+    }
+  }
+  return result
+}
