@@ -5,7 +5,9 @@ let package = Package(
   name: "glow",
   products: [
     .executable(name: "glow", targets: ["GlowCommand"]),
-    .library(name: "Glow", targets: ["GlowKernels", "GlowFlow", "GlowImages", "GlowStorage", "GlowTraining"]),
+    .library(
+      name: "Glow",
+      targets: ["GlowFiles", "GlowKernels", "GlowFlow", "GlowImages", "GlowStorage", "GlowTraining"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -24,10 +26,13 @@ let package = Package(
     .systemLibrary(
       name: "CZlib", path: "Modules/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
+    .target(name: "GlowFiles"),
     .target(name: "GlowKernels", dependencies: ["COpenBLAS", "CLAPACKE"]),
     .target(name: "GlowFlow", dependencies: ["GlowKernels"]),
-    .target(name: "GlowImages", dependencies: ["CPNG", "CZlib"]),
-    .target(name: "GlowStorage", dependencies: ["GlowFlow"]),
+    // libpng reports errors by longjmp, which must never cross Swift: the calls stand in C.
+    .target(name: "CPNGCodec", dependencies: ["CPNG"]),
+    .target(name: "GlowImages", dependencies: ["GlowFiles", "GlowKernels", "CPNGCodec", "CZlib"]),
+    .target(name: "GlowStorage", dependencies: ["GlowFiles", "GlowFlow", "CZlib"]),
     .target(
       name: "GlowTraining",
       dependencies: [
@@ -40,6 +45,7 @@ let package = Package(
       ]),
 
     .target(name: "GlowTestSupport", dependencies: ["GlowFlow"], path: "Tests/GlowTestSupport"),
+    .testTarget(name: "GlowFilesTests", dependencies: ["GlowFiles"]),
     .testTarget(name: "GlowKernelsTests", dependencies: ["GlowKernels", "GlowTestSupport"]),
     .testTarget(name: "GlowFlowTests", dependencies: ["GlowFlow", "GlowTestSupport"]),
     .testTarget(name: "GlowImagesTests", dependencies: ["GlowImages", "GlowTestSupport"]),

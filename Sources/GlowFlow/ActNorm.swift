@@ -32,8 +32,10 @@ struct ActNorm: Sendable {
 
   /// b and s = exp(3·logs), each [channels].
   func biasAndScale<S: Scalar>(_ values: UnsafePointer<S>) -> (bias: [Double], scale: [Double]) {
-    ((0..<channels).map { Double(values[bias + $0]) },
-     (0..<channels).map { exp(ActNorm.logsFactor * Double(values[logs + $0])) })
+    (
+      (0..<channels).map { Double(values[bias + $0]) },
+      (0..<channels).map { exp(ActNorm.logsFactor * Double(values[logs + $0])) }
+    )
   }
 
   /// Adds the gradients of b and logs, given those of b and s: d logs = 3·s·ds.

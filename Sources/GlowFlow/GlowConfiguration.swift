@@ -61,7 +61,8 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
     try require((1...1024).contains(depth), "depth must be 1 to 1024, not \(depth)")
     try require((1...16384).contains(width), "width must be 1 to 16384, not \(width)")
     try require((1...8).contains(bits), "bits must be 1 to 8, not \(bits)")
-    try require((0...65536).contains(classCount), "the number of classes must be 0 to 65536, not \(classCount)")
+    try require(
+      (0...65536).contains(classCount), "the number of classes must be 0 to 65536, not \(classCount)")
     try require(
       (1...16).contains(imageChannels), "images must have 1 to 16 channels, not \(imageChannels)")
     try require(

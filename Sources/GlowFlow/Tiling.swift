@@ -53,7 +53,8 @@ struct Tiling: Sendable {
     let firstRow = index % bandsPerImage * rowsPerBand
     let rows = min(rowsPerBand, shape.height - firstRow)
     return Tile(
-      shape: shape, firstSlot: index, firstImage: index / bandsPerImage, imageCount: 1, firstRow: firstRow, rows: rows,
+      shape: shape, firstSlot: index, firstImage: index / bandsPerImage, imageCount: 1, firstRow: firstRow,
+      rows: rows,
       multiplyRows: rows * shape.width, holdsWholeImages: false)
   }
 

@@ -57,9 +57,10 @@ public struct Factorisation {
 
   /// An estimate of ‖W‖·‖W⁻¹‖ (in the 1-norm of Wᵀ).
   public func conditionNumber() throws -> Double {
-    let norm = (0..<size).map { column in
-      (0..<size).reduce(0) { $0 + abs(original[column * size + $1]) }
-    }.max() ?? 0
+    let norm =
+      (0..<size).map { column in
+        (0..<size).reduce(0) { $0 + abs(original[column * size + $1]) }
+      }.max() ?? 0
     var reciprocal = 0.0
     let n = Int32(size)
     let info = LAPACKE_dgecon(LAPACK_COL_MAJOR, CChar(UInt8(ascii: "1")), n, factors, n, norm, &reciprocal)
@@ -126,7 +127,8 @@ public func product(
   precondition(a.count == m * k && b.count == k * n)
   return [Double](unsafeUninitializedCapacity: m * n) { c, count in
     Double.gemm(
-      transposeFirst, transposeSecond, m, n, k, a, transposeFirst ? m : k, b, transposeSecond ? k : n, 0, c.baseAddress!, n)
+      transposeFirst, transposeSecond, m, n, k, a, transposeFirst ? m : k, b, transposeSecond ? k : n, 0,
+      c.baseAddress!, n)
     count = m * n
   }
 }

@@ -31,7 +31,8 @@ extension Double: Scalar {
   ) -> SIMD8<Double> { x.replacing(with: 0, where: selector .<= 0) }
 
   @inlinable
-  public static func sigmoid(_ x: SIMD8<Double>) -> (value: SIMD8<Double>, onePlusExponential: SIMD8<Double>) {
+  public static func sigmoid(_ x: SIMD8<Double>) -> (value: SIMD8<Double>, onePlusExponential: SIMD8<Double>)
+  {
     let isNegative = x .< 0
     let e = exp(x.replacing(with: -x, where: .!isNegative))
     let onePlusE = e + 1

@@ -44,7 +44,9 @@ final class SmallModel {
 
   func random(_ count: Int, stream: UInt64 = 0) -> [Double] {
     var values = [Double](repeating: 0, count: count)
-    values.withUnsafeMutableBufferPointer { Philox(seed: 3, purpose: .latents, stream: stream).fillNormal($0) }
+    values.withUnsafeMutableBufferPointer {
+      Philox(seed: 3, purpose: .latents, stream: stream).fillNormal($0)
+    }
     return values
   }
 
@@ -143,7 +145,8 @@ final class SmallModel {
       },
       inverse: { y in
         let (matrix, bias) = try step.map.inverse(
-          self.glow.foldedStep(0, 0), try step.map.fold(self.glow.values.base, into: self.glow.foldedStep(0, 0)))
+          self.glow.foldedStep(0, 0),
+          try step.map.fold(self.glow.values.base, into: self.glow.foldedStep(0, 0)))
         var inverse = matrix + bias
         buffers().activations(before: 1).update(from: y, count: count)
         inverse.withUnsafeMutableBufferPointer {

@@ -132,7 +132,9 @@ struct CheckerTests {
       let added = weight.range.map { layer.gradients[$0] - before[$0] }
       let n = weight.shape[0]
       for i in 0..<n {
-        for j in 0..<n { layer.gradients[weight.offset + i * n + j] = before[weight.offset + i * n + j] + added[j * n + i] }
+        for j in 0..<n {
+          layer.gradients[weight.offset + i * n + j] = before[weight.offset + i * n + j] + added[j * n + i]
+        }
       }
       return dx
     }

@@ -1,0 +1,75 @@
+import Foundation
+import Glibc
+
+/// Writing a file so that its name always stands for a whole one: the old or the new.
+///
+/// The bytes go to a hidden neighbour, are synchronised to the disk, and the neighbour is renamed; then the
+/// folder is synchronised. A crash at any instant leaves the old file as it was and at most one neighbour.
+/// Calls `open`, `write`, `fsync` and `rename`.
+public enum AtomicFile {
+  /// Writes `chunks` one after the other as the file at `path`.
+  ///
+  /// - Throws: `FileError`; the neighbour is then gone and what stood at `path` is untouched.
+  public static func write(_ chunks: [UnsafeRawBufferPointer], to path: String) throws {
+    let temporary = temporaryPath(for: path)
+    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+    if descriptor < 0 { throw FileError.system(path, "cannot write") }
+    do {
+      defer { close(descriptor) }
+      for chunk in chunks { try writeAll(chunk, to: descriptor, path: path) }
+      if fsync(descriptor) != 0 { throw FileError.system(path, "cannot write") }
+      if rename(temporary, path) != 0 { throw FileError.system(path, "cannot write") }
+    } catch {
+      unlink(temporary)
+      throw error
+    }
+    synchroniseFolder(of: path)
+  }
+
+  public static func write(_ bytes: [UInt8], to path: String) throws {
+    try bytes.withUnsafeBytes { try write([$0], to: path) }
+  }
+
+  public static func write(_ text: String, to path: String) throws { try write(Array(text.utf8), to: path) }
+
+  /// Removes what interrupted writes have left in a folder.
+  public static func removeLeftovers(in folder: String) {
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] {
+      if name.hasPrefix(".") && name.hasSuffix(suffix) { unlink("\(folder)/\(name)") }
+    }
+  }
+
+  private static let suffix = ".partial"
+
+  private static func temporaryPath(for path: String) -> String {
+    let (folder, name) = split(path)
+    return "\(folder)/.\(name)\(suffix)"
+  }
+
+  private static func split(_ path: String) -> (folder: String, name: String) {
+    guard let slash = path.lastIndex(of: "/") else { return (".", path) }
+    return (
+      slash == path.startIndex ? "/" : String(path[..<slash]), String(path[path.index(after: slash)...])
+    )
+  }
+
+  private static func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32, path: String) throws {
+    var done = 0
+    while done < bytes.count {
+      let count = Glibc.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
+      if count < 0 {
+        if errno == EINTR { continue }
+        throw FileError.system(path, "cannot write")
+      }
+      done += count
+    }
+  }
+
+  /// Makes the new name itself survive a loss of power. Some file systems do not support it; they keep no promise.
+  private static func synchroniseFolder(of path: String) {
+    let descriptor = open(split(path).folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    if descriptor < 0 { return }
+    fsync(descriptor)
+    close(descriptor)
+  }
+}
