@@ -144,3 +144,6 @@ public final class ThreadTeam: @unchecked Sendable {
     pthread_mutex_unlock(mutex)
   }
 }
+
+/// The processor whose kernels OpenBLAS has chosen to run. Calls `openblas_get_corename`.
+public func openBLASCoreName() -> String { String(cString: openblas_get_corename()) }

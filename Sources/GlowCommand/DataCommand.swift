@@ -1,0 +1,48 @@
+import ArgumentParser
+import Foundation
+import GlowFiles
+import GlowImages
+
+struct DataCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "data", abstract: "Show what a data set holds, or write it as PNG files.")
+
+  @Argument(help: "As --data of the other commands.") var location: String
+  @Option(help: "Use only the first images.") var limit: Int?
+  @Option(help: "The folder to write PNGs and list_attr_celeba.txt to.") var export: String?
+  @Option(help: "train or test, where the data has both.") var split = DataPart.train
+
+  func validate() throws {
+    if let limit, limit < 1 { throw ValidationError("--limit must be at least 1, not \(limit)") }
+  }
+
+  func run() throws {
+    var options = DataOptions()
+    options.limit = limit
+    let opened = try DataSource.open(location, part: split, options: options)
+    let dataset = opened.dataset
+    print("\(opened.kind): \(dataset.count) images of \(dataset.shape)")
+    if !dataset.classNames.isEmpty { print("classes: \(dataset.classNames.joined(separator: ", "))") }
+    if !dataset.attributeNames.isEmpty {
+      print("attributes: \(dataset.attributeNames.joined(separator: ", "))")
+    }
+    guard let export else {
+      try dataset.checkAll()
+      return
+    }
+    do { try FileManager.default.createDirectory(atPath: export, withIntermediateDirectories: true) } catch {
+      throw FileError(export, "cannot make this folder: \(error.localizedDescription)")
+    }
+    var rows: [(String, [Bool])] = []
+    for index in 0..<dataset.count {
+      let name = String(format: "%06d.png", index + 1)
+      try PNG.write(try dataset.image(index), to: "\(export)/\(name)")
+      if let attributes = dataset.attributes(index) { rows.append((name, attributes)) }
+    }
+    if !rows.isEmpty {
+      try AtomicFile.write(
+        AttributeList.format(names: dataset.attributeNames, rows: rows), to: "\(export)/list_attr_celeba.txt")
+    }
+    print("written to \(export)")
+  }
+}

@@ -1,0 +1,13 @@
+import ArgumentParser
+
+@main
+struct GlowCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "glow",
+    abstract: "Glow (Kingma & Dhariwal 2018) on CPUs: train, score images in bits/dim, sample.",
+    version: "0.1.0",
+    subcommands: [
+      TrainCommand.self, EvaluateCommand.self, SampleCommand.self, ReconstructCommand.self, InspectCommand.self,
+      DataCommand.self,
+    ])
+}

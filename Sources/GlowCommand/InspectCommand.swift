@@ -1,0 +1,32 @@
+import ArgumentParser
+import Foundation
+import GlowFlow
+import GlowStorage
+
+struct InspectCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "inspect", abstract: "Show what a model is and how well its channel maps are conditioned.")
+
+  @Argument(help: "A .safetensors file or a run folder.") var model: String
+  @Flag(help: "List every parameter entry.") var entries = false
+  @OptionGroup var threads: TeamArguments
+
+  func run() throws {
+    let (glow, metadata) = try ModelFile.read(model, as: Float.self, team: threads.team())
+    for child in Mirror(reflecting: glow.configuration).children {
+      print("\(child.label ?? ""): \(child.value)")
+    }
+    print("parameters: \(glow.parameters.trainableCount)")
+    for (key, value) in metadata.sorted(by: { $0.key < $1.key })
+    where !key.hasPrefix("crc32.") && key != "glow.configuration" { print("\(key): \(value)") }
+    if entries {
+      for entry in glow.parameters.entries {
+        print("\(entry.name) \(entry.shape)\(entry.isTrainable ? "" : " (not learned)")")
+      }
+    }
+    print("step: ln |det A| a position, condition number of A")
+    for (step, logDeterminant, condition) in try glow.channelMapConditions() {
+      print(String(format: "%@: %.4f, %.1f", step, logDeterminant, condition))
+    }
+  }
+}

@@ -1,0 +1,142 @@
+import ArgumentParser
+import Foundation
+import GlowFiles
+import GlowFlow
+import GlowImages
+import GlowKernels
+import GlowStorage
+import GlowTraining
+
+extension OptimiserKind: ExpressibleByArgument {}
+extension DequantisationKind: ExpressibleByArgument {}
+extension ActivationPolicy: ExpressibleByArgument {}
+
+struct TrainCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "train", abstract: "Train a model on images.")
+
+  @OptionGroup var data: DataArguments
+  @Option(help: "The run folder to write.") var out: String
+  @OptionGroup(title: "Model options") var model: ModelArguments
+  @OptionGroup(title: "Training options") var training: TrainingArguments
+  @OptionGroup var threads: TeamArguments
+  @Option(help: "Start from the weights of this model.") var initFrom: String?
+  @Flag(help: "Go on with the run in --out.") var resume = false
+
+  func run() throws {
+    Interruption.install()
+    let folder = RunFolder(out)
+    if folder.isInUse && !resume {
+      throw FileError(out, "holds a run already: use --resume to go on with it, or another folder")
+    }
+    let terminal = Terminal()
+    let opened = try data.open(.train)
+    let test = opened.part == nil ? nil : try? data.open(.test)
+    if let note = opened.note { terminal.note(note) }
+    let team = threads.team()
+    let (configuration, glow) = try resolve(opened.dataset, team: team)
+    try opened.dataset.checkAll()
+    try test?.dataset.checkAll()
+    let trainer = try Trainer(
+      configuration, glow: glow, train: opened.dataset, test: test?.dataset, folder: folder,
+      progress: terminal)
+    terminal.note(
+      "\(opened.kind): \(opened.dataset.count) images of \(opened.dataset.shape)"
+        + (test.map { ", \($0.dataset.count) held out" } ?? ", none held out"))
+    terminal.note(
+      "model: \(configuration.model.levels) levels, depth \(configuration.model.depth), width "
+        + "\(configuration.model.width), \(glow.parameters.trainableCount) parameters; \(team.count) threads, "
+        + "OpenBLAS for \(openBLASCoreName())")
+    terminal.note(trainer.memory.description)
+    if resume { try trainer.resume() }
+    let ending = try trainer.run()
+    terminal.end()
+    if case .interrupted(let signal) = ending {
+      terminal.note("interrupted at step \(trainer.step); go on with --resume. The model is in \(folder.model)")
+      throw ExitCode(128 + signal)
+    }
+    print("model: \(folder.model)")
+  }
+
+  private func resolve(
+    _ dataset: any Dataset, team: ThreadTeam
+  ) throws -> (RunConfiguration, Glow<Float>) {
+    let settings = training.configuration(imageCount: dataset.count)
+    try settings.validate()
+    if let initFrom {
+      let glow = try ModelFile.read(initFrom, as: Float.self, team: team).glow
+      return (RunConfiguration(data: data.data, model: glow.configuration, training: settings), glow)
+    }
+    let configuration = try model.configuration(for: dataset)
+    if resume, let old = try RunConfiguration.read(in: RunFolder(out)), old.model != configuration {
+      throw ConfigurationError(
+        "\(out): the run has another model: \(difference(old.model, configuration)); "
+          + "give the same model options to resume")
+    }
+    return (
+      RunConfiguration(data: data.data, model: configuration, training: settings),
+      try Glow(configuration: configuration, seed: settings.seed, team: team)
+    )
+  }
+
+  /// The settings in which two models differ, with both values.
+  private func difference(_ old: GlowConfiguration, _ new: GlowConfiguration) -> String {
+    zip(Mirror(reflecting: old).children, Mirror(reflecting: new).children).compactMap { old, new in
+      "\(old.value)" == "\(new.value)" ? nil : "\(old.label ?? "") is \(old.value), asked for \(new.value)"
+    }.joined(separator: ", ")
+  }
+}
+
+struct TrainingArguments: ParsableArguments {
+  @Option(help: "Images a step.") var batch = 64
+  @Option(help: "Passes over the data (default 10).") var epochs: Double?
+  @Option(help: "Updates, in place of --epochs.") var steps: Int?
+  @Option(help: "Learning rate after the warm-up.") var lr = 1e-3
+  @Option(help: "adamax or adam.") var optimizer = OptimiserKind.adamax
+  @Option(help: "Epochs during which the rate rises from 0.") var warmupEpochs = 1.0
+  @Option var beta1 = 0.9
+  @Option var beta2 = 0.999
+  @Option(help: "Decay of the moving average of the weights; 0 keeps none.") var ema = 0.999
+  @Option(help: "Largest norm of the gradient; 0 = any.") var clipNorm = 0.0
+  @Option var seed: UInt64 = 0
+  @Option(help: "Steps between two log lines; 0 = never.") var logEvery = 10
+  @Option(help: "Steps between two evaluations (default an epoch); 0 = never.") var evalEvery: Int?
+  @Option(help: "Steps between two sample grids; 0 = never.") var sampleEvery = 500
+  @Option(help: "Steps between two checkpoints; 0 = never.") var checkpointEvery = 1000
+  @Option(help: "Checkpoints to keep.") var keep = 2
+  @Option(help: "uniform or none.") var dequantization = DequantisationKind.uniform
+  @Flag(help: "Take the images in the order of the data.") var noShuffle = false
+  @Flag(help: "Mirror every other image at random.") var flip = false
+  @Option(help: "Images that the actnorms are initialised from.") var initImages = 256
+  @Option(help: "Hidden activations: automatic, keep or recompute.") var activations = ActivationPolicy.automatic
+
+  func validate() throws {
+    if epochs != nil && steps != nil { throw ValidationError("give --epochs or --steps, not both") }
+    if let epochs, !(epochs > 0 && epochs <= 1e6) { throw ValidationError("--epochs must be positive") }
+  }
+
+  func configuration(imageCount: Int) -> TrainingConfiguration {
+    var configuration = TrainingConfiguration()
+    let stepsOfEpoch = max(1, (imageCount + batch / 2) / max(1, batch))
+    configuration.batch = batch
+    configuration.steps = steps ?? Int(((epochs ?? 10) * Double(imageCount) / Double(max(1, batch))).rounded(.up))
+    configuration.learningRate = lr
+    configuration.optimiser = optimizer
+    configuration.warmupEpochs = warmupEpochs
+    configuration.beta1 = beta1
+    configuration.beta2 = beta2
+    configuration.averageDecay = ema
+    configuration.clipNorm = clipNorm
+    configuration.seed = seed
+    configuration.dequantisation = dequantization
+    configuration.shuffles = !noShuffle
+    configuration.flips = flip
+    configuration.initialisationImages = initImages
+    configuration.activations = activations
+    configuration.logEvery = logEvery
+    configuration.evaluateEvery = evalEvery ?? stepsOfEpoch
+    configuration.sampleEvery = sampleEvery
+    configuration.checkpointEvery = checkpointEvery
+    configuration.checkpointsKept = keep
+    return configuration
+  }
+}

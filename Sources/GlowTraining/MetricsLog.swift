@@ -1,0 +1,56 @@
+import Foundation
+import GlowFiles
+import Glibc
+
+/// `metrics.jsonl`: one JSON object a line, appended and flushed as it is written.
+final class MetricsLog {
+  private let path: String
+  private let descriptor: Int32
+
+  /// Opens the log to go on after update `step`: later lines, and a torn last one, are dropped.
+  ///
+  /// - Throws: `FileError`.
+  init(_ path: String, after step: Int) throws {
+    self.path = path
+    let old = FileManager.default.fileExists(atPath: path) ? try MappedFile(path).withBytes { Array($0) } : []
+    var kept: [UInt8] = []
+    for line in old.split(separator: UInt8(ascii: "\n")) {
+      guard let entry = try? JSONDecoder().decode(Line.self, from: Data(line)), entry.step <= step else { continue }
+      kept += line + [UInt8(ascii: "\n")]
+    }
+    if kept != old || old.isEmpty { try AtomicFile.write(kept, to: path) }
+    descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC)
+    if descriptor < 0 { throw FileError.system(path, "cannot write") }
+  }
+
+  deinit { close(descriptor) }
+
+  private struct Line: Decodable { let step: Int }
+
+  func append(_ entry: Metrics) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys]
+    let line = Array(try encoder.encode(entry)) + [UInt8(ascii: "\n")]
+    // One call a line: a crash leaves whole lines, or a torn last one that the next run drops.
+    let count = line.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+    if count != line.count { throw FileError.system(path, "cannot write") }
+  }
+}
+
+/// One line of `metrics.jsonl`.
+struct Metrics: Codable {
+  var step: Int
+  var images: Int
+  var epoch: Double
+  /// Of the batch; absent on evaluation lines.
+  var loss: Double?
+  var train_bits_per_dim: Double?
+  var gradient_norm: Double?
+  var learning_rate: Double?
+  var images_per_second: Double?
+  var seconds: Double
+  /// With the averaged weights, and with the raw ones.
+  var test_bits_per_dim: Double?
+  var test_bits_per_dim_raw: Double?
+  var test_standard_error: Double?
+}

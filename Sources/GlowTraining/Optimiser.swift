@@ -1,0 +1,109 @@
+import Foundation
+import GlowKernels
+
+/// How the parameters follow the gradient.
+public enum OptimiserKind: String, Sendable, Codable, CaseIterable {
+  /// Adam with the largest past gradient in place of its root mean square (section 7 of Kingma & Ba 2015).
+  case adamax
+  /// Kingma & Ba 2015, algorithm 1.
+  case adam
+}
+
+/// Adamax or Adam on one slab of parameters, with the moving average of the weights kept in the same pass.
+///
+/// With t the number of updates so far, this one included,
+///
+///     m ← β1·m + (1 − β1)·g
+///     v ← max(β2·v, |g|)            (Adamax)        v ← β2·v + (1 − β2)·g²   (Adam)
+///     w ← w − rate·√(1 − β2ᵗ)/(1 − β1ᵗ)·m/(v + ε)   … m/(√v + ε)
+///     average ← decay·average + (1 − decay)·w
+///
+/// The bias factor is the original implementation's for both. ε = 10⁻⁸.
+public final class Optimiser<S: Scalar> {
+  public let kind: OptimiserKind
+  public let beta1: Double
+  public let beta2: Double
+  public let firstMoment: Slab<S>
+  /// Adamax: the largest past gradient, decayed.
+  public let secondMoment: Slab<S>
+  private let ranges: [Range<Int>]
+
+  /// - Parameter ranges: the values that are learned (`ParameterList.trainableRanges`).
+  public init(
+    _ kind: OptimiserKind, beta1: Double = 0.9, beta2: Double = 0.999, count: Int, ranges: [Range<Int>]
+  ) {
+    self.kind = kind
+    self.beta1 = beta1
+    self.beta2 = beta2
+    firstMoment = Slab(count: count)
+    secondMoment = Slab(count: count)
+    // Blocks are fixed by the parameters alone, so that sums over them do not depend on the threads.
+    self.ranges = ranges.flatMap { range in
+      stride(from: range.lowerBound, to: range.upperBound, by: Optimiser.blockCount).map {
+        $0..<min(range.upperBound, $0 + Optimiser.blockCount)
+      }
+    }
+  }
+
+  private static var blockCount: Int { 16384 }
+
+  /// The 2-norm of the gradient of all learned parameters.
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  public func norm(of gradients: UnsafePointer<S>, team: ThreadTeam) -> Double {
+    var parts = [Double](repeating: 0, count: ranges.count)
+    parts.withUnsafeMutableBufferPointer { parts in
+      team.run(ranges.count) { block, _ in
+        var lanes = SIMD8<Double>()
+        var index = ranges[block].lowerBound
+        let end = ranges[block].upperBound
+        while index + 8 <= end {
+          let g = SIMD8<Double>(gradients.vector(index))
+          lanes += g * g
+          index += 8
+        }
+        var sum = lanes.sum()
+        while index < end {
+          sum += Double(gradients[index]) * Double(gradients[index])
+          index += 1
+        }
+        parts[block] = sum
+      }
+    }
+    return parts.reduce(0, +).squareRoot()
+  }
+
+  /// One update.
+  ///
+  /// - Parameters:
+  ///   - step: t, from 1.
+  ///   - scale: a factor on the gradient, below 1 where it is clipped.
+  ///   - average: the moving average of the weights, if one is kept, and its decay.
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  public func update(
+    _ values: UnsafeMutablePointer<S>, gradients: UnsafePointer<S>, step: Int, rate: Double,
+    scale: Double = 1, average: (values: UnsafeMutablePointer<S>, decay: Double)? = nil, team: ThreadTeam
+  ) {
+    let correction = (1 - pow(beta2, Double(step))).squareRoot() / (1 - pow(beta1, Double(step)))
+    let (rate, scale, epsilon) = (S(rate * correction), S(scale), S(1e-8))
+    let (b1, b2) = (S(beta1), S(beta2))
+    let (c1, c2) = (S(1 - beta1), S(1 - beta2))
+    let keep = S(average?.decay ?? 0)
+    let take = S(1 - (average?.decay ?? 0))
+    let isAdamax = kind == .adamax
+    let (m, v) = (firstMoment.base, secondMoment.base)
+    team.run(ranges.count) { block, _ in
+      for index in ranges[block] {
+        let g = gradients[index] * scale
+        let first = b1 * m[index] + c1 * g
+        m[index] = first
+        let second = isAdamax ? max(b2 * v[index], abs(g)) : b2 * v[index] + c2 * g * g
+        v[index] = second
+        let value = values[index] - rate * first / ((isAdamax ? second : second.squareRoot()) + epsilon)
+        values[index] = value
+        if let average { average.values[index] = keep * average.values[index] + take * value }
+      }
+    }
+  }
+}

@@ -1,0 +1,19 @@
+/// How far a run has come.
+public struct Progress: Sendable {
+  public let step: Int
+  public let steps: Int
+  /// Of the latest batch.
+  public let bitsPerDimension: Double
+  public let imagesPerSecond: Double
+  /// At the present speed, without evaluations still to come.
+  public let secondsLeft: Double
+  /// True where `metrics.jsonl` has a line too.
+  public let isLogged: Bool
+}
+
+/// What a trainer tells while it works.
+public protocol ProgressReport {
+  func step(_ progress: Progress)
+  /// A line worth reading: a checkpoint taken up, an evaluation, a warning.
+  func note(_ message: String)
+}

@@ -1,0 +1,83 @@
+import GlowFlow
+import GlowImages
+import GlowKernels
+
+/// Draws images from a model, and takes images through it and back.
+public final class Sampler {
+  private let glow: Glow<Float>
+  private let workspace: Workspace<Float>
+
+  public init(_ glow: Glow<Float>, batch: Int = 64) {
+    self.glow = glow
+    workspace = glow.workspace(batch: batch, purpose: .inference)
+  }
+
+  private var shape: ImageShape { ImageShape(glow.configuration) }
+
+  /// `count` samples. Sample i depends on the seed and i alone.
+  ///
+  /// - Parameters:
+  ///   - temperature: a factor on the ε of every level.
+  ///   - labels: the class of sample i is `labels[i % labels.count]`, in a conditional model.
+  /// - Throws: `LinearAlgebraError` if a channel map has no inverse.
+  public func sample(count: Int, temperature: Double, seed: UInt64, labels: [Int] = [0]) throws -> [ByteImage] {
+    var images: [ByteImage] = []
+    let size = glow.latentCount
+    let latents = Slab<Float>(count: workspace.batch * size)
+    for start in stride(from: 0, to: count, by: workspace.batch) {
+      let batch = min(workspace.batch, count - start)
+      glow.team.run(batch) { item, _ in
+        let own = UnsafeMutableBufferPointer(start: latents.base + item * size, count: size)
+        Philox(seed: seed, purpose: .latents, stream: UInt64(start + item)).fillNormal(own)
+        for index in own.indices { own[index] *= Float(temperature) }
+      }
+      workspace.setLatents(latents.base, count: batch)
+      images += try decode(batch, labels: (start..<start + batch).map { labels[$0 % labels.count] })
+    }
+    return images
+  }
+
+  /// The images after a pass to the latents and back, and the largest error of a value, in levels of a byte.
+  public func reconstruct(_ images: [ByteImage]) throws -> (images: [ByteImage], largestError: Double) {
+    var result: [ByteImage] = []
+    var largest: Float = 0
+    let size = shape.count
+    let latents = Slab<Float>(count: workspace.batch * size)
+    for start in stride(from: 0, to: images.count, by: workspace.batch) {
+      let batch = Array(images[start..<min(images.count, start + workspace.batch)])
+      for (item, image) in batch.enumerated() {
+        image.pixels.withUnsafeBufferPointer {
+          glow.dequantisation.apply($0, noise: nil, into: workspace.images + item * size)
+        }
+      }
+      let before = Array(UnsafeBufferPointer(start: workspace.images, count: batch.count * size))
+      let labels = [Int](repeating: 0, count: batch.count)
+      _ = glow.forward(workspace, count: batch.count, labels: labels)
+      for item in batch.indices { workspace.readLatents(item, into: latents.base + item * size) }
+      workspace.setLatents(latents.base, count: batch.count)
+      result += try decode(batch.count, labels: labels, toNearest: true)
+      for (index, value) in before.enumerated() { largest = max(largest, abs(workspace.images[index] - value)) }
+    }
+    return (result, Double(largest) * 256)
+  }
+
+  private func decode(_ count: Int, labels: [Int], toNearest: Bool = false) throws -> [ByteImage] {
+    try glow.inverse(workspace, count: count, labels: glow.configuration.isConditional ? labels : nil)
+    return (0..<count).map { item in
+      var pixels = [UInt8](repeating: 0, count: shape.count)
+      pixels.withUnsafeMutableBufferPointer {
+        glow.dequantisation.quantise(workspace.images + item * shape.count, toNearest: toNearest, into: $0)
+      }
+      return ByteImage(shape: shape, pixels: pixels)
+    }
+  }
+}
+
+extension ImageShape {
+  /// The shape of a model's images.
+  public init(_ configuration: GlowConfiguration) {
+    self.init(
+      height: configuration.imageHeight, width: configuration.imageWidth,
+      channels: configuration.imageChannels)
+  }
+}

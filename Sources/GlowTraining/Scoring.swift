@@ -1,0 +1,82 @@
+import Foundation
+import GlowFlow
+import GlowImages
+import GlowKernels
+
+/// Bits/dim of a set of images.
+public struct Score: Sendable {
+  public let images: Int
+  public let bitsPerDimension: Double
+  /// Of the mean, from the spread over the images.
+  public let standardError: Double
+}
+
+/// Scores images with a model, in batches through one workspace.
+///
+/// An image's dequantisation noise is keyed by the seed and the image's own bytes, so its score depends on nothing
+/// but the image, the model and the seed.
+public final class Scorer {
+  private let glow: Glow<Float>
+  private let workspace: Workspace<Float>
+
+  public init(_ glow: Glow<Float>, batch: Int = 64) {
+    self.glow = glow
+    workspace = glow.workspace(batch: batch, purpose: .inference)
+  }
+
+  /// Calls `body` with each image's index and log-likelihood, in order.
+  ///
+  /// - Parameter indices: which images; by default all.
+  /// - Throws: `FileError` of the first image that cannot be read.
+  public func score(
+    _ dataset: any Dataset, _ indices: Range<Int>? = nil, dequantisation: DequantisationKind = .uniform,
+    seed: UInt64 = 0, shouldStop: () -> Bool = { false },
+    _ body: (_ index: Int, _ likelihood: LogLikelihood) throws -> Void
+  ) throws {
+    let indices = indices ?? 0..<dataset.count
+    let size = dataset.shape.count
+    for start in stride(from: indices.lowerBound, to: indices.upperBound, by: workspace.batch) {
+      if shouldStop() { return }
+      let count = min(workspace.batch, indices.upperBound - start)
+      let failures = FirstFailure()
+      glow.team.run(count) { item, _ in
+        failures.catching(item) {
+          try withUnsafeTemporaryAllocation(of: UInt8.self, capacity: size) { pixels in
+            try dataset.read(start + item, into: pixels)
+            let bytes = UnsafeBufferPointer(pixels)
+            let noise = Philox(seed: seed, purpose: .evaluation, stream: Dequantisation.digest(bytes))
+            glow.dequantisation.apply(
+              bytes, noise: dequantisation == .uniform ? noise : nil, into: workspace.images + item * size)
+          }
+        }
+      }
+      try failures.rethrow()
+      let labels = (0..<count).map { dataset.label(start + $0) ?? 0 }
+      let likelihoods = glow.forward(
+        workspace, count: count, labels: glow.configuration.isConditional ? labels : nil)
+      for (item, likelihood) in likelihoods.enumerated() { try body(start + item, likelihood) }
+    }
+  }
+
+  /// The mean over a set of images.
+  public func score(
+    _ dataset: any Dataset, dequantisation: DequantisationKind = .uniform, seed: UInt64 = 0,
+    shouldStop: () -> Bool = { false }
+  ) throws -> Score {
+    var scores: [Double] = []
+    try score(dataset, dequantisation: dequantisation, seed: seed, shouldStop: shouldStop) {
+      scores.append($1.bitsPerDimension)
+    }
+    return Score(scores)
+  }
+}
+
+extension Score {
+  public init(_ bitsPerDimension: [Double]) {
+    images = bitsPerDimension.count
+    let mean = bitsPerDimension.reduce(0, +) / Double(images)
+    self.bitsPerDimension = mean
+    let squares = bitsPerDimension.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+    standardError = images > 1 ? (squares / Double(images - 1) / Double(images)).squareRoot() : 0
+  }
+}

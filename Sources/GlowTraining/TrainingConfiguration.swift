@@ -1,0 +1,77 @@
+import Foundation
+import GlowFlow
+
+/// Noise that makes densities of bytes.
+public enum DequantisationKind: String, Sendable, Codable, CaseIterable {
+  case uniform
+  /// u = 0: for comparison with other implementations.
+  case none
+}
+
+/// Whether a training step keeps the hidden activations of the coupling networks or computes them again.
+public enum ActivationPolicy: String, Sendable, Codable, CaseIterable {
+  /// Keeps them if the memory that is free allows it.
+  case automatic, keep, recompute
+}
+
+/// Every setting of a training run besides the model's shape and the data.
+public struct TrainingConfiguration: Sendable, Hashable, Codable {
+  /// Images a step.
+  public var batch = 64
+  /// Updates in all.
+  public var steps = 1000
+  /// The learning rate after the warm-up.
+  public var learningRate = 1e-3
+  public var optimiser = OptimiserKind.adamax
+  /// Passes over the data during which the rate rises linearly from 0.
+  public var warmupEpochs = 1.0
+  public var beta1 = 0.9
+  public var beta2 = 0.999
+  /// Decay of the moving average of the weights; 0 keeps none.
+  public var averageDecay = 0.999
+  /// The gradient is scaled down to this 2-norm; 0 leaves it.
+  public var clipNorm = 0.0
+  public var seed: UInt64 = 0
+  public var dequantisation = DequantisationKind.uniform
+  public var shuffles = true
+  /// Every other image, at random, is mirrored.
+  public var flips = false
+  /// Images that the actnorms are initialised from.
+  public var initialisationImages = 256
+  public var activations = ActivationPolicy.automatic
+  /// In steps; 0 = never.
+  public var logEvery = 10
+  public var evaluateEvery = 0
+  public var sampleEvery = 0
+  public var checkpointEvery = 1000
+  /// Checkpoints that are kept.
+  public var checkpointsKept = 2
+
+  public init() {}
+
+  /// - Throws: `ConfigurationError` naming the first setting that cannot be.
+  public func validate() throws {
+    func require(_ holds: Bool, _ message: String) throws { if !holds { throw ConfigurationError(message) } }
+    try require((1...1_000_000).contains(batch), "--batch must be at least 1, not \(batch)")
+    try require(steps >= 0, "--steps must not be negative, not \(steps)")
+    try require(learningRate > 0 && learningRate.isFinite, "--lr must be positive, not \(learningRate)")
+    try require(warmupEpochs >= 0 && warmupEpochs.isFinite, "--warmup-epochs must not be negative")
+    try require((0..<1).contains(beta1), "--beta1 must be in [0, 1), not \(beta1)")
+    try require((0..<1).contains(beta2), "--beta2 must be in [0, 1), not \(beta2)")
+    try require((0..<1).contains(averageDecay), "--ema must be in [0, 1), not \(averageDecay)")
+    try require(clipNorm >= 0 && clipNorm.isFinite, "--clip-norm must not be negative, not \(clipNorm)")
+    try require(initialisationImages >= 1, "--init-images must be at least 1, not \(initialisationImages)")
+    try require(checkpointsKept >= 1, "--keep must be at least 1, not \(checkpointsKept)")
+    for (name, value) in [
+      ("log", logEvery), ("eval", evaluateEvery), ("sample", sampleEvery), ("checkpoint", checkpointEvery),
+    ] {
+      try require(value >= 0, "--\(name)-every must not be negative, not \(value)")
+    }
+  }
+
+  /// The learning rate of update `step` (from 1) when an epoch has `imageCount` images.
+  public func rate(ofStep step: Int, imageCount: Int) -> Double {
+    let warmup = warmupEpochs * Double(imageCount)
+    return warmup > 0 ? learningRate * min(1, Double(step * batch) / warmup) : learningRate
+  }
+}
