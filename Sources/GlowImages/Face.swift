@@ -123,7 +123,7 @@ public struct Face: Sendable {
     noseWidth = chance.number(in: 0.9...1.5)
     noseEnd = chance.number(in: 3.6...4.6)
 
-    mouthBend = isSmiling ? chance.number(in: 1.9...2.8) : chance.number(in: -1.2...(-0.2))
+    mouthBend = isSmiling ? chance.number(in: 1.9...2.8) : chance.number(in: -1...(-0.1))
     mouthOpening = hasOpenMouth ? chance.number(in: 2.6...3.8) : 0
     mouthWidth = isSmiling ? chance.number(in: 4...4.8) : chance.number(in: 3...3.8)
     lipColor = chance.number(in: 0.25...0.8)
@@ -140,7 +140,7 @@ public struct Face: Sendable {
       chance.number(in: 0...1), saturation: chance.number(in: 0.25...0.6),
       value: chance.number(in: 0.3...0.85))
     background = FacePalette.hue(
-      chance.number(in: 0...1), saturation: chance.number(in: 0.12...0.45),
+      chance.number(in: 0...1), saturation: chance.number(in: 0.1...0.36),
       value: chance.number(in: 0.55...0.9))
     backgroundSlope = [chance.number(in: -0.1...0.1), chance.number(in: -0.12...0.12)]
 

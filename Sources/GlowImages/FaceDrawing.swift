@@ -45,7 +45,7 @@ private struct FacePainter {
     hair = FacePalette.hair(face.hairTone)
     brow = hair * 0.55 + skin * 0.1
     iris = FacePalette.iris(face.eyeTone)
-    lips = skin * 0.82 * (1 - face.lipColor) + FacePalette.red * face.lipColor
+    lips = skin * 0.82 * (1 - face.lipColor) + FacePalette.red * (0.35 + 0.65 * skin.x) * face.lipColor
     tilt = [cos(face.tilt), sin(face.tilt)]
   }
 
@@ -73,7 +73,7 @@ private struct FacePainter {
 
   func paintBody(_ point: Point, _ color: inout Color) {
     guard point.y > 6 else { return }
-    let shoulders = FaceOutline.ellipse(point - [0, 23], radii: [15.5, 9])
+    let shoulders = FaceOutline.ellipse(point - [0, 22.2], radii: [16, 9.6])
     blend(&color, face.clothes * lit(point / 22), FaceOutline.coverage(shoulders))
     let neck = FaceOutline.line(point, from: [0, 8], to: [0, 12.8], halfThickness: 4.2)
     blend(&color, skin * [0.80, 0.76, 0.75], FaceOutline.coverage(neck))
@@ -94,7 +94,7 @@ private struct FacePainter {
     var surface = skin * lit(fromCenter / face.headRadii)
     let cheek = (FaceOutline.magnitude(point) - [5.6, 5.2]) / [2.6, 2]
     let strength = face.blush * max(1 - FaceOutline.dot(cheek, cheek), 0)
-    blend(&surface, FacePalette.red, point.y > 0 ? strength : 0)
+    blend(&surface, FacePalette.red * skin.x, point.y > 0 ? strength : 0)
     blend(&color, surface, head)
   }
 
@@ -102,9 +102,13 @@ private struct FacePainter {
 
   /// Distance to the outline of the hair above the face.
   func crown(_ point: Point) -> Float {
-    FaceOutline.ellipse(
+    let outline = FaceOutline.ellipse(
       point - headCenter + [0, 0.3 * face.hairVolume],
       radii: face.headRadii + [face.hairVolume, face.hairVolume])
+    guard !face.hasLongHair else { return outline }
+    // Short hair lies closer and closer to the head on the way down to the ears.
+    let closeness = min(max((point.y - face.hairEnd) / 6 + 1, 0), 1)
+    return outline + closeness * closeness * (face.hairVolume - 0.2)
   }
 
   func paintHairBehind(_ point: Point, _ color: inout Color) {
@@ -136,8 +140,8 @@ private struct FacePainter {
 
   /// Hair with a band of light across the crown.
   func hairSurface(_ point: Point) -> Color {
-    let band = FaceOutline.norm(point - headCenter - face.light * 4) - 9
-    let shine = 0.16 * max(1 - band * band / 4, 0)
+    let band = FaceOutline.norm(point - headCenter - face.light * 4) - 8.5
+    let shine = 0.14 * max(1 - band * band / 9, 0)
     return hair * (lit((point - headCenter) / 15) + shine) + shine * 0.25
   }
 
@@ -200,7 +204,9 @@ private struct FacePainter {
       max(middle.magnitude - max(halfOpening, 0.3), beyondCorner + (face.hasOpenMouth ? 0 : -0.3)))
     blend(&color, face.hasOpenMouth ? FacePalette.mouthInterior : lips * 0.38, interior)
     guard face.hasOpenMouth else { return }
-    let teeth = FaceOutline.coverage(middle + halfOpening - 0.4 * face.mouthOpening)
+    // The lower edge of the teeth follows a smile, but not corners that hang down.
+    let edge = max(middle + halfOpening, point.y - (face.mouthBend - face.mouthOpening) / 2)
+    let teeth = FaceOutline.coverage(edge - 0.4 * face.mouthOpening)
     blend(&color, FacePalette.eyeWhite, interior * teeth)
     let tongue = FaceOutline.ellipse(
       [point.x, middle - 0.55 * face.mouthOpening], radii: [0.55 * face.mouthWidth, 0.3 * face.mouthOpening])
