@@ -1,0 +1,74 @@
+import GlowKernels
+import Testing
+
+/// Every fast kernel beside a slow obvious one. Outputs are filled with rubbish first, so that a cell that is not
+/// written shows.
+@Suite("Neighbourhoods of 3×3 convolutions")
+struct PatchesTests {
+  private func random(_ count: Int, _ stream: UInt64) -> [Double] {
+    var values = [Double](repeating: 0, count: count)
+    values.withUnsafeMutableBufferPointer { Philox(seed: 5, purpose: .latents, stream: stream).fillNormal($0) }
+    return values
+  }
+
+  @Test("im2col", arguments: [1, 2, 3, 8, 13], [(0, 5), (0, 2), (2, 3), (4, 1)])
+  func gather(channels: Int, rows: (first: Int, count: Int)) {
+    let (height, width, stride) = (5, 4, channels + 3)
+    let picture = random(height * width * stride, 1)
+    let band = Band(height: height, width: width, firstRow: rows.first, rows: rows.count)
+    var bordered = [Double](repeating: .nan, count: band.borderedCount(channels: channels))
+    var patches = [Double](repeating: .nan, count: rows.count * width * 9 * channels + 7)
+    gatherPatches(
+      from: picture, stride: stride, channels: channels, band: band, bordered: &bordered, into: &patches)
+    for row in 0..<rows.count {
+      for column in 0..<width {
+        for dy in 0..<3 {
+          for dx in 0..<3 {
+            for channel in 0..<channels {
+              let (y, x) = (rows.first + row + dy - 1, column + dx - 1)
+              let isInside = (0..<height).contains(y) && (0..<width).contains(x)
+              let expected = isInside ? picture[(y * width + x) * stride + channel] : 0
+              let found = patches[((row * width + column) * 9 + dy * 3 + dx) * channels + channel]
+              #expect(found == expected)
+            }
+          }
+        }
+      }
+    }
+  }
+
+  @Test("col2im is the adjoint of im2col", arguments: [1, 2, 3, 8, 13])
+  func adjoint(channels: Int) {
+    let (height, width) = (5, 4)
+    let band = Band(height: height, width: width, firstRow: 0, rows: height)
+    let picture = random(height * width * channels, 2)
+    let patches = random(height * width * 9 * channels, 3)
+    var bordered = [Double](repeating: .nan, count: band.borderedCount(channels: channels))
+    var gathered = [Double](repeating: .nan, count: patches.count + 7)
+    gatherPatches(
+      from: picture, stride: channels, channels: channels, band: band, bordered: &bordered, into: &gathered)
+    scatterPatches(patches, channels: channels, band: band, bordered: &bordered)
+    var scattered = [Double](repeating: 0, count: picture.count)
+    addInner(bordered, band: band, channels: channels, to: &scattered, stride: channels)
+    let left = zip(gathered, patches).reduce(0) { $0 + $1.0 * $1.1 }
+    let right = zip(picture, scattered).reduce(0) { $0 + $1.0 * $1.1 }
+    #expect(abs(left - right) < 1e-12 * max(1, abs(left)))
+  }
+
+  @Test("col2im in bands is col2im of the whole picture")
+  func bands() {
+    let (height, width, channels) = (6, 3, 5)
+    let patches = random(height * width * 9 * channels, 4)
+    func scatter(_ firstRow: Int, _ rows: Int) -> [Double] {
+      let band = Band(height: height, width: width, firstRow: firstRow, rows: rows)
+      var bordered = [Double](repeating: .nan, count: band.borderedCount(channels: channels))
+      scatterPatches(patches, channels: channels, band: band, bordered: &bordered)
+      var result = [Double](repeating: 0, count: rows * width * channels)
+      addInner(bordered, band: band, channels: channels, to: &result, stride: channels)
+      return result
+    }
+    let whole = scatter(0, 6)
+    let parts = scatter(0, 1) + scatter(1, 3) + scatter(4, 2)
+    #expect(zip(whole, parts).allSatisfy { abs($0 - $1) < 1e-13 } && whole.count == parts.count)
+  }
+}
