@@ -1,0 +1,148 @@
+import Foundation
+import GlowFiles
+import GlowFlow
+import GlowKernels
+
+/// A model as a safetensors file: every parameter in F32 under its own name, and in the metadata all that is
+/// needed to build the model again.
+public enum ModelFile {
+  /// The name of the model's file in a run folder.
+  public static let nameInRun = "model.safetensors"
+
+  static let format = "glow"
+  static let version = "1"
+  static let formatKey = "format"
+  static let versionKey = "glow.version"
+  static let configurationKey = "glow.configuration"
+
+  /// Writes a model.
+  ///
+  /// - Parameters:
+  ///   - values: other values than the model's own, for instance averaged ones, in the order of its parameters.
+  ///   - metadata: what else to keep in the file.
+  /// - Throws: `FileError`.
+  public static func write<S: Scalar>(
+    _ glow: Glow<S>, values: UnsafePointer<S>? = nil, metadata: [String: String] = [:], to path: String
+  ) throws {
+    let values = values ?? UnsafePointer(glow.values.base)
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys]
+    var metadata = metadata
+    metadata[formatKey] = format
+    metadata[versionKey] = version
+    metadata[configurationKey] = String(decoding: try encoder.encode(glow.configuration), as: UTF8.self)
+    var writer = SafetensorsWriter(metadata: metadata)
+    for entry in glow.parameters.entries {
+      writer.add(entry.name, shape: entry.shape, values: entry.range.map { Float(values[$0]) })
+    }
+    try writer.write(to: path)
+  }
+
+  /// Reads a model, from its file or from the run folder that holds it.
+  ///
+  /// - Returns: the model, ready for use, and all of the file's metadata.
+  /// - Throws: `FileError` naming the entry that is damaged, missing, left over, of the wrong shape, or holds a
+  ///   value that it must not.
+  public static func read<S: Scalar>(
+    _ path: String, as _: S.Type = S.self, team: ThreadTeam = ThreadTeam()
+  ) throws -> (glow: Glow<S>, metadata: [String: String]) {
+    var isFolder: ObjCBool = false
+    let isThere = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+    let file = try SafetensorsFile(isThere && isFolder.boolValue ? "\(path)/\(nameInRun)" : path)
+    let configuration = try configuration(of: file)
+    try checkSize(configuration, file)
+    try file.checkSums()
+    let glow = try build(configuration, team: team, as: S.self, path: file.path)
+    for entry in file.entries where glow.parameters[entry.name] == nil {
+      throw FileError(file.path, "\(entry.name): is no parameter of the model that the file describes")
+    }
+    for parameter in glow.parameters.entries {
+      let entry = try file.entry(parameter.name)
+      if entry.shape != parameter.shape {
+        throw FileError(
+          file.path, "\(entry.name): has shape \(entry.shape), expected \(parameter.shape)")
+      }
+      try glow.set(parameter, to: try file.values(entry.name, as: S.self), path: file.path)
+    }
+    try glow.accept(path: file.path)
+    return (glow, file.metadata)
+  }
+
+  /// The configuration of the model in a file.
+  ///
+  /// - Throws: `FileError` if the file is not a model of this project, or no model can be built from it.
+  static func configuration(of file: SafetensorsFile) throws -> GlowConfiguration {
+    guard file.metadata[formatKey] == format, let text = file.metadata[configurationKey] else {
+      throw FileError(
+        file.path,
+        "is not a model of this program: its metadata lacks “\(formatKey)”: “\(format)”"
+          + " or “\(configurationKey)”")
+    }
+    let found = file.metadata[versionKey] ?? "none"
+    if found != version {
+      throw FileError(file.path, "has format version \(found), this program reads version \(version)")
+    }
+    do {
+      let configuration = try JSONDecoder().decode(GlowConfiguration.self, from: Data(text.utf8))
+      try configuration.validate()
+      return configuration
+    } catch let error as ConfigurationError {
+      throw FileError(file.path, "\(configurationKey): \(error)")
+    } catch {
+      throw FileError(file.path, "\(configurationKey): is not a model's configuration: \(text.prefix(200))")
+    }
+  }
+
+  /// Refuses a file that is too small for its model before memory is booked for that.
+  private static func checkSize(_ configuration: GlowConfiguration, _ file: SafetensorsFile) throws {
+    let width = Double(configuration.width)
+    var least = 0.0
+    for level in 0..<configuration.levels {
+      let channels = Double(configuration.shape(ofLevel: level).channels)
+      least += Double(configuration.depth) * (width * width + 9 * width * channels)
+    }
+    let found = file.entries.reduce(0) { $0 + $1.count }
+    if Double(found) < least {
+      throw FileError(
+        file.path,
+        "\(configurationKey): describes a model of more than \(least) parameters, the file holds \(found)")
+    }
+  }
+
+  static func build<S: Scalar>(
+    _ configuration: GlowConfiguration, team: ThreadTeam, as _: S.Type, path: String
+  ) throws -> Glow<S> {
+    do {
+      return try Glow<S>(configuration: configuration, team: team)
+    } catch let error as ConfigurationError {
+      throw FileError(path, "\(error)")
+    }
+  }
+}
+
+extension Glow {
+  /// Sets one parameter to values that were read from `path`.
+  ///
+  /// - Throws: `FileError` if a value is not finite, or an entry that is not learned holds what it must not.
+  func set(_ parameter: ParameterEntry, to source: [S], path: String) throws {
+    func refuse(_ reason: String) -> FileError { FileError(path, "\(parameter.name): \(reason)") }
+    if let index = source.firstIndex(where: { !$0.isFinite }) {
+      throw refuse("value \(index) is \(source[index])")
+    }
+    if parameter.name.hasSuffix(".permutation") || parameter.name.hasSuffix(".indices") {
+      let isPermutation = source.sorted().enumerated().allSatisfy { S($0.offset) == $0.element }
+      if !isPermutation { throw refuse("is not a permutation of 0 to \(source.count - 1)") }
+    }
+    if parameter.name.hasSuffix(".sign"), let index = source.firstIndex(where: { abs($0) != 1 }) {
+      throw refuse("value \(index) is \(source[index]), expected 1 or -1")
+    }
+    for (index, value) in source.enumerated() { values.base[parameter.offset + index] = value }
+  }
+
+  /// Takes over the values that were read from `path`.
+  ///
+  /// - Throws: `FileError` if they describe no invertible map.
+  func accept(path: String) throws {
+    do { try parametersChanged() } catch let error as SingularMapError { throw FileError(path, "\(error)") }
+  }
+}

@@ -1,0 +1,111 @@
+import CZlib
+import GlowFiles
+import GlowKernels
+
+/// A safetensors file (https://github.com/huggingface/safetensors), mapped into memory for reading.
+///
+/// Only the header is looked at when it is opened. Every error is a `FileError` that names the path and, where
+/// there is one, the entry.
+public final class SafetensorsFile: Sendable {
+  public let path: String
+  public let metadata: [String: String]
+  /// In the order of their bytes.
+  public let entries: [TensorEntry]
+  private let file: MappedFile
+  private let indices: [String: Int]
+
+  /// - Throws: `FileError` if the file cannot be read or breaks a rule of the format.
+  public init(_ path: String) throws {
+    self.path = path
+    let file = try MappedFile(path)
+    do {
+      let header = try file.withBytes { try SafetensorsHeader($0) }
+      metadata = header.metadata
+      entries = header.entries
+    } catch let error as HeaderError {
+      throw FileError(path, error.reason)
+    }
+    self.file = file
+    indices = Dictionary(uniqueKeysWithValues: zip(entries.map(\.name), entries.indices))
+  }
+
+  public subscript(name: String) -> TensorEntry? { indices[name].map { entries[$0] } }
+
+  /// The entry of this name.
+  ///
+  /// - Throws: `FileError` if there is none.
+  public func entry(_ name: String) throws -> TensorEntry {
+    guard let entry = self[name] else { throw FileError(path, "\(name): is missing") }
+    return entry
+  }
+
+  /// Calls `body` with the bytes of an entry, which it must not keep.
+  ///
+  /// - Throws: `FileError` if there is no such entry, and what `body` throws.
+  public func withBytes<Result>(
+    _ name: String, _ body: (UnsafeRawBufferPointer) throws -> Result
+  ) throws -> Result {
+    let range = try entry(name).range
+    return try file.withBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
+  }
+
+  /// The values of an entry, converted to `S`.
+  ///
+  /// - Throws: `FileError` if there is no such entry or its type is one of the 8-bit floating-point types.
+  public func values<S: Scalar>(_ name: String, as _: S.Type) throws -> [S] {
+    let type = try entry(name).type
+    return try withBytes(name) { bytes in
+      switch type {
+      case .bool, .uint8: convert(bytes, UInt8.self) { S($0) }
+      case .int8: convert(bytes, Int8.self) { S($0) }
+      case .uint16: convert(bytes, UInt16.self) { S(UInt16(littleEndian: $0)) }
+      case .int16: convert(bytes, Int16.self) { S(Int16(littleEndian: $0)) }
+      case .float16:
+        convert(bytes, UInt16.self) { S(Float(Float16(bitPattern: UInt16(littleEndian: $0)))) }
+      case .bfloat16:
+        convert(bytes, UInt16.self) { S(Float(bitPattern: UInt32(UInt16(littleEndian: $0)) << 16)) }
+      case .uint32: convert(bytes, UInt32.self) { S(UInt32(littleEndian: $0)) }
+      case .int32: convert(bytes, Int32.self) { S(Int32(littleEndian: $0)) }
+      case .float32: convert(bytes, UInt32.self) { S(Float(bitPattern: UInt32(littleEndian: $0))) }
+      case .uint64: convert(bytes, UInt64.self) { S(UInt64(littleEndian: $0)) }
+      case .int64: convert(bytes, Int64.self) { S(Int64(littleEndian: $0)) }
+      case .float64: convert(bytes, UInt64.self) { S(Double(bitPattern: UInt64(littleEndian: $0))) }
+      case .float8E4M3, .float8E5M2:
+        throw FileError(path, "\(name): values of type \(type.rawValue) cannot be read")
+      }
+    }
+  }
+
+  private func convert<Stored: FixedWidthInteger & BitwiseCopyable, S>(
+    _ bytes: UnsafeRawBufferPointer, _: Stored.Type, _ element: (Stored) -> S
+  ) -> [S] {
+    let size = MemoryLayout<Stored>.size
+    return (0..<bytes.count / size).map {
+      element(bytes.loadUnaligned(fromByteOffset: $0 * size, as: Stored.self))
+    }
+  }
+
+  /// Compares every entry with its CRC-32 in the metadata; entries without one are not checked.
+  ///
+  /// - Throws: `FileError` naming the first entry whose bytes are not those that were written.
+  public func checkSums() throws {
+    for entry in entries {
+      guard let expected = metadata[checksumKey(entry.name)] else { continue }
+      let found = try withBytes(entry.name) { checksum($0) }
+      if found != expected {
+        throw FileError(path, "\(entry.name): is damaged: its CRC-32 is \(found), expected \(expected)")
+      }
+    }
+  }
+}
+
+/// Where the metadata keeps the CRC-32 of an entry.
+func checksumKey(_ name: String) -> String { "crc32.\(name)" }
+
+/// The CRC-32 of bytes as 8 hexadecimal digits. Calls `crc32_z`.
+func checksum(_ bytes: UnsafeRawBufferPointer) -> String {
+  let value = crc32_z(0, bytes.bindMemory(to: UInt8.self).baseAddress, bytes.count)
+  // With no bytes to read, crc32_z answers 0, which is also the CRC-32 of nothing.
+  let digits = String(value, radix: 16)
+  return String(repeating: "0", count: 8 - digits.count) + digits
+}
