@@ -1,0 +1,88 @@
+/// Height, width and channels of an image. Written "32×32×3".
+public struct ImageShape: Sendable, Hashable, Codable, CustomStringConvertible {
+  public let height: Int
+  public let width: Int
+  public let channels: Int
+
+  public init(height: Int, width: Int, channels: Int) {
+    self.height = height
+    self.width = width
+    self.channels = channels
+  }
+
+  /// Values of one image: height × width × channels.
+  public var count: Int { height * width * channels }
+
+  public var description: String { "\(height)×\(width)×\(channels)" }
+}
+
+/// An image of bytes as they were stored: no gamma, no premultiplied alpha.
+public struct ByteImage: Sendable, Hashable {
+  public let shape: ImageShape
+  /// `[height, width, channels]`, row-major.
+  public var pixels: [UInt8]
+
+  public init(shape: ImageShape, pixels: [UInt8]) {
+    precondition(pixels.count == shape.count)
+    self.shape = shape
+    self.pixels = pixels
+  }
+}
+
+/// The customary parts of a data set.
+public enum DataPart: String, Sendable, CaseIterable {
+  case train
+  case test
+}
+
+/// Images of one shape in a fixed order, read when asked for. Safe to read from several threads.
+public protocol Dataset: Sendable {
+  var shape: ImageShape { get }
+  var count: Int { get }
+
+  /// Names of the classes, empty if the images are unlabelled.
+  var classNames: [String] { get }
+  /// The image's class as an index into `classNames`.
+  func label(_ index: Int) -> Int?
+
+  /// Names of the yes-or-no attributes (CelebA's convention), empty if there are none.
+  var attributeNames: [String] { get }
+  /// The image's attributes in the order of `attributeNames`.
+  func attributes(_ index: Int) -> [Bool]?
+
+  /// Where the image comes from: "dir/a.png", "dir/data_batch_1.bin#17", "faces#3".
+  func source(_ index: Int) -> String
+
+  /// Reads one image as `[height, width, channels]` into `pixels`, which has `shape.count` bytes.
+  ///
+  /// - Throws: `FileError`.
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws
+
+  /// Checks the header of every image, which is cheap, before a long job relies on them.
+  ///
+  /// - Throws: `FileError` naming the first file that does not fit.
+  func checkAll() throws
+
+  /// Whether the images are digits or other signs, which a flip left to right makes into something else.
+  var isMadeOfDigits: Bool { get }
+}
+
+extension Dataset {
+  public var classNames: [String] { [] }
+  public func label(_ index: Int) -> Int? { nil }
+  public var attributeNames: [String] { [] }
+  public func attributes(_ index: Int) -> [Bool]? { nil }
+  public func checkAll() throws {}
+  public var isMadeOfDigits: Bool { false }
+
+  /// Reads one image.
+  ///
+  /// - Throws: `FileError`.
+  public func image(_ index: Int) throws -> ByteImage {
+    let pixels = try [UInt8](unsafeUninitializedCapacity: shape.count) { buffer, count in
+      try read(index, into: UnsafeMutableBufferPointer(rebasing: buffer[..<shape.count]))
+      count = shape.count
+    }
+    return ByteImage(shape: shape, pixels: pixels)
+  }
+}
