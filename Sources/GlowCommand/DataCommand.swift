@@ -33,7 +33,7 @@ struct DataCommand: ParsableCommand {
     do { try FileManager.default.createDirectory(atPath: export, withIntermediateDirectories: true) } catch {
       throw FileError(export, "cannot make this folder: \(error.localizedDescription)")
     }
-    var rows: [(String, [Bool])] = []
+    var rows: [AttributeList.Row] = []
     for index in 0..<dataset.count {
       let name = String(format: "%06d.png", index + 1)
       try PNG.write(try dataset.image(index), to: "\(export)/\(name)")

@@ -2,7 +2,7 @@ import Foundation
 import GlowTraining
 import Glibc
 
-/// Progress on stderr: a bar that moves on a terminal, plain lines elsewhere.
+/// TrainingProgress on stderr: a bar that moves on a terminal, plain lines elsewhere.
 final class Terminal: ProgressReport {
   private let isTerminal = isatty(STDERR_FILENO) == 1
   private var hasBar = false
@@ -13,7 +13,7 @@ final class Terminal: ProgressReport {
     write(message + "\n")
   }
 
-  func step(_ progress: Progress) {
+  func step(_ progress: TrainingProgress) {
     if isTerminal {
       // A few pictures a second are enough for the eye.
       if progress.step < progress.steps && lastDrawn.duration(to: .now) < .milliseconds(200) { return }
@@ -31,13 +31,13 @@ final class Terminal: ProgressReport {
     hasBar = false
   }
 
-  private func bar(_ progress: Progress) -> String {
+  private func bar(_ progress: TrainingProgress) -> String {
     let width = 24
     let done = width * progress.step / max(1, progress.steps)
     return "[" + String(repeating: "█", count: done) + String(repeating: " ", count: width - done) + "] "
   }
 
-  private func line(_ progress: Progress) -> String {
+  private func line(_ progress: TrainingProgress) -> String {
     String(
       format: "step %d/%d  %.3f bits/dim  %.1f images/s  %@ left", progress.step, progress.steps,
       progress.bitsPerDimension, progress.imagesPerSecond, time(progress.secondsLeft))

@@ -48,9 +48,9 @@ public struct ImageFolderDataset: Dataset {
       base: base, allBases: parts.isEmpty ? [folder] : parts.map { "\(folder)/\($0.rawValue)" })
     if files.isEmpty { throw FileError(base, Self.nothingFound(in: try list(base))) }
 
-    firstShape = try PNG.shape(ofFile: "\(base)/\(files[0].name)")
-    shape =
-      resizer.map { ImageShape(height: $0.size, width: $0.size, channels: firstShape.channels) } ?? firstShape
+    let first = try PNG.shape(ofFile: "\(base)/\(files[0].name)")
+    firstShape = first
+    shape = resizer?.shape(first) ?? first
     self.resizer = resizer
     attributeTable = try Self.readAttributes(base: base, files: files)
   }

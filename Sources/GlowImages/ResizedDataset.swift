@@ -12,6 +12,11 @@ struct Resizer: Sendable {
   let size: Int
   let resizing: Resizing
 
+  /// The shape that images of `shape` are brought to.
+  func shape(_ shape: ImageShape) -> ImageShape {
+    ImageShape(height: size, width: size, channels: shape.channels)
+  }
+
   func resize(_ image: ByteImage) -> ByteImage {
     let shape = image.shape
     if shape.height == size && shape.width == size { return image }
@@ -97,9 +102,7 @@ struct ResizedDataset: Dataset {
   let base: any Dataset
   let resizer: Resizer
 
-  var shape: ImageShape {
-    ImageShape(height: resizer.size, width: resizer.size, channels: base.shape.channels)
-  }
+  var shape: ImageShape { resizer.shape(base.shape) }
   var count: Int { base.count }
   var classNames: [String] { base.classNames }
   func label(_ index: Int) -> Int? { base.label(index) }

@@ -30,7 +30,7 @@ struct Checkpoint {
       for entry in state.glow.parameters.entries {
         writer.add(
           "\(name).\(entry.name)", shape: entry.shape,
-          values: UnsafeBufferPointer(start: slab.base + entry.offset, count: entry.count))
+          values: UnsafePointer(slab.base + entry.offset))
       }
     }
     try writer.write(to: path)

@@ -14,7 +14,7 @@ public enum Interruption {
       sigaction(signal, &action, nil)
     }
     // A file-size limit then shows as an error of write.
-    signal(SIGXFSZ, SIG_IGN)
+    _ = Glibc.signal(SIGXFSZ, SIG_IGN)
   }
 
   /// The signal that asked to end, if any.
@@ -23,5 +23,3 @@ public enum Interruption {
     return value == 0 ? nil : value
   }
 }
-
-private func signal(_ number: Int32, _ handler: sighandler_t?) { _ = Glibc.signal(number, handler) }

@@ -159,7 +159,7 @@ public final class Trainer {
   private func report(_ result: StepResult, _ clock: StepClock, _ log: MetricsLog) throws {
     let bits = result.objective.bitsPerDimension
     progress.step(
-      Progress(
+      TrainingProgress(
         step: state.step, steps: training.steps, bitsPerDimension: bits,
         imagesPerSecond: clock.imagesPerSecond,
         secondsLeft: Double((training.steps - state.step) * training.batch) / clock.imagesPerSecond,

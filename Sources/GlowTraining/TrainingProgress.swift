@@ -1,5 +1,5 @@
 /// How far a run has come.
-public struct Progress: Sendable {
+public struct TrainingProgress: Sendable {
   public let step: Int
   public let steps: Int
   /// Of the latest batch.
@@ -13,7 +13,7 @@ public struct Progress: Sendable {
 
 /// What a trainer tells while it works.
 public protocol ProgressReport {
-  func step(_ progress: Progress)
+  func step(_ progress: TrainingProgress)
   /// A line worth reading: a checkpoint taken up, an evaluation, a warning.
   func note(_ message: String)
 }
