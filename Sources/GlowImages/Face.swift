@@ -3,7 +3,7 @@ import GlowKernels
 /// The continuous parameters of one cartoon face.
 ///
 /// Lengths are in pixels of a 32×32 image before the pose is applied, with the origin in the middle of the
-/// image, x to the right and y down. Colours are sRGB in 0...1.
+/// image, x to the right and y down. Colours are sRGB in 0...1. All values are finite, all sizes positive.
 public struct Face: Sendable {
   /// Position on the skin palette, 0 (light) to 1 (dark).
   public var skinTone: Float
@@ -123,15 +123,15 @@ public struct Face: Sendable {
     noseWidth = chance.number(in: 0.9...1.5)
     noseEnd = chance.number(in: 3.6...4.6)
 
-    mouthBend = isSmiling ? chance.number(in: 1.9...2.8) : chance.number(in: -1...(-0.1))
+    mouthBend = isSmiling ? chance.number(in: 2.2...3.0) : chance.number(in: -1.1...(-0.2))
     mouthOpening = hasOpenMouth ? chance.number(in: 2.6...3.8) : 0
-    mouthWidth = isSmiling ? chance.number(in: 4...4.8) : chance.number(in: 3...3.8)
+    mouthWidth = isSmiling ? chance.number(in: 4.3...5) : chance.number(in: 2.8...3.5)
     lipColor = chance.number(in: 0.25...0.8)
     blush = chance.number(in: 0.05...0.35)
 
     glasses = wearsGlasses ? Glasses(&chance) : nil
 
-    shift = [chance.number(in: -1.2...1.2), chance.number(in: -1...1)]
+    shift = [chance.number(in: -1.2...1.2), chance.number(in: -0.8...0.8)]
     tilt = chance.number(in: -0.08...0.08)
     scale = chance.number(in: 0.96...1.05)
     light = [chance.number(in: -0.7...0.7), chance.number(in: -0.65...(-0.1))]
@@ -140,7 +140,7 @@ public struct Face: Sendable {
       chance.number(in: 0...1), saturation: chance.number(in: 0.25...0.6),
       value: chance.number(in: 0.3...0.85))
     background = FacePalette.hue(
-      chance.number(in: 0...1), saturation: chance.number(in: 0.1...0.36),
+      chance.number(in: 0...1), saturation: chance.number(in: 0.1...0.32),
       value: chance.number(in: 0.55...0.9))
     backgroundSlope = [chance.number(in: -0.1...0.1), chance.number(in: -0.12...0.12)]
 
@@ -148,6 +148,7 @@ public struct Face: Sendable {
     noise = Philox(seed: seed, purpose: .faces, stream: stream | 1)
   }
 
+  // The attributes are read off the parameters: each threshold lies in a gap that `init` leaves.
   public var isSmiling: Bool { mouthBend > 0.5 }
   public var isBlond: Bool { hairTone > 0.7 }
   public var hasLongHair: Bool { hairEnd > 5 }

@@ -19,7 +19,7 @@ enum FacePalette {
   static func hair(_ tone: Float) -> SIMD3<Float> {
     mix(
       tone, [0.11, 0.10, 0.12], [0.24, 0.15, 0.11], [0.38, 0.22, 0.13], [0.52, 0.22, 0.11],
-      [0.88, 0.70, 0.34], [0.98, 0.88, 0.58])
+      [0.86, 0.68, 0.38], [0.95, 0.85, 0.60])
   }
 
   /// Irises: brown, hazel, green, grey, blue.
