@@ -30,7 +30,7 @@ struct TrainCommand: ParsableCommand {
     }
     let terminal = Terminal()
     let opened = try data.open(.train)
-    let test = opened.part == nil ? nil : try? data.open(.test)
+    let test = openTest(opened, terminal)
     if let note = opened.note { terminal.note(note) }
     let team = threads.team()
     let (configuration, glow) = try resolve(opened.dataset, team: team)
@@ -55,6 +55,15 @@ struct TrainCommand: ParsableCommand {
       throw ExitCode(128 + signal)
     }
     print("model: \(folder.model)")
+  }
+
+  /// The held-out images, if the data have any; why not is said, since training can do without.
+  private func openTest(_ train: OpenedData, _ terminal: Terminal) -> OpenedData? {
+    if train.part == nil { return nil }
+    do { return try data.open(.test) } catch {
+      terminal.note("no held-out images: \(error)")
+      return nil
+    }
   }
 
   private func resolve(

@@ -23,7 +23,7 @@ struct PhiloxTests {
     _ count: Int, _ fill: (UnsafeMutableBufferPointer<S>) -> Void
   ) -> [S] {
     var result = [S](repeating: .nan, count: count)
-    result.withUnsafeMutableBufferPointer(fill)
+    result.withUnsafeMutableBufferPointer { fill($0) }
     return result
   }
 

@@ -1,0 +1,24 @@
+/// A data set of images in memory.
+public struct ImageArray: Dataset {
+  public let shape: ImageShape
+  public let images: [ByteImage]
+
+  /// - Parameter images: at least one; all of one shape.
+  public init(_ images: [ByteImage]) {
+    precondition(!images.isEmpty && images.allSatisfy { $0.shape == images[0].shape })
+    shape = images[0].shape
+    self.images = images
+  }
+
+  public var count: Int { images.count }
+  public var classNames: [String] { [] }
+  public var attributeNames: [String] { [] }
+  public var isMadeOfDigits: Bool { false }
+  public func label(_ index: Int) -> Int? { nil }
+  public func attributes(_ index: Int) -> [Bool]? { nil }
+  public func source(_ index: Int) -> String { "image \(index)" }
+
+  public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) {
+    _ = pixels.update(fromContentsOf: images[index].pixels)
+  }
+}

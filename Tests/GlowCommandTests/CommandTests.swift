@@ -1,0 +1,126 @@
+import Foundation
+import Testing
+
+/// The command as a user meets it: another process, its exit status and what it prints.
+@Suite("The glow command")
+struct CommandTests {
+  private let root = FileManager.default.temporaryDirectory.appending(path: "glow-command-\(UUID())").path
+
+  init() throws { try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true) }
+
+  private struct Outcome {
+    let status: Int32
+    let output: String
+    let error: String
+  }
+
+  private func glow(_ arguments: String...) throws -> Outcome { try glow(list: arguments) }
+
+  private func glow(list arguments: [String]) throws -> Outcome {
+    let process = Process()
+    // The test runner stands beside the products.
+    process.executableURL = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "glow")
+    process.arguments = arguments
+    process.currentDirectoryURL = URL(filePath: root)
+    let (output, error) = (Pipe(), Pipe())
+    (process.standardOutput, process.standardError) = (output, error)
+    try process.run()
+    let texts = (output.fileHandleForReading.readDataToEndOfFile(), error.fileHandleForReading.readDataToEndOfFile())
+    process.waitUntilExit()
+    #expect(process.terminationReason == .exit, "\(arguments) crashed")
+    return Outcome(
+      status: process.terminationStatus, output: String(decoding: texts.0, as: UTF8.self),
+      error: String(decoding: texts.1, as: UTF8.self))
+  }
+
+  private func write(_ name: String, _ bytes: [UInt8]) throws {
+    let url = URL(filePath: "\(root)/\(name)")
+    try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+    try Data(bytes).write(to: url)
+  }
+
+  private func clean() { try? FileManager.default.removeItem(atPath: root) }
+
+  @Test("train, evaluate, sample, reconstruct, inspect, resume")
+  func mainJob() throws {
+    defer { clean() }
+    let size = ["--levels", "2", "--depth", "2", "--width", "16"]
+    func train(_ more: String...) throws -> Outcome {
+      let process = ["train", "--data", "faces", "--limit", "64", "--out", "run", "--batch", "16"] + size + more
+      return try glow(list: process)
+    }
+    let first = try train("--steps", "6", "--checkpoint-every", "3")
+    #expect(first.status == 0 && first.output.contains("run/model.safetensors"), "\(first.error)")
+    #expect(first.error.contains("memory: about"))
+    let again = try train("--steps", "9")
+    #expect(again.status != 0 && again.error.contains("--resume"))
+    let other = try glow(
+      "train", "--data", "faces", "--out", "run", "--levels", "2", "--depth", "3", "--width", "16", "--resume")
+    #expect(other.status != 0 && other.error.contains("depth is 2, asked for 3"), "\(other.error)")
+    #expect(try train("--steps", "9", "--resume").error.contains("resumed at step 6"))
+
+    let evaluation = try glow("evaluate", "run", "--data", "faces", "--limit", "32", "--json")
+    let json = try #require(
+      try JSONSerialization.jsonObject(with: Data(evaluation.output.utf8)) as? [String: Any])
+    #expect(json["images"] as? Int == 32 && (json["bits_per_dim"] as? Double ?? 99) < 12)
+    let oneThread = try glow(
+      "evaluate", "run", "--data", "faces", "--limit", "32", "--json", "--threads", "1", "--batch", "5")
+    let otherJSON = try #require(
+      try JSONSerialization.jsonObject(with: Data(oneThread.output.utf8)) as? [String: Any])
+    #expect(otherJSON["bits_per_dim"] as? Double == json["bits_per_dim"] as? Double)
+
+    #expect(try glow("sample", "run", "--out", "grid.png", "--count", "4").status == 0)
+    #expect(try glow("sample", "run", "--out", "one.png", "--count", "2", "--separate").status == 0)
+    #expect(try glow("reconstruct", "run", "--data", "faces", "--out", "strip.png").output.contains("12 of 12"))
+    #expect(try glow("inspect", "run").output.contains("level1.step1"))
+    let names = try FileManager.default.contentsOfDirectory(atPath: root).sorted()
+    #expect(names == ["grid.png", "one-0000.png", "one-0001.png", "run", "strip.png"])
+  }
+
+  @Test("bad data: one line with the path and the reason, and nothing written")
+  func badData() throws {
+    defer { clean() }
+    try write("truncated/data_batch_1.bin", [UInt8](repeating: 1, count: 3072))
+    try write("magic/train-images-idx3-ubyte", [0, 0, 9, 9, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2, 1, 2, 3, 4])
+    try write("length/train-images-idx3-ubyte", [0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 2, 0, 0, 0, 2, 1, 2, 3, 4])
+    try write("text/a.png", Array("not a picture".utf8))
+    try write("empty.npy", [])
+    try FileManager.default.createDirectory(atPath: "\(root)/empty", withIntermediateDirectories: true)
+    #expect(try glow("data", "faces", "--limit", "1", "--export", "mixed").status == 0)
+    let grey = try #require(Data(base64Encoded: greyPixel))
+    try write("mixed/z.png", Array(grey))
+    let before = try FileManager.default.contentsOfDirectory(atPath: root).sorted()
+    for (data, path) in [
+      ("missing", "missing"), ("empty", "empty"), ("truncated", "truncated/data_batch_1.bin"),
+      ("magic", "magic/train-images-idx3-ubyte"), ("length", "length/train-images-idx3-ubyte"),
+      ("text", "text/a.png"), ("mixed", "mixed/z.png"), ("empty.npy", "empty.npy"),
+    ] {
+      let outcome = try glow("train", "--data", data, "--out", "run", "--steps", "1")
+      #expect(outcome.status == 1, "\(data)")
+      let lines = outcome.error.split(separator: "\n")
+      #expect(lines.count == 1 && lines[0].contains(path), "\(data): \(outcome.error)")
+    }
+    #expect(try FileManager.default.contentsOfDirectory(atPath: root).sorted() == before)
+  }
+
+  /// A grey PNG of 1×1.
+  private let greyPixel =
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+
+  @Test("usage errors exit with 64 and name the value")
+  func usage() throws {
+    defer { clean() }
+    for arguments in [
+      ["train", "--data", "faces", "--out", "run", "--coupling", "magic"],
+      ["train", "--data", "faces", "--out", "run", "--batch", "many"],
+      ["sample", "run", "--out", "x.jpg"], ["nonsense"],
+    ] {
+      let outcome = try glow(list: arguments)
+      #expect(outcome.status == 64 && outcome.error.contains(arguments.last!), "\(outcome.error)")
+    }
+    let size = try glow("train", "--data", "faces", "--out", "run", "--levels", "6")
+    #expect(size.status == 1 && size.error.contains("32×32") && size.error.contains("--image-size 64"))
+    #expect(try glow("sample", "missing", "--out", "x.png").error.contains("missing"))
+    #expect(try FileManager.default.contentsOfDirectory(atPath: root).isEmpty)
+  }
+}

@@ -1,0 +1,63 @@
+import Foundation
+import GlowKernels
+import GlowTraining
+import Testing
+
+@Suite("Optimisers, against the formulas written out")
+struct OptimiserTests {
+  @Test("five updates with a moving average", arguments: OptimiserKind.allCases)
+  func updates(kind: OptimiserKind) {
+    let team = ThreadTeam(count: 2)
+    // Two ranges with a gap that must stay as it is, long enough for several blocks.
+    let count = 40_000
+    let ranges = [0..<20_001, 20_005..<count]
+    let optimiser = Optimiser<Double>(kind, count: count, ranges: ranges)
+    let values = Slab<Double>(count: count)
+    let average = Slab<Double>(count: count)
+    let gradients = Slab<Double>(count: count)
+    Philox(seed: 1, purpose: .weights).fillNormal(values.values)
+    average.base.update(from: values.base, count: count)
+    var expected = Array(values.values)
+    var expectedAverage = expected
+    var m = [Double](repeating: 0, count: count)
+    var v = m
+    for step in 1...5 {
+      Philox(seed: 2, purpose: .weights, stream: UInt64(step)).fillNormal(gradients.values)
+      var squares = 0.0
+      for index in ranges.joined() { squares += gradients.base[index] * gradients.base[index] }
+      #expect(abs(optimiser.norm(of: gradients.base, team: team) - squares.squareRoot()) < 1e-9)
+      optimiser.update(
+        values.base, gradients: gradients.base, step: step, rate: 0.01, scale: 0.5,
+        average: (average.base, 0.9), team: team)
+      for index in ranges.joined() {
+        let g = 0.5 * gradients.base[index]
+        m[index] = 0.9 * m[index] + 0.1 * g
+        let divisor: Double
+        switch kind {
+        case .adamax:
+          v[index] = max(0.999 * v[index], abs(g))
+          divisor = v[index]
+        case .adam:
+          v[index] = 0.999 * v[index] + 0.001 * g * g
+          divisor = v[index].squareRoot()
+        }
+        let bias = (1 - pow(0.999, Double(step))).squareRoot() / (1 - pow(0.9, Double(step)))
+        expected[index] -= 0.01 * bias * m[index] / (divisor + 1e-8)
+        expectedAverage[index] = 0.9 * expectedAverage[index] + 0.1 * expected[index]
+      }
+    }
+    #expect((0..<count).allSatisfy { abs(values.base[$0] - expected[$0]) < 1e-12 })
+    #expect((0..<count).allSatisfy { abs(average.base[$0] - expectedAverage[$0]) < 1e-12 })
+  }
+
+  @Test("the rate rises linearly during the warm-up and then stays")
+  func warmup() {
+    var configuration = TrainingConfiguration()
+    configuration.batch = 10
+    configuration.learningRate = 2
+    #expect(configuration.rate(ofStep: 5, imageCount: 100) == 1)
+    #expect(configuration.rate(ofStep: 50, imageCount: 100) == 2)
+    configuration.warmupEpochs = 0
+    #expect(configuration.rate(ofStep: 1, imageCount: 100) == 2)
+  }
+}

@@ -1,0 +1,105 @@
+import Foundation
+import GlowFlow
+import GlowImages
+import GlowKernels
+import GlowStorage
+import GlowTraining
+import Testing
+
+/// A model with random weights none of which is zero.
+func randomModel(
+  _ change: (inout GlowConfiguration) -> Void = { _ in }, threads: Int = 2
+) throws -> Glow<Float> {
+  var configuration = GlowConfiguration()
+  configuration.depth = 2
+  configuration.width = 32
+  change(&configuration)
+  let glow = try Glow<Float>(configuration: configuration, seed: 3, team: ThreadTeam(count: threads))
+  let faces = FaceDataset(count: 16, seed: 0, part: .train)
+  let workspace = glow.workspace(batch: 16, purpose: .inference)
+  for index in 0..<16 {
+    try faces.image(index).pixels.withUnsafeBufferPointer {
+      glow.dequantisation.apply(
+        $0, noise: Philox(seed: 1, purpose: .dequantisation, stream: UInt64(index)),
+        into: workspace.images + index * faces.shape.count)
+    }
+  }
+  try glow.initialise(workspace, count: 16)
+  for entry in glow.parameters.entries where entry.name.contains(".conv3.") || entry.name.contains("split") {
+    var noise = [Float](repeating: 0, count: entry.count)
+    noise.withUnsafeMutableBufferPointer {
+      Philox(seed: 4, purpose: .weights, stream: UInt64(entry.offset)).fillNormal($0)
+    }
+    for (index, value) in noise.enumerated() { glow.values.base[entry.offset + index] += 0.01 * value }
+  }
+  try glow.parametersChanged()
+  return glow
+}
+
+@Suite("Scores and samples")
+struct ScoringTests {
+  @Test("a score depends on neither batch size, threads nor neighbours")
+  func invariance() throws {
+    let faces = FaceDataset(count: 70, seed: 0, part: .test)
+    func scores(batch: Int, threads: Int, _ data: any Dataset) throws -> [LogLikelihood] {
+      var result: [LogLikelihood] = []
+      try Scorer(randomModel(threads: threads), batch: batch).score(data) { result.append($1) }
+      return result
+    }
+    let expected = try scores(batch: 64, threads: 2, faces)
+    #expect(try scores(batch: 1, threads: 1, faces) == expected)
+    #expect(try scores(batch: 7, threads: 2, faces) == expected)
+    let reversed = ImageArray(try (0..<70).reversed().map { try faces.image($0) })
+    #expect(try scores(batch: 7, threads: 1, reversed) == expected.reversed())
+  }
+
+  @Test("samples depend on seed and index alone, and temperature 0 has no variety")
+  func samples() throws {
+    let glow = try randomModel()
+    let five = try Sampler(glow, batch: 2).sample(count: 5, temperature: 0.7, seed: 1)
+    #expect(try Sampler(glow, batch: 64).sample(count: 3, temperature: 0.7, seed: 1) == Array(five[..<3]))
+    #expect(Set(five).count == 5)
+    #expect(Set(try Sampler(glow).sample(count: 3, temperature: 0, seed: 1)).count == 1)
+  }
+
+  @Test("the library by itself: the lines that README shows")
+  func library() throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "glow-library-\(UUID())").path
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try ModelFile.write(try randomModel(), to: "\(folder)/model.safetensors")
+    try PNG.write(try FaceDataset(count: 1, seed: 0, part: .test).image(0), to: "\(folder)/face.png")
+    func score(_ modelPath: String, _ imagePath: String) throws -> Double {
+      // README: begin
+      let glow = try ModelFile.read(modelPath, as: Float.self, team: ThreadTeam()).glow
+      let image = try PNG.read(imagePath)
+      let likelihood = try Scorer(glow, batch: 1).score(image)
+      return likelihood.bitsPerDimension
+      // README: end
+    }
+    #expect((0..<20).contains(try score("\(folder)/model.safetensors", "\(folder)/face.png")))
+    #expect(throws: TrainingError.self) {
+      try Scorer(try randomModel(), batch: 1).score(
+        ByteImage(shape: ImageShape(height: 2, width: 2, channels: 3), pixels: [UInt8](repeating: 0, count: 12)))
+    }
+  }
+
+  @Test("a 3-level, depth 32, width 512 model in Float takes images to the latents and back")
+  func roundTrip() throws {
+    let glow = try randomModel {
+      $0.depth = 32
+      $0.width = 512
+    }
+    var images = try (0..<8).map { try FaceDataset(count: 8, seed: 0, part: .test).image($0) }
+    if let root = ProcessInfo.processInfo.environment["GLOW_TEST_DATA"] {
+      let cifar = try DataSource.open("\(root)/cifar-10-batches-bin", part: .test).dataset
+      images += try (0..<8).map { try cifar.image($0) }
+    } else {
+      print("round trip: without photographs, which need GLOW_TEST_DATA, the folder of real data sets")
+    }
+    let (decoded, largest) = try Sampler(glow, batch: 8).reconstruct(images)
+    print("round trip in Float: largest error \(largest / 256) of the range of a pixel value")
+    #expect(largest / 256 <= 1e-3)
+    #expect(decoded == images)
+  }
+}
