@@ -87,6 +87,7 @@ struct CommandTests {
     try write("empty.npy", [])
     try FileManager.default.createDirectory(atPath: "\(root)/empty", withIntermediateDirectories: true)
     #expect(try glow("data", "faces", "--limit", "1", "--export", "mixed").status == 0)
+    try FileManager.default.removeItem(atPath: "\(root)/mixed/list_attr_celeba.txt")
     let grey = try #require(Data(base64Encoded: greyPixel))
     try write("mixed/z.png", Array(grey))
     let before = try FileManager.default.contentsOfDirectory(atPath: root).sorted()

@@ -69,8 +69,8 @@ struct TrainerTests {
     #expect(second.step == stop)
     _ = try second.run()
     #expect(try bytes(whole.folder.model) == bytes(second.folder.model))
-    let steps = try metrics(second.folder).map { $0["step"] as! Int }
-    #expect(steps == steps.sorted() && Set(steps).count == steps.count)
+    func losses(_ run: Trainer) throws -> [Double] { try metrics(run.folder).compactMap { $0["loss"] as? Double } }
+    #expect(try losses(second) == losses(whole) && losses(whole).count == 3)
   }
 
   @Test("a damaged newest checkpoint is passed over; without any the folder is named")
@@ -129,7 +129,7 @@ struct TrainerTests {
   func notFinite() throws {
     defer { try? FileManager.default.removeItem(atPath: root) }
     let run = try trainer("run", steps: 100)
-    run.glow.values.base[run.glow.parameters["level1.split.conv.bias"]!.offset] = .infinity
+    run.glow.values.base[run.glow.parameters["level0.split.conv.bias"]!.offset] = .infinity
     run.glow.isInitialised = true
     try run.glow.parametersChanged()
     let before = Array(run.glow.values.values)
