@@ -28,6 +28,12 @@ public struct SafetensorsWriter {
     values.withUnsafeBytes { add(name, .uint8, shape, $0) }
   }
 
+  /// Adds a tensor of I32. Names must differ.
+  public mutating func add(_ name: String, shape: [Int], values: [Int32]) {
+    precondition(values.count == shape.reduce(1, *), "\(name): \(values.count) values for shape \(shape)")
+    values.withUnsafeBytes { add(name, .int32, shape, $0) }
+  }
+
   private mutating func add(
     _ name: String, _ type: TensorType, _ shape: [Int], _ bytes: UnsafeRawBufferPointer
   ) {
