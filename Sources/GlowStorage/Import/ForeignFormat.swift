@@ -55,15 +55,15 @@ struct ShapeTable {
     return shape[index]
   }
 
-  /// The numbers n for which `prefix`n`suffix` is a name.
-  func numbers(_ prefix: String, _ suffix: String) -> Set<Int> {
-    Set(
-      shapes.keys.compactMap { name in
-        guard name.hasPrefix(prefix), name.hasSuffix(suffix),
-          name.utf8.count > prefix.utf8.count + suffix.utf8.count
-        else { return nil }
-        return Int(name.dropFirst(prefix.count).dropLast(suffix.count))
-      })
+  /// The numbers n, below a million, for which `prefix`n`suffix` is a name.
+  func numbers(_ prefix: String, _ suffix: String) -> [Int] {
+    shapes.keys.compactMap { name in
+      guard name.hasPrefix(prefix), name.hasSuffix(suffix), name.count > prefix.count + suffix.count,
+        let number = Int(name.dropFirst(prefix.count).dropLast(suffix.count)),
+        (0..<1_000_000).contains(number)
+      else { return nil }
+      return number
+    }
   }
 
   /// Sets what the first step's shapes tell.
