@@ -105,7 +105,8 @@ public enum ModelFile {
     if Double(found) < least {
       throw FileError(
         file.path,
-        "\(configurationKey): describes a model of more than \(least) parameters, the file holds \(found)")
+        "\(configurationKey): describes a model of more than \(Int(least)) parameters, the file holds \(found)"
+      )
     }
   }
 

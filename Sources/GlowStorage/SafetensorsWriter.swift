@@ -7,7 +7,10 @@ public struct SafetensorsWriter {
   private var metadata: [String: String]
   private var tensors: [(name: String, type: TensorType, shape: [Int], data: TensorData)] = []
 
-  public init(metadata: [String: String] = [:]) { self.metadata = metadata }
+  /// - Parameter metadata: what to keep in the file; checksums of an earlier file are left out.
+  public init(metadata: [String: String] = [:]) {
+    self.metadata = metadata.filter { !$0.key.hasPrefix(checksumKey("")) }
+  }
 
   /// Adds a tensor of F32 or F64, by the type of the values. Names must differ.
   public mutating func add<S: Scalar>(_ name: String, shape: [Int], values: UnsafePointer<S>) {
@@ -28,11 +31,19 @@ public struct SafetensorsWriter {
     values.withUnsafeBytes { add(name, .uint8, shape, $0) }
   }
 
+  /// Adds a tensor of I32. Names must differ.
+  public mutating func add(_ name: String, shape: [Int], values: [Int32]) {
+    precondition(values.count == shape.reduce(1, *), "\(name): \(values.count) values for shape \(shape)")
+    values.withUnsafeBytes { add(name, .int32, shape, $0) }
+  }
+
   private mutating func add(
     _ name: String, _ type: TensorType, _ shape: [Int], _ bytes: UnsafeRawBufferPointer
   ) {
     let data = TensorData(bytes)
-    precondition(metadata.updateValue(checksum(data.bytes), forKey: checksumKey(name)) == nil, name)
+    precondition(
+      metadata.updateValue(checksum(data.bytes), forKey: checksumKey(name)) == nil,
+      "two tensors named \(name)")
     tensors.append((name, type, shape, data))
   }
 

@@ -1,0 +1,107 @@
+import GlowFlow
+
+/// The other implementations of Glow whose weights can be read and written.
+public enum ForeignFormat: String, Sendable, CaseIterable {
+  /// The original TensorFlow code, https://github.com/openai/glow.
+  case openai
+  /// https://github.com/y0ast/Glow-PyTorch
+  case y0ast
+  /// https://github.com/rosinality/glow-pytorch
+  case rosinality
+
+  /// The relations of all of a format's tensors with all of our parameters.
+  ///
+  /// - Throws: `ConfigurationError` if the format has no such models.
+  func relations(_ configuration: GlowConfiguration, shapes: ShapeTable? = nil) throws -> [Relation] {
+    switch self {
+    case .openai: OpenAILayout(configuration: configuration).relations
+    case .y0ast: try Y0astLayout(configuration: configuration).relations
+    case .rosinality:
+      try RosinalityLayout(
+        configuration: configuration, isFactored: shapes.map(RosinalityLayout.isFactored) ?? false
+      ).relations
+    }
+  }
+
+  /// The configuration that a file's names and shapes tell; images are `size`×`size`.
+  func configuration(_ shapes: ShapeTable, imageSize: Int, bits: Int) throws -> GlowConfiguration {
+    var configuration = GlowConfiguration()
+    configuration.imageHeight = imageSize
+    configuration.imageWidth = imageSize
+    configuration.bits = bits
+    switch self {
+    case .openai: try OpenAILayout.detect(shapes, &configuration)
+    case .y0ast: try Y0astLayout.detect(shapes, &configuration)
+    case .rosinality: try RosinalityLayout.detect(shapes, &configuration)
+    }
+    try configuration.validate()
+    return configuration
+  }
+}
+
+/// Names and shapes of a file's tensors.
+struct ShapeTable {
+  let shapes: [String: [Int]]
+
+  func has(_ name: String) -> Bool { shapes[name] != nil }
+
+  /// One length of a tensor's shape; `axis` counts from the end if negative.
+  func length(_ name: String, axis: Int) throws -> Int {
+    guard let shape = shapes[name] else { throw RelationError(name: name, reason: "is missing") }
+    let index = axis < 0 ? shape.count + axis : axis
+    guard shape.indices.contains(index) else {
+      throw RelationError(name: name, reason: "has shape \(shape)")
+    }
+    return shape[index]
+  }
+
+  /// The numbers n, below a million, for which `prefix`n`suffix` is a name.
+  func numbers(_ prefix: String, _ suffix: String) -> [Int] {
+    shapes.keys.compactMap { name in
+      guard name.hasPrefix(prefix), name.hasSuffix(suffix), name.count > prefix.count + suffix.count,
+        let number = Int(name.dropFirst(prefix.count).dropLast(suffix.count)),
+        (0..<1_000_000).contains(number)
+      else { return nil }
+      return number
+    }
+  }
+
+  /// Sets what the first step's shapes tell.
+  ///
+  /// - Parameters:
+  ///   - channels: of the first level.
+  ///   - outputs: of its coupling network, on which `last` is the name of the last filter.
+  func setFirstStep(
+    _ configuration: inout GlowConfiguration, channels: Int, width: Int, outputs: Int, last: String
+  ) throws {
+    configuration.imageChannels = channels / 4
+    configuration.width = width
+    switch outputs {
+    case channels: configuration.coupling = .affine
+    case channels / 2: configuration.coupling = .additive
+    default:
+      throw RelationError(
+        name: last,
+        reason: "has \(outputs) output channels, expected \(channels) (affine) or \(channels / 2) (additive)")
+    }
+  }
+}
+
+extension GlowConfiguration {
+  /// Of an affine coupling's or a split's network, which output of an implementation that uses halves is each of
+  /// ours: we interleave.
+  ///
+  /// - Parameter isSwapped: whether the half that comes first is our second.
+  static func halves(_ count: Int, isSwapped: Bool) -> [Int] {
+    (0..<count).map { channel in
+      let isFirst = (channel % 2 == 0) != isSwapped
+      return channel / 2 + (isFirst ? 0 : count / 2)
+    }
+  }
+
+  /// Channels of a level after its squeeze.
+  func channels(_ level: Int) -> Int { shape(ofLevel: level).channels }
+
+  /// Outputs of a level's coupling networks.
+  func networkOutputs(_ level: Int) -> Int { coupling == .affine ? channels(level) : channels(level) / 2 }
+}

@@ -1,0 +1,165 @@
+/// A tensor of another implementation's file: its name there and the shape it must have.
+struct StoredTensor: Sendable {
+  let name: String
+  let shape: [Int]
+  /// What it is written as; the floating-point type is the model's own.
+  var type = TensorType.float32
+
+  var count: Int { shape.reduce(1, *) }
+}
+
+/// How some of another implementation's tensors and some of our parameters follow from each other.
+///
+/// `read` maps theirs to ours; `pullBack` is the adjoint of its derivative, which takes gradients the other way;
+/// `write` is its inverse, if only for what `read` can produce.
+struct Relation: Sendable {
+  let stored: [StoredTensor]
+  /// Names of our parameters.
+  let ours: [String]
+  /// Sizes of our parameters.
+  let counts: [Int]
+  let read: @Sendable (_ stored: [[Double]]) throws -> [[Double]]
+  let pullBack: @Sendable (_ stored: [[Double]], _ gradients: [[Double]]) -> [[Double]]
+  let write: @Sendable (_ ours: [[Double]]) throws -> [[Double]]
+}
+
+/// What a relation finds wrong with one tensor.
+struct RelationError: Error {
+  let name: String
+  let reason: String
+}
+
+/// ours[ours] += coefficient·stored[stored]. Of the terms of a stored value, the one that `determines` it gives
+/// it back: stored = ours/coefficient.
+struct LinearTerm {
+  let ours: Int
+  let stored: Int
+  var coefficient = 1.0
+  var determines = true
+}
+
+extension Relation {
+  /// One tensor of theirs and one parameter of ours, related by a sparse matrix of which `terms` tells the
+  /// elements. Values of ours without a term are 0, and so are those of theirs when written.
+  static func linear(
+    _ stored: StoredTensor, _ ours: String, count: Int,
+    terms: @escaping @Sendable (_ body: (LinearTerm) -> Void) -> Void
+  ) -> Relation {
+    Relation(
+      stored: [stored], ours: [ours], counts: [count],
+      read: { tensors in
+        var result = [Double](repeating: 0, count: count)
+        terms { result[$0.ours] += $0.coefficient * tensors[0][$0.stored] }
+        return [result]
+      },
+      pullBack: { _, gradients in
+        var result = [Double](repeating: 0, count: stored.count)
+        terms { result[$0.stored] += $0.coefficient * gradients[0][$0.ours] }
+        return [result]
+      },
+      write: { parameters in
+        var result = [Double](repeating: 0, count: stored.count)
+        terms { if $0.determines { result[$0.stored] = parameters[0][$0.ours] / $0.coefficient } }
+        return [result]
+      })
+  }
+
+  /// The same values in the same order, times `factor`.
+  static func same(_ stored: StoredTensor, _ ours: String, times factor: Double = 1) -> Relation {
+    linear(stored, ours, count: stored.count) { body in
+      for index in 0..<stored.count { body(LinearTerm(ours: index, stored: index, coefficient: factor)) }
+    }
+  }
+
+  /// A vector of one value for each output channel, `order[channel]` of theirs being `channel` of ours.
+  static func channels(_ stored: StoredTensor, _ ours: String, order: [Int]) -> Relation {
+    linear(stored, ours, count: order.count) { body in
+      for (channel, theirs) in order.enumerated() { body(LinearTerm(ours: channel, stored: theirs)) }
+    }
+  }
+
+  /// A matrix that multiplies columns of channels, [out, in], as ours that multiplies rows, [in, out].
+  static func transposed(_ stored: StoredTensor, _ ours: String, rows: Int, columns: Int) -> Relation {
+    linear(stored, ours, count: rows * columns) { body in
+      for row in 0..<rows {
+        for column in 0..<columns {
+          body(LinearTerm(ours: column * rows + row, stored: row * columns + column))
+        }
+      }
+    }
+  }
+
+  /// What the model has and the file does not: all zero.
+  static func zero(_ ours: String, count: Int) -> Relation {
+    Relation(
+      stored: [], ours: [ours], counts: [count],
+      read: { _ in [[Double](repeating: 0, count: count)] }, pullBack: { _, _ in [] }, write: { _ in [] })
+  }
+
+  /// What the file has and the model does not: all `value`s, or with `value` nil anything, for lack of influence.
+  static func constant(_ stored: StoredTensor, _ values: [Double]?) -> Relation {
+    Relation(
+      stored: [stored], ours: [], counts: [],
+      read: { tensors in
+        if let values, tensors[0] != values {
+          throw RelationError(name: stored.name, reason: "holds values that this program has no use for")
+        }
+        return []
+      },
+      pullBack: { _, _ in [[Double](repeating: 0, count: stored.count)] },
+      write: { _ in [values ?? [Double](repeating: 0, count: stored.count)] })
+  }
+
+  /// A 3×3 filter of PyTorch, [out, in, 3, 3], as ours, [3, 3, in + 1, out].
+  ///
+  /// - Parameters:
+  ///   - order: which of their output channels is each of ours.
+  ///   - padding: what their convolution reads outside of the image. Ours reads 0 there, and 1 in the edge channel:
+  ///     a padding of ones is an edge weight that is the sum of the others.
+  static func filter(
+    _ name: String, _ ours: String, inChannels: Int, order: [Int], padding: Double
+  ) -> Relation {
+    let out = order.count
+    return linear(
+      StoredTensor(name: name, shape: [out, inChannels, 3, 3]), ours, count: 9 * (inChannels + 1) * out
+    ) { body in
+      for tap in 0..<9 {
+        for input in 0..<inChannels {
+          for (output, theirs) in order.enumerated() {
+            let stored = (theirs * inChannels + input) * 9 + tap
+            body(LinearTerm(ours: (tap * (inChannels + 1) + input) * out + output, stored: stored))
+            if padding == 0 { continue }
+            body(
+              LinearTerm(
+                ours: (tap * (inChannels + 1) + inChannels) * out + output, stored: stored,
+                coefficient: padding, determines: false))
+          }
+        }
+      }
+    }
+  }
+
+  /// The filter of a prior that convolves an image of zeros: only what it reads outside has an influence, which
+  /// ours, [3, 3, 1, out], keeps as the edge channel's.
+  ///
+  /// Written, all of it stands in the first input channel.
+  static func filterOfZeros(
+    _ name: String, _ ours: String, inChannels: Int, outChannels: Int, padding: Double
+  ) -> Relation {
+    linear(
+      StoredTensor(name: name, shape: [outChannels, inChannels, 3, 3]), ours, count: 9 * outChannels
+    ) { body in
+      if padding == 0 { return }
+      for tap in 0..<9 {
+        for input in 0..<inChannels {
+          for output in 0..<outChannels {
+            body(
+              LinearTerm(
+                ours: tap * outChannels + output, stored: (output * inChannels + input) * 9 + tap,
+                coefficient: padding, determines: input == 0))
+          }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,110 @@
+import GlowFlow
+
+/// The tensors of y0ast's PyTorch code: filters are [out, in, kh, kw] and padded with zeros, so the edge channel has
+/// no weight; actnorm's logs are not multiplied by 3; the 1×1 convolution multiplies columns of channels.
+///
+/// `flow.layers` holds for each level a squeeze, the steps and, except in the last, a split.
+struct Y0astLayout {
+  let configuration: GlowConfiguration
+
+  init(configuration: GlowConfiguration) throws {
+    if configuration.isConditional {
+      throw ConfigurationError("class-conditional models cannot be read from or written as y0ast's")
+    }
+    self.configuration = configuration
+  }
+
+  static func detect(_ shapes: ShapeTable, _ configuration: inout GlowConfiguration) throws {
+    let steps = shapes.numbers("flow.layers.", ".actnorm.bias")
+    let splits = shapes.numbers("flow.layers.", ".conv.conv.weight")
+    configuration.levels = splits.count + 1
+    configuration.depth = (splits.min().map { $0 - 1 } ?? steps.max()) ?? 0
+    let first = "flow.layers.1"
+    let last = "\(first).block.4.conv.weight"
+    try shapes.setFirstStep(
+      &configuration, channels: shapes.length("\(first).actnorm.bias", axis: 1),
+      width: shapes.length("\(first).block.0.conv.weight", axis: 0),
+      outputs: shapes.length(last, axis: 0), last: last)
+    configuration.learnsTopPrior = shapes.has("learn_top_fn.conv.weight")
+  }
+
+  var relations: [Relation] {
+    var relations: [Relation] = []
+    for level in 0..<configuration.levels {
+      let start = level * (configuration.depth + 2)
+      for step in 0..<configuration.depth {
+        relations += stepRelations("flow.layers.\(start + 1 + step)", level, step)
+      }
+      if level < configuration.levels - 1 {
+        let c = configuration.channels(level)
+        relations += zeroConvolution(
+          "flow.layers.\(start + 1 + configuration.depth).conv", "level\(level).split.conv",
+          inChannels: c / 2,
+          outChannels: c)
+      }
+    }
+    return relations + topRelations
+  }
+
+  private func actNorm(_ name: String, _ ours: String, channels: Int) -> [Relation] {
+    [
+      .same(StoredTensor(name: "\(name).bias", shape: [1, channels, 1, 1]), "\(ours).bias"),
+      .same(
+        StoredTensor(name: "\(name).logs", shape: [1, channels, 1, 1]), "\(ours).logs", times: 1.0 / 3),
+    ]
+  }
+
+  private func zeroConvolution(
+    _ name: String, _ ours: String, inChannels: Int, outChannels: Int
+  ) -> [Relation] {
+    [
+      .filter(
+        "\(name).conv.weight", "\(ours).weight", inChannels: inChannels, order: Array(0..<outChannels),
+        padding: 0)
+    ] + biasAndLogs(name, ours, channels: outChannels)
+  }
+
+  private func biasAndLogs(_ name: String, _ ours: String, channels: Int) -> [Relation] {
+    [
+      .same(StoredTensor(name: "\(name).conv.bias", shape: [channels]), "\(ours).bias"),
+      .same(StoredTensor(name: "\(name).logs", shape: [channels, 1, 1]), "\(ours).logs"),
+    ]
+  }
+
+  private func stepRelations(_ name: String, _ level: Int, _ step: Int) -> [Relation] {
+    let c = configuration.channels(level)
+    let width = configuration.width
+    let ours = "level\(level).step\(step)"
+    let weight = StoredTensor(name: "\(name).invconv.weight", shape: [c, c])
+    return actNorm("\(name).actnorm", "\(ours).actnorm", channels: c)
+      + [
+        .transposed(weight, "\(ours).invconv.weight", rows: c, columns: c),
+        .filter(
+          "\(name).block.0.conv.weight", "\(ours).coupling.conv1.weight", inChannels: c / 2,
+          order: Array(0..<width), padding: 0),
+      ]
+      + actNorm("\(name).block.0.actnorm", "\(ours).coupling.actnorm1", channels: width)
+      + [
+        .transposed(
+          StoredTensor(name: "\(name).block.2.conv.weight", shape: [width, width, 1, 1]),
+          "\(ours).coupling.conv2.weight", rows: width, columns: width)
+      ]
+      + actNorm("\(name).block.2.actnorm", "\(ours).coupling.actnorm2", channels: width)
+      + zeroConvolution(
+        "\(name).block.4", "\(ours).coupling.conv3", inChannels: width,
+        outChannels: configuration.networkOutputs(level))
+  }
+
+  private var topRelations: [Relation] {
+    let shape = configuration.shape(ofLevel: configuration.levels - 1)
+    let row = 2 * shape.channels
+    let input = StoredTensor(name: "prior_h", shape: [1, row, shape.height, shape.width])
+    let zeros = Relation.constant(input, [Double](repeating: 0, count: input.count))
+    if !configuration.learnsTopPrior { return [zeros] }
+    return [
+      zeros,
+      .filterOfZeros(
+        "learn_top_fn.conv.weight", "top.prior.weight", inChannels: row, outChannels: row, padding: 0),
+    ] + biasAndLogs("learn_top_fn", "top.prior", channels: row)
+  }
+}

@@ -1,0 +1,198 @@
+import Foundation
+import GlowFiles
+import GlowKernels
+import Testing
+
+@testable import GlowFlow
+@testable import GlowStorage
+
+@Suite("Import and export")
+struct ImportTests {
+  private let folder: TemporaryFolder
+  private var path: String { "\(folder.path)/foreign.safetensors" }
+
+  init() throws { folder = try TemporaryFolder() }
+
+  /// The largest difference of two models' parameters.
+  private func difference<S>(_ a: Glow<S>, _ b: Glow<S>) -> Double {
+    zip(a.values.values, b.values.values).reduce(0) { max($0, Double(abs($1.0 - $1.1))) }
+  }
+
+  @Test("an imported model is exported and imported as the same model", arguments: Reference.all)
+  func inverse(reference: Reference) throws {
+    let glow: Glow<Double> = try reference.glow()
+    try ModelExport.write(glow, as: reference.format, to: path)
+    let again: Glow<Double> = try ModelImport.read(
+      path, from: reference.format, imageSize: reference.imageSize, bits: reference.bits)
+    #expect(again.configuration == glow.configuration)
+    #expect(difference(again, glow) < 1e-14)
+    if reference.format == .rosinality { return }  // The reference has its 1×1 convolution in factors.
+    let original = try SafetensorsFile(reference.path)
+    let written = try SafetensorsFile(path)
+    let names = original.entries.map(\.name).filter { $0.hasPrefix("weight.") }
+    #expect(Set(names) == Set(written.entries.map { "weight.\($0.name)" }))
+    for name in names {
+      let entry = try written.entry(String(name.dropFirst(7)))
+      #expect(try entry.shape == original.entry(name).shape, "\(name)")
+    }
+  }
+
+  @Test("the original's format holds every model", arguments: PermutationKind.allCases)
+  func original(kind: PermutationKind) throws {
+    let glow: Glow<Double> = try randomGlow {
+      $0.permutation = kind
+      $0.classCount = 3
+    }
+    try ModelExport.write(glow, as: .openai, to: path)
+    let again: Glow<Double> = try ModelImport.read(path, from: .openai, imageSize: 8)
+    try expectSameLikelihoods(glow, again, labels: [0, 2])
+  }
+
+  @Test(
+    "the other formats hold any mixing as a matrix, if there is no edge channel",
+    arguments: PermutationKind.allCases)
+  func anyMixing(kind: PermutationKind) throws {
+    let glow: Glow<Double> = try randomGlow(
+      {
+        $0.permutation = kind
+        $0.learnsTopPrior = false
+      }, hasEdges: false)
+    try ModelExport.write(glow, as: .y0ast, to: path)
+    try expectSameLikelihoods(glow, ModelImport.read(path, from: .y0ast, imageSize: 8))
+  }
+
+  private func expectSameLikelihoods(_ a: Glow<Double>, _ b: Glow<Double>, labels: [Int]? = nil) throws {
+    var generator = SplitMix(state: 9)
+    let images = (0..<2 * a.latentCount).map { _ in Double.random(in: -0.5...0.5, using: &generator) }
+    func likelihoods(_ glow: Glow<Double>) -> [Double] {
+      let workspace = glow.workspace(batch: 2, purpose: .inference)
+      workspace.images.update(from: images, count: images.count)
+      return glow.forward(workspace, count: 2, labels: labels).map(\.nats)
+    }
+    #expect(relativeError(likelihoods(b), likelihoods(a)) < 1e-13)
+  }
+
+  @Test("what a format has no place for is refused, not rounded away")
+  func exportRefusals() throws {
+    func refuse(_ glow: Glow<Double>, _ format: ForeignFormat, _ reason: String) {
+      #expect(throws: FileError(path, reason)) { try ModelExport.write(glow, as: format, to: path) }
+    }
+    let glow: Glow<Double> = try randomGlow()
+    refuse(
+      glow, .y0ast,
+      "cannot write level0.step0.coupling.conv1.weight: models of y0ast have nothing that holds its values")
+    refuse(
+      try randomGlow(hasEdges: false), .rosinality,
+      "cannot write level0.step0.coupling.actnorm1.logs: models of rosinality have nothing that holds its values"
+    )
+    refuse(
+      try randomGlow { $0.classCount = 2 }, .y0ast,
+      "class-conditional models cannot be read from or written as y0ast's")
+    #expect(!FileManager.default.fileExists(atPath: path))
+  }
+
+  // MARK: Refused files
+
+  /// Copies a reference's weights, changing, leaving out (nil) or adding some.
+  private func copy(
+    _ reference: Reference, adding: [String: [Float]] = [:],
+    _ change: (_ name: String, _ shape: [Int], _ values: [Double]) -> ([Int], [Double])? = { ($1, $2) }
+  ) throws {
+    let file = try SafetensorsFile(reference.path)
+    var writer = SafetensorsWriter()
+    for entry in file.entries where entry.name.hasPrefix("weight.") {
+      let values = try file.values(entry.name, as: Double.self)
+      if let (shape, values) = change(entry.name, entry.shape, values) {
+        writer.add(entry.name, shape: shape, values: values)
+      }
+    }
+    for (name, values) in adding { writer.add(name, shape: [values.count], values: values) }
+    try writer.write(to: path)
+  }
+
+  private func refuse(
+    _ reference: Reference, _ reason: String, sourceLocation: SourceLocation = #_sourceLocation
+  ) {
+    #expect(throws: FileError(path, reason), sourceLocation: sourceLocation) {
+      let _: Glow<Float> = try ModelImport.read(
+        path, from: reference.format, imageSize: reference.imageSize)
+    }
+  }
+
+  @Test("a tensor that is missing, left over, misshapen or not finite is named", arguments: Reference.all)
+  func refusals(reference: Reference) throws {
+    let file = try SafetensorsFile(reference.path)
+    // The second level's last tensor tells nothing about the configuration.
+    let name = try #require(
+      file.entries.map(\.name).filter {
+        $0.hasPrefix("weight.model/1/1/f1/l_2/W") || $0.hasPrefix("weight.flow.layers.10.block.2.conv.weight")
+          || $0.hasPrefix("weight.blocks.1.flows.1.coupling.net.2.weight")
+      }.first)
+    let short = String(name.dropFirst(7))
+    try copy(reference) { $0 == name ? nil : ($1, $2) }
+    refuse(reference, "\(short): is missing")
+    let shape = try file.entry(name).shape
+    try copy(reference) { ($0 == name ? $1 + [1] : $1, $2) }
+    refuse(reference, "\(short): has shape \(shape + [1]), expected \(shape)")
+    try copy(reference) { ($1, $0 == name ? $2.map { _ in .infinity } : $2) }
+    refuse(reference, "\(short): value 0 is inf")
+    try copy(reference, adding: ["weight.more": [1]])
+    refuse(reference, "more: is no tensor of the model that the other names tell of")
+  }
+
+  @Test("a file of something else is refused", arguments: ForeignFormat.allCases)
+  func otherFiles(format: ForeignFormat) throws {
+    var writer = SafetensorsWriter()
+    writer.add("model/9223372036854775807/0/actnorm_center/b", shape: [1], values: [1] as [Float])
+    writer.add("flow.layers.9223372036854775807.actnorm.bias", shape: [1], values: [1] as [Float])
+    writer.add("blocks.9223372036854775807.flows.0.actnorm.loc", shape: [1], values: [1] as [Float])
+    try writer.write(to: path)
+    let error = try #require(throws: FileError.self) {
+      let _: Glow<Float> = try ModelImport.read(path, from: format)
+    }
+    #expect(error.reason.hasSuffix("is missing"))
+  }
+
+  @Test("an image size that the prior contradicts is refused")
+  func imageSize() throws {
+    let reference = Reference.all[4]
+    #expect(
+      throws: FileError(reference.path, "prior_h: has shape [1, 96, 4, 4], expected [1, 96, 8, 8]")
+    ) {
+      let _: Glow<Float> = try ModelImport.read(reference.path, from: .y0ast, imageSize: 64)
+    }
+  }
+
+  @Test("indices that are no permutation, and a scale of zero, are refused")
+  func values() throws {
+    let shuffle = Reference.all[1]
+    let indices = "model/1/0/shuffle/indices"
+    try copy(shuffle) { ($1, $0 == "weight.\(indices)" ? $2.map { _ in 1e30 } : $2) }
+    refuse(shuffle, "\(indices)_inverse: is not the inverse of the indices")
+    let rosinality = Reference.all[5]
+    let scale = "blocks.1.flows.0.actnorm.scale"
+    try copy(rosinality) { ($1, $0 == "weight.\(scale)" ? $2.map { _ in 0 } : $2) }
+    refuse(rosinality, "\(scale): holds a scale of 0")
+  }
+
+  @Test("a negative scale of rosinality's is the sign of a row of the 1×1 convolution")
+  func negativeScale() throws {
+    let reference = Reference.all[5]
+    let glow: Glow<Double> = try reference.glow()
+    try ModelExport.write(glow, as: .rosinality, to: path)
+    let file = try SafetensorsFile(path)
+    var writer = SafetensorsWriter()
+    for entry in file.entries {
+      var values = try file.values(entry.name, as: Double.self)
+      // Turning the sign of both the scale and what multiplies the channel changes nothing.
+      if entry.name == "blocks.0.flows.1.actnorm.scale" { values[2] *= -1 }
+      if entry.name == "blocks.0.flows.1.invconv.weight" {
+        for output in 0..<12 { values[output * 12 + 2] *= -1 }
+      }
+      writer.add(entry.name, shape: entry.shape, values: values)
+    }
+    try writer.write(to: path)
+    let again: Glow<Double> = try ModelImport.read(path, from: .rosinality)
+    #expect(difference(again, glow) < 1e-14)
+  }
+}
