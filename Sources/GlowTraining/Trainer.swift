@@ -137,7 +137,7 @@ public final class Trainer {
     let scale = training.clipNorm > 0 ? min(1, training.clipNorm / norm) : 1
     state.optimiser.update(
       glow.values.base, gradients: gradients.base, step: state.step, rate: rate, scale: scale,
-      average: (state.averaged.values.base, training.averageDecay), team: team)
+      average: (state.averaged.values.base, training.averageDecay(ofStep: state.step)), team: team)
     try glow.parametersChanged()
     return StepResult(objective: objective, gradientNorm: norm, rate: rate)
   }

@@ -69,6 +69,12 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
     }
   }
 
+  /// The decay of the moving average at update `step` (from 1): at first shorter, so that the initial weights are
+  /// soon forgotten, min(decay, (1 + t)/(10 + t)) as in TensorFlow's ExponentialMovingAverage.
+  public func averageDecay(ofStep step: Int) -> Double {
+    min(averageDecay, Double(1 + step) / Double(10 + step))
+  }
+
   /// The learning rate of update `step` (from 1) when an epoch has `imageCount` images.
   public func rate(ofStep step: Int, imageCount: Int) -> Double {
     let warmup = warmupEpochs * Double(imageCount)

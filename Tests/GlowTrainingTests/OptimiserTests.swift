@@ -57,6 +57,8 @@ struct OptimiserTests {
     configuration.learningRate = 2
     #expect(configuration.rate(ofStep: 5, imageCount: 100) == 1)
     #expect(configuration.rate(ofStep: 50, imageCount: 100) == 2)
+    #expect(configuration.averageDecay(ofStep: 1) == 2.0 / 11)
+    #expect(configuration.averageDecay(ofStep: 1_000_000) == 0.999)
     configuration.warmupEpochs = 0
     #expect(configuration.rate(ofStep: 1, imageCount: 100) == 2)
   }
