@@ -37,7 +37,9 @@ struct DataCommand: ParsableCommand {
     for index in 0..<dataset.count {
       let name = String(format: "%06d.png", index + 1)
       try PNG.write(try dataset.image(index), to: "\(export)/\(name)")
-      if let attributes = dataset.attributes(index) { rows.append(AttributeList.Row(file: name, values: attributes)) }
+      if let attributes = dataset.attributes(index) {
+        rows.append(AttributeList.Row(file: name, values: attributes))
+      }
     }
     if !rows.isEmpty {
       try AtomicFile.write(

@@ -7,7 +7,8 @@ struct GlowCommand: ParsableCommand {
     abstract: "Glow (Kingma & Dhariwal 2018) on CPUs: train, score images in bits/dim, sample.",
     version: "0.1.0",
     subcommands: [
-      TrainCommand.self, EvaluateCommand.self, SampleCommand.self, ReconstructCommand.self, InspectCommand.self,
-      DataCommand.self,
+      TrainCommand.self, EvaluateCommand.self, SampleCommand.self, ReconstructCommand.self,
+      InspectCommand.self,
+      ImportCommand.self, ExportCommand.self, DataCommand.self,
     ])
 }

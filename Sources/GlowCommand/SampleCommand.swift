@@ -5,7 +5,8 @@ import GlowStorage
 import GlowTraining
 
 struct SampleCommand: ParsableCommand {
-  static let configuration = CommandConfiguration(commandName: "sample", abstract: "Draw images from a model.")
+  static let configuration = CommandConfiguration(
+    commandName: "sample", abstract: "Draw images from a model.")
 
   @Argument(help: "A .safetensors file or a run folder.") var model: String
   @Option(help: "The PNG to write.") var out: String
@@ -18,7 +19,9 @@ struct SampleCommand: ParsableCommand {
   @OptionGroup var threads: TeamArguments
 
   func validate() throws {
-    if !(1...1_000_000).contains(count) { throw ValidationError("--count must be 1 to 1000000, not \(count)") }
+    if !(1...1_000_000).contains(count) {
+      throw ValidationError("--count must be 1 to 1000000, not \(count)")
+    }
     if !(temperature >= 0 && temperature.isFinite) {
       throw ValidationError("--temperature must not be negative, not \(temperature)")
     }

@@ -1,6 +1,6 @@
 import Foundation
-import GlowTraining
 import Glibc
+import GlowTraining
 
 /// TrainingProgress on stderr: a bar that moves on a terminal, plain lines elsewhere.
 final class Terminal: ProgressReport {

@@ -51,7 +51,8 @@ struct TrainCommand: ParsableCommand {
     let ending = try trainer.run()
     terminal.end()
     if case .interrupted(let signal) = ending {
-      terminal.note("interrupted at step \(trainer.step); go on with --resume. The model is in \(folder.model)")
+      terminal.note(
+        "interrupted at step \(trainer.step); go on with --resume. The model is in \(folder.model)")
       throw ExitCode(128 + signal)
     }
     print("model: \(folder.model)")
@@ -116,7 +117,8 @@ struct TrainingArguments: ParsableArguments {
   @Flag(help: "Take the images in the order of the data.") var noShuffle = false
   @Flag(help: "Mirror every other image at random.") var flip = false
   @Option(help: "Images that the actnorms are initialised from.") var initImages = 256
-  @Option(help: "Hidden activations: automatic, keep or recompute.") var activations = ActivationPolicy.automatic
+  @Option(help: "Hidden activations: automatic, keep or recompute.") var activations = ActivationPolicy
+    .automatic
 
   func validate() throws {
     if epochs != nil && steps != nil { throw ValidationError("give --epochs or --steps, not both") }
@@ -127,7 +129,8 @@ struct TrainingArguments: ParsableArguments {
     var configuration = TrainingConfiguration()
     let stepsOfEpoch = max(1, (imageCount + batch / 2) / max(1, batch))
     configuration.batch = batch
-    configuration.steps = steps ?? Int(((epochs ?? 10) * Double(imageCount) / Double(max(1, batch))).rounded(.up))
+    configuration.steps =
+      steps ?? Int(((epochs ?? 10) * Double(imageCount) / Double(max(1, batch))).rounded(.up))
     configuration.learningRate = lr
     configuration.optimiser = optimizer
     configuration.warmupEpochs = warmupEpochs

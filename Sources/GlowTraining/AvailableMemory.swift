@@ -15,7 +15,8 @@ public func availableMemory() -> Int? {
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
   ]
   for (limit, usage) in groups {
-    let number = { (text: String?) in text.flatMap { Int($0.trimmingCharacters(in: .whitespacesAndNewlines)) } }
+    let number = { (text: String?) in text.flatMap { Int($0.trimmingCharacters(in: .whitespacesAndNewlines)) }
+    }
     if let limit = number(read(limit)) { bounds.append(max(0, limit - (number(read(usage)) ?? 0))) }
   }
   return bounds.min()

@@ -1,6 +1,6 @@
 import Foundation
-import GlowFiles
 import Glibc
+import GlowFiles
 
 /// `metrics.jsonl`: one JSON object a line, appended and flushed as it is written.
 final class MetricsLog {
@@ -15,7 +15,9 @@ final class MetricsLog {
     let old = FileManager.default.fileExists(atPath: path) ? try MappedFile(path).withBytes { Array($0) } : []
     var kept: [UInt8] = []
     for line in old.split(separator: UInt8(ascii: "\n")) {
-      guard let entry = try? JSONDecoder().decode(Line.self, from: Data(line)), entry.step <= step else { continue }
+      guard let entry = try? JSONDecoder().decode(Line.self, from: Data(line)), entry.step <= step else {
+        continue
+      }
       kept += line + [UInt8(ascii: "\n")]
     }
     if kept != old || old.isEmpty { try AtomicFile.write(kept, to: path) }

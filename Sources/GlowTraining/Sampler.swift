@@ -20,7 +20,8 @@ public final class Sampler {
   ///   - temperature: a factor on the ε of every level.
   ///   - labels: the class of sample i is `labels[i % labels.count]`, in a conditional model.
   /// - Throws: `LinearAlgebraError` if a channel map has no inverse.
-  public func sample(count: Int, temperature: Double, seed: UInt64, labels: [Int] = [0]) throws -> [ByteImage] {
+  public func sample(count: Int, temperature: Double, seed: UInt64, labels: [Int] = [0]) throws -> [ByteImage]
+  {
     var images: [ByteImage] = []
     let size = glow.latentCount
     let latents = Slab<Float>(count: workspace.batch * size)
@@ -56,7 +57,9 @@ public final class Sampler {
       for item in batch.indices { workspace.readLatents(item, into: latents.base + item * size) }
       workspace.setLatents(latents.base, count: batch.count)
       result += try decode(batch.count, labels: labels, toNearest: true)
-      for (index, value) in before.enumerated() { largest = max(largest, abs(workspace.images[index] - value)) }
+      for (index, value) in before.enumerated() {
+        largest = max(largest, abs(workspace.images[index] - value))
+      }
     }
     return (result, Double(largest) * 256)
   }

@@ -63,7 +63,8 @@ public final class Scorer {
   /// - Throws: `TrainingError` if its shape is not the model's.
   public func score(_ image: ByteImage, seed: UInt64 = 0) throws -> LogLikelihood {
     if image.shape != ImageShape(glow.configuration) {
-      throw TrainingError("an image of \(image.shape) does not fit a model for \(ImageShape(glow.configuration))")
+      throw TrainingError(
+        "an image of \(image.shape) does not fit a model for \(ImageShape(glow.configuration))")
     }
     var result: LogLikelihood?
     try score(ImageArray([image]), seed: seed) { result = $1 }

@@ -19,13 +19,16 @@ struct CommandTests {
   private func glow(list arguments: [String]) throws -> Outcome {
     let process = Process()
     // The test runner stands beside the products.
-    process.executableURL = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "glow")
+    process.executableURL = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(
+      path: "glow")
     process.arguments = arguments
     process.currentDirectoryURL = URL(filePath: root)
     let (output, error) = (Pipe(), Pipe())
     (process.standardOutput, process.standardError) = (output, error)
     try process.run()
-    let texts = (output.fileHandleForReading.readDataToEndOfFile(), error.fileHandleForReading.readDataToEndOfFile())
+    let texts = (
+      output.fileHandleForReading.readDataToEndOfFile(), error.fileHandleForReading.readDataToEndOfFile()
+    )
     process.waitUntilExit()
     #expect(process.terminationReason == .exit, "\(arguments) crashed")
     return Outcome(
@@ -35,7 +38,8 @@ struct CommandTests {
 
   private func write(_ name: String, _ bytes: [UInt8]) throws {
     let url = URL(filePath: "\(root)/\(name)")
-    try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+    try FileManager.default.createDirectory(
+      at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
     try Data(bytes).write(to: url)
   }
 
@@ -46,7 +50,8 @@ struct CommandTests {
     defer { clean() }
     let size = ["--levels", "2", "--depth", "2", "--width", "16"]
     func train(_ more: String...) throws -> Outcome {
-      let process = ["train", "--data", "faces", "--limit", "64", "--out", "run", "--batch", "16"] + size + more
+      let process =
+        ["train", "--data", "faces", "--limit", "64", "--out", "run", "--batch", "16"] + size + more
       return try glow(list: process)
     }
     let first = try train("--steps", "6", "--checkpoint-every", "3")
@@ -55,7 +60,8 @@ struct CommandTests {
     let again = try train("--steps", "9")
     #expect(again.status != 0 && again.error.contains("--resume"))
     let other = try glow(
-      "train", "--data", "faces", "--out", "run", "--levels", "2", "--depth", "3", "--width", "16", "--resume")
+      "train", "--data", "faces", "--out", "run", "--levels", "2", "--depth", "3", "--width", "16", "--resume"
+    )
     #expect(other.status != 0 && other.error.contains("depth is 2, asked for 3"), "\(other.error)")
     #expect(try train("--steps", "9", "--resume").error.contains("resumed at step 6"))
 
@@ -71,7 +77,8 @@ struct CommandTests {
 
     #expect(try glow("sample", "run", "--out", "grid.png", "--count", "4").status == 0)
     #expect(try glow("sample", "run", "--out", "one.png", "--count", "2", "--separate").status == 0)
-    #expect(try glow("reconstruct", "run", "--data", "faces", "--out", "strip.png").output.contains("12 of 12"))
+    #expect(
+      try glow("reconstruct", "run", "--data", "faces", "--out", "strip.png").output.contains("12 of 12"))
     #expect(try glow("inspect", "run").output.contains("level1.step1"))
     let names = try FileManager.default.contentsOfDirectory(atPath: root).sorted()
     #expect(names == ["grid.png", "one-0000.png", "one-0001.png", "run", "strip.png"])

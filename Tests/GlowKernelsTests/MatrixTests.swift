@@ -6,7 +6,9 @@ import Testing
 struct MatrixTests {
   private func random(_ count: Int, _ stream: UInt64 = 0) -> [Double] {
     var values = [Double](repeating: 0, count: count)
-    values.withUnsafeMutableBufferPointer { Philox(seed: 6, purpose: .latents, stream: stream).fillNormal($0) }
+    values.withUnsafeMutableBufferPointer {
+      Philox(seed: 6, purpose: .latents, stream: stream).fillNormal($0)
+    }
     return values
   }
 
@@ -37,7 +39,9 @@ struct MatrixTests {
     // det of [[2, 1], [4, −3]] = −10.
     #expect(abs(try Factorisation([2, 1, 4, -3], size: 2).logAbsoluteDeterminant - log(10)) < 1e-14)
     #expect(abs(try Factorisation([1, 0, 0, 1e-3], size: 2).conditionNumber() - 1000) < 1e-9)
-    #expect(throws: LinearAlgebraError.singular(pivot: 2, size: 2)) { try Factorisation([1, 2, 2, 4], size: 2) }
+    #expect(throws: LinearAlgebraError.singular(pivot: 2, size: 2)) {
+      try Factorisation([1, 2, 2, 4], size: 2)
+    }
   }
 
   @Test("W = P·L·U")

@@ -7,7 +7,9 @@ import Testing
 struct PatchesTests {
   private func random(_ count: Int, _ stream: UInt64) -> [Double] {
     var values = [Double](repeating: 0, count: count)
-    values.withUnsafeMutableBufferPointer { Philox(seed: 5, purpose: .latents, stream: stream).fillNormal($0) }
+    values.withUnsafeMutableBufferPointer {
+      Philox(seed: 5, purpose: .latents, stream: stream).fillNormal($0)
+    }
     return values
   }
 

@@ -80,7 +80,8 @@ struct ScoringTests {
     #expect((0..<20).contains(try score("\(folder)/model.safetensors", "\(folder)/face.png")))
     #expect(throws: TrainingError.self) {
       try Scorer(try randomModel(), batch: 1).score(
-        ByteImage(shape: ImageShape(height: 2, width: 2, channels: 3), pixels: [UInt8](repeating: 0, count: 12)))
+        ByteImage(
+          shape: ImageShape(height: 2, width: 2, channels: 3), pixels: [UInt8](repeating: 0, count: 12)))
     }
   }
 

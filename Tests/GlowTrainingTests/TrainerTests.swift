@@ -57,7 +57,8 @@ struct TrainerTests {
     #expect(one.folder.checkpointSteps() == [40, 50])
   }
 
-  @Test("a resumed run, in the middle of an epoch, ends as the one that was never stopped", arguments: [7, 20])
+  @Test(
+    "a resumed run, in the middle of an epoch, ends as the one that was never stopped", arguments: [7, 20])
   func resume(stop: Int) throws {
     defer { try? FileManager.default.removeItem(atPath: root) }
     let whole = try trainer("whole", steps: 30)
@@ -69,7 +70,9 @@ struct TrainerTests {
     #expect(second.step == stop)
     _ = try second.run()
     #expect(try bytes(whole.folder.model) == bytes(second.folder.model))
-    func losses(_ run: Trainer) throws -> [Double] { try metrics(run.folder).compactMap { $0["loss"] as? Double } }
+    func losses(_ run: Trainer) throws -> [Double] {
+      try metrics(run.folder).compactMap { $0["loss"] as? Double }
+    }
     #expect(try losses(second) == losses(whole) && losses(whole).count == 3)
   }
 
@@ -102,8 +105,10 @@ struct TrainerTests {
     print("bits/dim of batches: first \(bits.first!), last \(bits.last!)")
     #expect(bits.last! < bits.first! - 1)
     let last = try #require(lines.last?["test_bits_per_dim"] as? Double)
-    let score = try Scorer(try ModelFile.read(run.folder.path, as: Float.self, team: ThreadTeam()).glow, batch: 5)
-      .score(FaceDataset(count: 16, seed: 0, part: .test))
+    let score = try Scorer(
+      try ModelFile.read(run.folder.path, as: Float.self, team: ThreadTeam()).glow, batch: 5
+    )
+    .score(FaceDataset(count: 16, seed: 0, part: .test))
     #expect(score.bitsPerDimension == last)
   }
 

@@ -1,0 +1,18 @@
+import ArgumentParser
+import GlowStorage
+
+struct ExportCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "export", abstract: "Write a model's weights for another implementation of Glow.")
+
+  @Argument(help: "A .safetensors file or a run folder.") var model: String
+  @Option(help: "openai, y0ast or rosinality.") var to: ForeignFormat
+  @Option(help: "The .safetensors file to write.") var out: String
+  @OptionGroup var threads: TeamArguments
+
+  func run() throws {
+    let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
+    try ModelExport.write(glow, as: to, to: out)
+    print(out)
+  }
+}
