@@ -153,6 +153,17 @@ struct ImportTests {
     #expect(error.reason.hasSuffix("is missing"))
   }
 
+  @Test("steps that mix the channels in several ways are refused")
+  func severalMixings() throws {
+    let reference = Reference.all[0]
+    let name = "model/1/1/shuffle/indices"
+    try copy(reference, adding: ["weight.\(name)": [0, 1]]) { $0.hasSuffix("1/1/invconv/W") ? nil : ($1, $2) }
+    refuse(
+      reference,
+      "\(name): is of another kind than the first step's (invconv); this program's models mix the channels in one way"
+    )
+  }
+
   @Test("an image size that the prior contradicts is refused")
   func imageSize() throws {
     let reference = Reference.all[4]
@@ -173,6 +184,12 @@ struct ImportTests {
     let scale = "blocks.1.flows.0.actnorm.scale"
     try copy(rosinality) { ($1, $0 == "weight.\(scale)" ? $2.map { _ in 0 } : $2) }
     refuse(rosinality, "\(scale): holds a scale of 0")
+    let mask = "blocks.0.flows.1.invconv.u_mask"
+    try copy(rosinality) { ($1, $0 == "weight.\(mask)" ? $2.reversed() : $2) }
+    refuse(rosinality, "\(mask): is not the mask that it is named for")
+    let initialised = "blocks.0.flows.1.actnorm.initialized"
+    try copy(rosinality) { ($1, $0 == "weight.\(initialised)" ? [0] : $2) }
+    refuse(rosinality, "\(initialised): value 0 is 0.0, expected 1.0")
   }
 
   @Test("a negative scale of rosinality's is the sign of a row of the 1×1 convolution")

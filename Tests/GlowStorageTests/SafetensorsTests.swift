@@ -85,12 +85,12 @@ struct SafetensorsTests {
     ("[]", 0, "is not a safetensors file: the header is not a JSON object"),
     (" {}", 0, "is not a safetensors file: the header is not a JSON object"),
     ("{}", 1, "the data ends at byte 10, the file at 11"),
-    (entry("a", 0, 4) + "", 0, "a: data_offsets [0, 4] are not inside the 0 bytes of data"),
-    (entry("a", 4, 8), 8, "a: follows a hole: starts at byte 59, not 55"),
+    (entry("a", 0, 4), 0, "a: data_offsets [0, 4] are not inside the 0 bytes of data"),
+    (entry("a", 4, 8), 8, "a: follows a hole: starts at byte 66, not 62"),
     (join(member("a", 0, 4), member("a", 4, 8)), 8, "the header names “a” twice"),
     (
       join(member("a", 0, 4), member("b", 0, 4)), 4,
-      "b: overlaps the entry before it: starts at byte 105, not 109"
+      "b: overlaps the entry before it: starts at byte 115, not 119"
     ),
     (entry("a", 4, 0), 8, "a: data_offsets [4, 0] are not inside the 8 bytes of data"),
     (entry("a", 0, 4, shape: "[2]"), 4, "a: F32 of shape [2] does not fill its 4 bytes"),

@@ -10,7 +10,7 @@ package struct ForeignModel {
   /// What stands before the names of the weights in the file.
   let prefix: String
 
-  /// - Throws: `FileError` naming the tensor that is missing, left over or of the wrong shape.
+  /// - Throws: `FileError` naming the tensor that is missing, left over, of the wrong shape or damaged.
   package init(_ path: String, format: ForeignFormat, imageSize: Int, bits: Int) throws {
     file = try SafetensorsFile(path)
     let weights = "weight."
@@ -25,6 +25,7 @@ package struct ForeignModel {
       return (configuration, try format.relations(configuration, shapes: table))
     }
     try file.explaining { try ForeignModel.check(shapes, relations) }
+    try file.checkSums()
   }
 
   private static func check(_ shapes: [String: [Int]], _ relations: [Relation]) throws {

@@ -16,9 +16,25 @@ struct OpenAILayout {
     configuration.permutation =
       shapes.has("\(first)/invconv/W")
       ? .convolution : shapes.has("\(first)/shuffle/indices") ? .shuffle : .reverse
+    try checkMixing(shapes, configuration.permutation)
     configuration.learnsTopPrior = shapes.has("model/prior/p/W")
     let classes = "model/prior/y_emb/W"
     configuration.classCount = shapes.has(classes) ? try shapes.length(classes, axis: 0) : 0
+  }
+
+  /// Refuses files whose steps mix the channels in several ways, which the original can.
+  private static func checkMixing(_ shapes: ShapeTable, _ kind: PermutationKind) throws {
+    let signs: [(suffix: String, kind: PermutationKind)] = [
+      ("/invconv/W", .convolution), ("/shuffle/indices", .shuffle),
+    ]
+    for sign in signs where sign.kind != kind {
+      if let name = shapes.shapes.keys.filter({ $0.hasSuffix(sign.suffix) }).min() {
+        throw RelationError(
+          name: name,
+          reason: "is of another kind than the first step's (\(kind.rawValue)); this program's models mix the"
+            + " channels in one way")
+      }
+    }
   }
 
   var relations: [Relation] {

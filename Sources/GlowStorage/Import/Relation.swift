@@ -96,18 +96,19 @@ extension Relation {
       read: { _ in [[Double](repeating: 0, count: count)] }, pullBack: { _, _ in [] }, write: { _ in [] })
   }
 
-  /// What the file has and the model does not: all `value`s, or with `value` nil anything, for lack of influence.
-  static func constant(_ stored: StoredTensor, _ values: [Double]?) -> Relation {
+  /// What the file has and the model does not: every element is `value`.
+  static func constant(_ stored: StoredTensor, _ value: Double) -> Relation {
     Relation(
       stored: [stored], ours: [], counts: [],
       read: { tensors in
-        if let values, tensors[0] != values {
-          throw RelationError(name: stored.name, reason: "holds values that this program has no use for")
+        if let index = tensors[0].firstIndex(where: { $0 != value }) {
+          throw RelationError(
+            name: stored.name, reason: "value \(index) is \(tensors[0][index]), expected \(value)")
         }
         return []
       },
       pullBack: { _, _ in [[Double](repeating: 0, count: stored.count)] },
-      write: { _ in [values ?? [Double](repeating: 0, count: stored.count)] })
+      write: { _ in [[Double](repeating: value, count: stored.count)] })
   }
 
   /// A 3×3 filter of PyTorch, [out, in, 3, 3], as ours, [3, 3, in + 1, out].

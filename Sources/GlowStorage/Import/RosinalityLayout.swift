@@ -47,7 +47,7 @@ struct RosinalityLayout {
       configuration.coupling == .affine
       ? GlowConfiguration.halves(outputs, isSwapped: true) : Array(0..<outputs)
     return [
-      .constant(StoredTensor(name: "\(name).actnorm.initialized", shape: [1], type: .uint8), [1]),
+      .constant(StoredTensor(name: "\(name).actnorm.initialized", shape: [1], type: .uint8), 1),
       .same(StoredTensor(name: "\(name).actnorm.loc", shape: [1, c, 1, 1]), "\(ours).actnorm.bias"),
       mixing(name, ours, channels: c),
       .filter(

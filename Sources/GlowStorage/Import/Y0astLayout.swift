@@ -99,7 +99,7 @@ struct Y0astLayout {
     let shape = configuration.shape(ofLevel: configuration.levels - 1)
     let row = 2 * shape.channels
     let input = StoredTensor(name: "prior_h", shape: [1, row, shape.height, shape.width])
-    let zeros = Relation.constant(input, [Double](repeating: 0, count: input.count))
+    let zeros = Relation.constant(input, 0)
     if !configuration.learnsTopPrior { return [zeros] }
     return [
       zeros,
