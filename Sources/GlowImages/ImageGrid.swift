@@ -1,0 +1,37 @@
+/// Many images on one.
+public enum ImageGrid {
+  /// Puts images of one shape side by side, row by row from the top left, on a ground of zeros.
+  ///
+  /// - Parameters:
+  ///   - images: at least one.
+  ///   - columns: images in a row; nil makes the grid nearly square.
+  ///   - scale: height and width on the grid of one pixel.
+  ///   - spacing: pixels of the grid between neighbouring images.
+  public static func arrange(
+    _ images: [ByteImage], columns: Int? = nil, scale: Int = 1, spacing: Int = 2
+  ) -> ByteImage {
+    precondition(!images.isEmpty, "a grid needs an image")
+    precondition(scale >= 1 && spacing >= 0 && columns ?? 1 >= 1)
+    let shape = images[0].shape
+    precondition(images.allSatisfy { $0.shape == shape }, "images of a grid have one shape")
+    let columns = min(columns ?? Int(Double(images.count).squareRoot().rounded(.up)), images.count)
+    let rows = (images.count + columns - 1) / columns
+    let (height, width) = (shape.height * scale, shape.width * scale)
+    let grid = ImageShape(
+      height: rows * (height + spacing) - spacing, width: columns * (width + spacing) - spacing,
+      channels: shape.channels)
+    var pixels = [UInt8](repeating: 0, count: grid.count)
+    for (index, image) in images.enumerated() {
+      let top = index / columns * (height + spacing)
+      let left = index % columns * (width + spacing)
+      for row in 0..<height {
+        for column in 0..<width {
+          let source = (row / scale * shape.width + column / scale) * shape.channels
+          let target = ((top + row) * grid.width + left + column) * shape.channels
+          for channel in 0..<shape.channels { pixels[target + channel] = image.pixels[source + channel] }
+        }
+      }
+    }
+    return ByteImage(shape: grid, pixels: pixels)
+  }
+}

@@ -1,0 +1,191 @@
+import GlowFiles
+
+/// The header of a .npy file: which values follow it, in which shape
+/// (`numpy.lib.format`, versions 1.0, 2.0 and 3.0).
+public struct NumpyHeader: Sendable, Equatable {
+  /// NumPy's name of the value type: "|u1", "<f4", "<f8".
+  public let dataType: String
+  public let isFortranOrdered: Bool
+  public let shape: [Int]
+
+  public init(dataType: String, isFortranOrdered: Bool = false, shape: [Int]) {
+    self.dataType = dataType
+    self.isFortranOrdered = isFortranOrdered
+    self.shape = shape
+  }
+
+  /// Bytes of one value, or nil if the type's name does not end in them.
+  public var valueSize: Int? {
+    guard let size = Int(dataType.dropFirst(2)), (1...1024).contains(size) else { return nil }
+    return size
+  }
+
+  /// Bytes of all values, or nil if they are more than an address can hold.
+  public var dataSize: Int? {
+    guard var size = valueSize else { return nil }
+    // A zero anywhere makes the array empty, whatever the other dimensions are.
+    if shape.contains(0) { return 0 }
+    for dimension in shape {
+      let (product, overflow) = size.multipliedReportingOverflow(by: dimension)
+      if overflow || product > Int.max / 2 { return nil }
+      size = product
+    }
+    return size
+  }
+
+  /// Reads the header at the start of a file and checks that exactly its values follow.
+  ///
+  /// - Returns: the header and the offset of the first value in `bytes`.
+  /// - Throws: `FileError` if `bytes` are not a whole .npy file.
+  public static func parse(
+    _ bytes: UnsafeRawBufferPointer, path: String
+  ) throws -> (header: NumpyHeader, dataOffset: Int) {
+    if bytes.isEmpty { throw FileError(path, "is empty, expected a .npy file") }
+    guard bytes.starts(with: magic), bytes.count >= 10 else { throw FileError(path, "is not a .npy file") }
+    let version = bytes[6]
+    guard (1...3).contains(version) else {
+      throw FileError(path, "has .npy version \(version).\(bytes[7]), expected 1, 2 or 3")
+    }
+    let start = version == 1 ? 10 : 12
+    if bytes.count < start { throw FileError(path, "ends within its .npy header") }
+    let length = bytes[8..<start].reversed().reduce(0) { $0 << 8 | Int($1) }
+    if length > bytes.count - start {
+      throw FileError(path, "claims a header of \(length) bytes, has \(bytes.count - start)")
+    }
+    if length > largestHeader {
+      throw FileError(path, "claims a header of \(length) bytes, expected at most \(largestHeader)")
+    }
+    let text = bytes[start..<start + length]
+    guard let header = NumpyHeaderScanner(text).header() else {
+      throw FileError(
+        path, "has a .npy header that is not understood: \(String(decoding: text, as: UTF8.self))")
+    }
+    guard let expected = header.dataSize else {
+      throw FileError(path, "claims impossible values: type \(header.dataType), shape \(header.shape)")
+    }
+    let offset = start + length
+    if bytes.count - offset != expected {
+      throw FileError(
+        path, "has \(bytes.count - offset) bytes of values, expected \(expected) for shape \(header.shape)")
+    }
+    return (header, offset)
+  }
+
+  /// The start of a file in version 1.0; the values follow directly. A multiple of 64 bytes long.
+  public func encoded() -> [UInt8] {
+    let dimensions = shape.map(String.init).joined(separator: ", ") + (shape.count == 1 ? "," : "")
+    let order = isFortranOrdered ? "True" : "False"
+    let text = "{'descr': '\(dataType)', 'fortran_order': \(order), 'shape': (\(dimensions)), }"
+    let unpadded = 10 + text.utf8.count + 1
+    let padding = (64 - unpadded % 64) % 64
+    let length = text.utf8.count + padding + 1
+    precondition(length <= UInt16.max, "a .npy header of version 1.0 has at most 65535 bytes")
+    return Self.magic + [1, 0, UInt8(length & 0xFF), UInt8(length >> 8)] + Array(text.utf8)
+      + [UInt8](repeating: UInt8(ascii: " "), count: padding) + [UInt8(ascii: "\n")]
+  }
+
+  private static let magic = [0x93] + Array("NUMPY".utf8)
+  private static let largestHeader = 1 << 16
+}
+
+/// Reads the Python dictionary in a .npy header: the three keys, each once, in any order.
+private struct NumpyHeaderScanner {
+  private var rest: Slice<UnsafeRawBufferPointer>
+
+  init(_ text: Slice<UnsafeRawBufferPointer>) { rest = text }
+
+  consuming func header() -> NumpyHeader? {
+    var dataType: String?
+    var isFortranOrdered: Bool?
+    var shape: [Int]?
+    guard skip("{") else { return nil }
+    while !skip("}") {
+      guard let key = string(), skip(":") else { return nil }
+      switch key {
+      case "descr" where dataType == nil: dataType = string()
+      case "fortran_order" where isFortranOrdered == nil: isFortranOrdered = boolean()
+      case "shape" where shape == nil: shape = dimensions()
+      default: return nil
+      }
+      if !skip(",") {
+        guard skip("}") else { return nil }
+        break
+      }
+    }
+    skipSpace()
+    guard rest.isEmpty, let dataType, let isFortranOrdered, let shape else { return nil }
+    return NumpyHeader(dataType: dataType, isFortranOrdered: isFortranOrdered, shape: shape)
+  }
+
+  private mutating func skipSpace() { rest = rest.drop { $0 == 0x20 || $0 == 0x0A } }
+
+  private mutating func skip(_ token: String) -> Bool {
+    skipSpace()
+    guard rest.starts(with: token.utf8) else { return false }
+    rest = rest.dropFirst(token.utf8.count)
+    return true
+  }
+
+  private mutating func string() -> String? {
+    guard skip("'") else { return nil }
+    let content = rest.prefix { $0 != UInt8(ascii: "'") }
+    rest = rest.dropFirst(content.count)
+    return skip("'") ? String(decoding: content, as: UTF8.self) : nil
+  }
+
+  private mutating func boolean() -> Bool? { skip("True") ? true : skip("False") ? false : nil }
+
+  private mutating func dimensions() -> [Int]? {
+    guard skip("(") else { return nil }
+    var result: [Int] = []
+    while !skip(")") {
+      let digits = rest.prefix { (0x30...0x39).contains($0) }
+      guard let value = Int(String(decoding: digits, as: UTF8.self)) else { return nil }
+      rest = rest.dropFirst(digits.count)
+      result.append(value)
+      if !skip(",") { return skip(")") ? result : nil }
+    }
+    return result
+  }
+}
+
+/// Images in a .npy file of bytes: `[images, height, width, channels]`, or `[images, height, width]` if grey.
+public struct NumpyDataset: Dataset {
+  public let shape: ImageShape
+  public let count: Int
+  private let file: MappedFile
+  private let dataOffset: Int
+
+  /// - Throws: `FileError`.
+  init(_ path: String) throws {
+    let file = try MappedFile(path)
+    let (header, offset) = try file.withBytes { try NumpyHeader.parse($0, path: path) }
+    if header.dataType != "|u1" {
+      throw FileError(path, "holds values of type '\(header.dataType)', expected bytes, '|u1'")
+    }
+    if header.isFortranOrdered {
+      throw FileError(path, "is in Fortran's order, expected C's: save it from numpy.ascontiguousarray")
+    }
+    let dimensions = header.shape.count == 3 ? header.shape + [1] : header.shape
+    guard dimensions.count == 4, !dimensions.contains(0), dimensions[3] == 1 || dimensions[3] == 3 else {
+      throw FileError(
+        path,
+        "has shape \(header.shape), expected [images, height, width] or [images, height, width, 1 or 3]")
+    }
+    self.file = file
+    dataOffset = offset
+    count = dimensions[0]
+    shape = ImageShape(height: dimensions[1], width: dimensions[2], channels: dimensions[3])
+  }
+
+  public func source(_ index: Int) -> String { "\(file.path)#\(index)" }
+
+  public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+    precondition((0..<count).contains(index))
+    file.withBytes { bytes in
+      let start = dataOffset + index * shape.count
+      UnsafeMutableRawBufferPointer(pixels).copyMemory(
+        from: UnsafeRawBufferPointer(rebasing: bytes[start..<start + shape.count]))
+    }
+  }
+}

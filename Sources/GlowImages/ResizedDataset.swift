@@ -1,0 +1,118 @@
+/// How an image that is larger than wanted becomes smaller.
+public enum Resizing: String, Sendable, CaseIterable {
+  /// The centre square is averaged over areas.
+  case box
+  /// The centre is cut out.
+  case crop
+}
+
+/// Brings images to a square of `size`: larger ones by `resizing`, and sides that are smaller are padded with
+/// zeros on both sides, the odd one at the end. An image with one side smaller is cut, not averaged.
+struct Resizer: Sendable {
+  let size: Int
+  let resizing: Resizing
+
+  /// The shape that images of `shape` are brought to.
+  func shape(_ shape: ImageShape) -> ImageShape {
+    ImageShape(height: size, width: size, channels: shape.channels)
+  }
+
+  func resize(_ image: ByteImage) -> ByteImage {
+    let shape = image.shape
+    if shape.height == size && shape.width == size { return image }
+    let side = min(shape.height, shape.width)
+    if resizing == .box && side > size { return averaged(centred(image, height: side, width: side)) }
+    return centred(image, height: size, width: size)
+  }
+
+  /// What happens to images of `shape`, for a person to read; nil if nothing does.
+  func note(_ shape: ImageShape) -> String? {
+    if shape.height == size && shape.width == size { return nil }
+    let (from, to) = ("\(shape.height)×\(shape.width) images are", "to \(size)×\(size)")
+    let side = min(shape.height, shape.width)
+    if side >= size {
+      let how = resizing == .crop || side == size ? "cropped" : "averaged"
+      return "\(from) \(how) \(to)"
+    }
+    let how = max(shape.height, shape.width) > size ? "cropped and padded" : "padded"
+    return "\(from) \(how) \(to): bits/dim is over the padded size"
+  }
+
+  /// The centre of the image on a ground of zeros.
+  private func centred(_ image: ByteImage, height: Int, width: Int) -> ByteImage {
+    let (old, channels) = (image.shape, image.shape.channels)
+    let rows = Overlap(old.height, height)
+    let columns = Overlap(old.width, width)
+    let shape = ImageShape(height: height, width: width, channels: channels)
+    var pixels = [UInt8](repeating: 0, count: shape.count)
+    for row in 0..<rows.count {
+      let source = ((rows.source + row) * old.width + columns.source) * channels
+      let target = ((rows.target + row) * width + columns.target) * channels
+      let length = columns.count * channels
+      pixels.replaceSubrange(target..<target + length, with: image.pixels[source..<source + length])
+    }
+    return ByteImage(shape: shape, pixels: pixels)
+  }
+
+  /// Where the centre of a line of `source` values lies in a line of `target` ones.
+  private struct Overlap {
+    let source: Int
+    let target: Int
+    let count: Int
+
+    init(_ source: Int, _ target: Int) {
+      count = min(source, target)
+      self.source = (source - count) / 2
+      self.target = (target - count) / 2
+    }
+  }
+
+  /// Each pixel is the mean over the area it covers in a square image, rounded to the nearest. In whole numbers:
+  /// with lengths in units of 1/size of an old pixel, a new one is `side` long and an old one `size`.
+  private func averaged(_ image: ByteImage) -> ByteImage {
+    let (side, channels) = (image.shape.height, image.shape.channels)
+    let spans = (0..<size).map { position in
+      (position * side / size...((position + 1) * side - 1) / size).map { old in
+        (old, weight: min((old + 1) * size, (position + 1) * side) - max(old * size, position * side))
+      }
+    }
+    let shape = ImageShape(height: size, width: size, channels: channels)
+    var pixels: [UInt8] = []
+    pixels.reserveCapacity(shape.count)
+    for rows in spans {
+      // One row of sums over the height, then sums of those over the width.
+      var sums = [Int](repeating: 0, count: side * channels)
+      for (row, weight) in rows {
+        let start = row * side * channels
+        for index in sums.indices { sums[index] += weight * Int(image.pixels[start + index]) }
+      }
+      for columns in spans {
+        for channel in 0..<channels {
+          let sum = columns.reduce(0) { $0 + $1.weight * sums[$1.0 * channels + channel] }
+          pixels.append(UInt8((sum + side * side / 2) / (side * side)))
+        }
+      }
+    }
+    return ByteImage(shape: shape, pixels: pixels)
+  }
+}
+
+/// Another data set's images, brought to one square size.
+struct ResizedDataset: Dataset {
+  let base: any Dataset
+  let resizer: Resizer
+
+  var shape: ImageShape { resizer.shape(base.shape) }
+  var count: Int { base.count }
+  var classNames: [String] { base.classNames }
+  func label(_ index: Int) -> Int? { base.label(index) }
+  var attributeNames: [String] { base.attributeNames }
+  func attributes(_ index: Int) -> [Bool]? { base.attributes(index) }
+  func source(_ index: Int) -> String { base.source(index) }
+  func checkAll() throws { try base.checkAll() }
+  var isMadeOfDigits: Bool { base.isMadeOfDigits }
+
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+    _ = pixels.update(fromContentsOf: resizer.resize(try base.image(index)).pixels)
+  }
+}

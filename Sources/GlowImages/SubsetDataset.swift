@@ -1,0 +1,20 @@
+/// Some of another data set's images.
+struct SubsetDataset: Dataset {
+  let base: any Dataset
+  /// For each image its index in `base`.
+  let indices: [Int]
+
+  var shape: ImageShape { base.shape }
+  var count: Int { indices.count }
+  var classNames: [String] { base.classNames }
+  func label(_ index: Int) -> Int? { base.label(indices[index]) }
+  var attributeNames: [String] { base.attributeNames }
+  func attributes(_ index: Int) -> [Bool]? { base.attributes(indices[index]) }
+  func source(_ index: Int) -> String { base.source(indices[index]) }
+  func checkAll() throws { try base.checkAll() }
+  var isMadeOfDigits: Bool { base.isMadeOfDigits }
+
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+    try base.read(indices[index], into: pixels)
+  }
+}
