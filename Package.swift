@@ -50,7 +50,7 @@ let package = Package(
     .testTarget(name: "GlowFlowTests", dependencies: ["GlowFlow", "GlowTestSupport"]),
     .testTarget(name: "GlowImagesTests", dependencies: ["GlowImages", "GlowTestSupport"]),
     .testTarget(
-      name: "GlowStorageTests", dependencies: ["GlowStorage", "GlowTestSupport"],
+      name: "GlowStorageTests", dependencies: ["GlowStorage", "GlowTraining", "GlowTestSupport"],
       resources: [.copy("Fixtures")]),
     .testTarget(name: "GlowTrainingTests", dependencies: ["GlowTraining", "GlowTestSupport"]),
     .testTarget(

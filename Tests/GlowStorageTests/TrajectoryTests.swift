@@ -1,0 +1,65 @@
+import Foundation
+import GlowKernels
+import GlowTraining
+import Testing
+
+@testable import GlowFlow
+@testable import GlowStorage
+
+@Suite("Training steps of the original implementation")
+struct TrajectoryTests {
+  @Test(
+    "20 steps of adamax on one batch: losses and final weights",
+    arguments: Reference.all.filter { !$0.isDouble })
+  func trajectory(reference: Reference) throws {
+    let run = try ReferenceRun<Double>(reference)
+    let glow = run.glow
+    let expected = try run.expected("trajectory.loss")
+    #expect(expected.count == 20)
+    let optimiser = Optimiser<Double>(
+      .adamax, count: glow.parameters.count, ranges: glow.parameters.trainableRanges)
+    let gradients = Slab<Double>(count: glow.parameters.count)
+    var losses: [Double] = []
+    for step in 1...expected.count {
+      run.workspace.images.update(from: run.images, count: run.images.count)
+      gradients.clear()
+      losses.append(
+        try glow.objective(run.workspace, count: run.count, labels: run.labels, gradients: gradients.base)
+          .loss)
+      optimiser.update(glow.values.base, gradients: gradients.base, step: step, rate: 1e-3, team: glow.team)
+      try glow.parametersChanged()
+    }
+    let lossError = zip(losses, expected).map { abs($0 - $1) / abs($1) }.max()!
+
+    let final = try finalWeights(run)
+    var worst = (error: 0.0, name: "")
+    for entry in glow.parameters.entries where entry.isTrainable {
+      let found = entry.range.map { glow.values.base[$0] }
+      let error = relativeError(found, entry.range.map { final.values.base[$0] })
+      if error > worst.error { worst = (error, entry.name) }
+    }
+    print(
+      "\(reference.name), 20 steps: losses within \(lossError), final weights within \(worst.error) (\(worst.name))"
+    )
+    #expect(lossError <= 2e-6)
+    #expect(worst.error <= 1e-3)
+  }
+
+  /// The reference's weights after the last step, read as a model.
+  private func finalWeights(_ run: ReferenceRun<Double>) throws -> Glow<Double> {
+    let prefix = "trajectory.final_weight."
+    var writer = SafetensorsWriter()
+    for entry in run.file.entries where entry.name.hasPrefix("weight.") {
+      let final = prefix + entry.name.dropFirst("weight.".count)
+      let source = run.file[final] == nil ? entry.name : final
+      writer.add(entry.name, shape: entry.shape, values: try run.file.values(source, as: Double.self))
+    }
+    let path = FileManager.default.temporaryDirectory.appending(path: "glow-trajectory-\(UUID()).safetensors")
+      .path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try writer.write(to: path)
+    return try ModelImport.read(
+      path, from: run.reference.format, imageSize: run.reference.imageSize, bits: run.reference.bits,
+      team: ThreadTeam(count: 2))
+  }
+}
