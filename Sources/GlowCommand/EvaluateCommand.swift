@@ -24,10 +24,10 @@ struct EvaluateCommand: ParsableCommand {
 
   private struct Result: Encodable {
     let images: Int
-    let bits_per_dim: Double
-    let standard_error: Double
+    let bitsPerDim: Double
+    let standardError: Double
     let seconds: Double
-    let images_per_second: Double
+    let imagesPerSecond: Double
     let note: String?
   }
 
@@ -41,18 +41,19 @@ struct EvaluateCommand: ParsableCommand {
     let duration = start.duration(to: clock.now).components
     let seconds = Double(duration.seconds) + Double(duration.attoseconds) * 1e-18
     let result = Result(
-      images: score.images, bits_per_dim: score.bitsPerDimension, standard_error: score.standardError,
-      seconds: seconds, images_per_second: Double(score.images) / seconds, note: opened.note)
+      images: score.images, bitsPerDim: score.bitsPerDimension, standardError: score.standardError,
+      seconds: seconds, imagesPerSecond: Double(score.images) / seconds, note: opened.note)
     if json {
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.sortedKeys]
+      encoder.keyEncodingStrategy = .convertToSnakeCase
       print(String(decoding: try encoder.encode(result), as: UTF8.self))
     } else {
       if let note = opened.note { print(note) }
       print(
         String(
           format: "bits/dim %.4f ± %.4f (standard error) on %d images, %.1f images/s",
-          result.bits_per_dim, result.standard_error, result.images, result.images_per_second))
+          result.bitsPerDim, result.standardError, result.images, result.imagesPerSecond))
     }
   }
 }

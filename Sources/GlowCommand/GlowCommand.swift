@@ -8,6 +8,7 @@ struct GlowCommand: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       TrainCommand.self, EvaluateCommand.self, SampleCommand.self, ReconstructCommand.self,
+      EncodeCommand.self, DecodeCommand.self,
       InspectCommand.self,
       ImportCommand.self, ExportCommand.self, DataCommand.self,
     ])

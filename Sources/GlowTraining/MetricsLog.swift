@@ -32,6 +32,7 @@ final class MetricsLog {
   func append(_ entry: Metrics) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys]
+    encoder.keyEncodingStrategy = .convertToSnakeCase
     let line = Array(try encoder.encode(entry)) + [UInt8(ascii: "\n")]
     // One call a line: a crash leaves whole lines, or a torn last one that the next run drops.
     let count = line.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
@@ -39,20 +40,20 @@ final class MetricsLog {
   }
 }
 
-/// One line of `metrics.jsonl`.
+/// One line of `metrics.jsonl`, whose keys are these names in snake case.
 struct Metrics: Codable {
   var step: Int
   var images: Int
   var epoch: Double
   /// Of the batch; absent on evaluation lines.
   var loss: Double?
-  var train_bits_per_dim: Double?
-  var gradient_norm: Double?
-  var learning_rate: Double?
-  var images_per_second: Double?
+  var trainBitsPerDim: Double?
+  var gradientNorm: Double?
+  var learningRate: Double?
+  var imagesPerSecond: Double?
   var seconds: Double
   /// With the averaged weights, and with the raw ones.
-  var test_bits_per_dim: Double?
-  var test_bits_per_dim_raw: Double?
-  var test_standard_error: Double?
+  var testBitsPerDim: Double?
+  var testBitsPerDimRaw: Double?
+  var testStandardError: Double?
 }

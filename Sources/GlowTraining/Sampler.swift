@@ -38,6 +38,26 @@ public final class Sampler {
     return images
   }
 
+  /// The images that latents stand for.
+  ///
+  /// - Parameters:
+  ///   - latents: laid out as `Scorer.encode` gives them, one image after the other.
+  ///   - labels: the class of image i is `labels[i % labels.count]`, in a conditional model.
+  ///   - toNearest: take values to the nearest level of a byte, for latents of images without noise; else down.
+  /// - Throws: `LinearAlgebraError` if a channel map has no inverse.
+  public func decode(_ latents: UnsafeBufferPointer<Float>, labels: [Int] = [0], toNearest: Bool) throws
+    -> [ByteImage]
+  {
+    let size = glow.latentCount
+    precondition(latents.count % size == 0)
+    return try stride(from: 0, to: latents.count / size, by: workspace.batch).flatMap { start in
+      let count = min(workspace.batch, latents.count / size - start)
+      workspace.setLatents(latents.baseAddress! + start * size, count: count)
+      return try decode(
+        count, labels: (start..<start + count).map { labels[$0 % labels.count] }, toNearest: toNearest)
+    }
+  }
+
   /// The images after a pass to the latents and back, and the largest error of a value, in levels of a byte.
   public func reconstruct(_ images: [ByteImage]) throws -> (images: [ByteImage], largestError: Double) {
     var result: [ByteImage] = []

@@ -33,29 +33,63 @@ public final class Scorer {
     seed: UInt64 = 0, shouldStop: () -> Bool = { false },
     _ body: (_ index: Int, _ likelihood: LogLikelihood) throws -> Void
   ) throws {
-    let indices = indices ?? 0..<dataset.count
-    let size = dataset.shape.count
+    try pass(
+      dataset, indices ?? 0..<dataset.count, dequantisation, seed: seed, shouldStop: shouldStop,
+      body: { index, _, likelihood in try body(index, likelihood) })
+  }
+
+  /// Calls `body` with each image's index and latents, in order: ε of split 0, split 1, …, top, each in
+  /// (row, column, channel) order.
+  ///
+  /// - Throws: `FileError` of the first image that cannot be read.
+  public func encode(
+    _ dataset: any Dataset, dequantisation: DequantisationKind = .uniform, seed: UInt64 = 0,
+    _ body: (_ index: Int, _ latents: [Float]) throws -> Void
+  ) throws {
+    try pass(
+      dataset, 0..<dataset.count, dequantisation, seed: seed, shouldStop: { false },
+      body: { index, item, _ in
+        let latents = [Float](unsafeUninitializedCapacity: glow.latentCount) { buffer, count in
+          workspace.readLatents(item, into: buffer.baseAddress!)
+          count = glow.latentCount
+        }
+        try body(index, latents)
+      })
+  }
+
+  /// Sends images through the flow; `body` gets each one's index, its place in the workspace and its likelihood.
+  private func pass(
+    _ dataset: any Dataset, _ indices: Range<Int>, _ dequantisation: DequantisationKind, seed: UInt64,
+    shouldStop: () -> Bool, body: (_ index: Int, _ item: Int, _ likelihood: LogLikelihood) throws -> Void
+  ) throws {
     for start in stride(from: indices.lowerBound, to: indices.upperBound, by: workspace.batch) {
       if shouldStop() { return }
       let count = min(workspace.batch, indices.upperBound - start)
-      let failures = FirstFailure()
-      glow.team.run(count) { item, _ in
-        failures.catching(item) {
-          try withUnsafeTemporaryAllocation(of: UInt8.self, capacity: size) { pixels in
-            try dataset.read(start + item, into: pixels)
-            let bytes = UnsafeBufferPointer(pixels)
-            let noise = Philox(seed: seed, purpose: .evaluation, stream: Dequantisation.digest(bytes))
-            glow.dequantisation.apply(
-              bytes, noise: dequantisation == .uniform ? noise : nil, into: workspace.images + item * size)
-          }
-        }
-      }
-      try failures.rethrow()
+      try load(dataset, start, count: count, dequantisation, seed: seed)
       let labels = (0..<count).map { dataset.label(start + $0) ?? 0 }
       let likelihoods = glow.forward(
         workspace, count: count, labels: glow.configuration.isConditional ? labels : nil)
-      for (item, likelihood) in likelihoods.enumerated() { try body(start + item, likelihood) }
+      for (item, likelihood) in likelihoods.enumerated() { try body(start + item, item, likelihood) }
     }
+  }
+
+  private func load(
+    _ dataset: any Dataset, _ start: Int, count: Int, _ dequantisation: DequantisationKind, seed: UInt64
+  ) throws {
+    let size = dataset.shape.count
+    let failures = FirstFailure()
+    glow.team.run(count) { item, _ in
+      failures.catching(item) {
+        try withUnsafeTemporaryAllocation(of: UInt8.self, capacity: size) { pixels in
+          try dataset.read(start + item, into: pixels)
+          let bytes = UnsafeBufferPointer(pixels)
+          let noise = Philox(seed: seed, purpose: .evaluation, stream: Dequantisation.digest(bytes))
+          glow.dequantisation.apply(
+            bytes, noise: dequantisation == .uniform ? noise : nil, into: workspace.images + item * size)
+        }
+      }
+    }
+    try failures.rethrow()
   }
 
   /// The log-likelihood of one image.

@@ -168,8 +168,8 @@ public final class Trainer {
     try log.append(
       Metrics(
         step: state.step, images: state.step * training.batch, epoch: epoch, loss: result.objective.loss,
-        train_bits_per_dim: bits, gradient_norm: result.gradientNorm, learning_rate: result.rate,
-        images_per_second: clock.imagesPerSecond, seconds: clock.seconds))
+        trainBitsPerDim: bits, gradientNorm: result.gradientNorm, learningRate: result.rate,
+        imagesPerSecond: clock.imagesPerSecond, seconds: clock.seconds))
   }
 
   /// What is due after a step besides the log line: evaluation, samples, checkpoint.
@@ -208,8 +208,8 @@ public final class Trainer {
     try log.append(
       Metrics(
         step: state.step, images: state.step * training.batch, epoch: epoch, seconds: clock.seconds,
-        test_bits_per_dim: averaged.bitsPerDimension, test_bits_per_dim_raw: raw.bitsPerDimension,
-        test_standard_error: averaged.standardError))
+        testBitsPerDim: averaged.bitsPerDimension, testBitsPerDimRaw: raw.bitsPerDimension,
+        testStandardError: averaged.standardError))
   }
 
   /// Writes model and checkpoint, and removes checkpoints that are older than those to keep.

@@ -80,6 +80,19 @@ struct CommandTests {
     #expect(
       try glow("reconstruct", "run", "--data", "faces", "--out", "strip.png").output.contains("12 of 12"))
     #expect(try glow("inspect", "run").output.contains("level1.step1"))
+    #expect(
+      try glow("encode", "run", "--data", "faces", "--limit", "5", "--split", "train", "--out", "z.npy")
+        .status == 0)
+    #expect(try glow("decode", "run", "--latents", "z.npy", "--out", "decoded").status == 0)
+    #expect(try glow("data", "faces", "--limit", "5", "--export", "faces").status == 0)
+    for index in 0..<5 {
+      #expect(
+        try Data(contentsOf: URL(filePath: String(format: "%@/decoded/%06d.png", root, index)))
+          == Data(contentsOf: URL(filePath: String(format: "%@/faces/%06d.png", root, index + 1))))
+    }
+    for name in ["decoded", "faces", "z.npy"] {
+      try FileManager.default.removeItem(atPath: "\(root)/\(name)")
+    }
     let names = try FileManager.default.contentsOfDirectory(atPath: root).sorted()
     #expect(names == ["grid.png", "one-0000.png", "one-0001.png", "run", "strip.png"])
   }

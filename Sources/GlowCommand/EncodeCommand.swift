@@ -1,0 +1,41 @@
+import ArgumentParser
+import GlowFiles
+import GlowFlow
+import GlowImages
+import GlowStorage
+import GlowTraining
+
+struct EncodeCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "encode", abstract: "Write the latents of images as a .npy file.",
+    discussion: """
+      The array is float32 [N, H·W·C]. A row holds the standardised latents of one image: split 0, split 1, …, top, \
+      each in (row, column, channel) order.
+      """)
+
+  @Argument(help: "A .safetensors file or a run folder.") var model: String
+  @OptionGroup var data: DataArguments
+  @Option(help: "The .npy file to write.") var out: String
+  @Option(help: "train or test, where the data has both.") var split = DataPart.test
+  @Option(help: "uniform, or none for latents that decode to the very images.")
+  var dequantization = DequantisationKind.none
+  @Option(help: "Seed of the dequantisation noise.") var seed: UInt64 = 0
+  @OptionGroup var threads: TeamArguments
+
+  func run() throws {
+    let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
+    let opened = try openData(data, split, for: glow, model: model)
+    let count = opened.dataset.count
+    var latents: [Float] = []
+    latents.reserveCapacity(count * glow.latentCount)
+    try Scorer(glow, batch: min(64, count)).encode(opened.dataset, dequantisation: dequantization, seed: seed)
+    {
+      latents += $1
+    }
+    let header = NumpyHeader(dataType: "<f4", shape: [count, glow.latentCount]).encoded()
+    try header.withUnsafeBytes { header in
+      try latents.withUnsafeBytes { try AtomicFile.write([header, $0], to: out) }
+    }
+    print("\(out): latents of \(count) images, float32 [\(count), \(glow.latentCount)]")
+  }
+}
