@@ -38,7 +38,9 @@ demo: deps build ## Train on the built-in faces for a few minutes and show sampl
 	@echo "look at $(RUN)/samples.png and $(RUN)/reconstruction.png (originals above, decoded latents below)"
 
 bench: deps build ## Measure the speed of training, scoring and sampling.
-	$(GLOW) bench
+	$(GLOW) bench --width 512 --batch 64
+	$(GLOW) bench --width 128 --batch 64
+	$(GLOW) bench --depth 32 --width 512 --batch 16
 
 format: ## Format the sources.
 	$(SWIFT) format -i --recursive Sources Tests Package.swift

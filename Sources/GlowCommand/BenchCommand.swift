@@ -1,0 +1,72 @@
+import ArgumentParser
+import Foundation
+import GlowFlow
+import GlowKernels
+import GlowTraining
+
+extension SpeedMeasurement.Job: ExpressibleByArgument {}
+
+struct BenchCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench", abstract: "Measure speed as a fraction of the machine's matrix product.")
+
+  @Argument(help: "train, evaluate or sample; all three by default.") var jobs: [SpeedMeasurement.Job] = []
+  @Option(help: "Scales.") var levels = 3
+  @Option(help: "Flow steps a scale.") var depth = 8
+  @Option(help: "Channels of the hidden layers of the coupling networks.") var width = 128
+  @Option(help: "affine or additive.") var coupling = CouplingKind.affine
+  @Option(help: "Side of the images.") var imageSize = 32
+  @Option(help: "Images a pass.") var batch = 64
+  @Option(help: "Timed repetitions.") var runs = 7
+  @Flag(help: "Print one JSON object a job.") var json = false
+  @OptionGroup var threads: TeamArguments
+
+  func validate() throws {
+    if batch < 1 { throw ValidationError("--batch must be at least 1, not \(batch)") }
+    if runs < 1 { throw ValidationError("--runs must be at least 1, not \(runs)") }
+  }
+
+  private struct Line: Encodable {
+    let job: String
+    let levels, depth, width, batch, imageSize, threads: Int
+    let imagesPerSecond, gflops, fractionOfPeak, peakGflops: Double
+    let peakMemoryMb: Int
+    let openblasCore: String
+  }
+
+  func run() throws {
+    var configuration = GlowConfiguration()
+    configuration.imageHeight = imageSize
+    configuration.imageWidth = imageSize
+    configuration.levels = levels
+    configuration.depth = depth
+    configuration.width = width
+    configuration.coupling = coupling
+    try configuration.validate()
+    let team = threads.team()
+    let measurement = try SpeedMeasurement(configuration, batch: batch, team: team)
+    for job in jobs.isEmpty ? SpeedMeasurement.Job.allCases : jobs {
+      let result = try measurement.measure(job, runs: runs)
+      if json {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        let line = Line(
+          job: job.rawValue, levels: levels, depth: depth, width: width, batch: batch, imageSize: imageSize,
+          threads: team.count, imagesPerSecond: result.imagesPerSecond, gflops: result.gigaflops,
+          fractionOfPeak: result.fractionOfPeak, peakGflops: result.peakGigaflops,
+          peakMemoryMb: result.peakMemory / 1_000_000, openblasCore: openBLASCoreName())
+        print(String(decoding: try encoder.encode(line), as: UTF8.self))
+      } else {
+        print(
+          String(
+            format:
+              "depth %d, width %d, batch %d, %d threads, %@: %.1f images/s, %.1f GFLOP/s, %.1f %% of the "
+              + "peak of %.1f GFLOP/s; peak memory %d MB",
+            depth, width, batch, team.count, job.rawValue as NSString, result.imagesPerSecond,
+            result.gigaflops,
+            100 * result.fractionOfPeak, result.peakGigaflops, result.peakMemory / 1_000_000))
+      }
+    }
+  }
+}

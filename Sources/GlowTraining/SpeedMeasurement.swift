@@ -1,0 +1,149 @@
+import Glibc
+import GlowFlow
+import GlowKernels
+
+/// Measures how fast a model runs, beside the speed of a plain matrix product in the same run.
+public final class SpeedMeasurement {
+  /// What is timed.
+  public enum Job: String, CaseIterable, Sendable {
+    /// Objective, gradient, optimiser with moving average, folding.
+    case train
+    /// Log-likelihoods.
+    case evaluate
+    /// Latents to images.
+    case sample
+  }
+
+  /// The median of several runs.
+  public struct Result: Sendable {
+    public let job: Job
+    public let imagesPerSecond: Double
+    /// Of the useful multiply-adds of the coupling networks' convolutions, without the edge indicator.
+    public let gigaflops: Double
+    /// `gigaflops` over that of a 2048³ product on the same threads, the best before and after.
+    public let fractionOfPeak: Double
+    public let peakGigaflops: Double
+    /// Of the process so far, in bytes.
+    public let peakMemory: Int
+  }
+
+  private let glow: Glow<Float>
+  private let batch: Int
+  private static let productSize = 2048
+
+  public init(_ configuration: GlowConfiguration, batch: Int, team: ThreadTeam) throws {
+    glow = try Glow(configuration: configuration, seed: 1, team: team)
+    self.batch = batch
+    let workspace = glow.workspace(batch: min(batch, 16), purpose: .inference)
+    fillImages(workspace)
+    try glow.initialise(workspace, count: workspace.batch)
+  }
+
+  /// Multiply-adds of one image forward: the three convolutions of every coupling network.
+  private var multiplyAdds: Double {
+    let configuration = glow.configuration
+    return (0..<configuration.levels).reduce(0) { sum, level in
+      let shape = configuration.shape(ofLevel: level)
+      let half = Double(shape.channels / 2)
+      let width = Double(configuration.width)
+      let outputs = configuration.coupling == .affine ? 2 * half : half
+      let products = 9 * half * width + width * width + 9 * width * outputs
+      return sum + Double(configuration.depth * shape.positions) * products
+    }
+  }
+
+  /// - Parameter runs: timed repetitions, after one that is not timed.
+  public func measure(_ job: Job, runs: Int) throws -> Result {
+    let before = peak()
+    let step = try prepare(job)
+    try step()
+    let times = try (0..<runs).map { _ in try seconds(step) }.sorted()
+    let median = times[runs / 2]
+    let peak = max(before, self.peak())
+    let work = 2 * multiplyAdds * Double(batch) * (job == .train ? 3 : 1)
+    return Result(
+      job: job, imagesPerSecond: Double(batch) / median, gigaflops: work / median / 1e9,
+      fractionOfPeak: work / median / peak, peakGigaflops: peak / 1e9, peakMemory: peakMemory())
+  }
+
+  private func prepare(_ job: Job) throws -> () throws -> Void {
+    switch job {
+    case .train: return try prepareTraining()
+    case .evaluate:
+      let workspace = glow.workspace(batch: batch, purpose: .inference)
+      fillImages(workspace)
+      return { [glow, batch] in _ = glow.forward(workspace, count: batch) }
+    case .sample:
+      let workspace = glow.workspace(batch: batch, purpose: .inference)
+      let latents = Slab<Float>(count: batch * glow.latentCount)
+      Philox(seed: 1, purpose: .latents).fillNormal(latents.values)
+      return { [glow, batch] in
+        workspace.setLatents(latents.base, count: batch)
+        try glow.inverse(workspace, count: batch)
+      }
+    }
+  }
+
+  private func prepareTraining() throws -> () throws -> Void {
+    let keepsHidden =
+      glow.workspaceBytes(batch: batch, purpose: .training(keepsHidden: true)) < (availableMemory() ?? .max)
+      / 10 * 9
+    let workspace = glow.workspace(batch: batch, purpose: .training(keepsHidden: keepsHidden))
+    let state = try TrainingState(glow, TrainingConfiguration())
+    state.beginAverage()
+    let gradients = Slab<Float>(count: glow.parameters.count)
+    return { [glow, batch] in
+      self.fillImages(workspace)
+      gradients.clear()
+      _ = try glow.objective(workspace, count: batch, gradients: gradients.base)
+      state.step += 1
+      // A rate so small that the timed model stays the same.
+      state.optimiser.update(
+        glow.values.base, gradients: gradients.base, step: state.step, rate: 1e-9,
+        average: (state.averaged.values.base, 0.999), team: glow.team)
+      try glow.parametersChanged()
+    }
+  }
+
+  private func fillImages(_ workspace: Workspace<Float>) {
+    let size = glow.configuration.dimensions
+    glow.team.run(workspace.batch) { image, _ in
+      let own = UnsafeMutableBufferPointer(start: workspace.images + image * size, count: size)
+      Philox(seed: 2, purpose: .dequantisation, stream: UInt64(image)).fillUniform(own)
+      for index in own.indices { own[index] -= 0.5 }
+    }
+  }
+
+  /// Floating-point operations a second of a product of 2048³, its rows shared out among the threads.
+  private func peak() -> Double {
+    let n = SpeedMeasurement.productSize
+    let (a, b, c) = (Slab<Float>(count: n * n), Slab<Float>(count: n * n), Slab<Float>(count: n * n))
+    Philox(seed: 3, purpose: .weights).fillUniform(a.values)
+    Philox(seed: 4, purpose: .weights).fillUniform(b.values)
+    let threads = glow.team.count
+    let best = (0..<5).map { _ in
+      seconds {
+        glow.team.run(threads) { thread, _ in
+          let first = n * thread / threads
+          let rows = n * (thread + 1) / threads - first
+          multiply(
+            Matrix(a.base + first * n, rows: rows, columns: n), Matrix(b.base, rows: n, columns: n),
+            into: Matrix(c.base + first * n, rows: rows, columns: n))
+        }
+      }
+    }.min()!
+    return 2 * Double(n * n * n) / best
+  }
+
+  private func seconds(_ body: () throws -> Void) rethrows -> Double {
+    let duration = try ContinuousClock().measure(body).components
+    return Double(duration.seconds) + Double(duration.attoseconds) * 1e-18
+  }
+
+  /// Calls `getrusage`.
+  private func peakMemory() -> Int {
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    return usage.ru_maxrss * 1024
+  }
+}
