@@ -62,7 +62,7 @@ public enum ModelExport {
     let n = Int(Double(count).squareRoot())
     guard let permutation = stored("invconv.permutation") else {
       let indices = stored("shuffle.indices") ?? (0..<n).reversed().map { Double($0) }
-      return squareMatrix(n) { row, column in Int(indices[column]) == row ? 1 : 0 }
+      return permutationMatrix(indices)
     }
     return StoredFactors(
       size: n, permutation: squareMatrix(n) { row, column in Int(permutation[row]) == column ? 1 : 0 },

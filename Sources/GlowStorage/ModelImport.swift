@@ -5,8 +5,8 @@ import GlowKernels
 public enum ModelImport {
   /// Reads a safetensors file of another implementation's tensors, under its own names and in its own layout.
   ///
-  /// Levels, depth, width, coupling, mixing, classes and prior follow from names and shapes. If any name starts
-  /// with `weight.`, only those count.
+  /// Levels, depth, width, coupling, mixing, classes and prior follow from names and shapes. Steps that mix the
+  /// channels in several ways all become free matrices. If any name starts with `weight.`, only those count.
   ///
   /// - Parameters:
   ///   - imageSize: side of the square images, which the weights do not tell.

@@ -11,15 +11,14 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
 
   /// The relations of all of a format's tensors with all of our parameters.
   ///
+  /// - Parameter shapes: of the file to read, whose steps may each hold their mixing of the channels in another
+  ///   way; nil to write, where all hold it in the same.
   /// - Throws: `ConfigurationError` if the format has no such models.
   func relations(_ configuration: GlowConfiguration, shapes: ShapeTable? = nil) throws -> [Relation] {
     switch self {
-    case .openai: OpenAILayout(configuration: configuration).relations
+    case .openai: OpenAILayout(configuration: configuration, shapes: shapes).relations
     case .y0ast: try Y0astLayout(configuration: configuration).relations
-    case .rosinality:
-      try RosinalityLayout(
-        configuration: configuration, isFactored: shapes.map(RosinalityLayout.isFactored) ?? false
-      ).relations
+    case .rosinality: try RosinalityLayout(configuration: configuration, shapes: shapes).relations
     }
   }
 

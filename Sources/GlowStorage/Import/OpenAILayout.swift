@@ -3,6 +3,8 @@ import GlowFlow
 /// The variables of the original TensorFlow code. Ours are the same arrays under other names.
 struct OpenAILayout {
   let configuration: GlowConfiguration
+  /// Of the file to read; nil to write.
+  let shapes: ShapeTable?
 
   static func detect(_ shapes: ShapeTable, _ configuration: inout GlowConfiguration) throws {
     configuration.levels = (shapes.numbers("model/", "/0/actnorm_center/b").max() ?? -1) + 1
@@ -13,27 +15,19 @@ struct OpenAILayout {
       &configuration, channels: shapes.length("\(first)/actnorm_center/b", axis: -1),
       width: shapes.length("\(first)/f1/l_1/W", axis: -1), outputs: shapes.length(last, axis: -1),
       last: last)
-    configuration.permutation =
-      shapes.has("\(first)/invconv/W")
-      ? .convolution : shapes.has("\(first)/shuffle/indices") ? .shuffle : .reverse
-    try checkMixing(shapes, configuration.permutation)
+    configuration.permutation = permutation(shapes, steps: configuration.levels * configuration.depth)
     configuration.learnsTopPrior = shapes.has("model/prior/p/W")
     let classes = "model/prior/y_emb/W"
     configuration.classCount = shapes.has(classes) ? try shapes.length(classes, axis: 0) : 0
   }
 
-  /// Refuses files whose steps mix the channels in several ways, which the original can.
-  private static func checkMixing(_ shapes: ShapeTable, _ kind: PermutationKind) throws {
-    let signs: [(suffix: String, kind: PermutationKind)] = [
-      ("/invconv/W", .convolution), ("/shuffle/indices", .shuffle),
-    ]
-    for sign in signs where sign.kind != kind {
-      if let name = shapes.shapes.keys.filter({ $0.hasSuffix(sign.suffix) }).min() {
-        throw RelationError(
-          name: name,
-          reason: "is of another kind than the first step's (\(kind.rawValue)); this program's models mix the"
-            + " channels in one way")
-      }
+  /// The one way in which all steps mix the channels, or a free matrix, which holds every other.
+  private static func permutation(_ shapes: ShapeTable, steps: Int) -> PermutationKind {
+    func count(_ suffix: String) -> Int { shapes.shapes.keys.count { $0.hasSuffix(suffix) } }
+    switch (count("/invconv/W"), count("/shuffle/indices")) {
+    case (0, 0): return .reverse
+    case (0, steps): return .shuffle
+    default: return .convolution
     }
   }
 
@@ -89,10 +83,27 @@ struct OpenAILayout {
   private func mixing(_ name: String, _ ours: String, channels c: Int) -> [Relation] {
     switch configuration.permutation {
     case .convolution, .factoredConvolution:
-      [same("\(name)/invconv/W", [c, c], "\(ours).invconv.weight")]
+      [matrix(name, ours, channels: c)]
     case .shuffle: [Self.shuffle(name, ours, channels: c)]
     case .reverse: []
     }
+  }
+
+  /// A free matrix, which in a file of several mixings may stand for a shuffle or, with no tensor, the reversal.
+  private func matrix(_ name: String, _ ours: String, channels c: Int) -> Relation {
+    let weight = "\(ours).invconv.weight"
+    guard let shapes, !shapes.has("\(name)/invconv/W") else {
+      return same("\(name)/invconv/W", [c, c], weight)
+    }
+    let shuffle = shapes.has("\(name)/shuffle/indices") ? Self.shuffle(name, ours, channels: c) : nil
+    return Relation(
+      stored: shuffle?.stored ?? [], ours: [weight], counts: [c * c],
+      read: { stored in
+        let indices = try shuffle?.read(stored)[0] ?? (0..<c).reversed().map { Double($0) }
+        return [permutationMatrix(indices)]
+      },
+      pullBack: { shuffle?.pullBack($0, $1) ?? [] },
+      write: { _ in preconditionFailure("a free matrix is written as one") })
   }
 
   /// Indices and their inverse, which the original keeps too.
@@ -146,4 +157,9 @@ struct OpenAILayout {
     }
     return relations
   }
+}
+
+/// The matrix that multiplies rows of channels so that output o is input `indices[o]`.
+func permutationMatrix(_ indices: [Double]) -> [Double] {
+  squareMatrix(indices.count) { row, column in Int(indices[column]) == row ? 1 : 0 }
 }

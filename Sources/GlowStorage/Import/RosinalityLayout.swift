@@ -4,20 +4,19 @@ import GlowFlow
 /// The tensors of rosinality's PyTorch code: actnorm stores its scale itself; the hidden layers have biases and no
 /// actnorm; the last filter of a network is padded with ones; what comes first in a network's output is the
 /// log-scale of a coupling and the mean of a prior, in halves; the 1×1 convolution multiplies columns of
-/// channels, and is a matrix or, `isFactored`, P·L·(U + diag(sign·exp(log s))).
+/// channels, and is a matrix or, in a file whose step has factors, P·L·(U + diag(sign·exp(log s))).
 struct RosinalityLayout {
   let configuration: GlowConfiguration
-  let isFactored: Bool
+  /// Of the file to read; nil to write.
+  let shapes: ShapeTable?
 
-  init(configuration: GlowConfiguration, isFactored: Bool) throws {
+  init(configuration: GlowConfiguration, shapes: ShapeTable?) throws {
     if configuration.isConditional {
       throw ConfigurationError("class-conditional models cannot be read from or written as rosinality's")
     }
     self.configuration = configuration
-    self.isFactored = isFactored
+    self.shapes = shapes
   }
-
-  static func isFactored(_ shapes: ShapeTable) -> Bool { shapes.has("blocks.0.flows.0.invconv.w_p") }
 
   static func detect(_ shapes: ShapeTable, _ configuration: inout GlowConfiguration) throws {
     configuration.levels = (shapes.numbers("blocks.", ".flows.0.actnorm.loc").max() ?? -1) + 1
@@ -97,8 +96,8 @@ struct RosinalityLayout {
   /// Backward: d scale = d logs/(3·scale), dW[o, i] = sign(scale[i])·dM[i, o].
   private func mixing(_ name: String, _ ours: String, channels c: Int) -> Relation {
     let scaleName = "\(name).actnorm.scale"
+    let isFactored = shapes?.has("\(name).invconv.w_p") ?? false
     let factors = isFactored ? factorTensors(name, c) : [matrixTensor(name, c)]
-    let isFactored = isFactored
     return Relation(
       stored: [StoredTensor(name: scaleName, shape: [1, c, 1, 1])] + factors,
       ours: ["\(ours).actnorm.logs", "\(ours).invconv.weight"], counts: [c, c * c],
