@@ -36,15 +36,6 @@ struct Checkpoint {
     try writer.write(to: path)
   }
 
-  /// The settings of the run that wrote a checkpoint.
-  static func configuration(_ path: String) throws -> RunConfiguration {
-    let file = try SafetensorsFile(path)
-    guard let text = file.metadata[configurationKey],
-      let configuration = try? JSONDecoder().decode(RunConfiguration.self, from: Data(text.utf8))
-    else { throw FileError(path, "is not a checkpoint of glow train") }
-    return configuration
-  }
-
   /// Restores `state`, whose model has the checkpoint's configuration.
   ///
   /// - Throws: `FileError` naming the entry that is missing, damaged or of another shape.
