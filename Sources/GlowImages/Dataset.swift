@@ -63,8 +63,6 @@ public protocol Dataset: Sendable {
   /// - Throws: `FileError` naming the first file that does not fit.
   func checkAll() throws
 
-  /// Whether the images are digits or other signs, which a flip left to right makes into something else.
-  var isMadeOfDigits: Bool { get }
 }
 
 extension Dataset {
@@ -73,7 +71,6 @@ extension Dataset {
   public var attributeNames: [String] { [] }
   public func attributes(_ index: Int) -> [Bool]? { nil }
   public func checkAll() throws {}
-  public var isMadeOfDigits: Bool { false }
 
   /// Reads one image.
   ///

@@ -16,7 +16,6 @@ public struct FaceDataset: Dataset {
 
   public var shape: ImageShape { FaceDrawing.shape }
   public var classNames: [String] { [] }
-  public var isMadeOfDigits: Bool { false }
   public func label(_ index: Int) -> Int? { nil }
 
   /// Named as in the list of CelebA (Liu et al., ICCV 2015).

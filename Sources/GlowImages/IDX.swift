@@ -6,7 +6,6 @@ public struct IDXDataset: Dataset {
   public let shape: ImageShape
   public let count: Int
   public let classNames: [String]
-  public let isMadeOfDigits = true
 
   private let images: IDXFile
   private let labels: [UInt8]

@@ -13,7 +13,6 @@ public struct ImageArray: Dataset {
   public var count: Int { images.count }
   public var classNames: [String] { [] }
   public var attributeNames: [String] { [] }
-  public var isMadeOfDigits: Bool { false }
   public func label(_ index: Int) -> Int? { nil }
   public func attributes(_ index: Int) -> [Bool]? { nil }
   public func source(_ index: Int) -> String { "image \(index)" }

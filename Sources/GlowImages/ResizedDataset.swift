@@ -110,7 +110,6 @@ struct ResizedDataset: Dataset {
   func attributes(_ index: Int) -> [Bool]? { base.attributes(index) }
   func source(_ index: Int) -> String { base.source(index) }
   func checkAll() throws { try base.checkAll() }
-  var isMadeOfDigits: Bool { base.isMadeOfDigits }
 
   func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     _ = pixels.update(fromContentsOf: resizer.resize(try base.image(index)).pixels)

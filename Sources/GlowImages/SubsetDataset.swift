@@ -12,7 +12,6 @@ struct SubsetDataset: Dataset {
   func attributes(_ index: Int) -> [Bool]? { base.attributes(indices[index]) }
   func source(_ index: Int) -> String { base.source(indices[index]) }
   func checkAll() throws { try base.checkAll() }
-  var isMadeOfDigits: Bool { base.isMadeOfDigits }
 
   func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     try base.read(indices[index], into: pixels)

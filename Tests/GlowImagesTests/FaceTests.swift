@@ -62,7 +62,6 @@ import Testing
     #expect(faces.classNames.isEmpty)
     #expect(faces.label(1) == nil)
     #expect(faces.source(1) == "faces#1")
-    #expect(!faces.isMadeOfDigits)
   }
 
   @Test func everyChannelOfEveryPixelVaries() throws {
