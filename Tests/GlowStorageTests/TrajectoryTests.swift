@@ -42,7 +42,8 @@ struct TrajectoryTests {
       "\(reference.name), 20 steps: losses within \(lossError), final weights within \(worst.error) (\(worst.name))"
     )
     #expect(lossError <= 2e-6)
-    #expect(worst.error <= 1e-3)
+    // Adamax divides by gradients that, near zero, are the reference's rounding in float32.
+    #expect(worst.error <= 6e-4)
   }
 
   /// The reference's weights after the last step, read as a model.
