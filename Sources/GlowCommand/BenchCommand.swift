@@ -32,6 +32,8 @@ struct BenchCommand: ParsableCommand {
     let imagesPerSecond, gflops, fractionOfPeak, peakGflops: Double
     let peakMemoryMb: Int
     let openblasCore: String
+    /// Shares of the threads' time, by name.
+    let breakdown: [String: Double]
   }
 
   func run() throws {
@@ -55,7 +57,8 @@ struct BenchCommand: ParsableCommand {
           job: job.rawValue, levels: levels, depth: depth, width: width, batch: batch, imageSize: imageSize,
           threads: team.count, imagesPerSecond: result.imagesPerSecond, gflops: result.gigaflops,
           fractionOfPeak: result.fractionOfPeak, peakGflops: result.peakGigaflops,
-          peakMemoryMb: result.peakMemory / 1_000_000, openblasCore: openBLASCoreName())
+          peakMemoryMb: result.peakMemory / 1_000_000, openblasCore: openBLASCoreName(),
+          breakdown: Dictionary(uniqueKeysWithValues: result.breakdown.map { ($0.name, $0.fraction) }))
         print(String(decoding: try encoder.encode(line), as: UTF8.self))
       } else {
         print(
@@ -66,6 +69,8 @@ struct BenchCommand: ParsableCommand {
             depth, width, batch, team.count, job.rawValue as NSString, result.imagesPerSecond,
             result.gigaflops,
             100 * result.fractionOfPeak, result.peakGigaflops, result.peakMemory / 1_000_000))
+        let parts = result.breakdown.map { String(format: "%@ %.1f %%", $0.name as NSString, 100 * $0.fraction) }
+        print("  time: " + parts.joined(separator: ", "))
       }
     }
   }

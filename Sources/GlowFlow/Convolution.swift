@@ -174,6 +174,10 @@ struct Convolution: Sendable {
     }
   }
 
+  func clearBias<S: Scalar>(of foldedGradient: UnsafeMutablePointer<S>) {
+    (foldedGradient + foldedBias).update(repeating: 0, count: borderClassCount * outChannels)
+  }
+
   private func forEachTapOutside(_ borderClass: Int, _ body: (Int, Int) -> Void) {
     for dy in 0..<3 {
       for dx in 0..<3 where isOutside(borderClass: borderClass, dy: dy, dx: dx) { body(dy, dx) }

@@ -116,15 +116,19 @@ struct CouplingNetwork: Sendable {
   func gatherInput<S: Scalar>(
     tile: Tile, activations: UnsafePointer<S>, stride: Int, scratch: Scratch<S>
   ) {
+    scratch.clock.start()
     for image in 0..<tile.imageCount {
       gatherPatches(
         from: activations + (tile.firstImage + image) * tile.shape.positions * stride, stride: stride,
         channels: inChannels, band: tile.band, bordered: scratch.bordered,
         into: scratch.patches + image * tile.positionsPerImage * 9 * inChannels)
     }
+    scratch.clock.lap(.patches)
   }
 
-  /// The two hidden layers, from the tile's patches: [multiplyRows, width] each.
+  /// The two hidden layers, from the tile's patches, into `hidden1` and `hidden2`: [multiplyRows, width] each.
+  ///
+  /// The products go to scratch, which is in the cache, and the ReLU moves them on to where they are kept.
   func forwardHidden<S: Scalar>(
     tile: Tile, folded: UnsafeMutablePointer<S>, scratch: Scratch<S>, hidden1: UnsafeMutablePointer<S>,
     hidden2: UnsafeMutablePointer<S>
@@ -133,17 +137,23 @@ struct CouplingNetwork: Sendable {
     // [rows × 9·in]·[9·in × width] → [rows × width]
     multiply(
       Matrix(scratch.patches, rows: rows, columns: 9 * inChannels), first.weightView(folded),
-      into: Matrix(hidden1, rows: rows, columns: width))
+      into: Matrix(scratch.hidden1, rows: rows, columns: width))
+    scratch.clock.lap(.products)
     for image in 0..<tile.imageCount {
+      let offset = image * tile.positionsPerImage * width
       addBorderBiasAndRectify(
-        hidden1 + image * tile.positionsPerImage * width, band: tile.band, width: width,
-        bias: folded + first.foldedBias)
+        scratch.hidden1 + offset, band: tile.band, width: width, bias: folded + first.foldedBias,
+        into: hidden1 + offset)
     }
+    scratch.clock.lap(.elementwise)
     // [rows × width]·[width × width] → [rows × width]
     multiply(
       Matrix(hidden1, rows: rows, columns: width), hiddenWeightView(folded),
-      into: Matrix(hidden2, rows: rows, columns: width))
-    addBiasAndRectify(hidden2, rows: tile.positions, width: width, bias: folded + foldedHiddenBias)
+      into: Matrix(scratch.hidden2, rows: rows, columns: width))
+    scratch.clock.lap(.products)
+    addBiasAndRectify(
+      scratch.hidden2, rows: tile.positions, width: width, bias: folded + foldedHiddenBias, into: hidden2)
+    scratch.clock.lap(.elementwise)
   }
 
   /// What reaches the actnorm of hidden layer 0 or 1, into `scratch.hidden1` or `scratch.hidden2`, if that actnorm
@@ -161,7 +171,7 @@ struct CouplingNetwork: Sendable {
         addBorderBias(hidden, band: tile.band, width: width, bias: folded + first.foldedBias)
       } else {
         addBorderBiasAndRectify(
-          hidden, band: tile.band, width: width, bias: folded + first.foldedBias)
+          hidden, band: tile.band, width: width, bias: folded + first.foldedBias, into: hidden)
       }
     }
     if layer == 0 { return }
@@ -173,12 +183,13 @@ struct CouplingNetwork: Sendable {
   /// The last product, to be collected by `last.collect`: [multiplyRows, 9·out].
   func forwardOutput<S: Scalar>(
     tile: Tile, folded: UnsafeMutablePointer<S>, hidden2: UnsafeMutablePointer<S>,
-    outputPatches: UnsafeMutablePointer<S>
+    outputPatches: UnsafeMutablePointer<S>, clock: PhaseClock
   ) {
     // [rows × width]·[width × 9·out] → [rows × 9·out]
     multiply(
       Matrix(hidden2, rows: tile.multiplyRows, columns: width), last.weightView(folded),
       into: Matrix(outputPatches, rows: tile.multiplyRows, columns: 9 * outChannels))
+    clock.lap(.products)
   }
 
   /// The gradient at the input, as patches still to be added up, [tile positions, 9·in]; adds the tile's part
@@ -186,47 +197,62 @@ struct CouplingNetwork: Sendable {
   ///
   /// - Parameters:
   ///   - activations: the level's activations, of which the first `inChannels` channels were the input.
+  ///   - accumulate: false if the gradients of the folded weights, other than biases, are to be overwritten.
   ///   - pictureOutputGradient: (image in the tile) → the gradient at the outputs of its whole picture,
   ///     [positions, out].
   func backward<S: Scalar>(
     tile: Tile, activations: UnsafePointer<S>, stride: Int, folded: UnsafeMutablePointer<S>,
     hidden1: UnsafeMutablePointer<S>, hidden2: UnsafeMutablePointer<S>, scratch: Scratch<S>,
     pictureOutputGradient: (Int) -> UnsafePointer<S>, foldedGradient: UnsafeMutablePointer<S>,
-    inputPatchesGradient: UnsafeMutablePointer<S>
+    accumulate: Bool, inputPatchesGradient: UnsafeMutablePointer<S>
   ) {
     let rows = tile.positions
     let hidden1View = Matrix(hidden1, rows: rows, columns: width)
     let hidden2View = Matrix(hidden2, rows: rows, columns: width)
     let dOutput = Matrix(scratch.outputPatches, rows: rows, columns: 9 * outChannels)
+    let clock = scratch.clock
+    clock.start()
     for image in 0..<tile.imageCount {
       last.collectBackward(
         pictureOutputGradient: pictureOutputGradient(image), band: tile.band, bordered: scratch.bordered,
         patchesGradient: dOutput.base + image * tile.positionsPerImage * 9 * outChannels,
         foldedGradient: foldedGradient)
     }
-    // dW3 += [width × rows]·[rows × 9·out];  dh2 = [rows × 9·out]·[9·out × width]
-    multiply(hidden2View.transposed, dOutput, into: last.weightView(foldedGradient), accumulate: true)
+    clock.lap(.patches)
+    // dh2 = [rows × 9·out]·[9·out × width]
     let dHidden2 = Matrix(scratch.hiddenGradient2, rows: rows, columns: width)
     multiply(dOutput, last.weightView(folded).transposed, into: dHidden2)
+    clock.lap(.products)
+    // The ReLU reads the kept activations in order and so brings them to the cache for the next product.
     addBiasAndRectifyBackward(
       activations: hidden2, gradient: dHidden2.base, rows: rows, width: width,
       biasGradient: foldedGradient + foldedHiddenBias)
-    // dW2 += [width × rows]·[rows × width];  dh1 = [rows × width]·[width × width]
-    multiply(hidden1View.transposed, dHidden2, into: hiddenWeightView(foldedGradient), accumulate: true)
+    clock.lap(.elementwise)
+    // dW3 += [width × rows]·[rows × 9·out]
+    multiply(hidden2View.transposed, dOutput, into: last.weightView(foldedGradient), accumulate: accumulate)
+    clock.lap(.weightGradients)
+    // dh1 = [rows × width]·[width × width]
     let dHidden1 = Matrix(scratch.hiddenGradient1, rows: rows, columns: width)
     multiply(dHidden2, hiddenWeightView(folded).transposed, into: dHidden1)
+    clock.lap(.products)
     for image in 0..<tile.imageCount {
       let offset = image * tile.positionsPerImage * width
       addBorderBiasAndRectifyBackward(
         activations: hidden1 + offset, gradient: dHidden1.base + offset, band: tile.band, width: width,
         biasGradient: foldedGradient + first.foldedBias)
     }
+    clock.lap(.elementwise)
+    // dW2 += [width × rows]·[rows × width]
+    multiply(hidden1View.transposed, dHidden2, into: hiddenWeightView(foldedGradient), accumulate: accumulate)
+    clock.lap(.weightGradients)
     // dW1 += [9·in × rows]·[rows × width];  dpatches = [rows × width]·[width × 9·in]
     gatherInput(tile: tile, activations: activations, stride: stride, scratch: scratch)
     let patches = Matrix(scratch.patches, rows: rows, columns: 9 * inChannels)
-    multiply(patches.transposed, dHidden1, into: first.weightView(foldedGradient), accumulate: true)
+    multiply(patches.transposed, dHidden1, into: first.weightView(foldedGradient), accumulate: accumulate)
+    clock.lap(.weightGradients)
     multiply(
       dHidden1, first.weightView(folded).transposed,
       into: Matrix(inputPatchesGradient, rows: rows, columns: 9 * inChannels))
+    clock.lap(.products)
   }
 }

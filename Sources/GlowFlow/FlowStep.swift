@@ -35,13 +35,17 @@ struct FlowStep: Sendable {
     level.tiling.forEachTile(team, phases: 3) { phase, tile, thread in
       let scratch = scratch[thread]
       switch phase {
-      case 0: applyMap(tile, from: x, into: y, folded: folded)
+      case 0:
+        scratch.clock.start()
+        applyMap(tile, from: x, into: y, folded: folded)
+        scratch.clock.lap(.channelMap)
       case 1:
         network.gatherInput(tile: tile, activations: y, stride: map.channels, scratch: scratch)
         runNetwork(tile, level, step: step, folded: folded, scratch: scratch)
       default:
         let half = coupling.channels
         for image in 0..<tile.imageCount {
+          scratch.clock.start()
           collect(tile, image, level, folded: folded, scratch: scratch)
           let count = tile.positionsPerImage
           let start = tile.start + image * count
@@ -54,6 +58,7 @@ struct FlowStep: Sendable {
           coupling.forward(
             y + start * map.channels + half, stride: map.channels, positions: count,
             shift: scratch.first, scale: scratch.second)
+          scratch.clock.lap(.elementwise)
         }
       }
     }
@@ -86,7 +91,8 @@ struct FlowStep: Sendable {
       tile: tile, folded: folded, hidden2: hidden2,
       outputPatches: tile.rows(
         of: scratch.outputPatches, orShared: level.sharedOutputPatches ?? scratch.outputPatches,
-        columns: columns))
+        columns: columns),
+      clock: scratch.clock)
   }
 
   /// Where a tile's hidden activations stand: kept for backward, or in scratch.
@@ -110,6 +116,7 @@ struct FlowStep: Sendable {
         columns: 9 * network.outChannels),
       band: tile.band, folded: folded, bordered: scratch.bordered, first: scratch.first,
       second: coupling.isAffine ? scratch.second : nil)
+    scratch.clock.lap(.patches)
   }
 
   // MARK: Inverse
@@ -131,6 +138,7 @@ struct FlowStep: Sendable {
         runNetwork(tile, level, step: step, folded: folded, scratch: scratch)
         return
       }
+      scratch.clock.start()
       for image in 0..<tile.imageCount {
         collect(tile, image, level, folded: folded, scratch: scratch)
         let count = tile.positionsPerImage
@@ -138,6 +146,7 @@ struct FlowStep: Sendable {
         coupling.inverse(
           y + (tile.start + image * count) * c + coupling.channels, stride: c, positions: count,
           shift: scratch.first, scale: scratch.second)
+        scratch.clock.lap(.elementwise)
       }
       let start = tile.start * c
       // [rows × channels]·[channels × channels] → [rows × channels]
@@ -145,6 +154,7 @@ struct FlowStep: Sendable {
         Matrix(y + start, rows: tile.multiplyRows, columns: c), Matrix(inverse, rows: c, columns: c),
         into: Matrix(x + start, rows: tile.multiplyRows, columns: c))
       addBias(x + start, rows: tile.positions, width: c, bias: inverse + c * c)
+      scratch.clock.lap(.channelMap)
     }
   }
 
@@ -173,7 +183,8 @@ struct FlowStep: Sendable {
       let sharedPatches = level.sharedPatches ?? scratch.patchesGradient
       switch phase {
       case 0:
-        if isFirst { partial.update(repeating: 0, count: foldedCount) }
+        scratch.clock.start()
+        if isFirst { clearBiases(of: partial) }
         let networkGradient = tile.rows(of: scratch.output, orShared: sharedOutput, columns: outputs)
         for image in 0..<tile.imageCount {
           let count = tile.positionsPerImage
@@ -184,6 +195,7 @@ struct FlowStep: Sendable {
             logDeterminantGradient: logDeterminantGradients[tile.firstImage + image],
             networkGradient: networkGradient + image * count * outputs)
         }
+        scratch.clock.lap(.elementwise)
       case 1:
         let (hidden1, hidden2) = hidden(tile, level, step: step, scratch: scratch)
         if level.hidden1.isEmpty {
@@ -198,10 +210,11 @@ struct FlowStep: Sendable {
             UnsafePointer(
               tile.picture(image, of: scratch.output, orShared: sharedOutput, columns: outputs))
           },
-          foldedGradient: partial,
+          foldedGradient: partial, accumulate: !isFirst,
           inputPatchesGradient: tile.rows(
             of: scratch.patchesGradient, orShared: sharedPatches, columns: 9 * half))
       default:
+        scratch.clock.start()
         for image in 0..<tile.imageCount {
           scatterPatches(
             tile.picture(image, of: scratch.patchesGradient, orShared: sharedPatches, columns: 9 * half),
@@ -210,7 +223,9 @@ struct FlowStep: Sendable {
             scratch.bordered, band: tile.band, channels: half,
             to: g + (tile.start + image * tile.positionsPerImage) * c, stride: c)
         }
-        mapBackward(tile, x: x, gradient: g, folded: folded, partial: partial, scratch: scratch)
+        scratch.clock.lap(.patches)
+        mapBackward(
+          tile, x: x, gradient: g, folded: folded, partial: partial, accumulate: !isFirst, scratch: scratch)
       }
     }
     addUp(
@@ -218,10 +233,18 @@ struct FlowStep: Sendable {
       into: foldedGradient, team: team)
   }
 
+  /// Makes room for sums of biases; products overwrite the rest with a group's first tile.
+  private func clearBiases<S: Scalar>(of partial: UnsafeMutablePointer<S>) {
+    (partial + map.bias).update(repeating: 0, count: map.channels)
+    (partial + network.foldedHiddenBias).update(repeating: 0, count: network.width)
+    network.first.clearBias(of: partial)
+    network.last.clearBias(of: partial)
+  }
+
   /// dA += xᵀ·dy, dc += Σ dy, and dx = dy·Aᵀ in place of dy.
   private func mapBackward<S: Scalar>(
     _ tile: Tile, x: UnsafeMutablePointer<S>, gradient: UnsafeMutablePointer<S>,
-    folded: UnsafeMutablePointer<S>, partial: UnsafeMutablePointer<S>, scratch: Scratch<S>
+    folded: UnsafeMutablePointer<S>, partial: UnsafeMutablePointer<S>, accumulate: Bool, scratch: Scratch<S>
   ) {
     let c = map.channels
     let rows = tile.positions
@@ -229,11 +252,12 @@ struct FlowStep: Sendable {
     // dA += [channels × rows]·[rows × channels]
     multiply(
       Matrix(x + tile.start * c, rows: rows, columns: c).transposed, dy,
-      into: Matrix(partial + map.matrix, rows: c, columns: c), accumulate: true)
+      into: Matrix(partial + map.matrix, rows: c, columns: c), accumulate: accumulate)
     addRows(dy.base, rows: rows, width: c, to: partial + map.bias)
     // dx = [rows × channels]·[channels × channels]
     let dx = Matrix(scratch.first, rows: rows, columns: c)
     multiply(dy, Matrix(folded + map.matrix, rows: c, columns: c).transposed, into: dx)
     dy.base.update(from: dx.base, count: rows * c)
+    scratch.clock.lap(.channelMap)
   }
 }

@@ -61,10 +61,16 @@ struct Tiling: Sendable {
   // MARK: Running over tiles
 
   /// Groups of neighbouring tiles whose parameter gradients are summed together, in order, before the groups'
-  /// sums are added up, in order. Their number bounds the memory for such sums whatever the number of threads.
-  static let maximumGroups = 64
+  /// sums are added up, in order. Large groups, because a group's sum is written and read once whatever its
+  /// size; at least 8 where there are as many tiles, so that threads find work; at most 64, which bounds the
+  /// memory for the sums whatever the number of threads.
+  var tilesPerGroup: Int {
+    let groups = min(max(tileCount / Tiling.tilesOfLargeGroup, 8), 64)
+    return (tileCount + groups - 1) / groups
+  }
 
-  var tilesPerGroup: Int { (tileCount + Tiling.maximumGroups - 1) / Tiling.maximumGroups }
+  private static let tilesOfLargeGroup = 4
+
   var groupCount: Int { (tileCount + tilesPerGroup - 1) / tilesPerGroup }
 
   /// Runs `body(phase, tile, thread)` over all tiles and phases. No tile enters a phase before all have left

@@ -31,6 +31,7 @@ struct Scratch<S: Scalar> {
   /// Two planes of [tile rows, channels].
   let first: UnsafeMutablePointer<S>
   let second: UnsafeMutablePointer<S>
+  var clock = PhaseClock(nil)
 }
 
 /// The buffers of one level. Rows are positions of the batch.
@@ -74,7 +75,7 @@ public final class Workspace<S: Scalar>: @unchecked Sendable {
   /// The images as real values, [batch, H, W, C]: input of `forward`, output of `inverse`.
   public let images: UnsafeMutablePointer<S>
   private(set) var levels: [LevelBuffers<S>]
-  let scratch: [Scratch<S>]
+  private(set) var scratch: [Scratch<S>]
   var classifierResult: ClassifierResult<S>?
   /// Sums of parameter gradients, one a group of tiles: [groups, largest folded count].
   let groupGradients: UnsafeMutablePointer<S>?
@@ -93,6 +94,25 @@ public final class Workspace<S: Scalar>: @unchecked Sendable {
     (images, levels, scratch, groupGradients) = plan.lay(out: &booking, threads: threads, at: slab.base)
     logDeterminantSlots = []
     priorSlots = []
+  }
+
+  /// Seconds that all threads together have spent in each phase since `measurePhases`.
+  public var phaseSeconds: [Phase: Double] {
+    Dictionary(
+      uniqueKeysWithValues: Phase.allCases.map { phase in
+        (phase, scratch.reduce(0) { $0 + $1.clock[phase] })
+      })
+  }
+  private var phaseClocks: Slab<Double>?
+
+  /// Switches the threads' clocks on, from zero.
+  public func measurePhases() {
+    let clocks = Slab<Double>(count: scratch.count * PhaseClock.count)
+    phaseClocks = clocks
+    for thread in scratch.indices {
+      let own = UnsafeMutableRawPointer(clocks.base + thread * PhaseClock.count)
+      scratch[thread].clock = PhaseClock(own.bindMemory(to: UInt64.self, capacity: PhaseClock.count))
+    }
   }
 
   /// Starts a pass over `count` images.

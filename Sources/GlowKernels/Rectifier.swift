@@ -1,16 +1,18 @@
 /// Bias and ReLU over rows, and their backward. A row is the hidden activations of one position.
 
-/// row ← max(0, row + bias), the activation of one position.
+/// target ← max(0, source + bias), the activation of one position.
 @inlinable @inline(__always)
-func rectify<S: Scalar>(_ row: UnsafeMutablePointer<S>, _ bias: UnsafePointer<S>, _ count: Int) {
+func rectify<S: Scalar>(
+  _ source: UnsafePointer<S>, _ bias: UnsafePointer<S>, _ count: Int, into target: UnsafeMutablePointer<S>
+) {
   var index = 0
   while index + 8 <= count {
-    row.store(S.positivePart(row.vector(index) + bias.vector(index)), index)
+    target.store(S.positivePart(source.vector(index) + bias.vector(index)), index)
     index += 8
   }
   while index < count {
-    let value = row[index] + bias[index]
-    row[index] = value < 0 ? 0 : value
+    let value = source[index] + bias[index]
+    target[index] = value < 0 ? 0 : value
     index += 1
   }
 }
@@ -36,26 +38,29 @@ func rectifyBackward<S: Scalar>(
   }
 }
 
-/// values[r, :] ← max(0, values[r, :] + bias); values is [rows, width].
+/// target[r, :] ← max(0, values[r, :] + bias); values and target, which may be the same, are [rows, width].
 @specialized(where S == Float)
 @specialized(where S == Double)
 public func addBiasAndRectify<S: Scalar>(
-  _ values: UnsafeMutablePointer<S>, rows: Int, width: Int, bias: UnsafePointer<S>
+  _ values: UnsafePointer<S>, rows: Int, width: Int, bias: UnsafePointer<S>,
+  into target: UnsafeMutablePointer<S>
 ) {
-  for row in 0..<rows { rectify(values + row * width, bias, width) }
+  for row in 0..<rows { rectify(values + row * width, bias, width, into: target + row * width) }
 }
 
-/// The same with the bias of each position's border class; values is [band positions, width],
+/// The same with the bias of each position's border class; values and target are [band positions, width],
 /// bias is [borderClassCount, width].
 @specialized(where S == Float)
 @specialized(where S == Double)
 public func addBorderBiasAndRectify<S: Scalar>(
-  _ values: UnsafeMutablePointer<S>, band: Band, width: Int, bias: UnsafePointer<S>
+  _ values: UnsafePointer<S>, band: Band, width: Int, bias: UnsafePointer<S>,
+  into target: UnsafeMutablePointer<S>
 ) {
   for row in 0..<band.rows {
     for column in 0..<band.width {
       let borderClass = band.borderClass(row: band.firstRow + row, column: column)
-      rectify(values + (row * band.width + column) * width, bias + borderClass * width, width)
+      let offset = (row * band.width + column) * width
+      rectify(values + offset, bias + borderClass * width, width, into: target + offset)
     }
   }
 }

@@ -2,7 +2,7 @@ import COpenBLAS
 import Glibc
 
 extension Double: Scalar {
-  @inlinable
+  @inlinable @inline(__always)
   public static func gemm(
     _ transposeA: Bool, _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int,
     _ a: UnsafePointer<Double>, _ strideA: Int, _ b: UnsafePointer<Double>, _ strideB: Int,
@@ -15,22 +15,22 @@ extension Double: Scalar {
   }
 
   /// Lane by lane through the C library: Double is for checks, where digits matter and speed does not.
-  @inlinable
+  @inlinable @inline(__always)
   public static func exp(_ x: SIMD8<Double>) -> SIMD8<Double> {
     var result = SIMD8<Double>()
     for lane in 0..<8 { result[lane] = Glibc.exp(x[lane]) }
     return result
   }
 
-  @inlinable
+  @inlinable @inline(__always)
   public static func positivePart(_ x: SIMD8<Double>) -> SIMD8<Double> { x.replacing(with: 0, where: x .< 0) }
 
-  @inlinable
+  @inlinable @inline(__always)
   public static func select(
     _ x: SIMD8<Double>, wherePositive selector: SIMD8<Double>
   ) -> SIMD8<Double> { x.replacing(with: 0, where: selector .<= 0) }
 
-  @inlinable
+  @inlinable @inline(__always)
   public static func sigmoid(_ x: SIMD8<Double>) -> (value: SIMD8<Double>, onePlusExponential: SIMD8<Double>)
   {
     let isNegative = x .< 0

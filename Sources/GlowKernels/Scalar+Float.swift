@@ -1,7 +1,7 @@
 import COpenBLAS
 
 extension Float: Scalar {
-  @inlinable
+  @inlinable @inline(__always)
   public static func gemm(
     _ transposeA: Bool, _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int,
     _ a: UnsafePointer<Float>, _ strideA: Int, _ b: UnsafePointer<Float>, _ strideB: Int,
@@ -16,7 +16,7 @@ extension Float: Scalar {
   /// x = n·ln 2 + r with |r| ≤ ½ ln 2; e^r by its Taylor polynomial of degree 7, 2^n by the exponent bits.
   ///
   /// Written out because a vector exponential is not in the C library that Swift can call.
-  @inlinable
+  @inlinable @inline(__always)
   public static func exp(_ x: SIMD8<Float>) -> SIMD8<Float> {
     // Written with masks, which become one comparison and one selection; a NaN stays a NaN.
     var clamped = x.replacing(with: -87.3, where: x .< -87.3)
@@ -37,15 +37,15 @@ extension Float: Scalar {
     return p * unsafeBitCast(exponent, to: SIMD8<Float>.self)
   }
 
-  @inlinable
+  @inlinable @inline(__always)
   public static func positivePart(_ x: SIMD8<Float>) -> SIMD8<Float> { x.replacing(with: 0, where: x .< 0) }
 
-  @inlinable
+  @inlinable @inline(__always)
   public static func select(
     _ x: SIMD8<Float>, wherePositive selector: SIMD8<Float>
   ) -> SIMD8<Float> { x.replacing(with: 0, where: selector .<= 0) }
 
-  @inlinable
+  @inlinable @inline(__always)
   public static func sigmoid(_ x: SIMD8<Float>) -> (value: SIMD8<Float>, onePlusExponential: SIMD8<Float>) {
     let isNegative = x .< 0
     let e = exp(x.replacing(with: -x, where: .!isNegative))

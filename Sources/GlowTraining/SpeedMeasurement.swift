@@ -25,10 +25,26 @@ public final class SpeedMeasurement {
     public let peakGigaflops: Double
     /// Of the process so far, in bytes.
     public let peakMemory: Int
+    /// Where the threads' time went, largest first; the shares add up to 1.
+    public let breakdown: [Share]
+  }
+
+  /// A part of the time of all threads.
+  public struct Share: Sendable {
+    public let name: String
+    public let fraction: Double
+  }
+
+  /// A job that is ready to run.
+  private struct Prepared {
+    let workspace: Workspace<Float>
+    let run: () throws -> Void
   }
 
   private let glow: Glow<Float>
   private let batch: Int
+  /// Seconds in the optimiser and in folding, by the caller's watch.
+  private var optimiserSeconds = 0.0
   private static let productSize = 2048
 
   public init(_ configuration: GlowConfiguration, batch: Int, team: ThreadTeam) throws {
@@ -55,36 +71,52 @@ public final class SpeedMeasurement {
   /// - Parameter runs: timed repetitions, after one that is not timed.
   public func measure(_ job: Job, runs: Int) throws -> Result {
     let before = peak()
-    let step = try prepare(job)
-    try step()
-    let times = try (0..<runs).map { _ in try seconds(step) }.sorted()
+    let prepared = try prepare(job)
+    try prepared.run()
+    prepared.workspace.measurePhases()
+    optimiserSeconds = 0
+    let times = try (0..<runs).map { _ in try seconds(prepared.run) }.sorted()
     let median = times[runs / 2]
     let peak = max(before, self.peak())
     let work = 2 * multiplyAdds * Double(batch) * (job == .train ? 3 : 1)
     return Result(
       job: job, imagesPerSecond: Double(batch) / median, gigaflops: work / median / 1e9,
-      fractionOfPeak: work / median / peak, peakGigaflops: peak / 1e9, peakMemory: peakMemory())
+      fractionOfPeak: work / median / peak, peakGigaflops: peak / 1e9, peakMemory: peakMemory(),
+      breakdown: breakdown(prepared.workspace, total: times.reduce(0, +)))
   }
 
-  private func prepare(_ job: Job) throws -> () throws -> Void {
+  /// - Parameter total: seconds of all timed runs.
+  private func breakdown(_ workspace: Workspace<Float>, total: Double) -> [Share] {
+    var shares = workspace.phaseSeconds.map { phase, seconds in
+      Share(name: phase.name, fraction: seconds / (total * Double(glow.team.count)))
+    }
+    if optimiserSeconds > 0 {
+      shares.append(Share(name: "optimiser and folding", fraction: optimiserSeconds / total))
+    }
+    shares.sort { $0.fraction > $1.fraction }
+    let known = shares.reduce(0) { $0 + $1.fraction }
+    return shares + [Share(name: "waiting and the rest", fraction: 1 - known)]
+  }
+
+  private func prepare(_ job: Job) throws -> Prepared {
     switch job {
     case .train: return try prepareTraining()
     case .evaluate:
       let workspace = glow.workspace(batch: batch, purpose: .inference)
       fillImages(workspace)
-      return { [glow, batch] in _ = glow.forward(workspace, count: batch) }
+      return Prepared(workspace: workspace) { [glow, batch] in _ = glow.forward(workspace, count: batch) }
     case .sample:
       let workspace = glow.workspace(batch: batch, purpose: .inference)
       let latents = Slab<Float>(count: batch * glow.latentCount)
       Philox(seed: 1, purpose: .latents).fillNormal(latents.values)
-      return { [glow, batch] in
+      return Prepared(workspace: workspace) { [glow, batch] in
         workspace.setLatents(latents.base, count: batch)
         try glow.inverse(workspace, count: batch)
       }
     }
   }
 
-  private func prepareTraining() throws -> () throws -> Void {
+  private func prepareTraining() throws -> Prepared {
     let keepsHidden =
       glow.workspaceBytes(batch: batch, purpose: .training(keepsHidden: true)) < (availableMemory() ?? .max)
       / 10 * 9
@@ -92,16 +124,18 @@ public final class SpeedMeasurement {
     let state = try TrainingState(glow, TrainingConfiguration())
     state.beginAverage()
     let gradients = Slab<Float>(count: glow.parameters.count)
-    return { [glow, batch] in
+    return Prepared(workspace: workspace) { [glow, batch] in
       self.fillImages(workspace)
       gradients.clear()
       _ = try glow.objective(workspace, count: batch, gradients: gradients.base)
       state.step += 1
-      // A rate so small that the timed model stays the same.
-      state.optimiser.update(
-        glow.values.base, gradients: gradients.base, step: state.step, rate: 1e-9,
-        average: (state.averaged.values.base, 0.999), team: glow.team)
-      try glow.parametersChanged()
+      self.optimiserSeconds += try self.seconds {
+        // A rate so small that the timed model stays the same.
+        state.optimiser.update(
+          glow.values.base, gradients: gradients.base, step: state.step, rate: 1e-9,
+          average: (state.averaged.values.base, 0.999), team: glow.team)
+        try glow.parametersChanged()
+      }
     }
   }
 
@@ -145,5 +179,17 @@ public final class SpeedMeasurement {
     var usage = rusage()
     getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     return usage.ru_maxrss * 1024
+  }
+}
+
+extension Phase {
+  fileprivate var name: String {
+    switch self {
+    case .patches: "im2col and col2im"
+    case .products: "matrix products"
+    case .weightGradients: "weight gradients"
+    case .channelMap: "actnorm and 1×1 convolution"
+    case .elementwise: "elementwise"
+    }
   }
 }

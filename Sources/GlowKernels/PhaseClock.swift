@@ -1,0 +1,53 @@
+import Glibc
+
+/// What a thread works at during a pass.
+public enum Phase: Int, CaseIterable, Sendable {
+  /// Gathering neighbourhoods for a convolution, and adding them up: im2col and col2im.
+  case patches
+  /// Matrix products of the coupling networks, forward and for the gradients of their inputs.
+  case products
+  /// Matrix products for the gradients of the coupling networks' weights.
+  case weightGradients
+  /// Actnorm and 1×1 convolution as one matrix product, and its gradients.
+  case channelMap
+  /// Bias, ReLU, the coupling proper and their gradients.
+  case elementwise
+}
+
+/// Adds up how long one thread spends in each phase: one reading of the clock a phase and tile, and nothing when
+/// switched off.
+public struct PhaseClock: @unchecked Sendable {
+  /// Nanoseconds of each phase, then the last reading.
+  private let nanoseconds: UnsafeMutablePointer<UInt64>?
+
+  /// Values that a clock needs; a multiple of a cache line.
+  public static let count = 16
+
+  /// - Parameter nanoseconds: `count` values of this thread's own; nil switches the clock off.
+  public init(_ nanoseconds: UnsafeMutablePointer<UInt64>?) { self.nanoseconds = nanoseconds }
+
+  /// Begins a stretch of work.
+  @inline(__always)
+  public func start() {
+    if let nanoseconds { nanoseconds[PhaseClock.count - 1] = now() }
+  }
+
+  /// Books the time since `start` or the last `lap`.
+  @inline(__always)
+  public func lap(_ phase: Phase) {
+    guard let nanoseconds else { return }
+    let time = now()
+    nanoseconds[phase.rawValue] &+= time &- nanoseconds[PhaseClock.count - 1]
+    nanoseconds[PhaseClock.count - 1] = time
+  }
+
+  /// Seconds in a phase so far.
+  public subscript(phase: Phase) -> Double { nanoseconds.map { Double($0[phase.rawValue]) * 1e-9 } ?? 0 }
+
+  /// Calls `clock_gettime`.
+  private func now() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+  }
+}
