@@ -12,12 +12,12 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
   /// The relations of all of a format's tensors with all of our parameters.
   ///
   /// - Parameter shapes: of the file to read, whose steps may each hold their mixing of the channels in another
-  ///   way; nil to write, where all hold it in the same.
+  ///   way; nil to write, where the configuration tells how.
   /// - Throws: `ConfigurationError` if the format has no such models.
   func relations(_ configuration: GlowConfiguration, shapes: ShapeTable? = nil) throws -> [Relation] {
     switch self {
     case .openai: OpenAILayout(configuration: configuration, shapes: shapes).relations
-    case .y0ast: try Y0astLayout(configuration: configuration).relations
+    case .y0ast: Y0astLayout(configuration: configuration, shapes: shapes).relations
     case .rosinality: try RosinalityLayout(configuration: configuration, shapes: shapes).relations
     }
   }
@@ -43,6 +43,8 @@ struct ShapeTable {
   let shapes: [String: [Int]]
 
   func has(_ name: String) -> Bool { shapes[name] != nil }
+
+  func hasAny(_ tensors: [StoredTensor]) -> Bool { tensors.contains { has($0.name) } }
 
   /// One length of a tensor's shape; `axis` counts from the end if negative.
   func length(_ name: String, axis: Int) throws -> Int {
