@@ -73,11 +73,12 @@ struct FactorTests {
   ) throws -> (workspace: Workspace<S>, count: Int, labels: [Int]?) {
     let file = try SafetensorsFile(reference.path)
     let images = try file.values("input.dequantized", as: S.self)
-    let labels = try file.values("input.labels", as: Double.self).map { Int($0) }
+    let labels =
+      reference.isConditional ? try file.values("input.labels", as: Double.self).map { Int($0) } : nil
     let count = images.count / glow.latentCount
     let workspace = glow.workspace(batch: count, purpose: .training(keepsHidden: true))
     workspace.images.update(from: images, count: images.count)
-    return (workspace, count, reference.isConditional ? labels : nil)
+    return (workspace, count, labels)
   }
 
   private func likelihoods<S: Scalar>(_ reference: Reference, _ glow: Glow<S>) throws -> [Double] {

@@ -268,6 +268,19 @@ struct ImportTests {
     refuse(reference, "more: is no tensor of the model that the other names tell of")
   }
 
+  @Test(
+    "tensors that tell of levels, steps, prior and classes are missed like any other",
+    arguments: [
+      (3, "model/0/1/actnorm_center/b"), (3, "model/1/0/actnorm_center/b"), (3, "model/prior/p/W"),
+      (3, "model/prior/y_emb/W"), (4, "flow.layers.3.conv.conv.weight"), (4, "learn_top_fn.conv.weight"),
+      (5, "blocks.0.flows.1.actnorm.loc"), (5, "blocks.2.flows.0.actnorm.loc"),
+    ])
+  func tellingTensors(index: Int, name: String) throws {
+    let reference = Reference.all[index]
+    try copy(reference) { $0 == "weight.\(name)" ? nil : ($1, $2) }
+    refuse(reference, "\(name): is missing")
+  }
+
   @Test("a file of something else is refused", arguments: ForeignFormat.allCases)
   func otherFiles(format: ForeignFormat) throws {
     var writer = SafetensorsWriter()

@@ -46,25 +46,32 @@ struct ShapeTable {
 
   func hasAny(_ tensors: [StoredTensor]) -> Bool { tensors.contains { has($0.name) } }
 
-  /// One length of a tensor's shape; `axis` counts from the end if negative.
+  /// One length of a tensor's shape.
   func length(_ name: String, axis: Int) throws -> Int {
     guard let shape = shapes[name] else { throw RelationError(name: name, reason: "is missing") }
-    let index = axis < 0 ? shape.count + axis : axis
-    guard shape.indices.contains(index) else {
+    guard shape.indices.contains(axis) else {
       throw RelationError(name: name, reason: "has shape \(shape)")
     }
-    return shape[index]
+    return shape[axis]
   }
 
-  /// The numbers n, below a million, for which `prefix`n`suffix` is a name.
-  func numbers(_ prefix: String, _ suffix: String) -> [Int] {
-    shapes.keys.compactMap { name in
-      guard name.hasPrefix(prefix), name.hasSuffix(suffix), name.count > prefix.count + suffix.count,
-        let number = Int(name.dropFirst(prefix.count).dropLast(suffix.count)),
-        (0..<1_000_000).contains(number)
-      else { return nil }
-      return number
-    }
+  func hasAny(prefix: String) -> Bool { shapes.keys.contains { $0.hasPrefix(prefix) } }
+
+  /// The numbers that stand between `prefix` and `next` at the start of names.
+  func numbers(_ prefix: String, _ next: String) -> Set<Int> {
+    Set(
+      shapes.keys.compactMap { name in
+        guard name.hasPrefix(prefix) else { return nil }
+        let rest = name.dropFirst(prefix.count)
+        let digits = rest.prefix { $0.isASCII && $0.isNumber }
+        return rest.dropFirst(digits.count).hasPrefix(next) ? Int(digits) : nil
+      })
+  }
+
+  /// How many there are of the numbers 0, 1, 2, … until one is not among `numbers`.
+  func count(_ prefix: String, _ next: String) -> Int {
+    let numbers = numbers(prefix, next)
+    return (0...numbers.count).first { !numbers.contains($0) }!
   }
 
   /// Sets what the first step's shapes tell.

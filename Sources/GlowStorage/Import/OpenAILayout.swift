@@ -7,18 +7,18 @@ struct OpenAILayout {
   let shapes: ShapeTable?
 
   static func detect(_ shapes: ShapeTable, _ configuration: inout GlowConfiguration) throws {
-    configuration.levels = (shapes.numbers("model/", "/0/actnorm_center/b").max() ?? -1) + 1
-    configuration.depth = (shapes.numbers("model/0/", "/actnorm_center/b").max() ?? -1) + 1
+    configuration.levels = shapes.count("model/", "/")
+    configuration.depth = shapes.count("model/0/", "/")
     let first = "model/0/0"
     let last = "\(first)/f1/l_last/W"
     try shapes.setFirstStep(
-      &configuration, channels: shapes.length("\(first)/actnorm_center/b", axis: -1),
-      width: shapes.length("\(first)/f1/l_1/W", axis: -1), outputs: shapes.length(last, axis: -1),
+      &configuration, channels: shapes.length("\(first)/actnorm_center/b", axis: 3),
+      width: shapes.length("\(first)/f1/l_1/W", axis: 3), outputs: shapes.length(last, axis: 3),
       last: last)
     configuration.permutation = try permutation(shapes)
-    configuration.learnsTopPrior = shapes.has("model/prior/p/W")
-    let classes = "model/prior/y_emb/W"
-    configuration.classCount = shapes.has(classes) ? try shapes.length(classes, axis: 0) : 0
+    configuration.learnsTopPrior = shapes.hasAny(prefix: "model/prior/p/")
+    let hasClasses = ["model/prior/y_emb/", "model/classifier/"].contains { shapes.hasAny(prefix: $0) }
+    configuration.classCount = hasClasses ? try shapes.length("model/prior/y_emb/W", axis: 0) : 0
   }
 
   /// The one way in which all steps mix the channels, or a free matrix, which holds every other.

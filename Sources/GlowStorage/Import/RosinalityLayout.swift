@@ -20,8 +20,8 @@ struct RosinalityLayout {
   }
 
   static func detect(_ shapes: ShapeTable, _ configuration: inout GlowConfiguration) throws {
-    configuration.levels = (shapes.numbers("blocks.", ".flows.0.actnorm.loc").max() ?? -1) + 1
-    configuration.depth = (shapes.numbers("blocks.0.flows.", ".actnorm.loc").max() ?? -1) + 1
+    configuration.levels = shapes.count("blocks.", ".")
+    configuration.depth = shapes.count("blocks.0.flows.", ".")
     let first = "blocks.0.flows.0"
     let last = "\(first).coupling.net.4.conv.weight"
     try shapes.setFirstStep(

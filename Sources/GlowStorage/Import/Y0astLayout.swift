@@ -11,19 +11,19 @@ struct Y0astLayout {
   let shapes: ShapeTable?
 
   static func detect(_ shapes: ShapeTable, _ configuration: inout GlowConfiguration) throws {
-    let steps = shapes.numbers("flow.layers.", ".actnorm.bias")
-    let splits = shapes.numbers("flow.layers.", ".conv.conv.weight")
+    let layers = shapes.numbers("flow.layers.", ".")
+    let splits = shapes.numbers("flow.layers.", ".conv.")
     configuration.levels = splits.count + 1
-    configuration.depth = (splits.min().map { $0 - 1 } ?? steps.max()) ?? 0
+    configuration.depth = (splits.min() ?? layers.max().map { min($0, layers.count) + 1 } ?? 1) - 1
     let first = "flow.layers.1"
     let last = "\(first).block.4.conv.weight"
     try shapes.setFirstStep(
       &configuration, channels: shapes.length("\(first).actnorm.bias", axis: 1),
       width: shapes.length("\(first).block.0.conv.weight", axis: 0),
       outputs: shapes.length(last, axis: 0), last: last)
-    configuration.learnsTopPrior = shapes.has("learn_top_fn.conv.weight")
-    let classes = "project_ycond.linear.weight"
-    configuration.classCount = shapes.has(classes) ? try shapes.length(classes, axis: 1) : 0
+    configuration.learnsTopPrior = shapes.hasAny(prefix: "learn_top_fn.")
+    let hasClasses = ["project_ycond.", "project_class."].contains { shapes.hasAny(prefix: $0) }
+    configuration.classCount = hasClasses ? try shapes.length("project_ycond.linear.weight", axis: 1) : 0
   }
 
   var relations: [Relation] {
