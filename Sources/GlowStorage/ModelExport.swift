@@ -8,6 +8,7 @@ public enum ModelExport {
   ///
   /// The original holds every model. The others lack the edge channel and an actnorm or two: what they cannot hold
   /// is refused, never rounded away. Their 1×1 convolution holds any mixing of the channels.
+  /// They get the factors of a factored one, the original its matrix.
   ///
   /// - Throws: `FileError` naming the parameter that the format cannot hold, or if the file cannot be written.
   public static func write<S: Scalar>(_ glow: Glow<S>, as format: ForeignFormat, to path: String) throws {
@@ -21,7 +22,10 @@ public enum ModelExport {
       let ours = try zip(relation.ours, relation.counts).map { name, count in
         try values(name, count: count, of: glow)
       }
-      let stored = try relation.write(ours)
+      let stored: [[Double]]
+      do { stored = try relation.write(ours) } catch let error as LinearAlgebraError {
+        throw FileError(path, "cannot write \(relation.ours[0]): \(error)")
+      }
       try check(relation, ours, stored, format: format, path: path)
       for (tensor, values) in zip(relation.stored, stored) {
         switch tensor.type {
@@ -39,13 +43,14 @@ public enum ModelExport {
     _ configuration: GlowConfiguration, as format: ForeignFormat
   ) -> GlowConfiguration {
     var configuration = configuration
-    let isMatrix = format != .openai || configuration.permutation == .factoredConvolution
-    if isMatrix { configuration.permutation = .convolution }
+    // The original reads factors only after a change of its code, the others keep no shuffle.
+    let isFactored = configuration.permutation == .factoredConvolution
+    if isFactored == (format == .openai) { configuration.permutation = .convolution }
     if format == .rosinality { configuration.learnsTopPrior = true }
     return configuration
   }
 
-  /// A parameter under its name in the configuration of `exported`.
+  /// A parameter under the name that the format's relations have for it.
   private static func values<S: Scalar>(_ name: String, count: Int, of glow: Glow<S>) throws -> [Double] {
     if let entry = glow.parameters[name] { return entry.range.map { Double(glow.values.base[$0]) } }
     let suffix = ".invconv.weight"
@@ -79,7 +84,7 @@ public enum ModelExport {
       let largest = expected.reduce(0) { max($0, abs($1)) }
       if zip(expected, found).contains(where: { abs($0 - $1) > 1e-6 * largest }) {
         throw FileError(
-          path, "cannot write \(name): models of \(format.rawValue) have nothing that holds its values")
+          path, "cannot write \(name) as \(format.rawValue)'s: \(relation.limit)")
       }
     }
   }

@@ -61,6 +61,45 @@ struct ImportTests {
     try expectSameLikelihoods(glow, ModelImport.read(path, from: .y0ast, imageSize: 8))
   }
 
+  @Test("y0ast's class-conditional model is the original's with its matrices transposed")
+  func classesOfY0ast() throws {
+    let glow: Glow<Double> = try randomGlow({ $0.classCount = 3 }, hasEdges: false)
+    try ModelExport.write(glow, as: .openai, to: path)
+    let original = try SafetensorsFile(path)
+    let other = "\(folder.path)/y0ast.safetensors"
+    try ModelExport.write(glow, as: .y0ast, to: other)
+    let file = try SafetensorsFile(other)
+    for (name, originalName) in [
+      ("project_ycond", "model/prior/y_emb"), ("project_class", "model/classifier"),
+    ] {
+      let shape = try original.entry("\(originalName)/W").shape
+      #expect(try file.entry("\(name).linear.weight").shape == [shape[1], shape[0]])
+      let matrix = try original.values("\(originalName)/W", as: Double.self)
+      let transposed = (0..<matrix.count).map { matrix[$0 % shape[0] * shape[1] + $0 / shape[0]] }
+      #expect(try file.values("\(name).linear.weight", as: Double.self) == transposed)
+      #expect(
+        try file.values("\(name).linear.bias", as: Double.self)
+          == original.values("\(originalName)/b", as: Double.self))
+      #expect(
+        try file.values("\(name).logs", as: Double.self)
+          == original.values("\(originalName)/logs", as: Double.self))
+    }
+    let again: Glow<Double> = try ModelImport.read(other, from: .y0ast, imageSize: 8)
+    #expect(again.configuration == glow.configuration)
+    #expect(difference(again, glow) < 1e-14)
+    try expectSameLikelihoods(glow, again, labels: [0, 2])
+  }
+
+  @Test("the original's conditional model without a classifier gets one of zeros")
+  func noClassifier() throws {
+    let reference = Reference.all[3]
+    try copy(reference) { $0.hasPrefix("weight.model/classifier/") ? nil : ($1, $2) }
+    let plain = try changed(reference)
+    let entry = try #require(plain.parameters["top.classifier.weight"])
+    #expect(entry.range.allSatisfy { plain.values.base[$0] == 0 })
+    try expectSameLikelihoods(reference.glow(), plain, labels: [0, 9])
+  }
+
   private func expectSameLikelihoods(_ a: Glow<Double>, _ b: Glow<Double>, labels: [Int]? = nil) throws {
     var generator = SplitMix(state: 9)
     let images = (0..<2 * a.latentCount).map { _ in Double.random(in: -0.5...0.5, using: &generator) }
@@ -80,14 +119,32 @@ struct ImportTests {
     let glow: Glow<Double> = try randomGlow()
     refuse(
       glow, .y0ast,
-      "cannot write level0.step0.coupling.conv1.weight: models of y0ast have nothing that holds its values")
+      "cannot write level0.step0.coupling.conv1.weight as y0ast's: "
+        + "it has no edge channel, and the weights of this one are not 0")
     refuse(
       try randomGlow(hasEdges: false), .rosinality,
-      "cannot write level0.step0.coupling.actnorm1.logs: models of rosinality have nothing that holds its values"
-    )
+      "cannot write level0.step0.coupling.actnorm1.logs as rosinality's: "
+        + "its hidden layers have no actnorm, and the scales of this one are not 1")
+    let additive: Glow<Double> = try randomGlow { $0.coupling = .additive }
+    for entry in additive.parameters.entries
+    where entry.name.contains("actnorm1.logs") || entry.name.contains("actnorm2.logs")
+      || entry.name.hasSuffix("conv1.weight")
+    {
+      try additive.set(entry, to: [Double](repeating: 0, count: entry.count), path: path)
+    }
     refuse(
-      try randomGlow { $0.classCount = 2 }, .y0ast,
-      "class-conditional models cannot be read from or written as y0ast's")
+      additive, .rosinality,
+      "cannot write level0.step0.coupling.conv3.weight as rosinality's: its edge channel is a padding of ones, "
+        + "and the weights of this one are not the sums of the others'")
+    let edgeOfPrior: Glow<Double> = try randomGlow(hasEdges: false)
+    edgeOfPrior.values.base[edgeOfPrior.parameters["top.prior.weight"]!.offset] = 0.1
+    refuse(
+      edgeOfPrior, .y0ast,
+      "cannot write top.prior.weight as y0ast's: "
+        + "its top prior is the same at all positions, and this one is not")
+    refuse(
+      try randomGlow { $0.classCount = 2 }, .rosinality,
+      "models of rosinality have no classes, and this one has 2")
     #expect(!FileManager.default.fileExists(atPath: path))
   }
 
@@ -132,24 +189,12 @@ struct ImportTests {
     try expectSameLikelihoods(glow, mixed)
   }
 
-  @Test("reversals beside a shuffle and a 1×1 convolution are imported as matrices")
-  func reversalAndOthers() throws {
-    let reference = Reference.all[2]
-    let glow: Glow<Double> = try reference.glow()
-    let n = glow.configuration.channels(0)
-    let reversed = (0..<n).reversed().map { Double($0) }
-    var matrix = [Double](repeating: 0, count: n * n)
-    for row in 0..<n { matrix[row * n + n - 1 - row] = 1 }
-    try copy(
-      reference,
-      adding: [
-        "weight.model/0/0/shuffle/indices": ([n], reversed),
-        "weight.model/0/0/shuffle/indices_inverse": ([n], reversed),
-        "weight.model/0/1/invconv/W": ([n, n], matrix),
-      ])
-    let mixed = try changed(reference)
-    #expect(mixed.configuration.permutation == .convolution)
-    try expectSameLikelihoods(glow, mixed)
+  @Test("a step without its mixing is no reversal where others mix", arguments: [0, 1])
+  func noMixing(index: Int) throws {
+    let reference = Reference.all[index]
+    let name = index == 0 ? "model/1/1/invconv/W" : "model/1/1/shuffle/indices"
+    try copy(reference) { $0.hasPrefix("weight.\(name)") ? nil : ($1, $2) }
+    refuse(reference, "\(name): is missing")
   }
 
   @Test(
@@ -223,6 +268,19 @@ struct ImportTests {
     refuse(reference, "more: is no tensor of the model that the other names tell of")
   }
 
+  @Test(
+    "tensors that tell of levels, steps, prior and classes are missed like any other",
+    arguments: [
+      (3, "model/0/1/actnorm_center/b"), (3, "model/1/0/actnorm_center/b"), (3, "model/prior/p/W"),
+      (3, "model/prior/y_emb/W"), (4, "flow.layers.3.conv.conv.weight"), (4, "learn_top_fn.conv.weight"),
+      (5, "blocks.0.flows.1.actnorm.loc"), (5, "blocks.2.flows.0.actnorm.loc"),
+    ])
+  func tellingTensors(index: Int, name: String) throws {
+    let reference = Reference.all[index]
+    try copy(reference) { $0 == "weight.\(name)" ? nil : ($1, $2) }
+    refuse(reference, "\(name): is missing")
+  }
+
   @Test("a file of something else is refused", arguments: ForeignFormat.allCases)
   func otherFiles(format: ForeignFormat) throws {
     var writer = SafetensorsWriter()
@@ -266,7 +324,7 @@ struct ImportTests {
     refuse(rosinality, "\(scale): holds a scale of 0")
     let mask = "blocks.0.flows.1.invconv.u_mask"
     try copy(rosinality) { ($1, $0 == "weight.\(mask)" ? $2.reversed() : $2) }
-    refuse(rosinality, "\(mask): is not the mask that it is named for")
+    refuse(rosinality, "\(mask): value 1 is 0.0, expected 1.0")
     let initialised = "blocks.0.flows.1.actnorm.initialized"
     try copy(rosinality) { ($1, $0 == "weight.\(initialised)" ? [0] : $2) }
     refuse(rosinality, "\(initialised): value 0 is 0.0, expected 1.0")

@@ -12,13 +12,17 @@ struct TrajectoryTests {
     "20 steps of adamax on one batch: losses and final weights",
     arguments: Reference.all.filter { !$0.isDouble })
   func trajectory(reference: Reference) throws {
-    let run = try ReferenceRun<Double>(reference)
+    try follow(ReferenceRun<Double>(reference))
+    try follow(ReferenceRun<Float>(reference))
+  }
+
+  private func follow<S: Scalar>(_ run: ReferenceRun<S>) throws {
     let glow = run.glow
     let expected = try run.expected("trajectory.loss")
     #expect(expected.count == 20)
-    let optimiser = Optimiser<Double>(
+    let optimiser = Optimiser<S>(
       .adamax, count: glow.parameters.count, ranges: glow.parameters.trainableRanges)
-    let gradients = Slab<Double>(count: glow.parameters.count)
+    let gradients = Slab<S>(count: glow.parameters.count)
     var losses: [Double] = []
     for step in 1...expected.count {
       run.workspace.images.update(from: run.images, count: run.images.count)
@@ -34,12 +38,12 @@ struct TrajectoryTests {
     let final = try finalWeights(run)
     var worst = (error: 0.0, name: "")
     for entry in glow.parameters.entries where entry.isTrainable {
-      let found = entry.range.map { glow.values.base[$0] }
-      let error = relativeError(found, entry.range.map { final.values.base[$0] })
+      let found = entry.range.map { Double(glow.values.base[$0]) }
+      let error = relativeError(found, entry.range.map { Double(final.values.base[$0]) })
       if error > worst.error { worst = (error, entry.name) }
     }
     print(
-      "\(reference.name), 20 steps: losses within \(lossError), final weights within \(worst.error) (\(worst.name))"
+      "\(run.reference.name) in \(S.self), 20 steps: losses within \(lossError), final weights within \(worst.error) (\(worst.name))"
     )
     #expect(lossError <= 2e-6)
     // Adamax divides by gradients that, near zero, are the reference's rounding in float32.
@@ -47,7 +51,7 @@ struct TrajectoryTests {
   }
 
   /// The reference's weights after the last step, read as a model.
-  private func finalWeights(_ run: ReferenceRun<Double>) throws -> Glow<Double> {
+  private func finalWeights<S: Scalar>(_ run: ReferenceRun<S>) throws -> Glow<S> {
     let prefix = "trajectory.final_weight."
     var writer = SafetensorsWriter()
     for entry in run.file.entries where entry.name.hasPrefix("weight.") {

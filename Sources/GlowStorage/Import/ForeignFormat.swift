@@ -12,12 +12,12 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
   /// The relations of all of a format's tensors with all of our parameters.
   ///
   /// - Parameter shapes: of the file to read, whose steps may each hold their mixing of the channels in another
-  ///   way; nil to write, where all hold it in the same.
+  ///   way; nil to write, where the configuration tells how.
   /// - Throws: `ConfigurationError` if the format has no such models.
   func relations(_ configuration: GlowConfiguration, shapes: ShapeTable? = nil) throws -> [Relation] {
     switch self {
     case .openai: OpenAILayout(configuration: configuration, shapes: shapes).relations
-    case .y0ast: try Y0astLayout(configuration: configuration).relations
+    case .y0ast: Y0astLayout(configuration: configuration, shapes: shapes).relations
     case .rosinality: try RosinalityLayout(configuration: configuration, shapes: shapes).relations
     }
   }
@@ -44,25 +44,34 @@ struct ShapeTable {
 
   func has(_ name: String) -> Bool { shapes[name] != nil }
 
-  /// One length of a tensor's shape; `axis` counts from the end if negative.
+  func hasAny(_ tensors: [StoredTensor]) -> Bool { tensors.contains { has($0.name) } }
+
+  /// One length of a tensor's shape.
   func length(_ name: String, axis: Int) throws -> Int {
     guard let shape = shapes[name] else { throw RelationError(name: name, reason: "is missing") }
-    let index = axis < 0 ? shape.count + axis : axis
-    guard shape.indices.contains(index) else {
+    guard shape.indices.contains(axis) else {
       throw RelationError(name: name, reason: "has shape \(shape)")
     }
-    return shape[index]
+    return shape[axis]
   }
 
-  /// The numbers n, below a million, for which `prefix`n`suffix` is a name.
-  func numbers(_ prefix: String, _ suffix: String) -> [Int] {
-    shapes.keys.compactMap { name in
-      guard name.hasPrefix(prefix), name.hasSuffix(suffix), name.count > prefix.count + suffix.count,
-        let number = Int(name.dropFirst(prefix.count).dropLast(suffix.count)),
-        (0..<1_000_000).contains(number)
-      else { return nil }
-      return number
-    }
+  func hasAny(prefix: String) -> Bool { shapes.keys.contains { $0.hasPrefix(prefix) } }
+
+  /// The numbers that stand between `prefix` and `next` at the start of names.
+  func numbers(_ prefix: String, _ next: String) -> Set<Int> {
+    Set(
+      shapes.keys.compactMap { name in
+        guard name.hasPrefix(prefix) else { return nil }
+        let rest = name.dropFirst(prefix.count)
+        let digits = rest.prefix { $0.isASCII && $0.isNumber }
+        return rest.dropFirst(digits.count).hasPrefix(next) ? Int(digits) : nil
+      })
+  }
+
+  /// How many there are of the numbers 0, 1, 2, … until one is not among `numbers`.
+  func count(_ prefix: String, _ next: String) -> Int {
+    let numbers = numbers(prefix, next)
+    return (0...numbers.count).first { !numbers.contains($0) }!
   }
 
   /// Sets what the first step's shapes tell.

@@ -7,28 +7,50 @@ struct OpenAILayout {
   let shapes: ShapeTable?
 
   static func detect(_ shapes: ShapeTable, _ configuration: inout GlowConfiguration) throws {
-    configuration.levels = (shapes.numbers("model/", "/0/actnorm_center/b").max() ?? -1) + 1
-    configuration.depth = (shapes.numbers("model/0/", "/actnorm_center/b").max() ?? -1) + 1
+    configuration.levels = shapes.count("model/", "/")
+    configuration.depth = shapes.count("model/0/", "/")
     let first = "model/0/0"
     let last = "\(first)/f1/l_last/W"
     try shapes.setFirstStep(
-      &configuration, channels: shapes.length("\(first)/actnorm_center/b", axis: -1),
-      width: shapes.length("\(first)/f1/l_1/W", axis: -1), outputs: shapes.length(last, axis: -1),
+      &configuration, channels: shapes.length("\(first)/actnorm_center/b", axis: 3),
+      width: shapes.length("\(first)/f1/l_1/W", axis: 3), outputs: shapes.length(last, axis: 3),
       last: last)
-    configuration.permutation = permutation(shapes, steps: configuration.levels * configuration.depth)
-    configuration.learnsTopPrior = shapes.has("model/prior/p/W")
-    let classes = "model/prior/y_emb/W"
-    configuration.classCount = shapes.has(classes) ? try shapes.length(classes, axis: 0) : 0
+    configuration.permutation = try permutation(shapes)
+    configuration.learnsTopPrior = shapes.hasAny(prefix: "model/prior/p/")
+    let hasClasses = ["model/prior/y_emb/", "model/classifier/"].contains { shapes.hasAny(prefix: $0) }
+    configuration.classCount = hasClasses ? try shapes.length("model/prior/y_emb/W", axis: 0) : 0
   }
 
   /// The one way in which all steps mix the channels, or a free matrix, which holds every other.
-  private static func permutation(_ shapes: ShapeTable, steps: Int) -> PermutationKind {
-    func count(_ suffix: String) -> Int { shapes.shapes.keys.count { $0.hasSuffix(suffix) } }
-    switch (count("/invconv/W"), count("/shuffle/indices")) {
-    case (0, 0): return .reverse
-    case (0, steps): return .shuffle
-    default: return .convolution
+  ///
+  /// - Throws: `RelationError` if a step has no tensor of its mixing where others have: only a model of nothing but
+  ///   reversals has none.
+  private static func permutation(_ shapes: ShapeTable) throws -> PermutationKind {
+    let end = "/actnorm_center/b"
+    // model/LEVEL/STEP/actnorm_center/b; those of the coupling networks have two more parts.
+    let steps = shapes.shapes.keys.filter { $0.hasSuffix(end) && $0.split(separator: "/").count == 5 }
+      .map { String($0.dropLast(end.count)) }
+    let kinds = Set(steps.map { mixing(of: $0, shapes) })
+    if kinds.count > 1, let step = steps.filter({ mixing(of: $0, shapes) == .reverse }).min() {
+      throw RelationError(
+        name: "\(step)/\(kinds.contains(.shuffle) ? "shuffle/indices" : "invconv/W")",
+        reason: "is missing")
     }
+    return kinds.count == 1 ? kinds.first! : .convolution
+  }
+
+  /// The way in which a file's step mixes the channels; a reversal has no tensors.
+  private static func mixing(of step: String, _ shapes: ShapeTable) -> PermutationKind {
+    if shapes.hasAny(factorTensors(step, 1).all) { return .factoredConvolution }
+    if shapes.has("\(step)/invconv/W") { return .convolution }
+    if shapes.has("\(step)/shuffle/indices") || shapes.has("\(step)/shuffle/indices_inverse") {
+      return .shuffle
+    }
+    return .reverse
+  }
+
+  private static func factorTensors(_ step: String, _ channels: Int) -> FactorTensors {
+    FactorTensors("\(step)/invconv/", size: channels, names: ["P", "L", "U", "log_S", "sign_S"])
   }
 
   var relations: [Relation] {
@@ -81,29 +103,24 @@ struct OpenAILayout {
   }
 
   private func mixing(_ name: String, _ ours: String, channels c: Int) -> [Relation] {
-    switch configuration.permutation {
-    case .convolution, .factoredConvolution:
-      [matrix(name, ours, channels: c)]
-    case .shuffle: [Self.shuffle(name, ours, channels: c)]
-    case .reverse: []
-    }
-  }
-
-  /// A free matrix, which in a file of several mixings may stand for a shuffle or, with no tensor, the reversal.
-  private func matrix(_ name: String, _ ours: String, channels c: Int) -> Relation {
     let weight = "\(ours).invconv.weight"
-    guard let shapes, !shapes.has("\(name)/invconv/W") else {
-      return same("\(name)/invconv/W", [c, c], weight)
+    let inFile = shapes.map { Self.mixing(of: name, $0) }
+    switch configuration.permutation {
+    case .reverse: return []
+    case .shuffle: return [Self.shuffle(name, ours, channels: c)]
+    case .factoredConvolution: return [.sameFactors(Self.factorTensors(name, c), ours)]
+    case .convolution where inFile == .factoredConvolution:
+      return [.factors(Self.factorTensors(name, c), weight, isTransposed: false)]
+    case .convolution where inFile == .shuffle:
+      let shuffle = Self.shuffle(name, ours, channels: c)
+      return [
+        Relation(
+          stored: shuffle.stored, ours: [weight], counts: [c * c],
+          read: { [permutationMatrix(try shuffle.read($0)[0])] }, pullBack: shuffle.pullBack,
+          write: { _ in preconditionFailure("a free matrix is written as one") })
+      ]
+    case .convolution: return [same("\(name)/invconv/W", [c, c], weight)]
     }
-    let shuffle = shapes.has("\(name)/shuffle/indices") ? Self.shuffle(name, ours, channels: c) : nil
-    return Relation(
-      stored: shuffle?.stored ?? [], ours: [weight], counts: [c * c],
-      read: { stored in
-        let indices = try shuffle?.read(stored)[0] ?? (0..<c).reversed().map { Double($0) }
-        return [permutationMatrix(indices)]
-      },
-      pullBack: { shuffle?.pullBack($0, $1) ?? [] },
-      write: { _ in preconditionFailure("a free matrix is written as one") })
   }
 
   /// Indices and their inverse, which the original keeps too.
@@ -153,9 +170,17 @@ struct OpenAILayout {
     if configuration.isConditional {
       relations += layer(
         "model/prior/y_emb", "top.class_embedding", shape: [configuration.classCount, 2 * c])
-      relations += layer("model/classifier", "top.classifier", shape: [c, configuration.classCount])
+      relations += classifier(channels: c)
     }
     return relations
+  }
+
+  /// The original has none if its loss gives it no weight; then ours is one of zeros.
+  private func classifier(channels: Int) -> [Relation] {
+    let shape = [channels, configuration.classCount]
+    let layer = layer("model/classifier", "top.classifier", shape: shape)
+    if shapes?.hasAny(layer.flatMap(\.stored)) ?? true { return layer }
+    return layer.map { .zero($0.ours[0], count: $0.counts[0], limit: "it has no classifier") }
   }
 }
 

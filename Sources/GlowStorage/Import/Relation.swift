@@ -21,6 +21,8 @@ struct Relation: Sendable {
   let read: @Sendable (_ stored: [[Double]]) throws -> [[Double]]
   let pullBack: @Sendable (_ stored: [[Double]], _ gradients: [[Double]]) -> [[Double]]
   let write: @Sendable (_ ours: [[Double]]) throws -> [[Double]]
+  /// What the format lacks, if `write` cannot be the inverse for all values.
+  var limit = "it has nothing that holds these values"
 }
 
 /// What a relation finds wrong with one tensor.
@@ -90,25 +92,28 @@ extension Relation {
   }
 
   /// What the model has and the file does not: all zero.
-  static func zero(_ ours: String, count: Int) -> Relation {
+  static func zero(_ ours: String, count: Int, limit: String) -> Relation {
     Relation(
       stored: [], ours: [ours], counts: [count],
-      read: { _ in [[Double](repeating: 0, count: count)] }, pullBack: { _, _ in [] }, write: { _ in [] })
+      read: { _ in [[Double](repeating: 0, count: count)] }, pullBack: { _, _ in [] }, write: { _ in [] },
+      limit: limit)
   }
 
-  /// What the file has and the model does not: every element is `value`.
-  static func constant(_ stored: StoredTensor, _ value: Double) -> Relation {
+  /// What the file has and the model does not: the element at each index is `value`.
+  static func constant(
+    _ stored: StoredTensor, _ value: @escaping @Sendable (_ index: Int) -> Double
+  ) -> Relation {
     Relation(
       stored: [stored], ours: [], counts: [],
       read: { tensors in
-        if let index = tensors[0].firstIndex(where: { $0 != value }) {
+        if let index = tensors[0].indices.first(where: { tensors[0][$0] != value($0) }) {
           throw RelationError(
-            name: stored.name, reason: "value \(index) is \(tensors[0][index]), expected \(value)")
+            name: stored.name, reason: "value \(index) is \(tensors[0][index]), expected \(value(index))")
         }
         return []
       },
       pullBack: { _, _ in [[Double](repeating: 0, count: stored.count)] },
-      write: { _ in [[Double](repeating: value, count: stored.count)] })
+      write: { _ in [(0..<stored.count).map(value)] })
   }
 
   /// A 3×3 filter of PyTorch, [out, in, 3, 3], as ours, [3, 3, in + 1, out].
@@ -121,7 +126,7 @@ extension Relation {
     _ name: String, _ ours: String, inChannels: Int, order: [Int], padding: Double
   ) -> Relation {
     let out = order.count
-    return linear(
+    var relation = linear(
       StoredTensor(name: name, shape: [out, inChannels, 3, 3]), ours, count: 9 * (inChannels + 1) * out
     ) { body in
       for tap in 0..<9 {
@@ -138,6 +143,11 @@ extension Relation {
         }
       }
     }
+    relation.limit =
+      padding == 0
+      ? "it has no edge channel, and the weights of this one are not 0"
+      : "its edge channel is a padding of ones, and the weights of this one are not the sums of the others'"
+    return relation
   }
 
   /// The filter of a prior that convolves an image of zeros: only what it reads outside has an influence, which
@@ -147,7 +157,7 @@ extension Relation {
   static func filterOfZeros(
     _ name: String, _ ours: String, inChannels: Int, outChannels: Int, padding: Double
   ) -> Relation {
-    linear(
+    var relation = linear(
       StoredTensor(name: name, shape: [outChannels, inChannels, 3, 3]), ours, count: 9 * outChannels
     ) { body in
       if padding == 0 { return }
@@ -162,5 +172,7 @@ extension Relation {
         }
       }
     }
+    relation.limit = "its top prior is the same at all positions, and this one is not"
+    return relation
   }
 }

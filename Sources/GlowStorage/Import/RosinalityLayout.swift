@@ -12,15 +12,16 @@ struct RosinalityLayout {
 
   init(configuration: GlowConfiguration, shapes: ShapeTable?) throws {
     if configuration.isConditional {
-      throw ConfigurationError("class-conditional models cannot be read from or written as rosinality's")
+      throw ConfigurationError(
+        "models of rosinality have no classes, and this one has \(configuration.classCount)")
     }
     self.configuration = configuration
     self.shapes = shapes
   }
 
   static func detect(_ shapes: ShapeTable, _ configuration: inout GlowConfiguration) throws {
-    configuration.levels = (shapes.numbers("blocks.", ".flows.0.actnorm.loc").max() ?? -1) + 1
-    configuration.depth = (shapes.numbers("blocks.0.flows.", ".actnorm.loc").max() ?? -1) + 1
+    configuration.levels = shapes.count("blocks.", ".")
+    configuration.depth = shapes.count("blocks.0.flows.", ".")
     let first = "blocks.0.flows.0"
     let last = "\(first).coupling.net.4.conv.weight"
     try shapes.setFirstStep(
@@ -42,26 +43,26 @@ struct RosinalityLayout {
     let name = "blocks.\(level).flows.\(step)"
     let ours = "level\(level).step\(step)"
     let net = "\(name).coupling.net"
+    let noScale = "its hidden layers have no actnorm, and the scales of this one are not 1"
     let order =
       configuration.coupling == .affine
       ? GlowConfiguration.halves(outputs, isSwapped: true) : Array(0..<outputs)
     return [
-      .constant(StoredTensor(name: "\(name).actnorm.initialized", shape: [1], type: .uint8), 1),
+      .constant(StoredTensor(name: "\(name).actnorm.initialized", shape: [1], type: .uint8)) { _ in 1 },
       .same(StoredTensor(name: "\(name).actnorm.loc", shape: [1, c, 1, 1]), "\(ours).actnorm.bias"),
-      mixing(name, ours, channels: c),
       .filter(
         "\(net).0.weight", "\(ours).coupling.conv1.weight", inChannels: c / 2, order: Array(0..<width),
         padding: 0),
       .same(StoredTensor(name: "\(net).0.bias", shape: [width]), "\(ours).coupling.actnorm1.bias"),
-      .zero("\(ours).coupling.actnorm1.logs", count: width),
+      .zero("\(ours).coupling.actnorm1.logs", count: width, limit: noScale),
       .transposed(
         StoredTensor(name: "\(net).2.weight", shape: [width, width, 1, 1]), "\(ours).coupling.conv2.weight",
         rows: width, columns: width),
       .same(StoredTensor(name: "\(net).2.bias", shape: [width]), "\(ours).coupling.actnorm2.bias"),
-      .zero("\(ours).coupling.actnorm2.logs", count: width),
+      .zero("\(ours).coupling.actnorm2.logs", count: width, limit: noScale),
       .filter(
         "\(net).4.conv.weight", "\(ours).coupling.conv3.weight", inChannels: width, order: order, padding: 1),
-    ] + biasAndLogs("\(net).4", "\(ours).coupling.conv3", order: order)
+    ] + biasAndLogs("\(net).4", "\(ours).coupling.conv3", order: order) + mixing(name, ours, level)
   }
 
   private func biasAndLogs(_ name: String, _ ours: String, order: [Int]) -> [Relation] {
@@ -91,67 +92,54 @@ struct RosinalityLayout {
 
   // MARK: Actnorm's scale and the 1×1 convolution
 
-  /// Their y = W·(scale·(x + b)) in our terms: logs = ln |scale|/3 and M[i, o] = sign(scale[i])·W[o, i].
+  /// Their code has the last block's in factors, whatever its option for the others.
+  private func mixing(_ name: String, _ ours: String, _ level: Int) -> [Relation] {
+    let c = configuration.channels(level)
+    let weight = "\(ours).invconv.weight"
+    let factors = FactorTensors(
+      "\(name).invconv.", size: c, names: ["w_p", "w_l", "w_u", "w_s", "s_sign"])
+    let writesFactors =
+      configuration.permutation == .factoredConvolution || level == configuration.levels - 1
+    if shapes?.hasAny(factors.all) ?? writesFactors {
+      return [scaled(.factors(factors, weight, isTransposed: true), name, ours, channels: c)]
+        + masks("\(name).invconv", channels: c)
+    }
+    let matrix = StoredTensor(name: "\(name).invconv.weight", shape: [c, c, 1, 1])
+    return [scaled(.transposed(matrix, weight, rows: c, columns: c), name, ours, channels: c)]
+  }
+
+  /// Constants of their code; only with these do the triangles mean what they should.
+  private func masks(_ name: String, channels c: Int) -> [Relation] {
+    func mask(_ suffix: String, _ isOne: @escaping @Sendable (_ row: Int, _ column: Int) -> Bool) -> Relation
+    {
+      .constant(StoredTensor(name: "\(name).\(suffix)", shape: [c, c])) { isOne($0 / c, $0 % c) ? 1 : 0 }
+    }
+    return [mask("l_mask") { $0 > $1 }, mask("u_mask") { $0 < $1 }, mask("l_eye") { $0 == $1 }]
+  }
+
+  /// Their y = W·(scale·(x + b)) in our terms: logs = ln |scale|/3, and row i of Wᵀ takes the sign of scale[i].
   ///
-  /// Backward: d scale = d logs/(3·scale), dW[o, i] = sign(scale[i])·dM[i, o].
-  private func mixing(_ name: String, _ ours: String, channels c: Int) -> Relation {
+  /// Backward: d scale = d logs/(3·scale), and the rows of the gradient take the same signs.
+  private func scaled(_ mixing: Relation, _ name: String, _ ours: String, channels c: Int) -> Relation {
     let scaleName = "\(name).actnorm.scale"
-    let isFactored = shapes?.has("\(name).invconv.w_p") ?? false
-    let factors = isFactored ? factorTensors(name, c) : [matrixTensor(name, c)]
+    let signed = { @Sendable (matrix: [Double], scale: [Double]) in
+      squareMatrix(c) { row, column in (scale[row] < 0 ? -1 : 1) * matrix[row * c + column] }
+    }
     return Relation(
-      stored: [StoredTensor(name: scaleName, shape: [1, c, 1, 1])] + factors,
-      ours: ["\(ours).actnorm.logs", "\(ours).invconv.weight"], counts: [c, c * c],
+      stored: [StoredTensor(name: scaleName, shape: [1, c, 1, 1])] + mixing.stored,
+      ours: ["\(ours).actnorm.logs"] + mixing.ours, counts: [c] + mixing.counts,
       read: { stored in
         let scale = stored[0]
         if scale.contains(0) { throw RelationError(name: scaleName, reason: "holds a scale of 0") }
-        if isFactored { try Self.checkMasks(stored, factors, channels: c) }
-        let matrix = isFactored ? Self.factors(stored, c).matrix : stored[1]
-        let logs = scale.map { log(abs($0)) / 3 }
-        return [logs, squareMatrix(c) { i, o in (scale[i] < 0 ? -1 : 1) * matrix[o * c + i] }]
+        let matrix = try mixing.read(Array(stored.dropFirst()))[0]
+        return [scale.map { log(abs($0)) / 3 }, signed(matrix, scale)]
       },
       pullBack: { stored, gradients in
-        let scale = stored[0]
-        let dScale = zip(gradients[0], scale).map { $0 / (3 * $1) }
-        let dMatrix = squareMatrix(c) { o, i in (scale[i] < 0 ? -1 : 1) * gradients[1][i * c + o] }
-        if !isFactored { return [dScale, dMatrix] }
-        let d = Self.factors(stored, c).pullBack(dMatrix)
-        let fixed = factors.dropFirst(3).map { [Double](repeating: 0, count: $0.count) }
-        return [dScale, d.lower, d.upper, d.logScale] + fixed
+        [zip(gradients[0], stored[0]).map { $0 / (3 * $1) }]
+          + mixing.pullBack(Array(stored.dropFirst()), [signed(gradients[1], stored[0])])
       },
       write: { parameters in
-        precondition(!isFactored, "the 1×1 convolution is written as a matrix")
-        return [
-          parameters[0].map { exp(3 * $0) }, squareMatrix(c) { o, i in parameters[1][i * c + o] },
-        ]
+        try [parameters[0].map { exp(3 * $0) }] + mixing.write([parameters[1]])
       })
-  }
-
-  private func matrixTensor(_ name: String, _ c: Int) -> StoredTensor {
-    StoredTensor(name: "\(name).invconv.weight", shape: [c, c, 1, 1])
-  }
-
-  private func factorTensors(_ name: String, _ c: Int) -> [StoredTensor] {
-    [
-      ("w_l", [c, c]), ("w_u", [c, c]), ("w_s", [c]), ("w_p", [c, c]), ("s_sign", [c]), ("l_mask", [c, c]),
-      ("u_mask", [c, c]), ("l_eye", [c, c]),
-    ].map { StoredTensor(name: "\(name).invconv.\($0)", shape: $1) }
-  }
-
-  /// From the scale and then the tensors in the order of `factorTensors`.
-  private static func factors(_ stored: [[Double]], _ c: Int) -> StoredFactors {
-    StoredFactors(
-      size: c, permutation: stored[4], lower: stored[1], upper: stored[2], logScale: stored[3],
-      sign: stored[5])
-  }
-
-  /// The masks are constants of the implementation; only with them do the triangles mean what they should.
-  private static func checkMasks(_ stored: [[Double]], _ factors: [StoredTensor], channels c: Int) throws {
-    let expected = [
-      squareMatrix(c) { $0 > $1 ? 1 : 0 }, squareMatrix(c) { $0 < $1 ? 1 : 0 },
-      squareMatrix(c) { $0 == $1 ? 1 : 0 },
-    ]
-    for (index, mask) in expected.enumerated() where stored[6 + index] != mask {
-      throw RelationError(name: factors[5 + index].name, reason: "is not the mask that it is named for")
-    }
   }
 }

@@ -1,31 +1,29 @@
 import GlowFlow
 
 /// The tensors of y0ast's PyTorch code: filters are [out, in, kh, kw] and padded with zeros, so the edge channel has
-/// no weight; actnorm's logs are not multiplied by 3; the 1×1 convolution multiplies columns of channels.
+/// no weight; actnorm's logs are not multiplied by 3; the 1×1 convolution multiplies columns of channels, and is a
+/// matrix or, in a file whose step has factors, P·L·(U + diag(sign·exp(log s))).
 ///
 /// `flow.layers` holds for each level a squeeze, the steps and, except in the last, a split.
 struct Y0astLayout {
   let configuration: GlowConfiguration
-
-  init(configuration: GlowConfiguration) throws {
-    if configuration.isConditional {
-      throw ConfigurationError("class-conditional models cannot be read from or written as y0ast's")
-    }
-    self.configuration = configuration
-  }
+  /// Of the file to read; nil to write.
+  let shapes: ShapeTable?
 
   static func detect(_ shapes: ShapeTable, _ configuration: inout GlowConfiguration) throws {
-    let steps = shapes.numbers("flow.layers.", ".actnorm.bias")
-    let splits = shapes.numbers("flow.layers.", ".conv.conv.weight")
+    let layers = shapes.numbers("flow.layers.", ".")
+    let splits = shapes.numbers("flow.layers.", ".conv.")
     configuration.levels = splits.count + 1
-    configuration.depth = (splits.min().map { $0 - 1 } ?? steps.max()) ?? 0
+    configuration.depth = (splits.min() ?? layers.max().map { min($0, layers.count) + 1 } ?? 1) - 1
     let first = "flow.layers.1"
     let last = "\(first).block.4.conv.weight"
     try shapes.setFirstStep(
       &configuration, channels: shapes.length("\(first).actnorm.bias", axis: 1),
       width: shapes.length("\(first).block.0.conv.weight", axis: 0),
       outputs: shapes.length(last, axis: 0), last: last)
-    configuration.learnsTopPrior = shapes.has("learn_top_fn.conv.weight")
+    configuration.learnsTopPrior = shapes.hasAny(prefix: "learn_top_fn.")
+    let hasClasses = ["project_ycond.", "project_class."].contains { shapes.hasAny(prefix: $0) }
+    configuration.classCount = hasClasses ? try shapes.length("project_ycond.linear.weight", axis: 1) : 0
   }
 
   var relations: [Relation] {
@@ -75,10 +73,9 @@ struct Y0astLayout {
     let c = configuration.channels(level)
     let width = configuration.width
     let ours = "level\(level).step\(step)"
-    let weight = StoredTensor(name: "\(name).invconv.weight", shape: [c, c])
     return actNorm("\(name).actnorm", "\(ours).actnorm", channels: c)
       + [
-        .transposed(weight, "\(ours).invconv.weight", rows: c, columns: c),
+        mixing(name, "\(ours).invconv.weight", channels: c),
         .filter(
           "\(name).block.0.conv.weight", "\(ours).coupling.conv1.weight", inChannels: c / 2,
           order: Array(0..<width), padding: 0),
@@ -95,16 +92,43 @@ struct Y0astLayout {
         outChannels: configuration.networkOutputs(level))
   }
 
+  private func mixing(_ name: String, _ ours: String, channels c: Int) -> Relation {
+    let factors = FactorTensors(
+      "\(name).invconv.", size: c, names: ["p", "lower", "upper", "log_s", "sign_s"])
+    if shapes?.hasAny(factors.all) ?? (configuration.permutation == .factoredConvolution) {
+      return .factors(factors, ours, isTransposed: true)
+    }
+    let matrix = StoredTensor(name: "\(name).invconv.weight", shape: [c, c])
+    return .transposed(matrix, ours, rows: c, columns: c)
+  }
+
+  private func linearLayer(_ name: String, _ ours: String, inCount: Int, outCount: Int) -> [Relation] {
+    [
+      .transposed(
+        StoredTensor(name: "\(name).linear.weight", shape: [outCount, inCount]), "\(ours).weight",
+        rows: outCount, columns: inCount),
+      .same(StoredTensor(name: "\(name).linear.bias", shape: [outCount]), "\(ours).bias"),
+      .same(StoredTensor(name: "\(name).logs", shape: [outCount]), "\(ours).logs"),
+    ]
+  }
+
   private var topRelations: [Relation] {
     let shape = configuration.shape(ofLevel: configuration.levels - 1)
     let row = 2 * shape.channels
     let input = StoredTensor(name: "prior_h", shape: [1, row, shape.height, shape.width])
-    let zeros = Relation.constant(input, 0)
-    if !configuration.learnsTopPrior { return [zeros] }
-    return [
-      zeros,
-      .filterOfZeros(
-        "learn_top_fn.conv.weight", "top.prior.weight", inChannels: row, outChannels: row, padding: 0),
-    ] + biasAndLogs("learn_top_fn", "top.prior", channels: row)
+    var relations = [Relation.constant(input) { _ in 0 }]
+    if configuration.learnsTopPrior {
+      relations.append(
+        .filterOfZeros(
+          "learn_top_fn.conv.weight", "top.prior.weight", inChannels: row, outChannels: row, padding: 0))
+      relations += biasAndLogs("learn_top_fn", "top.prior", channels: row)
+    }
+    if configuration.isConditional {
+      relations += linearLayer(
+        "project_ycond", "top.class_embedding", inCount: configuration.classCount, outCount: row)
+      relations += linearLayer(
+        "project_class", "top.classifier", inCount: shape.channels, outCount: configuration.classCount)
+    }
+    return relations
   }
 }
