@@ -45,8 +45,6 @@ def run_in_own_process(options: argparse.Namespace, variant: str, job: str) -> N
     for name in ("levels", "depth", "width", "batch", "image_size", "threads", "runs"):
         command += ["--" + name.replace("_", "-"), str(getattr(options, name))]
     environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads), THP_MEM_ALLOC_ENABLE="1")
-    if job != "train":
-        environment["TORCHINDUCTOR_FREEZING"] = "1"  # the compiler may fold and pack constant weights
     subprocess.run(command, env=environment, check=True)
 
 
@@ -83,7 +81,17 @@ def seconds(body) -> float:
     return time.perf_counter() - start
 
 
-def training_step(model, images, compiled: bool):
+def compile_flow_steps() -> None:
+    """Compiles a flow step once for each level, whose steps have the same shapes."""
+    import torch
+
+    from glow import FlowStep
+
+    FlowStep.forward = torch.compile(FlowStep.forward)
+    FlowStep.inverse = torch.compile(FlowStep.inverse)
+
+
+def training_step(model, images):
     """Loss, gradient, Adamax and moving average of the weights, as a function without arguments."""
     import torch
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -91,27 +99,17 @@ def training_step(model, images, compiled: bool):
     optimiser = torch.optim.Adamax(model.parameters(), lr=1e-3, foreach=True)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999))
 
-    def loss(images):
-        return model.bits_per_dimension(images).mean()
-
-    update = optimiser.step
-    if compiled:
-        loss, update = torch.compile(loss), torch.compile(update)
-
     def step():
-        loss(images).backward()
-        update()
+        model.bits_per_dimension(images).mean().backward()
+        optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         average.update_parameters(model)
 
     return step
 
 
-def inference_step(function, argument, compiled: bool):
+def inference_step(function, argument):
     import torch
-
-    if compiled:
-        function = torch.compile(function)
 
     def step():
         with torch.inference_mode():
@@ -135,18 +133,19 @@ def measure(options: argparse.Namespace, variant: str, job: str) -> dict:
     if "channels_last" in variant:
         model = model.to(memory_format=torch.channels_last)
         images = images.to(memory_format=torch.channels_last)
-    compiled = "compile" in variant
+    if "compile" in variant:
+        compile_flow_steps()
     memory_before = peak_memory()
     peak = product_speed()
     if job == "train":
-        step = training_step(model, images, compiled)
+        step = training_step(model, images)
     elif job == "evaluate":
-        step = inference_step(model.bits_per_dimension, images, compiled)
+        step = inference_step(model.bits_per_dimension, images)
     else:
         latents = [torch.randn(shape) for shape in model.latent_shapes(options.batch)]
         if "channels_last" in variant:
             latents = [part.to(memory_format=torch.channels_last) for part in latents]
-        step = inference_step(model.inverse, latents, compiled)
+        step = inference_step(model.inverse, latents)
     warm_up = seconds(lambda: (step(), step()))
     median = statistics.median(seconds(step) for _ in range(options.runs))
     peak = max(peak, product_speed())
