@@ -8,10 +8,10 @@ PACKAGES = libopenblas-dev liblapacke-dev libpng-dev zlib1g-dev pkg-config
 TEST = $(SWIFT) test -c release -Xswiftc -enable-testing --scratch-path .build-tests
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo bench format lint docs clean
+.PHONY: help deps build test demo bench bench-peers format lint docs clean
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## Install the C libraries (Debian packages) that are missing.
 	@missing=""; for package in $(PACKAGES); do \
@@ -41,6 +41,17 @@ bench: deps build ## Measure the speed of training, scoring and sampling.
 	$(GLOW) bench --width 512 --batch 64
 	$(GLOW) bench --width 128 --batch 64
 	$(GLOW) bench --depth 32 --width 512 --batch 16
+
+# PEER_PYTHON=PYTHON uses a Python that has PyTorch, NumPy and safetensors; PEERS="--rounds 1 …" are options of compare.py.
+PEER = Benchmarks/pytorch
+bench-peers: deps build $(if $(PEER_PYTHON),,$(PEER)/.venv/installed) ## Compare the speed with PyTorch's (not part of CI).
+	$(or $(PEER_PYTHON),$(PEER)/.venv/bin/python) $(PEER)/check.py $(GLOW)
+	$(or $(PEER_PYTHON),$(PEER)/.venv/bin/python) $(PEER)/compare.py --glow $(GLOW) $(PEERS)
+
+$(PEER)/.venv/installed: $(PEER)/requirements.txt
+	python3 -m venv --clear $(PEER)/.venv
+	$(PEER)/.venv/bin/pip install --no-deps -r $<
+	touch $@
 
 format: ## Format the sources.
 	$(SWIFT) format -i --recursive Sources Tests Package.swift

@@ -1,0 +1,175 @@
+"""Times the PyTorch Glow: the same jobs, models and measures as `glow bench`. Prints one JSON object a line.
+
+Every (variant, job) runs in a process of its own, so that its peak memory is its own and nothing is warm that
+should not be. All arithmetic is float32.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+JOBS = ("train", "evaluate", "sample")
+VARIANTS = ("eager", "channels_last", "compile", "compile+channels_last")
+PRODUCT_SIZE = 2048
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("jobs", nargs="*", metavar="job", help="train, evaluate, sample; default all")
+    parser.add_argument("--variants", default=",".join(VARIANTS), help="default all: %(default)s")
+    parser.add_argument("--levels", type=int, default=3)
+    parser.add_argument("--depth", type=int, default=8)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--image-size", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--runs", type=int, default=7, help="timed repetitions, after two that are not")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.jobs = options.jobs or list(JOBS)
+    options.variants = options.variants.split(",")
+    for given, known in ((options.jobs, JOBS), (options.variants, VARIANTS)):
+        for name in given:
+            if name not in known:
+                parser.error(f"unknown {name!r}; known are {', '.join(known)}")
+    return options
+
+
+def run_in_own_process(options: argparse.Namespace, variant: str, job: str) -> None:
+    command = [sys.executable, os.path.abspath(__file__), "--here", "--variants", variant, job]
+    for name in ("levels", "depth", "width", "batch", "image_size", "threads", "runs"):
+        command += ["--" + name.replace("_", "-"), str(getattr(options, name))]
+    environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads), THP_MEM_ALLOC_ENABLE="1")
+    subprocess.run(command, env=environment, check=True)
+
+
+def peak_memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def multiply_adds(model) -> int:
+    """Of one image forward: the three convolutions of every coupling network."""
+    size = model.image_shape[1]
+    total = 0
+    for level in model.levels:
+        size //= 2
+        for step in level.steps:
+            network = step.coupling
+            weights = (network.conv1.weight, network.conv2.weight, network.conv3.weight)
+            total += size * size * sum(weight.numel() for weight in weights)
+    return total
+
+
+def product_speed() -> float:
+    """Floating-point operations a second of a 2048³ product, the best of five."""
+    import torch
+
+    first, second = torch.rand(2, PRODUCT_SIZE, PRODUCT_SIZE)
+    result = torch.empty(PRODUCT_SIZE, PRODUCT_SIZE)
+    best = min(seconds(lambda: torch.mm(first, second, out=result)) for _ in range(6))
+    return 2 * PRODUCT_SIZE**3 / best
+
+
+def seconds(body) -> float:
+    start = time.perf_counter()
+    body()
+    return time.perf_counter() - start
+
+
+def compile_flow_steps() -> None:
+    """Compiles a flow step once for each level, whose steps have the same shapes."""
+    import torch
+
+    from glow import FlowStep
+
+    FlowStep.forward = torch.compile(FlowStep.forward)
+    FlowStep.inverse = torch.compile(FlowStep.inverse)
+
+
+def training_step(model, images):
+    """Loss, gradient, Adamax and moving average of the weights, as a function without arguments."""
+    import torch
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+    optimiser = torch.optim.Adamax(model.parameters(), lr=1e-3, foreach=True)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999))
+
+    def step():
+        model.bits_per_dimension(images).mean().backward()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        average.update_parameters(model)
+
+    return step
+
+
+def inference_step(function, argument):
+    import torch
+
+    def step():
+        with torch.inference_mode():
+            function(argument)
+
+    return step
+
+
+def measure(options: argparse.Namespace, variant: str, job: str) -> dict:
+    import torch
+
+    from glow import Glow
+
+    torch.set_num_threads(options.threads)
+    torch.set_float32_matmul_precision("highest")
+    torch.set_flush_denormal(True)
+    torch.manual_seed(1)
+    model = Glow(options.levels, options.depth, options.width, options.image_size)
+    images = torch.rand(options.batch, *model.image_shape) - 0.5
+    model.initialise(images[:16])
+    if "channels_last" in variant:
+        model = model.to(memory_format=torch.channels_last)
+        images = images.to(memory_format=torch.channels_last)
+    if "compile" in variant:
+        compile_flow_steps()
+    memory_before = peak_memory()
+    peak = product_speed()
+    if job == "train":
+        step = training_step(model, images)
+    elif job == "evaluate":
+        step = inference_step(model.bits_per_dimension, images)
+    else:
+        latents = [torch.randn(shape) for shape in model.latent_shapes(options.batch)]
+        if "channels_last" in variant:
+            latents = [part.to(memory_format=torch.channels_last) for part in latents]
+        step = inference_step(model.inverse, latents)
+    warm_up = seconds(lambda: (step(), step()))
+    median = statistics.median(seconds(step) for _ in range(options.runs))
+    peak = max(peak, product_speed())
+    work = 2 * multiply_adds(model) * options.batch * (3 if job == "train" else 1)
+    return {
+        "implementation": f"PyTorch {torch.__version__}", "variant": variant, "job": job,
+        "levels": options.levels, "depth": options.depth, "width": options.width, "batch": options.batch,
+        "image_size": options.image_size, "threads": options.threads,
+        "images_per_second": options.batch / median, "gflops": work / median / 1e9,
+        "fraction_of_peak": work / median / peak, "peak_gflops": peak / 1e9,
+        "peak_memory_mb": peak_memory() // 1_000_000, "memory_before_mb": memory_before // 1_000_000,
+        "warm_up_seconds": warm_up,
+    }
+
+
+def main() -> None:
+    options = arguments()
+    for job in options.jobs:
+        for variant in options.variants:
+            if options.here:
+                print(json.dumps(measure(options, variant, job)), flush=True)
+            else:
+                run_in_own_process(options, variant, job)
+
+
+if __name__ == "__main__":
+    main()
