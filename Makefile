@@ -2,6 +2,9 @@
 
 SWIFT ?= swift
 RUN ?= runs/demo
+# The processor that elementwise work is compiled for (OpenBLAS chooses its own kernels when it runs); x86-64-v3 or
+# x86-64 for a command that is to run elsewhere too.
+MARCH ?= native
 GLOW = .build/release/glow
 PACKAGES = libopenblas-dev liblapacke-dev libpng-dev zlib1g-dev libcairo2-dev fonts-dejavu-core pkg-config
 # Tests run optimised; they have a build folder of their own because they need other compiler options.
@@ -22,8 +25,8 @@ deps: ## Install the C libraries and the font (Debian packages) that are missing
 	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
 
-build: ## Build the glow command (.build/release/glow).
-	$(SWIFT) build -c release --product glow
+build: ## Build the glow command (.build/release/glow) for this machine's processor.
+	$(SWIFT) build -c release --product glow -Xcc -march=$(MARCH)
 
 test: deps ## Run the tests. GLOW_TEST_DATA=DIR adds those on real data sets.
 	$(TEST)
