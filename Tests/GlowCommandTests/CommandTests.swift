@@ -4,19 +4,19 @@ import Testing
 /// The command as a user meets it: another process, its exit status and what it prints.
 @Suite("The glow command")
 struct CommandTests {
-  private let root = FileManager.default.temporaryDirectory.appending(path: "glow-command-\(UUID())").path
+  let root = FileManager.default.temporaryDirectory.appending(path: "glow-command-\(UUID())").path
 
   init() throws { try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true) }
 
-  private struct Outcome {
+  struct Outcome {
     let status: Int32
     let output: String
     let error: String
   }
 
-  private func glow(_ arguments: String...) throws -> Outcome { try glow(list: arguments) }
+  func glow(_ arguments: String...) throws -> Outcome { try glow(list: arguments) }
 
-  private func glow(list arguments: [String]) throws -> Outcome {
+  func glow(list arguments: [String]) throws -> Outcome {
     let process = Process()
     // The test runner stands beside the products.
     process.executableURL = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(
@@ -36,14 +36,14 @@ struct CommandTests {
       error: String(decoding: texts.1, as: UTF8.self))
   }
 
-  private func write(_ name: String, _ bytes: [UInt8]) throws {
+  func write(_ name: String, _ bytes: [UInt8]) throws {
     let url = URL(filePath: "\(root)/\(name)")
     try FileManager.default.createDirectory(
       at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
     try Data(bytes).write(to: url)
   }
 
-  private func clean() { try? FileManager.default.removeItem(atPath: root) }
+  func clean() { try? FileManager.default.removeItem(atPath: root) }
 
   @Test("train, evaluate, sample, reconstruct, inspect, resume")
   func mainJob() throws {
