@@ -9,6 +9,7 @@ let package = Package(
       name: "Glow",
       targets: [
         "GlowFiles", "GlowKernels", "GlowFlow", "GlowImages", "GlowStorage", "GlowTraining", "GlowLatents",
+        "GlowPlots",
       ]),
   ],
   dependencies: [
@@ -27,6 +28,8 @@ let package = Package(
       name: "CPNG", path: "Modules/CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
     .systemLibrary(
       name: "CZlib", path: "Modules/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(
+      name: "CCairo", path: "Modules/CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
 
     .target(name: "GlowFiles"),
     .target(name: "GlowKernels", dependencies: ["COpenBLAS", "CLAPACKE"]),
@@ -34,6 +37,7 @@ let package = Package(
     // libpng reports errors by longjmp, which must never cross Swift: the calls stand in C.
     .target(name: "CPNGCodec", dependencies: ["CPNG"]),
     .target(name: "GlowImages", dependencies: ["GlowFiles", "GlowKernels", "CPNGCodec", "CZlib"]),
+    .target(name: "GlowPlots", dependencies: ["GlowImages", "CCairo"]),
     .target(name: "GlowStorage", dependencies: ["GlowFiles", "GlowFlow", "CZlib"]),
     .target(
       name: "GlowTraining",
@@ -44,13 +48,13 @@ let package = Package(
     .executableTarget(
       name: "GlowCommand",
       dependencies: [
-        "GlowLatents", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "GlowLatents", "GlowPlots", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     // Not part of the product: measures that stand in docs/gallery.md.
     .executableTarget(
       name: "AttributeStudy",
       dependencies: [
-        "GlowLatents", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "GlowLatents", "GlowPlots", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Studies/AttributeStudy"),
 
     .target(name: "GlowTestSupport", dependencies: ["GlowFlow"], path: "Tests/GlowTestSupport"),
@@ -58,6 +62,7 @@ let package = Package(
     .testTarget(name: "GlowKernelsTests", dependencies: ["GlowKernels", "GlowTestSupport"]),
     .testTarget(name: "GlowFlowTests", dependencies: ["GlowFlow", "GlowTestSupport"]),
     .testTarget(name: "GlowImagesTests", dependencies: ["GlowImages", "GlowTestSupport"]),
+    .testTarget(name: "GlowPlotsTests", dependencies: ["GlowPlots"]),
     .testTarget(
       name: "GlowStorageTests", dependencies: ["GlowStorage", "GlowTraining", "GlowTestSupport"],
       resources: [.copy("Fixtures")]),

@@ -40,7 +40,7 @@ struct AttributeCommand: ParsableCommand {
     let opened = try openData(data, split, for: glow, model: model)
     if let note = opened.note { print(note) }
     let attributes = DatasetAttributes(opened.dataset)
-    let chosen = try choose(attributes.names)
+    let chosen = try choose(attributes)
     let statistics = try AttributeStatistics(
       opened.dataset, attributes: attributes, scorer: Scorer(glow), size: glow.latentCount)
     let vectors = try chosen.map {
@@ -65,7 +65,8 @@ struct AttributeCommand: ParsableCommand {
   /// Which of the attributes are wanted.
   ///
   /// - Throws: `FileError` naming what there is.
-  private func choose(_ names: [String]) throws -> [Int] {
+  private func choose(_ attributes: DatasetAttributes) throws -> [Int] {
+    let names = attributes.names
     if names.isEmpty { throw FileError(data.data, "has no attributes and no classes") }
     guard let name else {
       if let bad = names.first(where: { $0.contains("/") }) {
@@ -73,9 +74,6 @@ struct AttributeCommand: ParsableCommand {
       }
       return Array(names.indices)
     }
-    guard let index = names.firstIndex(of: name) else {
-      throw FileError(data.data, "has no attribute '\(name)', expected \(names.joined(separator: ", "))")
-    }
-    return [index]
+    return [try attributes.index(of: name, data: data.data)]
   }
 }

@@ -9,7 +9,7 @@ struct GlowCommand: ParsableCommand {
     subcommands: [
       TrainCommand.self, EvaluateCommand.self, SampleCommand.self, ReconstructCommand.self,
       EncodeCommand.self, DecodeCommand.self, InterpolateCommand.self, AttributeCommand.self,
-      ManipulateCommand.self,
+      ManipulateCommand.self, SheetCommand.self,
       InspectCommand.self,
       BenchCommand.self, ImportCommand.self, ExportCommand.self, DataCommand.self,
     ])

@@ -1,8 +1,10 @@
 import ArgumentParser
+import Foundation
 import GlowFiles
 import GlowFlow
 import GlowImages
 import GlowLatents
+import GlowPlots
 import GlowStorage
 
 struct ManipulateCommand: ParsableCommand {
@@ -53,10 +55,11 @@ struct ManipulateCommand: ParsableCommand {
       }
     }
     if let out {
-      let images = try changed(strengths.values)
-      try PNG.write(
-        ImageGrid.arrange(Array(images.joined()), columns: strengths.values.count, scale: handling.scale),
-        to: out)
+      var sheet = LabelledSheet(
+        rows: zip(attribute, try changed(strengths.values)).map { LabelledSheet.Row(rowName($0), $1) })
+      sheet.columnLabels = strengths.values.map { String(format: "%g", $0) }
+      sheet.scale = handling.scale
+      try PNG.write(sheet.image(), to: out)
       print("\(out): strengths \(strengths.defaultValueDescription)")
     }
     if let animate {
@@ -70,6 +73,12 @@ struct ManipulateCommand: ParsableCommand {
       try AnimatedPNG.write(pictures + pictures[1..<frames - 1].reversed(), milliseconds: 80, to: animate)
       print("\(animate): \(2 * frames - 2) images")
     }
+  }
+
+  /// The files' names without folder and extension.
+  private func rowName(_ paths: String) -> String {
+    paths.split(separator: ",").map { URL(filePath: String($0)).deletingPathExtension().lastPathComponent }
+      .joined(separator: " + ")
   }
 
   private func vectors(_ paths: String, size: Int) throws -> [[Float]] {

@@ -1,3 +1,4 @@
+import GlowFiles
 import GlowImages
 import GlowTraining
 
@@ -13,6 +14,18 @@ public struct DatasetAttributes: Sendable {
     let own = dataset.attributeNames
     classes = dataset.classNames.indices.filter { !own.contains(dataset.classNames[$0]) }
     names = own + classes.map { dataset.classNames[$0] }
+  }
+
+  /// The place of an attribute in `names`.
+  ///
+  /// - Parameter data: where the images come from, for the error.
+  /// - Throws: `FileError` naming the attributes there are.
+  public func index(of name: String, data: String) throws -> Int {
+    if names.isEmpty { throw FileError(data, "has no attributes and no classes") }
+    guard let index = names.firstIndex(of: name) else {
+      throw FileError(data, "has no attribute '\(name)', expected \(names.joined(separator: ", "))")
+    }
+    return index
   }
 
   /// What an image has, in the order of `names`.
