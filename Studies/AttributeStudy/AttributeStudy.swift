@@ -22,7 +22,7 @@ struct AttributeStudy: ParsableCommand {
   @Flag(help: "Print every strength, not the best alone.") var sweep = false
 
   private static let strengths = [0.5, 0.75, 1, 1.25, 1.5, 2, 2.5, 3]
-  private let heldOut = FaceDataset(count: 2_000, seed: 0, part: .test)
+  private var heldOut: FaceDataset { FaceDataset(count: 2_000, seed: 0, part: .test) }
 
   func validate() throws {
     if !(100...1_000_000).contains(train) {

@@ -44,11 +44,14 @@ extension CommandTests {
       let start = (y * image.shape.width + x) * 3
       return image.pixels[start..<start + part.shape.width * 3]
     }
-    return (0...whole.shape.height - part.shape.height).flatMap { top in
-      (0...whole.shape.width - part.shape.width).filter { left in
-        (0..<part.shape.height).allSatisfy { row(whole, left, top + $0).elementsEqual(row(part, 0, $0)) }
-      }.map { ($0, top) }
+    var result: [(x: Int, y: Int)] = []
+    for top in 0...whole.shape.height - part.shape.height {
+      for left in 0...whole.shape.width - part.shape.width {
+        let isHere = (0..<part.shape.height).allSatisfy { row(whole, left, top + $0) == row(part, 0, $0) }
+        if isHere { result.append((left, top)) }
+      }
     }
+    return result
   }
 
   @Test("interpolate: both ends of the strip, and the corners of the grid, are the images themselves")

@@ -55,7 +55,7 @@ struct LatentPathTests {
     for end in [a, almost, a.map { 2 * $0 }, a.map { -$0 }, a.map { _ in 0 }] {
       let arc = LatentPath.point(from: a, to: end, at: 0.25, method: .spherical)
       let line = LatentPath.point(from: a, to: end, at: 0.25, method: .linear)
-      #expect(arc.allSatisfy(\.isFinite))
+      #expect(arc.allSatisfy { $0.isFinite })
       #expect(distance(arc, line) < 1e-4)
     }
   }
