@@ -21,7 +21,7 @@ struct AttributeStudy: ParsableCommand {
   @Option(help: "The PNG of pushed faces to write.") var out: String?
   @Flag(help: "Print every strength, not the best alone.") var sweep = false
 
-  private static let strengths = [0.5, 0.75, 1, 1.25, 1.5, 2, 2.5, 3]
+  private static let strengths = stride(from: 0.6, through: 1.61, by: 0.1).map { ($0 * 10).rounded() / 10 }
   private var heldOut: FaceDataset { FaceDataset(count: 2_000, seed: 0, part: .test) }
 
   func validate() throws {
