@@ -51,7 +51,7 @@ struct ManipulateCommand: ParsableCommand {
     let latents = try space.encode(handling.read([image], shape: space.shape))[0]
     func changed(_ strengths: [Double]) throws -> [[ByteImage]] {
       try rows.map { vectors in
-        try space.decode(strengths.map { moved(latents, by: vectors, strength: $0) })
+        try space.decode(strengths.map { LatentPath.shifted(latents, by: vectors, strength: $0) })
       }
     }
     if let out {

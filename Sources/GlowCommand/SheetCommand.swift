@@ -69,7 +69,7 @@ struct SheetCommand: ParsableCommand {
     let chosen = (0..<test.count).first { !truths.values($0)[attribute] } ?? 0
     let latents = try space.encode([test.image(chosen)])[0]
     let images = try space.decode(
-      (0..<Self.columns).map { moved(latents, by: [vector], strength: 0.25 * Double($0)) })
+      (0..<Self.columns).map { LatentPath.shifted(latents, by: [vector], strength: 0.25 * Double($0)) })
     return LabelledSheet.Row("more \(attributes.names[attribute])", images)
   }
 }

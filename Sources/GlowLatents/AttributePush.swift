@@ -25,8 +25,9 @@ public struct AttributePush: Sendable {
   ) throws -> [AttributePush] {
     let before = try space.decode(latents).map(probe.read)
     return try strengths.map { strength in
-      let after = try space.decode(latents.map { moved($0, by: [vector], strength: strength) }).map(
-        probe.read)
+      let after = try space.decode(latents.map { LatentPath.shifted($0, by: [vector], strength: strength) })
+        .map(
+          probe.read)
       let count = Double(latents.count)
       return AttributePush(
         strength: strength, reached: Double(after.count { $0[attribute] }) / count,
@@ -35,9 +36,4 @@ public struct AttributePush: Sendable {
         })
     }
   }
-}
-
-/// ε + strength·(v₁ + v₂ + …).
-public func moved(_ latents: [Float], by vectors: [[Float]], strength: Double) -> [Float] {
-  vectors.reduce(latents) { latents, vector in zip(latents, vector).map { $0 + Float(strength) * $1 } }
 }

@@ -58,6 +58,11 @@ public enum LatentPath {
     return (0..<steps).flatMap { row in columns.map { $0[row] } }
   }
 
+  /// ε + strength·(v₁ + v₂ + …).
+  public static func shifted(_ latents: [Float], by vectors: [[Float]], strength: Double) -> [Float] {
+    vectors.reduce(latents) { latents, vector in zip(latents, vector).map { $0 + Float(strength) * $1 } }
+  }
+
   private static func length(_ vector: [Float]) -> Double {
     vector.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
   }

@@ -118,7 +118,7 @@ struct AttributeStudy: ParsableCommand {
     let latents = try space.encode(faces)
     var sheet = LabelledSheet(rows: [LabelledSheet.Row("test faces", faces)])
     for (name, (vector, strength)) in zip(names, zip(vectors, strengths)) {
-      let pushed = try space.decode(latents.map { moved($0, by: [vector], strength: strength) })
+      let pushed = try space.decode(latents.map { LatentPath.shifted($0, by: [vector], strength: strength) })
       sheet.rows.append(LabelledSheet.Row(String(format: "%@ × %g", name, strength), pushed))
     }
     return try sheet.image()

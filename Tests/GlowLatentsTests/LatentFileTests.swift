@@ -69,7 +69,7 @@ struct LatentFileTests {
     let small = ByteImage(shape: ImageShape(height: 1, width: 1, channels: 3), pixels: [1, 2, 3])
     #expect(throws: TrainingError.self) { try space.encode([small]) }
     let vector = normal(3072, stream: 3)
-    #expect(moved([1, 2], by: [[1, 0], [0.5, 1]], strength: 2) == [4, 4])
-    #expect(moved(vector, by: [vector], strength: -1).allSatisfy { $0 == 0 })
+    #expect(LatentPath.shifted([1, 2], by: [[1, 0], [0.5, 1]], strength: 2) == [4, 4])
+    #expect(LatentPath.shifted(vector, by: [vector], strength: -1).allSatisfy { $0 == 0 })
   }
 }
