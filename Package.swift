@@ -55,7 +55,7 @@ let package = Package(
       name: "AttributeStudy",
       dependencies: [
         "GlowLatents", "GlowPlots", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ], path: "Studies/AttributeStudy"),
+      ]),
 
     .target(name: "GlowTestSupport", dependencies: ["GlowFlow"], path: "Tests/GlowTestSupport"),
     .testTarget(name: "GlowFilesTests", dependencies: ["GlowFiles"]),
