@@ -26,6 +26,19 @@ struct ImageArguments: ParsableArguments {
     return LatentSpace(glow, label: label)
   }
 
+  /// Checks, before anything is decoded, that a grid of images can be written and read again.
+  ///
+  /// - Throws: `ConfigurationError`.
+  func checkGrid(of shape: ImageShape, rows: Int, columns: Int) throws {
+    let largest = 16384
+    let (height, width) = (rows * (shape.height * scale + 2), columns * (shape.width * scale + 2))
+    if max(height, width) > largest {
+      throw ConfigurationError(
+        "\(rows)×\(columns) images of \(shape) at --scale \(scale) make a picture of \(height)×\(width), expected "
+          + "at most \(largest) a side")
+    }
+  }
+
   /// Reads PNG files and brings them to the shape of a model's images, as data are.
   ///
   /// - Throws: `FileError`.

@@ -41,8 +41,9 @@ struct InterpolateCommand: ParsableCommand {
   func run() throws {
     let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
     let space = try handling.space(glow, model: model)
+    let columns = (images.count == 2 ? steps : grid) ?? 8
+    try handling.checkGrid(of: space.shape, rows: images.count == 2 ? 1 : columns, columns: columns)
     let ends = try space.encode(handling.read(images, shape: space.shape))
-    let columns = (ends.count == 2 ? steps : grid) ?? 8
     let path =
       ends.count == 2
       ? LatentPath.points(from: ends[0], to: ends[1], steps: columns, method: method)

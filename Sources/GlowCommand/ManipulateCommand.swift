@@ -48,6 +48,7 @@ struct ManipulateCommand: ParsableCommand {
     let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
     let rows = try attribute.map { try vectors($0, size: glow.latentCount) }
     let space = try handling.space(glow, model: model)
+    try handling.checkGrid(of: space.shape, rows: attribute.count, columns: strengths.values.count)
     let latents = try space.encode(handling.read([image], shape: space.shape))[0]
     func changed(_ strengths: [Double]) throws -> [[ByteImage]] {
       try rows.map { vectors in
