@@ -113,7 +113,7 @@ struct AttributeStudy: ParsableCommand {
   private func sheet(
     _ vectors: [[Float]], _ strengths: [Double], _ names: [String], _ space: LatentSpace
   ) throws -> ByteImage {
-    let chosen = (0..<heldOut.count).filter { heldOut.attributes($0)! == names.map { _ in false } }.prefix(10)
+    let chosen = (0..<heldOut.count).filter { heldOut.attributes($0)! == names.map { _ in false } }.prefix(7)
     let faces = try chosen.map { try heldOut.image($0) }
     let latents = try space.encode(faces)
     var sheet = LabelledSheet(rows: [LabelledSheet.Row("test faces", faces)])
