@@ -11,10 +11,11 @@ PACKAGES = libopenblas-dev liblapacke-dev libpng-dev zlib1g-dev libcairo2-dev fo
 TEST = $(SWIFT) test -c release -Xswiftc -enable-testing --scratch-path .build-tests
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo bench bench-peers format lint docs clean
+.PHONY: help deps build test demo bench bench-peers bench-sources fuzz sanitize study-attributes study-detect \
+  study-stability format lint docs clean
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## Install the C libraries and the font (Debian packages) that are missing.
 	@missing=""; for package in $(PACKAGES); do \
@@ -31,14 +32,20 @@ build: ## Build the glow command (.build/release/glow) for this machine's proces
 test: deps ## Run the tests. GLOW_TEST_DATA=DIR adds those on real data sets.
 	$(TEST)
 
-demo: deps build ## Train on the built-in faces for a few minutes and show samples.
+demo: deps build ## Train on the built-in faces for a few minutes and show what the model can do.
 	rm -rf $(RUN)
 	$(GLOW) train --data faces --out $(RUN) --levels 3 --depth 6 --width 96 --batch 32 --lr 1e-3 \
 	  --warmup-epochs 0.1 --ema 0.995 --steps 1400 --log-every 100 --eval-every 700 --sample-every 350 --checkpoint-every 700
 	$(GLOW) evaluate $(RUN) --data faces
 	$(GLOW) sample $(RUN) --count 48 --temperature 0.7 --out $(RUN)/samples.png
 	$(GLOW) reconstruct $(RUN) --data faces --out $(RUN)/reconstruction.png
-	@echo "look at $(RUN)/samples.png and $(RUN)/reconstruction.png (originals above, decoded latents below)"
+	$(GLOW) sheet $(RUN) --data faces --name Smiling --limit 4000 --scale 3 --out $(RUN)/sheet.png
+	@echo "look at $(RUN)/sheet.png: samples, an interpolation and a smile added"
+	@echo "(also $(RUN)/samples.png, and $(RUN)/reconstruction.png with decoded latents below their originals)"
+
+study-attributes: deps ## Measure what attribute vectors do to the faces of RUN (train it first, or make demo).
+	$(SWIFT) build -c release --product AttributeStudy
+	.build/release/AttributeStudy $(RUN) --out $(RUN)/attributes.png
 
 bench: deps build ## Measure the speed of training, scoring and sampling.
 	$(GLOW) bench --width 512 --batch 64

@@ -3,6 +3,7 @@ import Foundation
 import GlowFiles
 import GlowFlow
 import GlowImages
+import GlowLatents
 import GlowStorage
 import GlowTraining
 
@@ -23,36 +24,37 @@ struct DecodeCommand: ParsableCommand {
     if label < 0 || label >= max(1, glow.configuration.classCount) {
       throw ConfigurationError("\(model) has no class \(label)")
     }
-    let images = try MappedFile(latents).withBytes { bytes in
-      let (header, offset) = try NumpyHeader.parse(bytes, path: latents)
-      guard header.dataType == "<f4", !header.isFortranOrdered, header.shape.count == 2,
-        header.shape[1] == glow.latentCount, header.shape[0] > 0
-      else {
-        throw FileError(
-          latents,
-          "holds \(header.dataType) of shape \(header.shape), expected <f4 of [N, \(glow.latentCount)], N > 0"
-        )
-      }
-      // The header's length need not leave the values aligned.
-      let values = [Float](unsafeUninitializedCapacity: header.shape[0] * header.shape[1]) { buffer, count in
-        count = buffer.count
-        UnsafeMutableRawBufferPointer(buffer).copyMemory(
-          from: UnsafeRawBufferPointer(rebasing: bytes[offset...]))
-      }
-      return try values.withUnsafeBufferPointer {
-        try Sampler(glow).decode($0, labels: [label], toNearest: dequantization == .none)
-      }
+    let file = try LatentFile(latents, size: glow.latentCount)
+    let isGrid = out.hasSuffix(".png")
+    if isGrid && file.count > Self.largestGrid {
+      throw FileError(
+        latents,
+        "holds \(file.count) images, too many for one grid (\(Self.largestGrid)): "
+          + "let --out be a folder")
     }
-    if out.hasSuffix(".png") {
-      try PNG.write(ImageGrid.arrange(images), to: out)
-    } else {
+    if !isGrid {
       do { try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true) } catch {
         throw FileError(out, "cannot make this folder: \(error.localizedDescription)")
       }
-      for (index, image) in images.enumerated() {
-        try PNG.write(image, to: String(format: "%@/%06d.png", out, index))
+    }
+    let sampler = Sampler(glow, batch: min(64, file.count))
+    var grid: [ByteImage] = []
+    for start in stride(from: 0, to: file.count, by: 64) {
+      let images = try file.rows(start..<min(start + 64, file.count)).withUnsafeBufferPointer {
+        try sampler.decode($0, labels: [label], toNearest: dequantization == .none)
+      }
+      if isGrid {
+        grid += images
+      } else {
+        for (index, image) in images.enumerated() {
+          try PNG.write(image, to: String(format: "%@/%06d.png", out, start + index))
+        }
       }
     }
-    print("\(out): \(images.count) images")
+    if isGrid { try PNG.write(ImageGrid.arrange(grid), to: out) }
+    print("\(out): \(file.count) images")
   }
+
+  /// Images that one grid may hold.
+  private static let largestGrid = 10_000
 }

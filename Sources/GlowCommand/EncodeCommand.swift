@@ -1,7 +1,7 @@
 import ArgumentParser
-import GlowFiles
 import GlowFlow
 import GlowImages
+import GlowLatents
 import GlowStorage
 import GlowTraining
 
@@ -10,7 +10,7 @@ struct EncodeCommand: ParsableCommand {
     commandName: "encode", abstract: "Write the latents of images as a .npy file.",
     discussion: """
       The array is float32 [N, H·W·C]. A row holds the standardised latents of one image: split 0, split 1, …, top, \
-      each in (row, column, channel) order.
+      each in (row, column, channel) order. Every batch is decoded again, and the largest error printed.
       """)
 
   @Argument(help: "A .safetensors file or a run folder.") var model: String
@@ -26,16 +26,15 @@ struct EncodeCommand: ParsableCommand {
     let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
     let opened = try openData(data, split, for: glow, model: model)
     let count = opened.dataset.count
-    var latents: [Float] = []
-    latents.reserveCapacity(count * glow.latentCount)
-    try Scorer(glow, batch: min(64, count)).encode(opened.dataset, dequantisation: dequantization, seed: seed)
-    {
-      latents += $1
-    }
-    let header = NumpyHeader(dataType: "<f4", shape: [count, glow.latentCount]).encoded()
-    try header.withUnsafeBytes { header in
-      try latents.withUnsafeBytes { try AtomicFile.write([header, $0], to: out) }
+    if let note = opened.note { print(note) }
+    let scorer = Scorer(glow, batch: min(64, count))
+    var reconstruction: Reconstruction?
+    try LatentFile.write(to: out, count: count, size: glow.latentCount) { append in
+      reconstruction = try scorer.reconstruct(
+        opened.dataset, dequantisation: dequantization, seed: seed
+      ) { _, latents, _ in try append(latents) }
     }
     print("\(out): latents of \(count) images, float32 [\(count), \(glow.latentCount)]")
+    print("decoded again: \(reconstruction!)")
   }
 }

@@ -8,7 +8,8 @@ struct GlowCommand: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       TrainCommand.self, EvaluateCommand.self, SampleCommand.self, ReconstructCommand.self,
-      EncodeCommand.self, DecodeCommand.self,
+      EncodeCommand.self, DecodeCommand.self, InterpolateCommand.self, AttributeCommand.self,
+      ManipulateCommand.self, SheetCommand.self,
       InspectCommand.self,
       BenchCommand.self, ImportCommand.self, ExportCommand.self, DataCommand.self,
     ])

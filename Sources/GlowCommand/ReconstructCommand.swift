@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import GlowFlow
 import GlowImages
 import GlowStorage
@@ -17,20 +16,19 @@ struct ReconstructCommand: ParsableCommand {
   @OptionGroup var threads: TeamArguments
 
   func validate() throws {
-    if !(1...10_000).contains(count) { throw ValidationError("--count must be 1 to 10000, not \(count)") }
+    if !(1...240).contains(count) { throw ValidationError("--count must be 1 to 240, not \(count)") }
   }
 
   func run() throws {
     let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
-    let opened = try openData(data, .test, for: glow, model: model)
-    let originals = try (0..<min(count, opened.dataset.count)).map { try opened.dataset.image($0) }
-    let (images, largest) = try Sampler(glow, batch: min(64, originals.count)).reconstruct(originals)
-    let equal = zip(images, originals).count { $0 == $1 }
+    let data = try openData(data, .test, for: glow, model: model).dataset
+    let originals = ImageArray(try (0..<min(count, data.count)).map { try data.image($0) })
+    var images: [ByteImage] = []
+    let reconstruction = try Scorer(glow, batch: min(64, originals.count)).reconstruct(originals) {
+      images.append($2)
+    }
     try PNG.write(
-      ImageGrid.arrange(originals + images, columns: originals.count, scale: 2), to: out)
-    print(
-      String(
-        format: "%d of %d images come back bit by bit; largest error %.5f of a level", equal, originals.count,
-        largest))
+      ImageGrid.arrange(originals.images + images, columns: originals.count, scale: 2), to: out)
+    print(reconstruction)
   }
 }

@@ -1,6 +1,8 @@
 import ArgumentParser
+import Foundation
 import GlowFlow
 import GlowImages
+import GlowPlots
 import GlowStorage
 import GlowTraining
 
@@ -10,8 +12,10 @@ struct SampleCommand: ParsableCommand {
 
   @Argument(help: "A .safetensors file or a run folder.") var model: String
   @Option(help: "The PNG to write.") var out: String
-  @Option(help: "Number of images.") var count = 64
-  @Option(help: "Factor on the latents of every level.") var temperature = 0.7
+  @Option(help: "Number of images (64 by default), or of columns for several temperatures (8).") var count:
+    Int?
+  @Option(help: "Factor on the latents of every level. Several, separated by commas, make a labelled sheet.")
+  var temperature = NumberList([0.7])
   @Option var seed: UInt64 = 0
   @Option(name: .customLong("class"), help: "The class to draw, for a conditional model.") var label: Int?
   @Option(help: "Enlargement of the grid.") var scale = 2
@@ -19,11 +23,18 @@ struct SampleCommand: ParsableCommand {
   @OptionGroup var threads: TeamArguments
 
   func validate() throws {
-    if !(1...1_000_000).contains(count) {
-      throw ValidationError("--count must be 1 to 1000000, not \(count)")
+    let mostImages = isSheet ? 64 : 1_000_000
+    if !(1...mostImages).contains(images) {
+      throw ValidationError("--count must be 1 to \(mostImages), not \(images)")
     }
-    if !(temperature >= 0 && temperature.isFinite) {
-      throw ValidationError("--temperature must not be negative, not \(temperature)")
+    if let bad = temperature.values.first(where: { $0 < 0 }) {
+      throw ValidationError("--temperature must not be negative, not \(bad)")
+    }
+    if temperature.values.count > 64 {
+      throw ValidationError("--temperature takes at most 64 values, not \(temperature.values.count)")
+    }
+    if isSheet && separate {
+      throw ValidationError("--separate takes one temperature, not \(temperature.values.count)")
     }
     if !(1...32).contains(scale) { throw ValidationError("--scale must be 1 to 32, not \(scale)") }
     if !out.hasSuffix(".png") { throw ValidationError("--out must end in .png, not \(out)") }
@@ -38,17 +49,30 @@ struct SampleCommand: ParsableCommand {
           ? "\(model) is not conditional: leave out --class"
           : "--class must be 0 to \(classes - 1), not \(label)")
     }
-    let images = try Sampler(glow, batch: min(64, count)).sample(
-      count: count, temperature: temperature, seed: seed,
-      labels: label.map { [$0] } ?? Array(0..<max(1, classes)))
-    if separate {
-      for (index, image) in images.enumerated() {
+    let sampler = Sampler(glow, batch: min(64, images))
+    func draw(_ temperature: Double) throws -> [ByteImage] {
+      try sampler.sample(
+        count: images, temperature: temperature, seed: seed,
+        labels: label.map { [$0] } ?? Array(0..<max(1, classes)))
+    }
+    if isSheet {
+      // A column has the same latents throughout, only scaled.
+      var sheet = LabelledSheet(
+        rows: try temperature.values.map { LabelledSheet.Row(String(format: "%g", $0), try draw($0)) })
+      sheet.title = "Samples by temperature"
+      sheet.scale = scale
+      try PNG.write(sheet.image(), to: out)
+    } else if separate {
+      for (index, image) in try draw(temperature.values[0]).enumerated() {
         let digits = String(index)
         let number = String(repeating: "0", count: max(0, 4 - digits.count)) + digits
         try PNG.write(image, to: "\(out.dropLast(4))-\(number).png")
       }
     } else {
-      try PNG.write(ImageGrid.arrange(images, scale: scale), to: out)
+      try PNG.write(ImageGrid.arrange(draw(temperature.values[0]), scale: scale), to: out)
     }
   }
+
+  private var isSheet: Bool { temperature.values.count > 1 }
+  private var images: Int { count ?? (isSheet ? 8 : 64) }
 }

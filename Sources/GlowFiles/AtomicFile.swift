@@ -7,16 +7,27 @@ import Glibc
 /// folder is synchronised. A crash at any instant leaves the old file as it was and at most one neighbour.
 /// Calls `open`, `write`, `fsync` and `rename`.
 public enum AtomicFile {
-  /// Writes `chunks` one after the other as the file at `path`.
+  /// A file that is being written.
+  public struct Growing {
+    fileprivate let descriptor: Int32
+    fileprivate let path: String
+
+    /// - Throws: `FileError`.
+    public func append(_ bytes: UnsafeRawBufferPointer) throws {
+      try writeAll(bytes, to: descriptor, path: path)
+    }
+  }
+
+  /// Writes what `body` appends, piece by piece, as the file at `path`.
   ///
-  /// - Throws: `FileError`; the neighbour is then gone and what stood at `path` is untouched.
-  public static func write(_ chunks: [UnsafeRawBufferPointer], to path: String) throws {
+  /// - Throws: `FileError`, or what `body` throws; the neighbour is then gone and what stood at `path` is untouched.
+  public static func write(to path: String, _ body: (_ file: Growing) throws -> Void) throws {
     let temporary = temporaryPath(for: path)
     let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
     if descriptor < 0 { throw FileError.system(path, "cannot write") }
     do {
       defer { close(descriptor) }
-      for chunk in chunks { try writeAll(chunk, to: descriptor, path: path) }
+      try body(Growing(descriptor: descriptor, path: path))
       if fsync(descriptor) != 0 { throw FileError.system(path, "cannot write") }
       if rename(temporary, path) != 0 { throw FileError.system(path, "cannot write") }
     } catch {
@@ -24,6 +35,13 @@ public enum AtomicFile {
       throw error
     }
     synchroniseFolder(of: path)
+  }
+
+  /// Writes `chunks` one after the other as the file at `path`.
+  ///
+  /// - Throws: `FileError`; the neighbour is then gone and what stood at `path` is untouched.
+  public static func write(_ chunks: [UnsafeRawBufferPointer], to path: String) throws {
+    try write(to: path) { file in for chunk in chunks { try file.append(chunk) } }
   }
 
   public static func write(_ bytes: [UInt8], to path: String) throws {

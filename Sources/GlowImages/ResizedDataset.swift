@@ -8,16 +8,21 @@ public enum Resizing: String, Sendable, CaseIterable {
 
 /// Brings images to a square of `size`: larger ones by `resizing`, and sides that are smaller are padded with
 /// zeros on both sides, the odd one at the end. An image with one side smaller is cut, not averaged.
-struct Resizer: Sendable {
-  let size: Int
-  let resizing: Resizing
+public struct Resizer: Sendable {
+  public let size: Int
+  public let resizing: Resizing
+
+  public init(size: Int, resizing: Resizing) {
+    self.size = size
+    self.resizing = resizing
+  }
 
   /// The shape that images of `shape` are brought to.
   func shape(_ shape: ImageShape) -> ImageShape {
     ImageShape(height: size, width: size, channels: shape.channels)
   }
 
-  func resize(_ image: ByteImage) -> ByteImage {
+  public func resize(_ image: ByteImage) -> ByteImage {
     let shape = image.shape
     if shape.height == size && shape.width == size { return image }
     let side = min(shape.height, shape.width)
@@ -26,7 +31,7 @@ struct Resizer: Sendable {
   }
 
   /// What happens to images of `shape`, for a person to read; nil if nothing does.
-  func note(_ shape: ImageShape) -> String? {
+  public func note(_ shape: ImageShape) -> String? {
     if shape.height == size && shape.width == size { return nil }
     let (from, to) = ("\(shape.height)×\(shape.width) images are", "to \(size)×\(size)")
     let side = min(shape.height, shape.width)

@@ -2,7 +2,7 @@ import GlowFlow
 import GlowImages
 import GlowKernels
 
-/// Draws images from a model, and takes images through it and back.
+/// Draws images from a model, and decodes latents.
 public final class Sampler {
   private let glow: Glow<Float>
   private let workspace: Workspace<Float>
@@ -11,8 +11,6 @@ public final class Sampler {
     self.glow = glow
     workspace = glow.workspace(batch: batch, purpose: .inference)
   }
-
-  private var shape: ImageShape { ImageShape(glow.configuration) }
 
   /// `count` samples. Sample i depends on the seed and i alone.
   ///
@@ -58,38 +56,20 @@ public final class Sampler {
     }
   }
 
-  /// The images after a pass to the latents and back, and the largest error of a value, in levels of a byte.
-  public func reconstruct(_ images: [ByteImage]) throws -> (images: [ByteImage], largestError: Double) {
-    var result: [ByteImage] = []
-    var largest: Float = 0
-    let size = shape.count
-    let latents = Slab<Float>(count: workspace.batch * size)
-    for start in stride(from: 0, to: images.count, by: workspace.batch) {
-      let batch = Array(images[start..<min(images.count, start + workspace.batch)])
-      for (item, image) in batch.enumerated() {
-        image.pixels.withUnsafeBufferPointer {
-          glow.dequantisation.apply($0, noise: nil, into: workspace.images + item * size)
-        }
-      }
-      let before = Array(UnsafeBufferPointer(start: workspace.images, count: batch.count * size))
-      let labels = [Int](repeating: 0, count: batch.count)
-      _ = glow.forward(workspace, count: batch.count, labels: labels)
-      for item in batch.indices { workspace.readLatents(item, into: latents.base + item * size) }
-      workspace.setLatents(latents.base, count: batch.count)
-      result += try decode(batch.count, labels: labels, toNearest: true)
-      for (index, value) in before.enumerated() {
-        largest = max(largest, abs(workspace.images[index] - value))
-      }
-    }
-    return (result, Double(largest) * 256)
-  }
-
   private func decode(_ count: Int, labels: [Int], toNearest: Bool = false) throws -> [ByteImage] {
     try glow.inverse(workspace, count: count, labels: glow.configuration.isConditional ? labels : nil)
+    return glow.images(in: workspace, count: count, toNearest: toNearest)
+  }
+}
+
+extension Glow<Float> {
+  /// The first images in a workspace, as bytes.
+  func images(in workspace: Workspace<Float>, count: Int, toNearest: Bool) -> [ByteImage] {
+    let shape = ImageShape(configuration)
     return (0..<count).map { item in
       var pixels = [UInt8](repeating: 0, count: shape.count)
       pixels.withUnsafeMutableBufferPointer {
-        glow.dequantisation.quantise(workspace.images + item * shape.count, toNearest: toNearest, into: $0)
+        dequantisation.quantise(workspace.images + item * shape.count, toNearest: toNearest, into: $0)
       }
       return ByteImage(shape: shape, pixels: pixels)
     }

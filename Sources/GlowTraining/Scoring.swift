@@ -16,8 +16,8 @@ public struct Score: Sendable {
 /// An image's dequantisation noise is keyed by the seed and the image's own bytes, so its score depends on nothing
 /// but the image, the model and the seed.
 public final class Scorer {
-  private let glow: Glow<Float>
-  private let workspace: Workspace<Float>
+  let glow: Glow<Float>
+  let workspace: Workspace<Float>
 
   public init(_ glow: Glow<Float>, batch: Int = 64) {
     self.glow = glow
@@ -48,13 +48,15 @@ public final class Scorer {
   ) throws {
     try pass(
       dataset, 0..<dataset.count, dequantisation, seed: seed, shouldStop: { false },
-      body: { index, item, _ in
-        let latents = [Float](unsafeUninitializedCapacity: glow.latentCount) { buffer, count in
-          workspace.readLatents(item, into: buffer.baseAddress!)
-          count = glow.latentCount
-        }
-        try body(index, latents)
-      })
+      body: { index, item, _ in try body(index, latents(item)) })
+  }
+
+  /// ε of an image in the workspace.
+  func latents(_ item: Int) -> [Float] {
+    [Float](unsafeUninitializedCapacity: glow.latentCount) { buffer, count in
+      workspace.readLatents(item, into: buffer.baseAddress!)
+      count = glow.latentCount
+    }
   }
 
   /// Sends images through the flow; `body` gets each one's index, its place in the workspace and its likelihood.
@@ -73,7 +75,7 @@ public final class Scorer {
     }
   }
 
-  private func load(
+  func load(
     _ dataset: any Dataset, _ start: Int, count: Int, _ dequantisation: DequantisationKind, seed: UInt64
   ) throws {
     let size = dataset.shape.count

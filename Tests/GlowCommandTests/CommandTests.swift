@@ -36,7 +36,7 @@ struct CommandTests {
       error: String(decoding: texts.1, as: UTF8.self))
   }
 
-  private func write(_ name: String, _ bytes: [UInt8]) throws {
+  func write(_ name: String, _ bytes: [UInt8]) throws {
     let url = URL(filePath: "\(root)/\(name)")
     try FileManager.default.createDirectory(
       at: url.deletingLastPathComponent(), withIntermediateDirectories: true)

@@ -30,6 +30,23 @@ struct AtomicFileTests {
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["taken"])
   }
 
+  @Test("a file written piece by piece appears as a whole, or not at all")
+  func pieces() throws {
+    let path = "\(folder)/a"
+    try AtomicFile.write(to: path) { file in
+      for piece in ["one", "", "two"] { try Array(piece.utf8).withUnsafeBytes { try file.append($0) } }
+    }
+    struct Failure: Error {}
+    #expect(throws: Failure.self) {
+      try AtomicFile.write(to: path) { file in
+        try [UInt8](repeating: 0, count: 9).withUnsafeBytes { try file.append($0) }
+        throw Failure()
+      }
+    }
+    #expect(try MappedFile(path).withBytes { String(decoding: $0, as: UTF8.self) } == "onetwo")
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["a"])
+  }
+
   @Test("leftovers of interrupted writes are removed")
   func leftovers() throws {
     try Data("half".utf8).write(to: URL(filePath: "\(folder)/.a.partial"))

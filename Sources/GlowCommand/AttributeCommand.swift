@@ -1,0 +1,79 @@
+import ArgumentParser
+import Foundation
+import GlowFiles
+import GlowFlow
+import GlowImages
+import GlowLatents
+import GlowStorage
+import GlowTraining
+
+struct AttributeCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "attribute",
+    abstract: "Find the direction in the latent space that an attribute of images takes.",
+    discussion: """
+      The vector is the mean of the latents of images with the attribute less the mean of those without. Attributes \
+      are those in list_attr_celeba.txt beside the images, those of the built-in faces, and the classes of the data.
+      """)
+
+  @Argument(help: "A .safetensors file or a run folder.") var model: String
+  @OptionGroup var data: DataArguments
+  @Option(help: "The attribute, for instance Smiling.") var name: String?
+  @Flag(help: "All attributes; --out is then a folder.") var all = false
+  @Flag(
+    help: ArgumentHelp(
+      "Take out what the other attributes explain.",
+      discussion:
+        "The vector is the attribute's coefficient in the least-squares regression on all attributes."))
+  var orthogonal = false
+  @Option(help: "The .npy file to write, or the folder for NAME.npy of all attributes.") var out: String
+  @Option(help: "train or test, where the data has both.") var split = DataPart.train
+  @OptionGroup var threads: TeamArguments
+
+  func validate() throws {
+    if all == (name != nil) { throw ValidationError("expected either --name ATTRIBUTE or --all") }
+    if name != nil && !out.hasSuffix(".npy") { throw ValidationError("--out must end in .npy, not \(out)") }
+  }
+
+  func run() throws {
+    let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
+    let opened = try openData(data, split, for: glow, model: model)
+    if let note = opened.note { print(note) }
+    let attributes = DatasetAttributes(opened.dataset)
+    let chosen = try choose(attributes)
+    let statistics = try AttributeStatistics(
+      opened.dataset, attributes: attributes, scorer: Scorer(glow), size: glow.latentCount)
+    let vectors = try chosen.map {
+      try orthogonal ? statistics.partialEffect($0) : statistics.meanDifference($0)
+    }
+    if all {
+      do { try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true) } catch {
+        throw FileError(out, "cannot make this folder: \(error.localizedDescription)")
+      }
+    }
+    for (attribute, vector) in zip(chosen, vectors) {
+      let path = all ? "\(out)/\(attributes.names[attribute]).npy" : out
+      try LatentFile.write(vector, to: path)
+      let having = statistics.count(with: attribute)
+      let length = vector.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+      print(
+        "\(path): \(attributes.names[attribute]), \(having) images with and \(statistics.count - having) without, "
+          + String(format: "length %.2f", length))
+    }
+  }
+
+  /// Which of the attributes are wanted.
+  ///
+  /// - Throws: `FileError` naming what there is.
+  private func choose(_ attributes: DatasetAttributes) throws -> [Int] {
+    let names = attributes.names
+    if names.isEmpty { throw FileError(data.data, "has no attributes and no classes") }
+    guard let name else {
+      if let bad = names.first(where: { $0.contains("/") }) {
+        throw FileError(data.data, "has the attribute '\(bad)', which cannot name a file: use --name")
+      }
+      return Array(names.indices)
+    }
+    return [try attributes.index(of: name, data: data.data)]
+  }
+}

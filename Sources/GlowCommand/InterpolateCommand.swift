@@ -1,0 +1,55 @@
+import ArgumentParser
+import GlowFlow
+import GlowImages
+import GlowLatents
+import GlowStorage
+
+extension InterpolationMethod: ExpressibleByArgument {}
+
+struct InterpolateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "interpolate",
+    abstract: "Walk through the latent space: from one image to another, or between four.")
+
+  @Argument(help: "A .safetensors file or a run folder.") var model: String
+  @Argument(
+    help: "Two PNG files for a strip; or four for a grid: upper left, upper right, lower left, lower right.")
+  var images: [String]
+  @Option(help: "The PNG to write.") var out: String
+  @Option(help: "Images of the strip, both ends among them (8 by default).") var steps: Int?
+  @Option(help: "Images along each side of the grid between four images (8 by default).") var grid: Int?
+  @Option(help: "linear, or spherical: latents on the way keep their length.")
+  var method = InterpolationMethod.linear
+  @OptionGroup var handling: ImageArguments
+  @OptionGroup var threads: TeamArguments
+
+  func validate() throws {
+    if images.count != 2 && images.count != 4 {
+      throw ValidationError("expected two images, or four for a grid, not \(images.count)")
+    }
+    if images.count == 2 && grid != nil { throw ValidationError("--grid needs four images, not two") }
+    if images.count == 4 && steps != nil {
+      throw ValidationError("--steps needs two images; four take --grid")
+    }
+    if let steps, !(2...240).contains(steps) {
+      throw ValidationError("--steps must be 2 to 240, not \(steps)")
+    }
+    if let grid, !(2...64).contains(grid) { throw ValidationError("--grid must be 2 to 64, not \(grid)") }
+    try checkIsPNG(out, "--out")
+  }
+
+  func run() throws {
+    let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
+    let space = try handling.space(glow, model: model)
+    let columns = (images.count == 2 ? steps : grid) ?? 8
+    try handling.checkGrid(of: space.shape, rows: images.count == 2 ? 1 : columns, columns: columns)
+    let ends = try space.encode(handling.read(images, shape: space.shape))
+    let path =
+      ends.count == 2
+      ? LatentPath.points(from: ends[0], to: ends[1], steps: columns, method: method)
+      : LatentPath.grid(corners: ends, steps: columns, method: method)
+    try PNG.write(
+      ImageGrid.arrange(space.decode(path), columns: columns, scale: handling.scale), to: out)
+    print("\(out): \(path.count) images, \(method.rawValue) interpolation")
+  }
+}

@@ -1,0 +1,92 @@
+import ArgumentParser
+import Foundation
+import GlowFiles
+import GlowFlow
+import GlowImages
+import GlowLatents
+import GlowPlots
+import GlowStorage
+
+struct ManipulateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "manipulate",
+    abstract: "Change an image along the vectors that attribute has found.")
+
+  @Argument(help: "A .safetensors file or a run folder.") var model: String
+  @Argument(help: "The PNG to change.") var image: String
+  @Option(
+    help: ArgumentHelp(
+      "A vector, or several to add, separated by commas. Each --attribute makes a row.",
+      valueName: "file.npy,…"))
+  var attribute: [String]
+  @Option(parsing: .unconditional, help: "How many times the vector is added: an image each.")
+  var strengths = NumberList([-2, -1, 0, 1, 2])
+  @Option(help: "The PNG of the strip to write.") var out: String?
+  @Option(help: "The animated PNG to write: from the first strength to the last, and back.")
+  var animate: String?
+  @Option(help: "Images of the animation from the first strength to the last.") var frames = 17
+  @OptionGroup var handling: ImageArguments
+  @OptionGroup var threads: TeamArguments
+
+  func validate() throws {
+    if out == nil && animate == nil {
+      throw ValidationError("expected --out FILE.png, --animate FILE.png or both")
+    }
+    if let out { try checkIsPNG(out, "--out") }
+    if let animate { try checkIsPNG(animate, "--animate") }
+    if attribute.isEmpty { throw ValidationError("expected --attribute FILE.npy") }
+    if !(1...240).contains(strengths.values.count) {
+      throw ValidationError("--strengths must be 1 to 240 numbers, not \(strengths.values.count)")
+    }
+    if !(2...240).contains(frames) { throw ValidationError("--frames must be 2 to 240, not \(frames)") }
+    if animate != nil && strengths.values.first == strengths.values.last {
+      throw ValidationError("--animate needs --strengths that begin and end differently")
+    }
+  }
+
+  func run() throws {
+    let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
+    let rows = try attribute.map { try vectors($0, size: glow.latentCount) }
+    let space = try handling.space(glow, model: model)
+    try handling.checkGrid(of: space.shape, rows: attribute.count, columns: strengths.values.count)
+    let latents = try space.encode(handling.read([image], shape: space.shape))[0]
+    func changed(_ strengths: [Double]) throws -> [[ByteImage]] {
+      try rows.map { vectors in
+        try space.decode(strengths.map { LatentPath.shifted(latents, by: vectors, strength: $0) })
+      }
+    }
+    if let out {
+      var sheet = LabelledSheet(
+        rows: zip(attribute, try changed(strengths.values)).map { LabelledSheet.Row(rowName($0), $1) })
+      sheet.columnLabels = strengths.values.map { String(format: "%g", $0) }
+      sheet.scale = handling.scale
+      try PNG.write(sheet.image(), to: out)
+      print("\(out): strengths \(strengths.defaultValueDescription)")
+    }
+    if let animate {
+      let (first, last) = (strengths.values[0], strengths.values[strengths.values.count - 1])
+      let there = try changed(
+        (0..<frames).map { first + (last - first) * Double($0) / Double(frames - 1) })
+      let pictures = (0..<frames).map { frame in
+        ImageGrid.arrange(there.map { $0[frame] }, columns: there.count, scale: handling.scale)
+      }
+      // The turning points are shown once.
+      try AnimatedPNG.write(pictures + pictures[1..<frames - 1].reversed(), milliseconds: 80, to: animate)
+      print("\(animate): \(2 * frames - 2) images")
+    }
+  }
+
+  /// The files' names without folder and extension.
+  private func rowName(_ paths: String) -> String {
+    paths.split(separator: ",").map { URL(filePath: String($0)).deletingPathExtension().lastPathComponent }
+      .joined(separator: " + ")
+  }
+
+  private func vectors(_ paths: String, size: Int) throws -> [[Float]] {
+    try paths.split(separator: ",").map { path in
+      let file = try LatentFile(String(path), size: size)
+      if file.count != 1 { throw FileError(String(path), "holds \(file.count) vectors, expected one") }
+      return try file.rows(0..<1)
+    }
+  }
+}

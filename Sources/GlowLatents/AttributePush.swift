@@ -1,0 +1,39 @@
+import GlowImages
+
+/// What becomes of images that are pushed along an attribute's vector, as a probe reads it.
+public struct AttributePush: Sendable {
+  public let strength: Double
+  /// The share of images that seem to have the attribute pushed for.
+  public let reached: Double
+  /// For each attribute the share of images whose reading is another than before.
+  public let changed: [Double]
+
+  /// The largest change of an attribute not pushed for.
+  public func largestSideEffect(of attribute: Int) -> Double {
+    changed.enumerated().filter { $0.offset != attribute }.map(\.element).max() ?? 0
+  }
+
+  /// Pushes images to ε + strength·vector and reads them.
+  ///
+  /// - Parameters:
+  ///   - latents: of the images.
+  ///   - attribute: which the vector stands for.
+  /// - Throws: `LinearAlgebraError` if a channel map of the model has no inverse.
+  public static func measure(
+    _ latents: [[Float]], along vector: [Float], of attribute: Int, strengths: [Double],
+    space: LatentSpace, probe: AttributeProbe
+  ) throws -> [AttributePush] {
+    let before = try space.decode(latents).map(probe.read)
+    return try strengths.map { strength in
+      let after = try space.decode(latents.map { LatentPath.shifted($0, by: [vector], strength: strength) })
+        .map(
+          probe.read)
+      let count = Double(latents.count)
+      return AttributePush(
+        strength: strength, reached: Double(after.count { $0[attribute] }) / count,
+        changed: probe.names.indices.map { index in
+          Double(zip(before, after).count { $0[index] != $1[index] }) / count
+        })
+    }
+  }
+}

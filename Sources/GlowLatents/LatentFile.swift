@@ -1,0 +1,81 @@
+import GlowFiles
+import GlowImages
+
+/// Latents in a .npy file, float32 [N, H·W·C]: a row holds ε of one image, split 0, split 1, …, top, each in
+/// (row, column, channel) order. A vector [H·W·C] counts as one row.
+public struct LatentFile: Sendable {
+  public let count: Int
+  private let size: Int
+  private let file: MappedFile
+  private let dataOffset: Int
+
+  /// - Parameter size: values of one image's latents.
+  /// - Throws: `FileError` if the file is not there, or holds something else.
+  public init(_ path: String, size: Int) throws {
+    file = try MappedFile(path)
+    let (header, offset) = try file.withBytes { try NumpyHeader.parse($0, path: path) }
+    let shape = header.shape.count == 1 ? [1] + header.shape : header.shape
+    guard header.dataType == "<f4", !header.isFortranOrdered, shape.count == 2, shape[1] == size, shape[0] > 0
+    else {
+      throw FileError(
+        path,
+        "holds \(header.dataType) of shape \(header.shape)"
+          + (header.isFortranOrdered ? " in Fortran's order" : "")
+          + ", expected <f4 of [N, \(size)], N > 0, or [\(size)]")
+    }
+    count = shape[0]
+    self.size = size
+    dataOffset = offset
+  }
+
+  /// Rows one after the other.
+  ///
+  /// - Throws: `FileError` if a value is not finite.
+  public func rows(_ range: Range<Int>) throws -> [Float] {
+    precondition(range.lowerBound >= 0 && range.upperBound <= count)
+    let values = file.withBytes { bytes in
+      // The header's length need not leave the values aligned.
+      [Float](unsafeUninitializedCapacity: range.count * size) { buffer, count in
+        count = range.count * size
+        UnsafeMutableRawBufferPointer(buffer).copyMemory(
+          from: UnsafeRawBufferPointer(
+            rebasing: bytes[
+              dataOffset + range.lowerBound * size * 4..<dataOffset + range.upperBound * size * 4]
+          ))
+      }
+    }
+    if let bad = values.firstIndex(where: { !$0.isFinite }) {
+      throw FileError(
+        file.path, "row \(range.lowerBound + bad / size) holds \(values[bad]), expected finite values")
+    }
+    return values
+  }
+
+  /// Writes `count` rows of `size` values, handed to `append` one by one, as a whole file or not at all.
+  ///
+  /// - Throws: `FileError`, or what `body` throws.
+  public static func write(
+    to path: String, count: Int, size: Int, _ body: (_ append: ([Float]) throws -> Void) throws -> Void
+  ) throws {
+    try AtomicFile.write(to: path) { file in
+      try NumpyHeader(dataType: "<f4", shape: [count, size]).encoded().withUnsafeBytes { try file.append($0) }
+      var written = 0
+      try body { row in
+        precondition(row.count == size)
+        try row.withUnsafeBytes { try file.append($0) }
+        written += 1
+      }
+      precondition(written == count, "a file of \(count) rows was given \(written)")
+    }
+  }
+
+  /// Writes one vector, [size].
+  ///
+  /// - Throws: `FileError`.
+  public static func write(_ vector: [Float], to path: String) throws {
+    let header = NumpyHeader(dataType: "<f4", shape: [vector.count]).encoded()
+    try header.withUnsafeBytes { header in
+      try vector.withUnsafeBytes { try AtomicFile.write([header, $0], to: path) }
+    }
+  }
+}

@@ -1,0 +1,45 @@
+import GlowFlow
+import GlowImages
+import GlowKernels
+import GlowTraining
+
+/// A model as a map between a few images and their latents, without noise: what is encoded decodes to itself.
+public final class LatentSpace {
+  public let shape: ImageShape
+  private let scorer: Scorer
+  private let sampler: Sampler
+  private let label: Int
+
+  /// - Parameters:
+  ///   - batch: images that are worked on at a time.
+  ///   - label: the class of all images, in a conditional model.
+  public init(_ glow: Glow<Float>, batch: Int = 16, label: Int = 0) {
+    shape = ImageShape(glow.configuration)
+    scorer = Scorer(glow, batch: batch)
+    sampler = Sampler(glow, batch: batch)
+    self.label = label
+  }
+
+  /// ε of each image.
+  ///
+  /// - Throws: `TrainingError` if an image's shape is not the model's.
+  public func encode(_ images: [ByteImage]) throws -> [[Float]] {
+    if images.isEmpty { return [] }
+    if let other = images.first(where: { $0.shape != shape }) {
+      throw TrainingError("an image of \(other.shape) does not fit a model for \(shape)")
+    }
+    var latents: [[Float]] = []
+    try scorer.encode(ImageArray(images, label: label), dequantisation: .none) { latents.append($1) }
+    return latents
+  }
+
+  /// The image that each ε stands for.
+  ///
+  /// - Throws: `LinearAlgebraError` if a channel map has no inverse.
+  public func decode(_ latents: [[Float]]) throws -> [ByteImage] {
+    if latents.isEmpty { return [] }
+    return try Array(latents.joined()).withUnsafeBufferPointer {
+      try sampler.decode($0, labels: [label], toNearest: true)
+    }
+  }
+}

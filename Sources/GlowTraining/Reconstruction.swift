@@ -1,0 +1,63 @@
+import Foundation
+import GlowFlow
+import GlowImages
+
+/// How well images come back from their latents.
+public struct Reconstruction: Sendable, Equatable, CustomStringConvertible {
+  public internal(set) var images = 0
+  /// Images that come back bit by bit, at the model's bits a value.
+  public internal(set) var equal = 0
+  /// The largest error of a value before it is rounded, in levels of a byte.
+  public internal(set) var largestError = 0.0
+
+  public var description: String {
+    "\(equal) of \(images) images come back bit by bit; "
+      + String(format: "largest error %.5f of a level", largestError)
+  }
+}
+
+extension Scorer {
+  /// Takes images to their latents and back, batch by batch.
+  ///
+  /// - Parameters:
+  ///   - dequantisation: without noise, values are taken back to the nearest level; with noise, down.
+  ///   - body: gets each image's index, latents (laid out as `encode` gives them) and what they decode to, in order.
+  /// - Throws: `FileError` of the first image that cannot be read, `LinearAlgebraError` if a channel map has no
+  ///   inverse, or what `body` throws.
+  public func reconstruct(
+    _ dataset: any Dataset, dequantisation: DequantisationKind = .none, seed: UInt64 = 0,
+    _ body: (_ index: Int, _ latents: [Float], _ decoded: ByteImage) throws -> Void = { _, _, _ in }
+  ) throws -> Reconstruction {
+    var result = Reconstruction()
+    let size = glow.latentCount
+    for start in stride(from: 0, to: dataset.count, by: workspace.batch) {
+      let count = min(workspace.batch, dataset.count - start)
+      let values = UnsafeBufferPointer(start: workspace.images, count: count * size)
+      try load(dataset, start, count: count, dequantisation, seed: seed)
+      let before = Array(values)
+      let labels = glow.configuration.isConditional ? (0..<count).map { dataset.label(start + $0) ?? 0 } : nil
+      _ = glow.forward(workspace, count: count, labels: labels)
+      let latents = (0..<count).map(latents)
+      try glow.inverse(workspace, count: count, labels: labels)
+      for (old, new) in zip(before, values) {
+        let error = 256 * Double(abs(new - old))
+        // Written so that a NaN is not passed over, and stays.
+        if !(error <= result.largestError) && !result.largestError.isNaN { result.largestError = error }
+      }
+      let decoded = glow.images(in: workspace, count: count, toNearest: dequantisation == .none)
+      for item in 0..<count {
+        if decoded[item] == glow.dequantisation.reduced(try dataset.image(start + item)) { result.equal += 1 }
+        try body(start + item, latents[item], decoded[item])
+      }
+      result.images += count
+    }
+    return result
+  }
+}
+
+extension Dequantisation {
+  /// The image as the model can tell it: each byte without its bits below the model's.
+  fileprivate func reduced(_ image: ByteImage) -> ByteImage {
+    ByteImage(shape: image.shape, pixels: image.pixels.map { ($0 >> (8 - bits)) << (8 - bits) })
+  }
+}

@@ -1,0 +1,219 @@
+import Foundation
+import GlowImages
+import Testing
+
+/// The commands that walk through the latent space.
+extension CommandTests {
+  private func image(_ name: String) throws -> ByteImage { try PNG.read("\(root)/\(name)") }
+
+  /// Trains a model for a few steps as "run" and writes four faces to "faces".
+  private func prepare() throws {
+    let training = try glow(
+      "train", "--data", "faces", "--limit", "64", "--out", "run", "--batch", "16", "--steps", "6",
+      "--levels",
+      "2", "--depth", "2", "--width", "16")
+    try #require(training.status == 0, "\(training.error)")
+    try #require(try glow("data", "faces", "--limit", "4", "--export", "faces").status == 0)
+  }
+
+  /// Expects a command to fail with one line that holds `text`.
+  private func expectFailure(
+    _ text: String, _ arguments: String..., status: Int32 = 1,
+    sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    let outcome = try glow(list: arguments)
+    #expect(
+      outcome.status == status && outcome.error.contains(text), "\(outcome.status): \(outcome.error)",
+      sourceLocation: sourceLocation)
+    if status == 1 {
+      #expect(outcome.error.split(separator: "\n").count == 1, sourceLocation: sourceLocation)
+    }
+  }
+
+  /// The `index`-th image of a strip of 32×32 images.
+  private func cell(_ index: Int, of strip: ByteImage, row: Int = 0) -> [UInt8] {
+    (0..<32).flatMap { y -> ArraySlice<UInt8> in
+      let start = ((34 * row + y) * strip.shape.width + 34 * index) * 3
+      return strip.pixels[start..<start + 96]
+    }
+  }
+
+  /// Where an image stands in another one.
+  private func places(of part: ByteImage, in whole: ByteImage) -> [(x: Int, y: Int)] {
+    func row(_ image: ByteImage, _ x: Int, _ y: Int) -> ArraySlice<UInt8> {
+      let start = (y * image.shape.width + x) * 3
+      return image.pixels[start..<start + part.shape.width * 3]
+    }
+    var result: [(x: Int, y: Int)] = []
+    for top in 0...whole.shape.height - part.shape.height {
+      for left in 0...whole.shape.width - part.shape.width {
+        let isHere = (0..<part.shape.height).allSatisfy { row(whole, left, top + $0) == row(part, 0, $0) }
+        if isHere { result.append((left, top)) }
+      }
+    }
+    return result
+  }
+
+  @Test("interpolate: both ends of the strip, and the corners of the grid, are the images themselves")
+  func interpolate() throws {
+    defer { clean() }
+    try prepare()
+    let names = (1...4).map { "faces/00000\($0).png" }
+    let faces = try names.map { try image($0).pixels }
+    for method in ["linear", "spherical"] {
+      let outcome = try glow(
+        "interpolate", "run", names[0], names[1], "--steps", "5", "--method", method, "--scale", "1", "--out",
+        "strip.png")
+      #expect(outcome.output == "strip.png: 5 images, \(method) interpolation\n", "\(outcome.error)")
+      let strip = try image("strip.png")
+      #expect(strip.shape == ImageShape(height: 32, width: 5 * 34 - 2, channels: 3))
+      #expect(cell(0, of: strip) == faces[0] && cell(4, of: strip) == faces[1])
+      #expect(cell(2, of: strip) != faces[0] && cell(2, of: strip) != faces[1])
+    }
+    #expect(
+      try glow(list: ["interpolate", "run"] + names + ["--grid", "3", "--scale", "1", "--out", "grid.png"])
+        .status == 0)
+    let grid = try image("grid.png")
+    for (index, face) in faces.enumerated() {
+      #expect(cell(index % 2 * 2, of: grid, row: index / 2 * 2) == face)
+    }
+
+    // Other sizes are brought to the model's, other channels cannot be.
+    let large = ByteImage(
+      shape: ImageShape(height: 64, width: 80, channels: 3), pixels: [UInt8](repeating: 90, count: 15360))
+    try PNG.write(large, to: "\(root)/large.png")
+    #expect(
+      try glow("interpolate", "run", "large.png", names[0], "--out", "strip.png").output.hasPrefix(
+        "large.png: 64×80 images are averaged to 32×32\n"))
+    let grey = ByteImage(
+      shape: ImageShape(height: 32, width: 32, channels: 1), pixels: [UInt8](repeating: 1, count: 1024))
+    try PNG.write(grey, to: "\(root)/grey.png")
+    try expectFailure(
+      "grey.png: is 32×32×1, expected 32×32×3", "interpolate", "run", "grey.png", names[0], "--out", "x.png")
+    try expectFailure("missing.png", "interpolate", "run", "missing.png", names[0], "--out", "x.png")
+    try expectFailure("not 3", "interpolate", "run", "a", "b", "c", "--out", "x.png", status: 64)
+    try expectFailure("--grid", "interpolate", "run", "a", "b", "--grid", "3", "--out", "x.png", status: 64)
+    try expectFailure(
+      "no class 1", "interpolate", "run", names[0], names[1], "--class", "1", "--out", "x.png")
+    #expect(!FileManager.default.fileExists(atPath: "\(root)/x.png"))
+  }
+
+  @Test(
+    "attribute and manipulate: strength 0 is the image itself, the animation begins with the first strength")
+  func manipulate() throws {
+    defer { clean() }
+    try prepare()
+    let one = try glow(
+      "attribute", "run", "--data", "faces", "--limit", "40", "--name", "Smiling", "--out", "smile.npy")
+    #expect(one.output.contains("Smiling") && one.output.contains("images with and"), "\(one.error)")
+    #expect(
+      try glow(
+        "attribute", "run", "--data", "faces", "--limit", "40", "--all", "--orthogonal", "--out", "vectors"
+      ).status == 0)
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: "\(root)/vectors").sorted()
+        == ["Blond_Hair.npy", "Eyeglasses.npy", "Long_Hair.npy", "Open_Mouth.npy", "Smiling.npy"])
+
+    let outcome = try glow(
+      "manipulate", "run", "faces/000001.png", "--attribute", "smile.npy", "--attribute",
+      "vectors/Smiling.npy,vectors/Blond_Hair.npy", "--strengths", "-1,0,2.5", "--scale", "1", "--out",
+      "strip.png", "--animate", "moving.png", "--frames", "5")
+    #expect(outcome.status == 0, "\(outcome.error)")
+    // The labels have no fixed size: the image at strength 0 stands somewhere in each of the two rows.
+    let strip = try image("strip.png")
+    #expect(places(of: try image("faces/000001.png"), in: strip).count == 2)
+    let first = try image("moving.png")
+    #expect(first.shape == ImageShape(height: 32, width: 66, channels: 3))
+    for row in 0..<2 {
+      let face = ByteImage(
+        shape: ImageShape(height: 32, width: 32, channels: 3), pixels: cell(row, of: first))
+      #expect(places(of: face, in: strip).count == 1)
+    }
+  }
+
+  @Test("sample: several temperatures share their latents, 0 and 0.7 among them as drawn alone")
+  func temperatures() throws {
+    defer { clean() }
+    try prepare()
+    #expect(
+      try glow(
+        "sample", "run", "--temperature", "0,0.7,1", "--count", "3", "--scale", "1", "--out", "sheet.png"
+      ).status == 0)
+    let sheet = try image("sheet.png")
+    for temperature in ["0", "0.7", "1"] {
+      #expect(
+        try glow(
+          "sample", "run", "--temperature", temperature, "--count", "3", "--separate", "--out", "one.png"
+        ).status == 0)
+      var left = 0
+      for index in 0..<3 {
+        let found = places(of: try image("one-000\(index).png"), in: sheet)
+        #expect(found.count == (temperature == "0" ? 3 : 1))
+        if temperature != "0", let place = found.first {
+          #expect(place.x > left)
+          left = place.x
+        }
+      }
+    }
+    try expectFailure("-1", "sample", "run", "--temperature=-1", "--out", "x.png", status: 64)
+    try expectFailure("0.5,x", "sample", "run", "--temperature", "0.5,x", "--out", "x.png", status: 64)
+    try expectFailure(
+      "--separate", "sample", "run", "--temperature", "0,1", "--separate", "--out", "x.png", status: 64)
+  }
+
+  @Test("sheet: samples, an interpolation and an attribute; without attributes, the first two")
+  func sheet() throws {
+    defer { clean() }
+    try prepare()
+    let outcome = try glow("sheet", "run", "--data", "faces", "--limit", "40", "--out", "sheet.png")
+    #expect(outcome.status == 0 && outcome.output.contains("sheet.png"), "\(outcome.error)")
+    let sheet = try image("sheet.png")
+    for end in 0..<2 {
+      let face = try FaceDataset(count: 2, seed: 0, part: .test).image(end)
+      #expect(!places(of: ImageGrid.arrange([face], scale: 2), in: sheet).isEmpty)
+    }
+    try FileManager.default.removeItem(atPath: "\(root)/faces/list_attr_celeba.txt")
+    #expect(try glow("sheet", "run", "--data", "./faces", "--out", "plain.png").status == 0)
+    #expect(try image("plain.png").shape.height < sheet.shape.height)
+  }
+
+  @Test("attribute: classes of folders and CelebA's list, and what cannot be found is named")
+  func attributeSources() throws {
+    defer { clean() }
+    try prepare()
+    // Exported faces have the list beside them: their vector is that of the faces themselves.
+    #expect(
+      try glow("attribute", "run", "--data", "faces", "--limit", "4", "--name", "Smiling", "--out", "a.npy")
+        .status
+        == 0)
+    #expect(
+      try glow("attribute", "run", "--data", "./faces", "--name", "Smiling", "--out", "b.npy").status == 0)
+    func bytes(_ name: String) throws -> Data { try Data(contentsOf: URL(filePath: "\(root)/\(name)")) }
+    #expect(try bytes("a.npy") == bytes("b.npy"))
+    for (index, name) in ["cat", "cat", "dog", "dog"].enumerated() {
+      let face = try [UInt8](bytes("faces/00000\(index + 1).png"))
+      try write("classes/\(name)/\(index).png", face)
+    }
+    let classes = try glow("attribute", "run", "--data", "classes", "--all", "--out", "vectors")
+    #expect(classes.output.contains("dog, 2 images with and 2 without"), "\(classes.error)")
+    try expectFailure(
+      "dog follows from the other attributes", "attribute", "run", "--data", "classes", "--all",
+      "--orthogonal",
+      "--out", "x")
+    try expectFailure(
+      "no attribute 'Wings', expected Smiling, Blond_Hair", "attribute", "run", "--data", "faces", "--limit",
+      "4",
+      "--name", "Wings", "--out", "x.npy")
+    try expectFailure(
+      "each of the 1 images has", "attribute", "run", "--data", "classes", "--limit", "1", "--name", "cat",
+      "--out", "x.npy")
+    try expectFailure("--all", "attribute", "run", "--data", "faces", "--out", "x.npy", status: 64)
+    try expectFailure(
+      "faces/000001.png: is not a .npy file", "manipulate", "run", "faces/000001.png", "--attribute",
+      "faces/000001.png", "--out", "x.png")
+    try expectFailure(
+      "--strengths", "manipulate", "run", "faces/000001.png", "--attribute", "a.npy", "--strengths", "1,nan",
+      "--out", "x.png", status: 64)
+    #expect(!(try FileManager.default.contentsOfDirectory(atPath: root).contains { $0.hasPrefix("x") }))
+  }
+}
