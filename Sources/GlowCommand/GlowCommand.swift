@@ -9,6 +9,7 @@ struct GlowCommand: ParsableCommand {
     subcommands: [
       TrainCommand.self, EvaluateCommand.self, SampleCommand.self, ReconstructCommand.self,
       EncodeCommand.self, DecodeCommand.self,
+      DetectCommand.self,
       InspectCommand.self,
       BenchCommand.self, ImportCommand.self, ExportCommand.self, DataCommand.self,
     ])

@@ -7,16 +7,18 @@ import Glibc
 /// folder is synchronised. A crash at any instant leaves the old file as it was and at most one neighbour.
 /// Calls `open`, `write`, `fsync` and `rename`.
 public enum AtomicFile {
-  /// Writes `chunks` one after the other as the file at `path`.
+  /// Writes what `body` hands to `append`, piece by piece, as the file at `path`.
   ///
-  /// - Throws: `FileError`; the neighbour is then gone and what stood at `path` is untouched.
-  public static func write(_ chunks: [UnsafeRawBufferPointer], to path: String) throws {
+  /// - Throws: `FileError`, or what `body` throws; the neighbour is then gone and what stood at `path` is untouched.
+  public static func write(
+    to path: String, _ body: (_ append: (UnsafeRawBufferPointer) throws -> Void) throws -> Void
+  ) throws {
     let temporary = temporaryPath(for: path)
     let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
     if descriptor < 0 { throw FileError.system(path, "cannot write") }
     do {
       defer { close(descriptor) }
-      for chunk in chunks { try writeAll(chunk, to: descriptor, path: path) }
+      try body { try writeAll($0, to: descriptor, path: path) }
       if fsync(descriptor) != 0 { throw FileError.system(path, "cannot write") }
       if rename(temporary, path) != 0 { throw FileError.system(path, "cannot write") }
     } catch {
@@ -24,6 +26,13 @@ public enum AtomicFile {
       throw error
     }
     synchroniseFolder(of: path)
+  }
+
+  /// Writes `chunks` one after the other as the file at `path`.
+  ///
+  /// - Throws: `FileError`; the neighbour is then gone and what stood at `path` is untouched.
+  public static func write(_ chunks: [UnsafeRawBufferPointer], to path: String) throws {
+    try write(to: path) { append in for chunk in chunks { try append(chunk) } }
   }
 
   public static func write(_ bytes: [UInt8], to path: String) throws {

@@ -13,8 +13,8 @@ public struct ImageFolderDataset: Dataset {
 
   /// The part that was asked for, or nil if the folder has no parts.
   let part: DataPart?
-  /// What the first file holds, before any resizing.
-  let firstShape: ImageShape
+  /// What is done to the images, for a person to read.
+  let note: String?
 
   private struct File {
     /// Below `base`: "a.png" or "cat/a.png".
@@ -31,11 +31,16 @@ public struct ImageFolderDataset: Dataset {
   private let base: String
   private let files: [File]
   private let resizer: Resizer?
+  /// Grey images are repeated in three channels.
+  private let repeatsGrey: Bool
+  /// What every file must hold, if not any size will do; and which file says so.
+  private let expected: (shape: ImageShape, like: String)
+  private let acceptsAnySize: Bool
   private let attributeTable: AttributeTable?
 
   /// - Parameter names: what is in `folder`.
   /// - Throws: `FileError`.
-  init(folder: String, names: [String], part: DataPart, resizer: Resizer?) throws {
+  init(folder: String, names: [String], part: DataPart, options: DataOptions) throws {
     let parts = DataPart.allCases.filter {
       names.contains($0.rawValue) && isFolder("\(folder)/\($0.rawValue)")
     }
@@ -48,10 +53,16 @@ public struct ImageFolderDataset: Dataset {
       base: base, allBases: parts.isEmpty ? [folder] : parts.map { "\(folder)/\($0.rawValue)" })
     if files.isEmpty { throw FileError(base, Self.nothingFound(in: try list(base))) }
 
-    let first = try PNG.shape(ofFile: "\(base)/\(files[0].name)")
-    firstShape = first
-    shape = resizer?.shape(first) ?? first
-    self.resizer = resizer
+    expected = try Self.expectation(base: base, files: files, model: options.modelShape)
+    repeatsGrey = options.modelShape?.channels == 3 && expected.shape.channels == 1
+    acceptsAnySize = options.imageSize != nil
+    resizer = options.resizer
+    let shape = repeatsGrey ? GreyToRGB.shape(expected.shape) : expected.shape
+    self.shape = resizer?.shape(shape) ?? shape
+    let notes = [
+      repeatsGrey ? GreyToRGB.note : nil, resizer?.note(expected.shape),
+    ].compactMap { $0 }
+    note = notes.isEmpty ? nil : notes.joined(separator: "; ")
     attributeTable = try Self.readAttributes(base: base, files: files)
   }
 
@@ -62,30 +73,48 @@ public struct ImageFolderDataset: Dataset {
   public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     let path = source(index)
     try MappedFile(path).withBytes { bytes in
-      try check(PNG.shape(of: bytes, path: path), path: path)
-      if let resizer {
-        _ = pixels.update(fromContentsOf: resizer.resize(try PNG.decode(bytes, path: path)).pixels)
-      } else {
-        try PNG.decode(bytes, path: path, into: pixels)
-      }
+      let found = try PNG.shape(of: bytes, path: path)
+      try check(found, path: path)
+      if found == shape { return try PNG.decode(bytes, path: path, into: pixels) }
+      var image = try PNG.decode(bytes, path: path)
+      if repeatsGrey { image = GreyToRGB.convert(image) }
+      _ = pixels.update(fromContentsOf: resizer?.resize(image).pixels ?? image.pixels)
     }
   }
 
-  public func checkAll() throws {
-    for index in 0..<count { try check(PNG.shape(ofFile: source(index)), path: source(index)) }
+  public func check(_ index: Int) throws {
+    try check(PNG.shape(ofFile: source(index)), path: source(index))
   }
 
   private func check(_ found: ImageShape, path: String) throws {
-    if found.channels != shape.channels {
+    if found.channels != expected.shape.channels {
       let names = [1: "grey", 3: "RGB"]
       throw FileError(
-        path, "is \(names[found.channels]!), expected \(names[shape.channels]!) like \(source(0))")
+        path,
+        "is \(names[found.channels]!), expected \(names[expected.shape.channels]!) like \(expected.like)")
     }
-    if resizer == nil && found != shape {
+    if !acceptsAnySize && (found.height, found.width) != (expected.shape.height, expected.shape.width) {
       throw FileError(
-        path, "is \(found), expected \(shape) like \(source(0)); bring all to one size with --image-size N")
+        path,
+        "is \(found), expected \(expected.shape) like \(expected.like); bring all to one size with "
+          + "--image-size N")
     }
   }
+
+  /// The shape that files must have: that of the first; for a model its own if one of the first files has it, else
+  /// that of the first one that can be read.
+  private static func expectation(
+    base: String, files: [File], model: ImageShape?
+  ) throws -> (shape: ImageShape, like: String) {
+    let paths = files.prefix(largestProbe).map { "\(base)/\($0.name)" }
+    guard let model else { return (try PNG.shape(ofFile: paths[0]), paths[0]) }
+    let found = paths.compactMap { path in
+      (try? PNG.shape(ofFile: path)).map { (shape: $0, like: path) }
+    }
+    return found.first { $0.shape == model } ?? found.first ?? (model, "the model's images")
+  }
+
+  private static let largestProbe = 16
 
   // MARK: Finding the files
 
