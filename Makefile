@@ -3,7 +3,7 @@
 SWIFT ?= swift
 RUN ?= runs/demo
 GLOW = .build/release/glow
-PACKAGES = libopenblas-dev liblapacke-dev libpng-dev zlib1g-dev pkg-config
+PACKAGES = libopenblas-dev liblapacke-dev libpng-dev zlib1g-dev libcairo2-dev fonts-dejavu-core pkg-config
 # Tests run optimised; they have a build folder of their own because they need other compiler options.
 TEST = $(SWIFT) test -c release -Xswiftc -enable-testing --scratch-path .build-tests
 
@@ -13,13 +13,13 @@ TEST = $(SWIFT) test -c release -Xswiftc -enable-testing --scratch-path .build-t
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-deps: ## Install the C libraries (Debian packages) that are missing.
+deps: ## Install the C libraries and the font (Debian packages) that are missing.
 	@missing=""; for package in $(PACKAGES); do \
 	  dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; \
 	done; \
 	if [ -n "$$missing" ]; then \
 	  sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq $$missing; \
+	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
 
 build: ## Build the glow command (.build/release/glow).

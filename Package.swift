@@ -7,7 +7,9 @@ let package = Package(
     .executable(name: "glow", targets: ["GlowCommand"]),
     .library(
       name: "Glow",
-      targets: ["GlowFiles", "GlowKernels", "GlowFlow", "GlowImages", "GlowStorage", "GlowTraining"]),
+      targets: [
+        "GlowFiles", "GlowKernels", "GlowFlow", "GlowImages", "GlowStorage", "GlowTraining", "GlowPlots",
+      ]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -25,6 +27,8 @@ let package = Package(
       name: "CPNG", path: "Modules/CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
     .systemLibrary(
       name: "CZlib", path: "Modules/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(
+      name: "CCairo", path: "Modules/CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
 
     .target(name: "GlowFiles"),
     .target(name: "GlowKernels", dependencies: ["COpenBLAS", "CLAPACKE"]),
@@ -32,6 +36,7 @@ let package = Package(
     // libpng reports errors by longjmp, which must never cross Swift: the calls stand in C.
     .target(name: "CPNGCodec", dependencies: ["CPNG"]),
     .target(name: "GlowImages", dependencies: ["GlowFiles", "GlowKernels", "CPNGCodec", "CZlib"]),
+    .target(name: "GlowPlots", dependencies: ["GlowImages", "CCairo"]),
     .target(name: "GlowStorage", dependencies: ["GlowFiles", "GlowFlow", "CZlib"]),
     .target(
       name: "GlowTraining",
@@ -41,7 +46,7 @@ let package = Package(
     .executableTarget(
       name: "GlowCommand",
       dependencies: [
-        "GlowTraining", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "GlowTraining", "GlowPlots", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
     .target(name: "GlowTestSupport", dependencies: ["GlowFlow"], path: "Tests/GlowTestSupport"),
@@ -49,6 +54,7 @@ let package = Package(
     .testTarget(name: "GlowKernelsTests", dependencies: ["GlowKernels", "GlowTestSupport"]),
     .testTarget(name: "GlowFlowTests", dependencies: ["GlowFlow", "GlowTestSupport"]),
     .testTarget(name: "GlowImagesTests", dependencies: ["GlowImages", "GlowTestSupport"]),
+    .testTarget(name: "GlowPlotsTests", dependencies: ["GlowPlots"]),
     .testTarget(
       name: "GlowStorageTests", dependencies: ["GlowStorage", "GlowTraining", "GlowTestSupport"],
       resources: [.copy("Fixtures")]),

@@ -1,0 +1,40 @@
+import GlowImages
+
+/// Something with axes.
+public protocol Chart {
+  /// Draws into a part of a canvas.
+  ///
+  /// - Throws: `DrawingError` if there is nothing to draw.
+  func draw(on canvas: Canvas, in rectangle: Rectangle) throws
+}
+
+extension Chart {
+  /// The chart alone on a picture, in RGB.
+  ///
+  /// - Parameters:
+  ///   - width: in points, as is `height`; text is 11 points high.
+  ///   - scale: pixels a point.
+  /// - Throws: `DrawingError`.
+  public func image(width: Int = 560, height: Int = 340, scale: Int = 2) throws -> ByteImage {
+    let canvas = try Canvas(width: width, height: height, scale: scale)
+    try draw(on: canvas, in: Rectangle(x: 0, y: 0, width: Double(width), height: Double(height)))
+    return try canvas.image()
+  }
+}
+
+/// Charts of one height below each other; their axes stand in line.
+public struct ChartColumn: Chart {
+  public var charts: [any Chart]
+
+  public init(_ charts: [any Chart]) { self.charts = charts }
+
+  public func draw(on canvas: Canvas, in rectangle: Rectangle) throws {
+    if charts.isEmpty { throw DrawingError("a column needs a chart") }
+    let height = rectangle.height / Double(charts.count)
+    for (index, chart) in charts.enumerated() {
+      let part = Rectangle(
+        x: rectangle.x, y: rectangle.y + Double(index) * height, width: rectangle.width, height: height)
+      try chart.draw(on: canvas, in: part)
+    }
+  }
+}
