@@ -3,6 +3,7 @@ import Foundation
 import GlowFiles
 import GlowFlow
 import GlowImages
+import GlowPlots
 import GlowStorage
 import GlowTraining
 
@@ -40,7 +41,8 @@ struct DetectCommand: ParsableCommand {
   private struct Metrics: Encodable {
     let auroc: Double
     let averagePrecision: Double
-    let fprAt95Tpr: Double
+    /// At a true positive rate of 95 %.
+    let falsePositiveRate: Double
   }
 
   private struct Result: Encodable {
@@ -79,6 +81,7 @@ struct DetectCommand: ParsableCommand {
     for score in DetectionScore.allCases {
       guard let known = collected[0].values[score], let foreign = collected[1].values[score] else { continue }
       metrics[score] = DetectionMetrics(known: known, foreign: foreign)
+      if let scores { try draw(score, known: known, foreign: foreign, in: scores) }
     }
     if json {
       let result = Result(
@@ -88,7 +91,8 @@ struct DetectCommand: ParsableCommand {
             (
               $0.rawValue,
               Metrics(
-                auroc: $1.auroc, averagePrecision: $1.averagePrecision, fprAt95Tpr: $1.falsePositiveRate)
+                auroc: $1.auroc, averagePrecision: $1.averagePrecision,
+                falsePositiveRate: $1.falsePositiveRate)
             )
           }), seed: scoring.seed)
       print(try jsonLine(result))
@@ -134,6 +138,17 @@ struct DetectCommand: ParsableCommand {
     return collected
   }
 
+  /// Writes a histogram of both sets.
+  private func draw(_ score: DetectionScore, known: [Double], foreign: [Double], in folder: String) throws {
+    let histogram = Histogram(
+      horizontalTitle: score.title,
+      samples: [.init("in: \(name(self.known))", known), .init("out: \(name(self.foreign))", foreign)])
+    try PNG.write(histogram.image(), to: "\(folder)/\(score.rawValue).png")
+  }
+
+  /// The last part of a path.
+  private func name(_ data: String) -> String { URL(filePath: data).lastPathComponent }
+
   private func makeFolder(_ path: String) throws {
     do { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) } catch {
       throw FileError(path, "cannot make this folder: \(error.localizedDescription)")
@@ -159,5 +174,16 @@ struct DetectCommand: ParsableCommand {
           values.falsePositiveRate))
     }
     return lines.joined(separator: "\n")
+  }
+}
+
+extension DetectionScore {
+  /// For the axis of a chart.
+  fileprivate var title: String {
+    switch self {
+    case .likelihood: "bits/dim"
+    case .complexity: "bits/dim less bits/dim as PNG"
+    case .typicality: "distance of bits/dim to the training mean"
+    }
   }
 }

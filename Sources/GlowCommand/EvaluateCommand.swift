@@ -64,7 +64,8 @@ struct EvaluateCommand: ParsableCommand {
     let score = try collected.summary()
     let result = Result(
       images: score.images, bitsPerDim: score.bitsPerDimension, standardError: score.standardError,
-      quantiles: Dictionary(uniqueKeysWithValues: Self.fractions.map { ("\($0)", score.quantile($0)) }),
+      quantiles: Dictionary(
+        uniqueKeysWithValues: Self.fractions.map { (String(format: "%g", $0), score.quantile($0)) }),
       bitsPerDimFirstDraw: scoring.importanceSamples > 1
         ? Score(collected.firstDrawBits).bitsPerDimension : nil,
       skipped: collected.skipped, seconds: seconds,
