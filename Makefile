@@ -2,13 +2,14 @@
 
 SWIFT ?= swift
 RUN ?= runs/demo
+STUDIES ?= runs/studies
 GLOW = .build/release/glow
 PACKAGES = libopenblas-dev liblapacke-dev libpng-dev zlib1g-dev libcairo2-dev fonts-dejavu-core pkg-config
 # Tests run optimised; they have a build folder of their own because they need other compiler options.
 TEST = $(SWIFT) test -c release -Xswiftc -enable-testing --scratch-path .build-tests
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo bench format lint docs clean
+.PHONY: help deps build test demo bench bench-sources study-detect format lint docs clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +42,15 @@ bench: deps build ## Measure the speed of training, scoring and sampling.
 	$(GLOW) bench --width 512 --batch 64
 	$(GLOW) bench --width 128 --batch 64
 	$(GLOW) bench --depth 32 --width 512 --batch 16
+
+bench-sources: deps build ## Measure scoring from PNG, .npy and CIFAR-10 batches (DATA=FOLDER).
+	@[ -n "$(DATA)" ] || { echo "give the folder of CIFAR-10's binary batches: make $@ DATA=FOLDER" >&2; exit 64; }
+	Studies/sources.sh $(GLOW) "$(DATA)" "$(STUDIES)/sources"
+
+study-detect: deps build ## Tell other images from CIFAR-10's (MODEL=RUN DATA=CIFAR-10 MNIST=FOLDER).
+	@[ -n "$(MODEL)" ] && [ -n "$(DATA)" ] && [ -n "$(MNIST)" ] || \
+	  { echo "give a model and folders: make $@ MODEL=RUN DATA=CIFAR-10-BATCHES MNIST=IDX-FILES" >&2; exit 64; }
+	Studies/detect.sh $(GLOW) "$(MODEL)" "$(DATA)" "$(MNIST)" "$(STUDIES)/detect"
 
 format: ## Format the sources.
 	$(SWIFT) format -i --recursive Sources Tests Package.swift

@@ -5,7 +5,7 @@ import Glibc
 ///
 /// Images are taken in the order asked for, whichever thread has read them; at most `capacity` are kept. The
 /// threads have a low priority: they use what the takers leave of the processors, which is all of them while a
-/// taker waits. Calls `setpriority`.
+/// taker waits. Calls `nice`.
 public final class ReadAhead {
   /// One image, or why it could not be read.
   public struct Item {
@@ -30,7 +30,7 @@ public final class ReadAhead {
     queue = Queue(dataset, AnyIterator(indices.makeIterator()), capacity: capacity)
     for _ in 0..<min(threads, capacity) {
       let thread = Thread { [queue] in
-        setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10)  // on Linux of the calling thread alone
+        _ = nice(10)  // on Linux of the calling thread alone
         queue.fill()
       }
       thread.start()
