@@ -5,7 +5,7 @@ public enum DetectionScore: String, Sendable, CaseIterable {
   /// −log2 p(x) a dimension.
   case likelihood = "bits_per_dim"
   /// Bits/dim less those of the image as a PNG file, because a flow rates simple images as likely whatever it was
-  /// trained on (Serrà et al. 2020, equation 2, with libpng as the compressor).
+  /// trained on (the score S of Serrà et al. 2020, with libpng as the compressor).
   case complexity
   /// Distance of bits/dim to their mean on the training images (the single-image case of Nalisnick et al. 2019,
   /// "Detecting out-of-distribution inputs to deep generative models using typicality", section 3).
@@ -25,9 +25,10 @@ public enum DetectionScore: String, Sendable, CaseIterable {
 /// The mean bits/dim of a model's training images, kept in the metadata of its file.
 public enum TrainingBits {
   public static let key = "glow.mean_training_bits_per_dim"
-  /// Training images that the mean is taken over at the end of a run, evenly spaced: more cost time and change it
-  /// by less than the spread of one image's score.
-  public static let images = 2000
+
+  /// Images that the mean is taken over at the end of a run that trained on so many: enough for a mean that is sharp
+  /// beside the spread of single images, and few enough to add but a few percent to the run.
+  static func imageCount(trainedOn images: Int, batch: Int) -> Int { min(2000, max(batch, images / 10)) }
 
   /// The mean that a file's metadata hold, if any.
   ///

@@ -39,7 +39,7 @@ public struct ImageScore: Sendable, Hashable {
   public var bitsPerDimension: Double { -nats / (Double(likelihood.dimensions) * log(2)) }
 
   /// - Parameter draws: one log-likelihood for each draw u_k of the noise. The bound is log 1/K Σ p(x + u_k), the
-  ///   importance-weighted bound with the uniform noise as proposal (Burda et al. 2016, equation 8).
+  ///   importance-weighted bound with the uniform noise as proposal (Burda et al. 2016, section 3).
   init(draws: [LogLikelihood], compressedBitsPerDimension: Double? = nil) {
     likelihood = draws[0]
     importanceGain = logMeanExponential(draws.map { $0.nats - draws[0].nats })

@@ -215,8 +215,9 @@ public final class Trainer {
   /// What a finished model keeps for `DetectionScore.typicality`; nil if a signal asks to end.
   private func meanTrainingBits() throws -> Double? {
     try evaluated.parametersChanged()
+    let count = TrainingBits.imageCount(trainedOn: state.step * training.batch, batch: training.batch)
     let mean = try Scorer(evaluated, batch: training.batch).score(
-      train.spread(over: TrainingBits.images), dequantisation: training.dequantisation, seed: training.seed,
+      train.spread(over: count), dequantisation: training.dequantisation, seed: training.seed,
       shouldStop: { Interruption.signal != nil }
     ).bitsPerDimension
     return Interruption.signal == nil && mean.isFinite ? mean : nil
