@@ -5,6 +5,7 @@ RUN ?= runs/demo
 # The processor that elementwise work is compiled for (OpenBLAS chooses its own kernels when it runs); x86-64-v3 or
 # x86-64 for a command that is to run elsewhere too.
 MARCH ?= native
+STUDIES ?= runs/studies
 GLOW = .build/release/glow
 PACKAGES = libopenblas-dev liblapacke-dev libpng-dev zlib1g-dev libcairo2-dev fonts-dejavu-core pkg-config
 # Tests run optimised; they have a build folder of their own because they need other compiler options.
@@ -62,6 +63,15 @@ $(PEER)/.venv/installed: $(PEER)/requirements.txt
 	python3 -m venv --clear $(PEER)/.venv
 	$(PEER)/.venv/bin/pip install --no-deps -r $<
 	touch $@
+
+bench-sources: deps build ## Measure scoring from PNG, .npy and CIFAR-10 batches (DATA=FOLDER).
+	@[ -n "$(DATA)" ] || { echo "give the folder of CIFAR-10's binary batches: make $@ DATA=FOLDER" >&2; exit 64; }
+	Studies/sources.sh $(GLOW) "$(DATA)" "$(STUDIES)/sources"
+
+study-detect: deps build ## Tell other images from CIFAR-10's (MODEL=RUN DATA=CIFAR-10 MNIST=FOLDER).
+	@[ -n "$(MODEL)" ] && [ -n "$(DATA)" ] && [ -n "$(MNIST)" ] || \
+	  { echo "give a model and folders: make $@ MODEL=RUN DATA=CIFAR-10-BATCHES MNIST=IDX-FILES" >&2; exit 64; }
+	Studies/detect.sh $(GLOW) "$(MODEL)" "$(DATA)" "$(MNIST)" "$(STUDIES)/detect"
 
 format: ## Format the sources.
 	$(SWIFT) format -i --recursive Sources Tests Package.swift

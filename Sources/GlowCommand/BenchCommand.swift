@@ -69,7 +69,9 @@ struct BenchCommand: ParsableCommand {
             depth, width, batch, team.count, job.rawValue as NSString, result.imagesPerSecond,
             result.gigaflops,
             100 * result.fractionOfPeak, result.peakGigaflops, result.peakMemory / 1_000_000))
-        let parts = result.breakdown.map { String(format: "%@ %.1f %%", $0.name as NSString, 100 * $0.fraction) }
+        let parts = result.breakdown.map {
+          String(format: "%@ %.1f %%", $0.name as NSString, 100 * $0.fraction)
+        }
         print("  time: " + parts.joined(separator: ", "))
       }
     }

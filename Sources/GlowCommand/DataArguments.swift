@@ -1,4 +1,5 @@
 import ArgumentParser
+import GlowFlow
 import GlowImages
 
 extension Resizing: ExpressibleByArgument {}
@@ -8,10 +9,16 @@ extension DataPart: ExpressibleByArgument {}
 struct DataArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "A folder of CIFAR-10 batches, IDX files or PNG images, a .npy file, or the word faces.",
+      "A folder of CIFAR-10 batches, IDX files or PNG images, a .npy file, or the word faces, constant or noise.",
       valueName: "data"))
   var data: String
+  @OptionGroup var images: ImageArguments
 
+  func open(_ part: DataPart) throws -> OpenedData { try images.open(data, part) }
+}
+
+/// What is done to the images of a data set.
+struct ImageArguments: ParsableArguments {
   @Option(help: "Side of the images: smaller ones are padded, larger ones reduced.")
   var imageSize: Int?
 
@@ -28,12 +35,42 @@ struct DataArguments: ParsableArguments {
     if let limit, limit < 1 { throw ValidationError("--limit must be at least 1, not \(limit)") }
   }
 
-  /// - Parameter side: the side to bring images to if none is asked for.
-  func open(_ part: DataPart, side: Int? = nil) throws -> OpenedData {
+  /// - Parameter model: the shape of the images of the model that they are for, if there is one.
+  func open(_ location: String, _ part: DataPart, model: ImageShape? = nil) throws -> OpenedData {
     var options = DataOptions()
-    options.imageSize = imageSize ?? side
+    options.imageSize = imageSize
     options.resizing = resize
     options.limit = limit
-    return try DataSource.open(data, part: part, options: options)
+    options.modelShape = model
+    return try DataSource.open(location, part: part, options: options)
   }
+}
+
+/// Opens images for a model: brought to its size if it is square, grey ones as RGB if it is.
+///
+/// - Throws: `FileError`; `ConfigurationError` if they do not fit it.
+func openData(
+  _ data: DataArguments, _ part: DataPart, for glow: Glow<Float>, model: String
+) throws -> OpenedData {
+  try openData(data.data, data.images, part, for: glow, model: model)
+}
+
+func openData(
+  _ location: String, _ images: ImageArguments, _ part: DataPart, for glow: Glow<Float>, model: String
+) throws -> OpenedData {
+  let shape = ImageShape(glow.configuration)
+  let opened = try images.open(location, part, model: shape)
+  if opened.dataset.shape != shape {
+    throw ConfigurationError(
+      "\(location): images of \(opened.dataset.shape) do not fit \(model), a model of \(shape) images")
+  }
+  if glow.configuration.isConditional && opened.dataset.classNames.isEmpty {
+    throw ConfigurationError("\(location) has no classes, and \(model) needs the class of every image")
+  }
+  if glow.configuration.isConditional && opened.dataset.classNames.count > glow.configuration.classCount {
+    throw ConfigurationError(
+      "\(location) has \(opened.dataset.classNames.count) classes and \(model) knows "
+        + "\(glow.configuration.classCount)")
+  }
+  return opened
 }

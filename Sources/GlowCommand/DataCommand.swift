@@ -5,11 +5,12 @@ import GlowImages
 
 struct DataCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "data", abstract: "Show what a data set holds, or write it as PNG files.")
+    commandName: "data", abstract: "Show what a data set holds, or write it as PNG files or one .npy file.")
 
   @Argument(help: "As --data of the other commands.") var location: String
   @Option(help: "Use only the first images.") var limit: Int?
-  @Option(help: "The folder to write PNGs and list_attr_celeba.txt to.") var export: String?
+  @Option(help: "A .npy file of bytes [N, H, W, C], or a folder for PNGs and list_attr_celeba.txt.")
+  var export: String?
   @Option(help: "train or test, where the data has both.") var split = DataPart.train
 
   func validate() throws {
@@ -30,6 +31,10 @@ struct DataCommand: ParsableCommand {
       try dataset.checkAll()
       return
     }
+    if export.hasSuffix(".npy") {
+      try write(dataset, to: export)
+      return print("written to \(export)")
+    }
     do { try FileManager.default.createDirectory(atPath: export, withIntermediateDirectories: true) } catch {
       throw FileError(export, "cannot make this folder: \(error.localizedDescription)")
     }
@@ -46,5 +51,15 @@ struct DataCommand: ParsableCommand {
         AttributeList.format(names: dataset.attributeNames, rows: rows), to: "\(export)/list_attr_celeba.txt")
     }
     print("written to \(export)")
+  }
+
+  private func write(_ dataset: any Dataset, to path: String) throws {
+    let shape = dataset.shape
+    let header = NumpyHeader(
+      dataType: "|u1", shape: [dataset.count, shape.height, shape.width, shape.channels])
+    try AtomicFile.write(to: path) { file in
+      try header.encoded().withUnsafeBytes(file.append)
+      for index in 0..<dataset.count { try dataset.image(index).pixels.withUnsafeBytes(file.append) }
+    }
   }
 }

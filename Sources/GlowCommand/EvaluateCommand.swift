@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import GlowFlow
 import GlowImages
+import GlowKernels
 import GlowStorage
 import GlowTraining
 
@@ -12,68 +13,98 @@ struct EvaluateCommand: ParsableCommand {
   @Argument(help: "A .safetensors file or a run folder.") var model: String
   @OptionGroup var data: DataArguments
   @Option(help: "train or test, where the data has both.") var split = DataPart.test
-  @Option(help: "Images a pass; the result does not depend on it.") var batch = 64
-  @Option(help: "uniform or none.") var dequantization = DequantisationKind.uniform
-  @Option(help: "Seed of the dequantisation noise.") var seed: UInt64 = 0
+  @Option(help: "A .jsonl or .csv file to write one record an image to.") var scores: String?
+  @OptionGroup var scoring: ScoringArguments
   @Flag(help: "Print one JSON object.") var json = false
   @OptionGroup var threads: TeamArguments
 
   func validate() throws {
-    if batch < 1 { throw ValidationError("--batch must be at least 1, not \(batch)") }
+    if let scores, ScoreTable.format(of: scores) == nil {
+      throw ValidationError("--scores must end in .jsonl or .csv, not \(scores)")
+    }
   }
 
   private struct Result: Encodable {
     let images: Int
     let bitsPerDim: Double
     let standardError: Double
+    let quantiles: [String: Double]
+    /// With one draw of the noise, if there are more.
+    let bitsPerDimFirstDraw: Double?
+    let skipped: Int
     let seconds: Double
     let imagesPerSecond: Double
+    let model: String
+    let data: String
+    let split: String?
+    let dequantization: String
+    let importanceSamples: Int
+    let seed: UInt64
+    let batch: Int
+    let threads: Int
     let note: String?
   }
 
   func run() throws {
-    let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
+    let team = threads.team()
+    let glow = try ModelFile.read(model, as: Float.self, team: team).glow
     let opened = try openData(data, split, for: glow, model: model)
-    let clock = ContinuousClock()
-    let start = clock.now
-    let score = try Scorer(glow, batch: batch).score(
-      opened.dataset, dequantisation: dequantization, seed: seed)
-    let duration = start.duration(to: clock.now).components
+    let scorer = try scoring.scorer(glow)
+    var collected = CollectedScores()
+    let duration = try ContinuousClock().measure {
+      try ScoreTable.write(to: scores, levels: glow.configuration.levels) { table in
+        try scorer.score(opened.dataset, scoring.settings) { record in
+          collected.add(record)
+          try table?.append(record)
+        }
+      }
+    }.components
     let seconds = Double(duration.seconds) + Double(duration.attoseconds) * 1e-18
+    warnOfSkipped(collected, data.data)
+    let score = try collected.summary()
     let result = Result(
       images: score.images, bitsPerDim: score.bitsPerDimension, standardError: score.standardError,
-      seconds: seconds, imagesPerSecond: Double(score.images) / seconds, note: opened.note)
-    if json {
-      let encoder = JSONEncoder()
-      encoder.outputFormatting = [.sortedKeys]
-      encoder.keyEncodingStrategy = .convertToSnakeCase
-      print(String(decoding: try encoder.encode(result), as: UTF8.self))
-    } else {
-      if let note = opened.note { print(note) }
-      print(
+      quantiles: Dictionary(
+        uniqueKeysWithValues: Self.fractions.map { (String(format: "%g", $0), score.quantile($0)) }),
+      bitsPerDimFirstDraw: scoring.importanceSamples > 1
+        ? Score(collected.firstDrawBits).bitsPerDimension : nil,
+      skipped: collected.skipped, seconds: seconds,
+      imagesPerSecond: Double(score.images + collected.skipped) / seconds, model: model, data: data.data,
+      split: opened.part?.rawValue, dequantization: scoring.dequantization.rawValue,
+      importanceSamples: scoring.importanceSamples, seed: scoring.seed, batch: scoring.batch,
+      threads: team.count, note: opened.note)
+    print(json ? try jsonLine(result) : text(result, score))
+  }
+
+  private static let fractions = [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]
+
+  private func text(_ result: Result, _ score: Score) -> String {
+    var lines = result.note.map { [$0] } ?? []
+    lines.append(
+      String(
+        format: "bits/dim %.4f ± %.4f (standard error) on %d images, %.1f images/s",
+        result.bitsPerDim, result.standardError, result.images, result.imagesPerSecond))
+    lines.append(
+      "quantiles: "
+        + Self.fractions.map { String(format: "%g %% %.4f", 100 * $0, score.quantile($0)) }.joined(
+          separator: ", ")
+    )
+    if let first = result.bitsPerDimFirstDraw {
+      lines.append(
         String(
-          format: "bits/dim %.4f ± %.4f (standard error) on %d images, %.1f images/s",
-          result.bitsPerDim, result.standardError, result.images, result.imagesPerSecond))
+          format: "bound of %d draws an image; with the first alone %.4f", result.importanceSamples, first))
     }
+    lines.append(
+      String(
+        format: "dequantization %@, seed %llu, batch %d, %d threads, %.1f s; %d images skipped",
+        result.dequantization as NSString, result.seed, result.batch, result.threads, result.seconds,
+        result.skipped))
+    return lines.joined(separator: "\n")
   }
 }
 
-/// Opens images for a model, brought to its size if it is square.
-///
-/// - Throws: `ConfigurationError` if they do not fit it.
-func openData(
-  _ data: DataArguments, _ part: DataPart, for glow: Glow<Float>, model: String
-) throws -> OpenedData {
-  let shape = ImageShape(glow.configuration)
-  let opened = try data.open(part, side: shape.height == shape.width ? shape.height : nil)
-  if opened.dataset.shape != shape {
-    throw ConfigurationError(
-      "\(data.data): images of \(opened.dataset.shape) do not fit \(model), a model of \(shape) images")
-  }
-  if glow.configuration.isConditional && opened.dataset.classNames.count > glow.configuration.classCount {
-    throw ConfigurationError(
-      "\(data.data) has \(opened.dataset.classNames.count) classes and \(model) knows "
-        + "\(glow.configuration.classCount)")
-  }
-  return opened
+/// Says on stderr how many images have no score, and why the first has none.
+func warnOfSkipped(_ scores: CollectedScores, _ data: String) {
+  guard let failure = scores.firstFailure else { return }
+  warn("\(data): \(scores.skipped) images were skipped; the first: \(failure)")
 }

@@ -10,6 +10,7 @@ struct GlowCommand: ParsableCommand {
       TrainCommand.self, EvaluateCommand.self, SampleCommand.self, ReconstructCommand.self,
       EncodeCommand.self, DecodeCommand.self, InterpolateCommand.self, AttributeCommand.self,
       ManipulateCommand.self, SheetCommand.self,
+      DetectCommand.self,
       InspectCommand.self,
       BenchCommand.self, ImportCommand.self, ExportCommand.self, DataCommand.self,
     ])

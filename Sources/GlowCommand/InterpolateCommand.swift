@@ -20,7 +20,7 @@ struct InterpolateCommand: ParsableCommand {
   @Option(help: "Images along each side of the grid between four images (8 by default).") var grid: Int?
   @Option(help: "linear, or spherical: latents on the way keep their length.")
   var method = InterpolationMethod.linear
-  @OptionGroup var handling: ImageArguments
+  @OptionGroup var handling: PictureArguments
   @OptionGroup var threads: TeamArguments
 
   func validate() throws {

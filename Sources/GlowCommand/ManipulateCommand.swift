@@ -25,7 +25,7 @@ struct ManipulateCommand: ParsableCommand {
   @Option(help: "The animated PNG to write: from the first strength to the last, and back.")
   var animate: String?
   @Option(help: "Images of the animation from the first strength to the last.") var frames = 17
-  @OptionGroup var handling: ImageArguments
+  @OptionGroup var handling: PictureArguments
   @OptionGroup var threads: TeamArguments
 
   func validate() throws {

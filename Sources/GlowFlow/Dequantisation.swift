@@ -50,7 +50,11 @@ public struct Dequantisation: Sendable {
 
   /// A 64-bit digest of an image's bytes (FNV-1a), which keys its noise in evaluation: the score then depends
   /// on nothing but the image, the model and the seed.
-  public static func digest(_ pixels: UnsafeBufferPointer<UInt8>) -> UInt64 {
-    pixels.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+  ///
+  /// - Parameter draw: which of several draws of the noise; those after draw 0 have their number digested too.
+  public static func digest(_ pixels: UnsafeBufferPointer<UInt8>, draw: Int = 0) -> UInt64 {
+    func mix(_ digest: UInt64, _ byte: UInt8) -> UInt64 { (digest ^ UInt64(byte)) &* 0x100_0000_01B3 }
+    let digest = pixels.reduce(0xCBF2_9CE4_8422_2325, mix)
+    return draw == 0 ? digest : withUnsafeBytes(of: draw.littleEndian) { $0.reduce(digest, mix) }
   }
 }

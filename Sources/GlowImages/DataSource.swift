@@ -8,10 +8,20 @@ public struct DataOptions: Sendable {
   public var resizing: Resizing = .box
   /// Use at most so many images: the first ones, or evenly spaced ones where the images stand class by class.
   public var limit: Int?
-  /// Seed of the built-in faces.
+  /// Seed of the built-in faces and of the synthetic images.
   public var seed: UInt64 = 0
+  /// The shape of the model that the images are for. Unless `imageSize` says otherwise, images of another size are
+  /// brought to its side, if it is square and they are all of one size; grey images are repeated in three channels
+  /// if it is RGB. A folder then opens even if its first file cannot be read.
+  public var modelShape: ImageShape?
 
   public init() {}
+
+  /// What brings images to one size, if anything does.
+  var resizer: Resizer? {
+    let side = modelShape.flatMap { $0.height == $0.width ? $0.height : nil }
+    return (imageSize ?? side).map { Resizer(size: $0, resizing: resizing) }
+  }
 }
 
 /// A data set and what a person should know about it.
@@ -21,7 +31,7 @@ public struct OpenedData: Sendable {
   public let part: DataPart?
   /// For instance "28×28 images are padded to 32×32: bits/dim is over the padded size".
   public let note: String?
-  /// "CIFAR-10", "IDX", "images", ".npy" or "faces".
+  /// "CIFAR-10", "IDX", "images", ".npy", "faces", "constant" or "noise".
   public let kind: String
 }
 
@@ -30,10 +40,11 @@ public enum DataSource {
   static let recognised =
     "CIFAR-10 batches (data_batch_1.bin, test_batch.bin), IDX files (train-images-idx3-ubyte[.gz], "
     + "t10k-images-idx3-ubyte[.gz]), PNG images in one folder or one folder a class, a .npy file of bytes, "
-    + "or the word 'faces'"
+    + "or one of the words 'faces', 'constant' and 'noise'"
 
-  /// - Parameter location: a folder of CIFAR-10 batches, of IDX files or of PNG images; a .npy file; or the
-  ///   word "faces" for the built-in faces ("./faces" is a folder of that name).
+  /// - Parameter location: a folder of CIFAR-10 batches, of IDX files or of PNG images; a .npy file; or one of the
+  ///   words "faces" for the built-in faces, "constant" for images of one colour and "noise" for uniform noise, these
+  ///   two of the model's shape or 32×32×3 ("./faces" is a folder of that name).
   /// - Throws: `FileError`.
   public static func open(
     _ location: String, part: DataPart, options: DataOptions = DataOptions()
@@ -45,7 +56,7 @@ public enum DataSource {
       throw FileError(location, "cannot be limited to \(limit) images, expected at least 1")
     }
     let opened = try find(withoutTrailingSlash(location), part: part, options: options)
-    return limited(resized(opened, options), options)
+    return limited(resized(repeated(opened, options), options), options)
   }
 
   private static let largestSize = 16384
@@ -56,6 +67,12 @@ public enum DataSource {
       let count = options.limit ?? faceCounts[part]!
       let faces = FaceDataset(count: count, seed: options.seed, part: part)
       return OpenedData(dataset: faces, part: part, note: nil, kind: "faces")
+    }
+    if let kind = SyntheticDataset.Kind(rawValue: location) {
+      let images = SyntheticDataset(
+        kind, shape: options.modelShape ?? ImageShape(height: 32, width: 32, channels: 3),
+        count: options.limit ?? faceCounts[part]!, seed: options.seed, part: part)
+      return OpenedData(dataset: images, part: part, note: nil, kind: location)
     }
     if !FileManager.default.fileExists(atPath: location) {
       throw FileError(location, "no such file or folder")
@@ -79,27 +96,32 @@ public enum DataSource {
       let files = try IDXDataset(folder: folder, names: names, part: part)
       return OpenedData(dataset: files, part: part, note: nil, kind: "IDX")
     }
-    // Files may differ in size, so a folder of images resizes them itself, before they have one shape.
-    let resizer = options.imageSize.map { Resizer(size: $0, resizing: options.resizing) }
-    let images = try ImageFolderDataset(folder: folder, names: names, part: part, resizer: resizer)
-    let note = resizer?.note(images.firstShape)
-    return OpenedData(dataset: images, part: images.part, note: note, kind: "images")
+    // Files may differ in size, so a folder of images converts them itself, before they have one shape.
+    let images = try ImageFolderDataset(folder: folder, names: names, part: part, options: options)
+    return OpenedData(dataset: images, part: images.part, note: images.note, kind: "images")
+  }
+
+  /// Grey images for an RGB model.
+  private static func repeated(_ opened: OpenedData, _ options: DataOptions) -> OpenedData {
+    guard options.modelShape?.channels == 3, opened.dataset.shape.channels == 1 else { return opened }
+    return OpenedData(
+      dataset: GreyToRGBDataset(base: opened.dataset), part: opened.part, note: GreyToRGB.note,
+      kind: opened.kind)
   }
 
   private static func resized(_ opened: OpenedData, _ options: DataOptions) -> OpenedData {
-    guard let size = options.imageSize else { return opened }
-    let resizer = Resizer(size: size, resizing: options.resizing)
-    guard let note = resizer.note(opened.dataset.shape) else { return opened }
+    guard let resizer = options.resizer, let note = resizer.note(opened.dataset.shape) else { return opened }
     let dataset = ResizedDataset(base: opened.dataset, resizer: resizer)
-    return OpenedData(dataset: dataset, part: opened.part, note: note, kind: opened.kind)
+    let notes = [opened.note, note].compactMap { $0 }.joined(separator: "; ")
+    return OpenedData(dataset: dataset, part: opened.part, note: notes, kind: opened.kind)
   }
 
   private static func limited(_ opened: OpenedData, _ options: DataOptions) -> OpenedData {
     let base = opened.dataset
     guard let limit = options.limit, limit < base.count else { return opened }
     let isSortedByClass = opened.kind == "images" && !base.classNames.isEmpty
-    let indices = (0..<limit).map { isSortedByClass ? $0 * base.count / limit : $0 }
-    let subset = SubsetDataset(base: base, indices: indices)
+    let subset =
+      isSortedByClass ? base.spread(over: limit) : SubsetDataset(base: base, indices: Array(0..<limit))
     return OpenedData(dataset: subset, part: opened.part, note: opened.note, kind: opened.kind)
   }
 

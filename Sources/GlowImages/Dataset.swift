@@ -58,11 +58,10 @@ public protocol Dataset: Sendable {
   /// - Throws: `FileError`.
   func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws
 
-  /// Checks the header of every image, which is cheap, before a long job relies on them.
+  /// Checks the header of one image, which is cheap.
   ///
-  /// - Throws: `FileError` naming the first file that does not fit.
-  func checkAll() throws
-
+  /// - Throws: `FileError` if it does not fit.
+  func check(_ index: Int) throws
 }
 
 extension Dataset {
@@ -70,7 +69,12 @@ extension Dataset {
   public func label(_ index: Int) -> Int? { nil }
   public var attributeNames: [String] { [] }
   public func attributes(_ index: Int) -> [Bool]? { nil }
-  public func checkAll() throws {}
+  public func check(_ index: Int) throws {}
+
+  /// Checks the header of every image before a long job relies on them.
+  ///
+  /// - Throws: `FileError` naming the first file that does not fit.
+  public func checkAll() throws { for index in 0..<count { try check(index) } }
 
   /// Reads one image.
   ///

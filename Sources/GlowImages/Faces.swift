@@ -40,6 +40,4 @@ public struct FaceDataset: Dataset {
   public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) {
     FaceDrawing.draw(face(index), into: pixels)
   }
-
-  public func checkAll() {}
 }

@@ -8,19 +8,13 @@ import GlowFiles
 public struct ImageFolderDataset: Dataset {
   public let shape: ImageShape
   public let classNames: [String]
-  public var count: Int { files.count }
+  public var count: Int { names.count }
   public var attributeNames: [String] { attributeTable?.names ?? [] }
 
   /// The part that was asked for, or nil if the folder has no parts.
   let part: DataPart?
-  /// What the first file holds, before any resizing.
-  let firstShape: ImageShape
-
-  private struct File {
-    /// Below `base`: "a.png" or "cat/a.png".
-    let name: String
-    let label: Int?
-  }
+  /// What is done to the images, for a person to read.
+  let note: String?
 
   private struct AttributeTable {
     let names: [String]
@@ -29,13 +23,21 @@ public struct ImageFolderDataset: Dataset {
   }
 
   private let base: String
-  private let files: [File]
+  /// Below `base`: "a.png" or "cat/a.png".
+  private let names: NameList
+  /// Of each image, if there are classes.
+  private let labels: [UInt32]
   private let resizer: Resizer?
+  /// Grey images are repeated in three channels.
+  private let repeatsGrey: Bool
+  /// What every file must hold, if not any size will do; and which file says so.
+  private let expected: (shape: ImageShape, like: String)
+  private let acceptsAnySize: Bool
   private let attributeTable: AttributeTable?
 
   /// - Parameter names: what is in `folder`.
   /// - Throws: `FileError`.
-  init(folder: String, names: [String], part: DataPart, resizer: Resizer?) throws {
+  init(folder: String, names: [String], part: DataPart, options: DataOptions) throws {
     let parts = DataPart.allCases.filter {
       names.contains($0.rawValue) && isFolder("\(folder)/\($0.rawValue)")
     }
@@ -44,65 +46,96 @@ public struct ImageFolderDataset: Dataset {
       throw FileError(folder, "has a folder '\(parts[0].rawValue)' but no folder '\(part.rawValue)'")
     }
     base = parts.isEmpty ? folder : "\(folder)/\(part.rawValue)"
-    (files, classNames) = try Self.findFiles(
+    let (names, labels, classNames) = try Self.findFiles(
       base: base, allBases: parts.isEmpty ? [folder] : parts.map { "\(folder)/\($0.rawValue)" })
-    if files.isEmpty { throw FileError(base, Self.nothingFound(in: try list(base))) }
+    if names.count == 0 { throw FileError(base, Self.nothingFound(in: try list(base))) }
+    (self.names, self.labels, self.classNames) = (names, labels, classNames)
 
-    let first = try PNG.shape(ofFile: "\(base)/\(files[0].name)")
-    firstShape = first
-    shape = resizer?.shape(first) ?? first
-    self.resizer = resizer
-    attributeTable = try Self.readAttributes(base: base, files: files)
+    expected = try Self.expectation(base: base, names: names, model: options.modelShape)
+    repeatsGrey = options.modelShape?.channels == 3 && expected.shape.channels == 1
+    acceptsAnySize = options.imageSize != nil
+    resizer = options.resizer
+    let shape = repeatsGrey ? GreyToRGB.shape(expected.shape) : expected.shape
+    self.shape = resizer?.shape(shape) ?? shape
+    let notes = [
+      repeatsGrey ? GreyToRGB.note : nil, resizer?.note(expected.shape),
+    ].compactMap { $0 }
+    note = notes.isEmpty ? nil : notes.joined(separator: "; ")
+    attributeTable = try Self.readAttributes(base: base, names: names)
   }
 
-  public func label(_ index: Int) -> Int? { files[index].label }
+  public func label(_ index: Int) -> Int? { labels.isEmpty ? nil : Int(labels[index]) }
   public func attributes(_ index: Int) -> [Bool]? { attributeTable?.rows[index] }
-  public func source(_ index: Int) -> String { "\(base)/\(files[index].name)" }
+  public func source(_ index: Int) -> String { "\(base)/\(names[index])" }
 
   public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     let path = source(index)
     try MappedFile(path).withBytes { bytes in
-      try check(PNG.shape(of: bytes, path: path), path: path)
-      if let resizer {
-        _ = pixels.update(fromContentsOf: resizer.resize(try PNG.decode(bytes, path: path)).pixels)
-      } else {
-        try PNG.decode(bytes, path: path, into: pixels)
-      }
+      let found = try PNG.shape(of: bytes, path: path)
+      try check(found, path: path)
+      if found == shape { return try PNG.decode(bytes, path: path, into: pixels) }
+      var image = try PNG.decode(bytes, path: path)
+      if repeatsGrey { image = GreyToRGB.convert(image) }
+      _ = pixels.update(fromContentsOf: resizer?.resize(image).pixels ?? image.pixels)
     }
   }
 
-  public func checkAll() throws {
-    for index in 0..<count { try check(PNG.shape(ofFile: source(index)), path: source(index)) }
+  public func check(_ index: Int) throws {
+    try check(PNG.shape(ofFile: source(index)), path: source(index))
   }
 
   private func check(_ found: ImageShape, path: String) throws {
-    if found.channels != shape.channels {
+    if found.channels != expected.shape.channels {
       let names = [1: "grey", 3: "RGB"]
       throw FileError(
-        path, "is \(names[found.channels]!), expected \(names[shape.channels]!) like \(source(0))")
+        path,
+        "is \(names[found.channels]!), expected \(names[expected.shape.channels]!) like \(expected.like)")
     }
-    if resizer == nil && found != shape {
+    if !acceptsAnySize && (found.height, found.width) != (expected.shape.height, expected.shape.width) {
       throw FileError(
-        path, "is \(found), expected \(shape) like \(source(0)); bring all to one size with --image-size N")
+        path,
+        "is \(found), expected \(expected.shape) like \(expected.like); bring all to one size with "
+          + "--image-size N")
     }
   }
+
+  /// The shape that files must have: that of the first; for a model its own if one of the first files has it, else
+  /// that of the first one that can be read.
+  private static func expectation(
+    base: String, names: NameList, model: ImageShape?
+  ) throws -> (shape: ImageShape, like: String) {
+    let paths = (0..<min(largestProbe, names.count)).map { "\(base)/\(names[$0])" }
+    guard let model else { return (try PNG.shape(ofFile: paths[0]), paths[0]) }
+    let found = paths.compactMap { path in
+      (try? PNG.shape(ofFile: path)).map { (shape: $0, like: path) }
+    }
+    return found.first { $0.shape == model } ?? found.first ?? (model, "the model's images")
+  }
+
+  private static let largestProbe = 16
 
   // MARK: Finding the files
 
   /// - Parameter allBases: the folders of all parts, whose classes are numbered together.
-  private static func findFiles(base: String, allBases: [String]) throws -> ([File], [String]) {
+  private static func findFiles(
+    base: String, allBases: [String]
+  ) throws -> (names: NameList, labels: [UInt32], classNames: [String]) {
     let flat = pngNames(try list(base))
     let classes = Set(try allBases.flatMap(classFolders)).sorted()
     if !flat.isEmpty && !classes.isEmpty {
       throw FileError(
         base, "holds images, such as \(flat[0]), and also folders of images, such as \(classes[0])")
     }
-    if classes.isEmpty { return (flat.map { File(name: $0, label: nil) }, []) }
-    let files = try classes.enumerated().flatMap { label, name in
-      isFolder("\(base)/\(name)")
-        ? pngNames(try list("\(base)/\(name)")).map { File(name: "\(name)/\($0)", label: label) } : []
+    var names = NameList()
+    for name in flat { names.append(name) }
+    var labels: [UInt32] = []
+    for (label, folder) in classes.enumerated() where isFolder("\(base)/\(folder)") {
+      for name in pngNames(try list("\(base)/\(folder)")) {
+        names.append("\(folder)/\(name)")
+        labels.append(UInt32(label))
+      }
     }
-    return (files, classes)
+    return (names, labels, classes)
   }
 
   private static func classFolders(_ base: String) throws -> [String] {
@@ -126,19 +159,19 @@ public struct ImageFolderDataset: Dataset {
 
   // MARK: Attributes
 
-  private static func readAttributes(base: String, files: [File]) throws -> AttributeTable? {
+  private static func readAttributes(base: String, names: NameList) throws -> AttributeTable? {
     let paths = ["\(base)/\(AttributeList.fileName)", "\(base)/../\(AttributeList.fileName)"]
     guard let path = paths.first(where: { FileManager.default.fileExists(atPath: $0) }) else { return nil }
-    let (names, rows) = try MappedFile(path).withBytes { try AttributeList.parse($0, path: path) }
+    let (attributes, rows) = try MappedFile(path).withBytes { try AttributeList.parse($0, path: path) }
     // CelebA lists .jpg files; they may have been converted, so the extension does not count.
     let table = Dictionary(rows.map { (withoutExtension($0.file), $0.values) }) { first, _ in first }
-    let found = try files.map { file in
-      guard let values = table[withoutExtension(file.name)] else {
-        throw FileError(path, "has no line for \(file.name)")
+    let found = try (0..<names.count).map { index in
+      guard let values = table[withoutExtension(names[index])] else {
+        throw FileError(path, "has no line for \(names[index])")
       }
       return values
     }
-    return AttributeTable(names: names, rows: found)
+    return AttributeTable(names: attributes, rows: found)
   }
 
   private static func withoutExtension(_ name: String) -> Substring {

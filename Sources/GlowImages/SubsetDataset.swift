@@ -1,3 +1,11 @@
+extension Dataset {
+  /// `count` of the images, evenly spaced; all if there are no more.
+  public func spread(over count: Int) -> any Dataset {
+    if count >= self.count { return self }
+    return SubsetDataset(base: self, indices: (0..<count).map { $0 * self.count / count })
+  }
+}
+
 /// Some of another data set's images.
 struct SubsetDataset: Dataset {
   let base: any Dataset
@@ -11,7 +19,7 @@ struct SubsetDataset: Dataset {
   var attributeNames: [String] { base.attributeNames }
   func attributes(_ index: Int) -> [Bool]? { base.attributes(indices[index]) }
   func source(_ index: Int) -> String { base.source(indices[index]) }
-  func checkAll() throws { try base.checkAll() }
+  func check(_ index: Int) throws { try base.check(indices[index]) }
 
   func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     try base.read(indices[index], into: pixels)

@@ -9,58 +9,89 @@ import GlowKernels
 struct ImageFeed {
   let dataset: any Dataset
   let configuration: TrainingConfiguration
-  private var epoch = -1
-  private var order: [Int] = []
+  /// Reads the places from `next` on, of which `room` may be asked for at once.
+  private var reader: ReadAhead?
+  private var next = 0
+  private var room = 0
 
   init(_ dataset: any Dataset, _ configuration: TrainingConfiguration) {
     self.dataset = dataset
     self.configuration = configuration
   }
 
-  /// Puts images `start..<start + count` of the sequence into `workspace.images`, decoded and dequantised by the
-  /// team, and returns their labels.
+  /// Puts images `start..<start + count` of the sequence into `workspace.images`, dequantised by the team, and
+  /// returns their labels. Those that follow are read ahead.
   ///
   /// - Throws: `FileError` of the first image that cannot be read.
   mutating func load(
     _ start: Int, count: Int, into images: UnsafeMutablePointer<Float>, dequantisation: Dequantisation,
     team: ThreadTeam
   ) throws -> [Int] {
-    var places: [(epoch: Int, index: Int)] = []
-    for place in start..<start + count {
-      let epoch = place / dataset.count
-      if epoch != self.epoch { begin(epoch) }
-      places.append((epoch, order[place % dataset.count]))
-    }
-    let size = dataset.shape.count
-    let failures = FirstFailure()
-    team.run(count) { item, _ in
-      let (epoch, index) = places[item]
-      failures.catching(item) {
-        try withUnsafeTemporaryAllocation(of: UInt8.self, capacity: size) { pixels in
-          try dataset.read(index, into: pixels)
-          let stream = UInt64(epoch) << 32 | UInt64(index)
-          if configuration.flips,
-            Philox(seed: configuration.seed, purpose: .flip, stream: stream).words(0)[0] & 1 == 1
-          {
-            mirror(pixels, shape: dataset.shape)
-          }
-          let noise = Philox(seed: configuration.seed, purpose: .dequantisation, stream: stream)
-          dequantisation.apply(
-            UnsafeBufferPointer(pixels), noise: configuration.dequantisation == .uniform ? noise : nil,
-            into: images + item * size)
-        }
+    let reader = reader(from: start, count: count, threads: team.count)
+    self.reader = nil
+    let labels = try reader.withNext(count) { items in
+      for item in items { if let error = item.error { throw error } }
+      team.run(count) { item, _ in
+        put(
+          items[item], place: start + item, into: images + item * dataset.shape.count,
+          dequantisation: dequantisation)
       }
+      return items.map { dataset.label($0.index) ?? 0 }
     }
-    try failures.rethrow()
-    return places.map { dataset.label($0.index) ?? 0 }
+    (self.reader, next) = (reader, start + count)
+    return labels
   }
 
-  private mutating func begin(_ epoch: Int) {
-    self.epoch = epoch
-    order =
-      configuration.shuffles
-      ? Philox(seed: configuration.seed, purpose: .order, stream: UInt64(epoch)).permutation(dataset.count)
-      : Array(0..<dataset.count)
+  private mutating func reader(from start: Int, count: Int, threads: Int) -> ReadAhead {
+    if let reader, next == start, count <= room { return reader }
+    room = 2 * count
+    return ReadAhead(
+      dataset, Order(imageCount: dataset.count, configuration: configuration, place: start),
+      capacity: room, threads: threads)
+  }
+
+  private func put(
+    _ item: ReadAhead.Item, place: Int, into values: UnsafeMutablePointer<Float>,
+    dequantisation: Dequantisation
+  ) {
+    let stream = UInt64(place / dataset.count) << 32 | UInt64(item.index)
+    if configuration.flips,
+      Philox(seed: configuration.seed, purpose: .flip, stream: stream).words(0)[0] & 1 == 1
+    {
+      mirror(UnsafeMutableBufferPointer(mutating: item.pixels), shape: dataset.shape)
+    }
+    let noise = Philox(seed: configuration.seed, purpose: .dequantisation, stream: stream)
+    dequantisation.apply(
+      item.pixels, noise: configuration.dequantisation == .uniform ? noise : nil, into: values)
+  }
+
+  /// The image at `place`, and at each place after it.
+  private struct Order: Sequence, IteratorProtocol {
+    let imageCount: Int
+    let configuration: TrainingConfiguration
+    var place: Int
+    private var epoch = -1
+    private var order: [Int] = []
+
+    init(imageCount: Int, configuration: TrainingConfiguration, place: Int) {
+      self.imageCount = imageCount
+      self.configuration = configuration
+      self.place = place
+    }
+
+    mutating func next() -> Int? {
+      if place / imageCount != epoch { begin(place / imageCount) }
+      defer { place += 1 }
+      return order[place % imageCount]
+    }
+
+    private mutating func begin(_ epoch: Int) {
+      self.epoch = epoch
+      order =
+        configuration.shuffles
+        ? Philox(seed: configuration.seed, purpose: .order, stream: UInt64(epoch)).permutation(imageCount)
+        : Array(0..<imageCount)
+    }
   }
 }
 

@@ -28,16 +28,18 @@ extension Scorer {
     _ dataset: any Dataset, dequantisation: DequantisationKind = .none, seed: UInt64 = 0,
     _ body: (_ index: Int, _ latents: [Float], _ decoded: ByteImage) throws -> Void = { _, _, _ in }
   ) throws -> Reconstruction {
+    var settings = ScoringSettings()
+    settings.dequantisation = dequantisation
+    settings.seed = seed
     var result = Reconstruction()
-    let size = glow.latentCount
-    for start in stride(from: 0, to: dataset.count, by: workspace.batch) {
-      let count = min(workspace.batch, dataset.count - start)
-      let values = UnsafeBufferPointer(start: workspace.images, count: count * size)
-      try load(dataset, start, count: count, dequantisation, seed: seed)
+    try forEachBatch(dataset) { items in
+      for item in items { if let error = item.error { throw error } }
+      let count = items.count
+      _ = forward(items, dataset, settings)
+      let values = UnsafeBufferPointer(start: workspace.images, count: count * glow.latentCount)
       let before = Array(values)
-      let labels = glow.configuration.isConditional ? (0..<count).map { dataset.label(start + $0) ?? 0 } : nil
-      _ = glow.forward(workspace, count: count, labels: labels)
       let latents = (0..<count).map(latents)
+      let labels = glow.configuration.isConditional ? items.map { dataset.label($0.index) ?? 0 } : nil
       try glow.inverse(workspace, count: count, labels: labels)
       for (old, new) in zip(before, values) {
         let error = 256 * Double(abs(new - old))
@@ -45,9 +47,10 @@ extension Scorer {
         if !(error <= result.largestError) && !result.largestError.isNaN { result.largestError = error }
       }
       let decoded = glow.images(in: workspace, count: count, toNearest: dequantisation == .none)
-      for item in 0..<count {
-        if decoded[item] == glow.dequantisation.reduced(try dataset.image(start + item)) { result.equal += 1 }
-        try body(start + item, latents[item], decoded[item])
+      for (place, item) in items.enumerated() {
+        let original = ByteImage(shape: dataset.shape, pixels: Array(item.pixels))
+        if decoded[place] == glow.dequantisation.reduced(original) { result.equal += 1 }
+        try body(item.index, latents[place], decoded[place])
       }
       result.images += count
     }

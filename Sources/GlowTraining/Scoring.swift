@@ -1,20 +1,12 @@
-import Foundation
+import GlowFiles
 import GlowFlow
 import GlowImages
 import GlowKernels
 
-/// Bits/dim of a set of images.
-public struct Score: Sendable {
-  public let images: Int
-  public let bitsPerDimension: Double
-  /// Of the mean, from the spread over the images.
-  public let standardError: Double
-}
-
 /// Scores images with a model, in batches through one workspace.
 ///
 /// An image's dequantisation noise is keyed by the seed and the image's own bytes, so its score depends on nothing
-/// but the image, the model and the seed.
+/// but the image, the model and the seed. Images are read ahead of the batch that is scored.
 public final class Scorer {
   let glow: Glow<Float>
   let workspace: Workspace<Float>
@@ -24,74 +16,33 @@ public final class Scorer {
     workspace = glow.workspace(batch: batch, purpose: .inference)
   }
 
-  /// Calls `body` with each image's index and log-likelihood, in order.
+  /// Calls `body` with each image's record, in order.
   ///
-  /// - Parameter indices: which images; by default all.
-  /// - Throws: `FileError` of the first image that cannot be read.
+  /// - Parameter shouldStop: asked before each batch.
+  /// - Throws: unless `settings.onError` is `skip`, `FileError` of the first image that cannot be read, or whose
+  ///   log-likelihood is not finite.
   public func score(
-    _ dataset: any Dataset, _ indices: Range<Int>? = nil, dequantisation: DequantisationKind = .uniform,
-    seed: UInt64 = 0, shouldStop: () -> Bool = { false },
-    _ body: (_ index: Int, _ likelihood: LogLikelihood) throws -> Void
+    _ dataset: any Dataset, _ settings: ScoringSettings, shouldStop: () -> Bool = { false },
+    _ body: (ScoreRecord) throws -> Void
   ) throws {
-    try pass(
-      dataset, indices ?? 0..<dataset.count, dequantisation, seed: seed, shouldStop: shouldStop,
-      body: { index, _, likelihood in try body(index, likelihood) })
-  }
-
-  /// Calls `body` with each image's index and latents, in order: ε of split 0, split 1, …, top, each in
-  /// (row, column, channel) order.
-  ///
-  /// - Throws: `FileError` of the first image that cannot be read.
-  public func encode(
-    _ dataset: any Dataset, dequantisation: DequantisationKind = .uniform, seed: UInt64 = 0,
-    _ body: (_ index: Int, _ latents: [Float]) throws -> Void
-  ) throws {
-    try pass(
-      dataset, 0..<dataset.count, dequantisation, seed: seed, shouldStop: { false },
-      body: { index, item, _ in try body(index, latents(item)) })
-  }
-
-  /// ε of an image in the workspace.
-  func latents(_ item: Int) -> [Float] {
-    [Float](unsafeUninitializedCapacity: glow.latentCount) { buffer, count in
-      workspace.readLatents(item, into: buffer.baseAddress!)
-      count = glow.latentCount
-    }
-  }
-
-  /// Sends images through the flow; `body` gets each one's index, its place in the workspace and its likelihood.
-  private func pass(
-    _ dataset: any Dataset, _ indices: Range<Int>, _ dequantisation: DequantisationKind, seed: UInt64,
-    shouldStop: () -> Bool, body: (_ index: Int, _ item: Int, _ likelihood: LogLikelihood) throws -> Void
-  ) throws {
-    for start in stride(from: indices.lowerBound, to: indices.upperBound, by: workspace.batch) {
-      if shouldStop() { return }
-      let count = min(workspace.batch, indices.upperBound - start)
-      try load(dataset, start, count: count, dequantisation, seed: seed)
-      let labels = (0..<count).map { dataset.label(start + $0) ?? 0 }
-      let likelihoods = glow.forward(
-        workspace, count: count, labels: glow.configuration.isConditional ? labels : nil)
-      for (item, likelihood) in likelihoods.enumerated() { try body(start + item, item, likelihood) }
-    }
-  }
-
-  func load(
-    _ dataset: any Dataset, _ start: Int, count: Int, _ dequantisation: DequantisationKind, seed: UInt64
-  ) throws {
-    let size = dataset.shape.count
-    let failures = FirstFailure()
-    glow.team.run(count) { item, _ in
-      failures.catching(item) {
-        try withUnsafeTemporaryAllocation(of: UInt8.self, capacity: size) { pixels in
-          try dataset.read(start + item, into: pixels)
-          let bytes = UnsafeBufferPointer(pixels)
-          let noise = Philox(seed: seed, purpose: .evaluation, stream: Dequantisation.digest(bytes))
-          glow.dequantisation.apply(
-            bytes, noise: dequantisation == .uniform ? noise : nil, into: workspace.images + item * size)
+    try forEachBatch(dataset, shouldStop: shouldStop) { items in
+      var scores = try scores(items.filter { $0.error == nil }, dataset, settings).makeIterator()
+      for item in items {
+        let path = dataset.source(item.index)
+        let result: Result<ImageScore, FileError>
+        if let error = item.error {
+          result = .failure(error as? FileError ?? FileError(path, "\(error)"))
+        } else {
+          let score = scores.next()!
+          result =
+            score.nats.isFinite
+            ? .success(score) : .failure(FileError(path, "has a log-likelihood that is not finite"))
         }
+        if settings.onError == .fail { _ = try result.get() }
+        try body(
+          ScoreRecord(index: item.index, path: path, label: dataset.label(item.index), result: result))
       }
     }
-    try failures.rethrow()
   }
 
   /// The log-likelihood of one image.
@@ -102,30 +53,123 @@ public final class Scorer {
       throw TrainingError(
         "an image of \(image.shape) does not fit a model for \(ImageShape(glow.configuration))")
     }
+    var settings = ScoringSettings()
+    settings.seed = seed
     var result: LogLikelihood?
-    try score(ImageArray([image]), seed: seed) { result = $1 }
+    forEachBatch(ImageArray([image])) { result = forward($0, ImageArray([image]), settings)[0] }
     return result!
   }
 
-  /// The mean over a set of images.
+  /// The mean over a set of images, which may be infinite or NaN.
+  ///
+  /// - Throws: `FileError` of the first image that cannot be read.
   public func score(
     _ dataset: any Dataset, dequantisation: DequantisationKind = .uniform, seed: UInt64 = 0,
     shouldStop: () -> Bool = { false }
   ) throws -> Score {
+    var settings = ScoringSettings()
+    settings.dequantisation = dequantisation
+    settings.seed = seed
     var scores: [Double] = []
-    try score(dataset, dequantisation: dequantisation, seed: seed, shouldStop: shouldStop) {
-      scores.append($1.bitsPerDimension)
+    try forEachBatch(dataset, shouldStop: shouldStop) { items in
+      for item in items { if let error = item.error { throw error } }
+      scores += forward(items, dataset, settings).map(\.bitsPerDimension)
     }
     return Score(scores)
   }
-}
 
-extension Score {
-  public init(_ bitsPerDimension: [Double]) {
-    images = bitsPerDimension.count
-    let mean = bitsPerDimension.reduce(0, +) / Double(images)
-    self.bitsPerDimension = mean
-    let squares = bitsPerDimension.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
-    standardError = images > 1 ? (squares / Double(images - 1) / Double(images)).squareRoot() : 0
+  /// Calls `body` with each image's index and latents, in order: ε of split 0, split 1, …, top, each in
+  /// (row, column, channel) order.
+  ///
+  /// - Throws: `FileError` of the first image that cannot be read.
+  public func encode(
+    _ dataset: any Dataset, dequantisation: DequantisationKind = .uniform, seed: UInt64 = 0,
+    _ body: (_ index: Int, _ latents: [Float]) throws -> Void
+  ) throws {
+    var settings = ScoringSettings()
+    settings.dequantisation = dequantisation
+    settings.seed = seed
+    try forEachBatch(dataset) { items in
+      for item in items { if let error = item.error { throw error } }
+      _ = forward(items, dataset, settings)
+      for (place, item) in items.enumerated() {
+        try body(item.index, latents(place))
+      }
+    }
+  }
+
+  /// ε of an image in the workspace.
+  func latents(_ place: Int) -> [Float] {
+    [Float](unsafeUninitializedCapacity: glow.latentCount) { buffer, count in
+      workspace.readLatents(place, into: buffer.baseAddress!)
+      count = glow.latentCount
+    }
+  }
+
+  func forEachBatch(
+    _ dataset: any Dataset, shouldStop: () -> Bool = { false }, _ body: ([ReadAhead.Item]) throws -> Void
+  ) rethrows {
+    let reader = ReadAhead(
+      dataset, 0..<dataset.count, capacity: 2 * workspace.batch,
+      threads: max(1, min(glow.team.count, dataset.count)))
+    var isAtEnd = false
+    while !isAtEnd && !shouldStop() {
+      try reader.withNext(workspace.batch) { items in
+        isAtEnd = items.count < workspace.batch
+        if !items.isEmpty { try body(items) }
+      }
+    }
+  }
+
+  /// The scores of images that could be read.
+  private func scores(
+    _ items: [ReadAhead.Item], _ dataset: any Dataset, _ settings: ScoringSettings
+  ) throws -> [ImageScore] {
+    let draws = (0..<settings.importanceSamples).map { forward(items, dataset, settings, draw: $0) }
+    let complexities = settings.measuresComplexity ? try complexities(items, dataset.shape) : nil
+    return items.indices.map { place in
+      ImageScore(draws: draws.map { $0[place] }, compressedBitsPerDimension: complexities?[place])
+    }
+  }
+
+  /// Sends images through the flow; their latents are then in the workspace.
+  func forward(
+    _ items: [ReadAhead.Item], _ dataset: any Dataset, _ settings: ScoringSettings, draw: Int = 0
+  ) -> [LogLikelihood] {
+    if items.isEmpty { return [] }
+    let size = dataset.shape.count
+    glow.team.run(items.count) { place, _ in
+      let pixels = items[place].pixels
+      let noise = Philox(
+        seed: settings.seed, purpose: .evaluation, stream: Dequantisation.digest(pixels, draw: draw))
+      glow.dequantisation.apply(
+        pixels, noise: settings.dequantisation == .uniform ? noise : nil,
+        into: workspace.images + place * size)
+    }
+    let labels = items.map { dataset.label($0.index) ?? 0 }
+    return glow.forward(
+      workspace, count: items.count, labels: glow.configuration.isConditional ? labels : nil)
+  }
+
+  /// Bits a dimension of each image in the levels that the model sees, as a PNG file at zlib's level 9.
+  ///
+  /// - Throws: `FileError` if libpng refuses, as it does when memory runs out.
+  private func complexities(_ items: [ReadAhead.Item], _ shape: ImageShape) throws -> [Double] {
+    let mask = UInt8(truncatingIfNeeded: 0xFF00 >> glow.configuration.bits)
+    let failures = FirstFailure()
+    let result = [Double](unsafeUninitializedCapacity: items.count) { buffer, count in
+      buffer.initialize(repeating: 0)
+      count = items.count
+      // Each piece writes to its own place.
+      nonisolated(unsafe) let bits = buffer
+      glow.team.run(items.count) { place, _ in
+        failures.catching(place) {
+          let image = ByteImage(shape: shape, pixels: items[place].pixels.map { $0 & mask })
+          bits[place] = 8 * Double(try PNG.encode(image, compression: 9).count) / Double(shape.count)
+        }
+      }
+    }
+    try failures.rethrow()
+    return result
   }
 }

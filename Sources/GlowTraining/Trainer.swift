@@ -111,7 +111,7 @@ public final class Trainer {
       try report(result, clock, log)
       try duties(clock, log)
     }
-    try save()
+    try save(meanTrainingBits: meanTrainingBits())
     return .finished
   }
 
@@ -212,10 +212,22 @@ public final class Trainer {
         testStandardError: averaged.standardError))
   }
 
+  /// What a finished model keeps for `DetectionScore.typicality`; nil if a signal asks to end.
+  private func meanTrainingBits() throws -> Double? {
+    try evaluated.parametersChanged()
+    let count = TrainingBits.imageCount(trainedOn: state.step * training.batch, batch: training.batch)
+    let mean = try Scorer(evaluated, batch: training.batch).score(
+      train.spread(over: count), dequantisation: training.dequantisation, seed: training.seed,
+      shouldStop: { Interruption.signal != nil }
+    ).bitsPerDimension
+    return Interruption.signal == nil && mean.isFinite ? mean : nil
+  }
+
   /// Writes model and checkpoint, and removes checkpoints that are older than those to keep.
-  private func save() throws {
-    try ModelFile.write(
-      evaluated, metadata: ["glow.step": String(state.step)], to: folder.model)
+  private func save(meanTrainingBits: Double? = nil) throws {
+    var metadata = ["glow.step": String(state.step)]
+    metadata[TrainingBits.key] = meanTrainingBits.map { "\($0)" }
+    try ModelFile.write(evaluated, metadata: metadata, to: folder.model)
     try Checkpoint.write(state, configuration, to: folder.checkpoint(state.step))
     for step in folder.checkpointSteps().dropLast(training.checkpointsKept) {
       try? FileManager.default.removeItem(atPath: folder.checkpoint(step))

@@ -124,6 +124,64 @@ struct CommandTests {
     #expect(try FileManager.default.contentsOfDirectory(atPath: root).sorted() == before)
   }
 
+  @Test("records of images, skipped ones among them, and detection with its files")
+  func scores() throws {
+    defer { clean() }
+    #expect(
+      try glow(
+        "train", "--data", "faces", "--limit", "64", "--out", "run", "--batch", "16", "--levels", "2",
+        "--depth",
+        "2", "--width", "16", "--steps", "4"
+      ).status == 0)
+    #expect(try glow("inspect", "run").output.contains("glow.mean_training_bits_per_dim: "))
+    #expect(try glow("data", "faces", "--limit", "6", "--split", "test", "--export", "faces.npy").status == 0)
+    #expect(try glow("data", "faces", "--limit", "6", "--split", "test", "--export", "png").status == 0)
+    try FileManager.default.removeItem(atPath: "\(root)/png/list_attr_celeba.txt")
+    func object(_ text: some StringProtocol) throws -> [String: Any] {
+      try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+    }
+    func records(_ name: String) throws -> [[String: Any]] {
+      try String(contentsOfFile: "\(root)/\(name)", encoding: .utf8).split(separator: "\n").map(object)
+    }
+
+    #expect(try glow("evaluate", "run", "--data", "png", "--scores", "png.jsonl").status == 0)
+    let fromArray = try glow(
+      "evaluate", "run", "--data", "faces.npy", "--scores", "npy.jsonl", "--batch", "4", "--json")
+    let values = { (name: String) in try records(name).map { $0["log_likelihood"] as? Double } }
+    #expect(try values("png.jsonl") == values("npy.jsonl") && values("npy.jsonl").count == 6)
+    let summary = try object(fromArray.output)
+    #expect(summary["skipped"] as? Int == 0 && summary["importance_samples"] as? Int == 1)
+    #expect((summary["quantiles"] as? [String: Double])?.count == 7)
+    #expect(summary["images_per_second"] is Double && summary["standard_error"] is Double)
+
+    try write("png/000000.png", Array("not a picture".utf8))
+    let failing = try glow("evaluate", "run", "--data", "png", "--scores", "failing.csv")
+    #expect(failing.status == 1 && failing.error.contains("png/000000.png: is not a PNG file"))
+    #expect(!FileManager.default.fileExists(atPath: "\(root)/failing.csv"))
+    let skipping = try glow(
+      "evaluate", "run", "--data", "png", "--scores", "skip.jsonl", "--on-error", "skip", "--json")
+    #expect(skipping.status == 0 && skipping.error.contains("warning: png: 1 images were skipped"))
+    #expect(try object(skipping.output)["skipped"] as? Int == 1)
+    let skipped = try records("skip.jsonl")
+    #expect(skipped.count == 7 && skipped[0]["error"] as? String == "is not a PNG file")
+    #expect(skipped.dropFirst().map { $0["log_likelihood"] as? Double } == (try values("png.jsonl")))
+    #expect(try glow("evaluate", "run", "--data", "png", "--scores", "a.txt").status == 64)
+    #expect(try glow("evaluate", "run", "--data", "png", "--importance-samples", "0").status == 64)
+
+    let detection = try glow(
+      "detect", "run", "--in", "faces", "--out", "noise", "--limit", "24", "--scores", "detection", "--json")
+    #expect(detection.status == 0, "\(detection.error)")
+    let scores = try #require(try object(detection.output)["scores"] as? [String: [String: Double]])
+    #expect(Set(scores.keys) == ["bits_per_dim", "complexity", "typicality"])
+    #expect(scores["bits_per_dim"]?["auroc"] == 1 && scores["bits_per_dim"]?["false_positive_rate"] == 0)
+    let record = try records("detection/out.jsonl")[0]
+    let parts = ["bits_per_dim", "compressed_bits_per_dim", "complexity"].compactMap { record[$0] as? Double }
+    #expect(parts.count == 3 && abs(parts[0] - parts[1] - parts[2]) < 1e-9 && parts[1] > 8)
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: "\(root)/detection").sorted()
+        == ["bits_per_dim.png", "complexity.png", "in.jsonl", "out.jsonl", "typicality.png"])
+  }
+
   /// A grey PNG of 1×1.
   private let greyPixel =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="

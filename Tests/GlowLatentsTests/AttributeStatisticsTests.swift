@@ -102,7 +102,7 @@ struct AttributeStatisticsTests {
 struct AttributeProbeTests {
   @Test("faces held out are read rightly; with few faces to learn from, mostly")
   func faces() throws {
-    let probe = try AttributeProbe(FaceDataset(count: 1500, seed: 0, part: .train), epochs: 20)
+    let probe = try AttributeProbe(FaceDataset(count: 4000, seed: 0, part: .train), epochs: 20)
     let heldOut = FaceDataset(count: 500, seed: 0, part: .test)
     for (name, accuracy) in zip(probe.names, try probe.accuracy(on: heldOut)) {
       #expect(accuracy > 0.9, "\(name): \(accuracy)")

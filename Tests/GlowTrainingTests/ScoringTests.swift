@@ -47,7 +47,9 @@ struct ScoringTests {
     let faces = FaceDataset(count: 70, seed: 0, part: .test)
     func scores(batch: Int, threads: Int, _ data: any Dataset) throws -> [LogLikelihood] {
       var result: [LogLikelihood] = []
-      try Scorer(randomModel(threads: threads), batch: batch).score(data) { result.append($1) }
+      try Scorer(randomModel(threads: threads), batch: batch).score(data, ScoringSettings()) {
+        result.append(try $0.result.get().likelihood)
+      }
       return result
     }
     let expected = try scores(batch: 64, threads: 2, faces)

@@ -6,7 +6,7 @@ import GlowImages
 import GlowLatents
 
 /// How a command takes in single images and shows what becomes of them.
-struct ImageArguments: ParsableArguments {
+struct PictureArguments: ParsableArguments {
   @Option(help: "How larger images are reduced to the model's size: box (area average) or crop.")
   var resize = Resizing.box
   @Option(name: .customLong("class"), help: "The class of the images, for a conditional model.") var label = 0

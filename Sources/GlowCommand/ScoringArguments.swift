@@ -1,0 +1,64 @@
+import ArgumentParser
+import Foundation
+import GlowFlow
+import GlowImages
+import GlowTraining
+
+extension ErrorPolicy: ExpressibleByArgument {}
+
+/// How a command scores images.
+struct ScoringArguments: ParsableArguments {
+  @Option(help: "Images a pass; the result does not depend on it.") var batch = 64
+  @Option(help: "uniform or none.") var dequantization = DequantisationKind.uniform
+  @Option(help: "Seed of the dequantisation noise.") var seed: UInt64 = 0
+  @Option(help: "Draws of the noise for each image; more than one tighten the bound.")
+  var importanceSamples = 1
+  @Option(help: "fail at the first image that cannot be read or scored, or skip those.")
+  var onError = ErrorPolicy.fail
+
+  static let largestSamples = 10_000
+
+  func validate() throws {
+    if !(1...1_000_000).contains(batch) {
+      throw ValidationError("--batch must be 1 to 1000000, not \(batch)")
+    }
+    if !(1...Self.largestSamples).contains(importanceSamples) {
+      throw ValidationError(
+        "--importance-samples must be 1 to \(Self.largestSamples), not \(importanceSamples)")
+    }
+    if importanceSamples > 1 && dequantization == .none {
+      throw ValidationError("--importance-samples needs noise to draw: leave out --dequantization none")
+    }
+  }
+
+  var settings: ScoringSettings {
+    var settings = ScoringSettings()
+    settings.dequantisation = dequantization
+    settings.seed = seed
+    settings.importanceSamples = importanceSamples
+    settings.onError = onError
+    return settings
+  }
+
+  /// - Throws: `ConfigurationError` if the memory for a batch is not there.
+  func scorer(_ glow: Glow<Float>) throws -> Scorer {
+    let bytes = glow.workspaceBytes(batch: batch, purpose: .inference)
+    if let available = availableMemory(), bytes > available / 10 * 9 {
+      throw ConfigurationError(
+        "--batch \(batch) needs about \(bytes / 1_000_000) MB of memory and \(available / 1_000_000) MB are free: "
+          + "use a smaller one")
+    }
+    return Scorer(glow, batch: batch)
+  }
+}
+
+/// Writes a line to stderr.
+func warn(_ message: String) { FileHandle.standardError.write(Data("warning: \(message)\n".utf8)) }
+
+/// One JSON object on one line, with sorted keys in snake case.
+func jsonLine(_ value: some Encodable) throws -> String {
+  let encoder = JSONEncoder()
+  encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+  encoder.keyEncodingStrategy = .convertToSnakeCase
+  return String(decoding: try encoder.encode(value), as: UTF8.self)
+}

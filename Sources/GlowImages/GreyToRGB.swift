@@ -1,0 +1,31 @@
+/// Repeats the one channel of grey images three times, for models of RGB images.
+enum GreyToRGB {
+  static let note = "grey images are repeated in three channels"
+
+  static func shape(_ shape: ImageShape) -> ImageShape {
+    ImageShape(height: shape.height, width: shape.width, channels: 3)
+  }
+
+  static func convert(_ image: ByteImage) -> ByteImage {
+    if image.shape.channels == 3 { return image }
+    return ByteImage(shape: shape(image.shape), pixels: image.pixels.flatMap { [$0, $0, $0] })
+  }
+}
+
+/// Another data set's grey images as RGB ones.
+struct GreyToRGBDataset: Dataset {
+  let base: any Dataset
+
+  var shape: ImageShape { GreyToRGB.shape(base.shape) }
+  var count: Int { base.count }
+  var classNames: [String] { base.classNames }
+  func label(_ index: Int) -> Int? { base.label(index) }
+  var attributeNames: [String] { base.attributeNames }
+  func attributes(_ index: Int) -> [Bool]? { base.attributes(index) }
+  func source(_ index: Int) -> String { base.source(index) }
+  func check(_ index: Int) throws { try base.check(index) }
+
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+    _ = pixels.update(fromContentsOf: GreyToRGB.convert(try base.image(index)).pixels)
+  }
+}

@@ -1,0 +1,137 @@
+import Foundation
+import Glibc
+
+/// Reads images of a data set on threads of its own, ahead of who takes them.
+///
+/// Images are taken in the order asked for, whichever thread has read them; at most `capacity` are kept. The
+/// threads have a low priority: they use what the takers leave of the processors, which is all of them while a
+/// taker waits. Calls `nice`.
+public final class ReadAhead {
+  /// One image, or why it could not be read.
+  public struct Item {
+    /// Index in the data set.
+    public let index: Int
+    /// `[height, width, channels]`; of no use if there is an error.
+    public let pixels: UnsafeBufferPointer<UInt8>
+    public let error: (any Error)?
+  }
+
+  private let queue: Queue
+
+  /// Starts to read.
+  ///
+  /// - Parameters:
+  ///   - indices: which images, in which order.
+  ///   - capacity: images that are kept; no more may be taken at once.
+  public init(
+    _ dataset: any Dataset, _ indices: some Sequence<Int>, capacity: Int, threads: Int = 1
+  ) {
+    precondition(capacity >= 1 && threads >= 1)
+    queue = Queue(dataset, AnyIterator(indices.makeIterator()), capacity: capacity)
+    for _ in 0..<min(threads, capacity) {
+      let thread = Thread { [queue] in
+        _ = nice(10)  // on Linux of the calling thread alone
+        queue.fill()
+      }
+      thread.start()
+    }
+  }
+
+  deinit { queue.end() }
+
+  /// Waits for the next `count` images, fewer only at the end, and hands them to `body`, which must not keep them.
+  public func withNext<Result>(_ count: Int, _ body: ([Item]) throws -> Result) rethrows -> Result {
+    precondition((1...queue.capacity).contains(count))
+    let items = queue.wait(for: count)
+    defer { queue.release(items.count) }
+    return try body(items)
+  }
+}
+
+/// A ring of images: place p of the order is in slot p mod capacity.
+private final class Queue: @unchecked Sendable {
+  let capacity: Int
+  private let dataset: any Dataset
+  private let size: Int
+  private let pixels: UnsafeMutableBufferPointer<UInt8>
+  private let condition = NSCondition()
+
+  // What follows is touched by who holds the condition's lock.
+  private let indices: AnyIterator<Int>
+  private var items: [ReadAhead.Item?]
+  /// Places that a reader has begun, and places whose images have been given back.
+  private var begun = 0
+  private var released = 0
+  /// True once there is nothing more to begin.
+  private var isAtEnd = false
+
+  init(_ dataset: any Dataset, _ indices: AnyIterator<Int>, capacity: Int) {
+    self.dataset = dataset
+    self.indices = indices
+    self.capacity = capacity
+    size = dataset.shape.count
+    pixels = .allocate(capacity: capacity * size)
+    pixels.initialize(repeating: 0)
+    items = Array(repeating: nil, count: capacity)
+  }
+
+  deinit { pixels.deallocate() }
+
+  /// A reader's life.
+  func fill() {
+    while let (place, index) = begin() {
+      let slot = UnsafeMutableBufferPointer(
+        rebasing: pixels[place % capacity * size..<(place % capacity + 1) * size])
+      var failure: (any Error)?
+      do { try dataset.read(index, into: slot) } catch { failure = error }
+      finish(place, ReadAhead.Item(index: index, pixels: UnsafeBufferPointer(slot), error: failure))
+    }
+  }
+
+  private func begin() -> (place: Int, index: Int)? {
+    condition.lock()
+    defer { condition.unlock() }
+    while !isAtEnd && begun - released == capacity { condition.wait() }
+    guard !isAtEnd, let index = indices.next() else {
+      isAtEnd = true
+      condition.broadcast()
+      return nil
+    }
+    begun += 1
+    return (begun - 1, index)
+  }
+
+  private func finish(_ place: Int, _ item: ReadAhead.Item) {
+    condition.lock()
+    defer { condition.unlock() }
+    items[place % capacity] = item
+    condition.broadcast()
+  }
+
+  func wait(for count: Int) -> [ReadAhead.Item] {
+    condition.lock()
+    defer { condition.unlock() }
+    while true {
+      // At the end what has begun is all there will be.
+      let available = isAtEnd ? min(count, begun - released) : count
+      let next = (released..<released + available).compactMap { items[$0 % capacity] }
+      if next.count == available { return next }
+      condition.wait()
+    }
+  }
+
+  func release(_ count: Int) {
+    condition.lock()
+    defer { condition.unlock() }
+    for place in released..<released + count { items[place % capacity] = nil }
+    released += count
+    condition.broadcast()
+  }
+
+  func end() {
+    condition.lock()
+    defer { condition.unlock() }
+    isAtEnd = true
+    condition.broadcast()
+  }
+}

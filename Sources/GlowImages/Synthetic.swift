@@ -1,0 +1,42 @@
+import GlowKernels
+
+/// Images without content, to try a model's scores on.
+///
+/// Image i depends on the kind, the shape, the seed, the part and i alone.
+public struct SyntheticDataset: Dataset {
+  public enum Kind: String, Sendable, CaseIterable {
+    /// One colour, drawn uniformly, all over the image.
+    case constant
+    /// Every value drawn uniformly from 0...255.
+    case noise
+  }
+
+  public let kind: Kind
+  public let shape: ImageShape
+  public let count: Int
+  public let seed: UInt64
+  public let part: DataPart
+
+  /// - Parameter count: at least 0.
+  public init(_ kind: Kind, shape: ImageShape, count: Int, seed: UInt64, part: DataPart) {
+    precondition(count >= 0, "a data set cannot hold \(count) images")
+    self.kind = kind
+    self.shape = shape
+    self.count = count
+    self.seed = seed
+    self.part = part
+  }
+
+  public func source(_ index: Int) -> String { "\(kind.rawValue)#\(index)" }
+
+  public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) {
+    let stream = UInt64(index) << 1 | (part == .test ? 1 : 0)
+    let random = Philox(seed: seed, purpose: .synthetic, stream: stream)
+    for position in 0..<shape.count {
+      let value = kind == .noise ? position : position % shape.channels
+      // 16 bytes of each four words.
+      let word = random.words(value / 16)[value / 4 % 4]
+      pixels[position] = UInt8(truncatingIfNeeded: word >> (8 * UInt32(value % 4)))
+    }
+  }
+}

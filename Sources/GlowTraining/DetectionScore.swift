@@ -1,0 +1,43 @@
+import GlowFiles
+
+/// Per-image scores that tell images of other data sets from those a model knows: higher means more foreign.
+public enum DetectionScore: String, Sendable, CaseIterable {
+  /// −log2 p(x) a dimension.
+  case likelihood = "bits_per_dim"
+  /// Bits/dim less those of the image as a PNG file, because a flow rates simple images as likely whatever it was
+  /// trained on (the score S of Serrà et al. 2020, with libpng as the compressor).
+  case complexity
+  /// Distance of bits/dim to their mean on the training images (the single-image case of Nalisnick et al. 2019,
+  /// "Detecting out-of-distribution inputs to deep generative models using typicality", section 3).
+  case typicality
+
+  /// - Parameter meanTrainingBits: mean bits/dim of the training images; typicality needs it.
+  /// - Returns: nil if what the score needs is not there.
+  public func value(_ score: ImageScore, meanTrainingBits: Double?) -> Double? {
+    switch self {
+    case .likelihood: score.bitsPerDimension
+    case .complexity: score.compressedBitsPerDimension.map { score.bitsPerDimension - $0 }
+    case .typicality: meanTrainingBits.map { abs(score.bitsPerDimension - $0) }
+    }
+  }
+}
+
+/// The mean bits/dim of a model's training images, kept in the metadata of its file.
+public enum TrainingBits {
+  public static let key = "glow.mean_training_bits_per_dim"
+
+  /// Images that the mean is taken over at the end of a run that trained on so many: enough for a mean that is sharp
+  /// beside the spread of single images, and few enough to add but a few percent to the run.
+  static func imageCount(trainedOn images: Int, batch: Int) -> Int { min(2000, max(batch, images / 10)) }
+
+  /// The mean that a file's metadata hold, if any.
+  ///
+  /// - Throws: `FileError` if what they hold is not a finite number.
+  public static func read(_ metadata: [String: String], path: String) throws -> Double? {
+    guard let text = metadata[key] else { return nil }
+    guard let value = Double(text), value.isFinite else {
+      throw FileError(path, "\(key): is '\(text.prefix(40))', expected a number")
+    }
+    return value
+  }
+}

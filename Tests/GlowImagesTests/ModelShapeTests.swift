@@ -1,0 +1,126 @@
+import GlowFiles
+import Testing
+
+@testable import GlowImages
+
+@Suite("Images for a model")
+struct ModelShapeTests {
+  private let folder: TestFolder
+
+  init() throws { folder = try TestFolder() }
+
+  private func open(
+    _ model: ImageShape, imageSize: Int? = nil, location: String? = nil
+  ) throws -> OpenedData {
+    var options = DataOptions()
+    options.modelShape = model
+    options.imageSize = imageSize
+    return try DataSource.open(location ?? folder.path, part: .test, options: options)
+  }
+
+  private let rgb = ImageShape(height: 4, width: 4, channels: 3)
+
+  @Test("grey images become RGB ones, and that is said")
+  func grey() throws {
+    let image = testImage(2, 2, 1)
+    try folder.write(image, "a.png")
+    let opened = try open(rgb)
+    #expect(
+      opened.note
+        == "grey images are repeated in three channels; 2×2 images are padded to 4×4: bits/dim is over the padded size"
+    )
+    let result = try opened.dataset.image(0)
+    #expect(result.shape == rgb)
+    for channel in 0..<3 {
+      #expect(result.pixels[(1 * 4 + 2) * 3 + channel] == image.pixels[1])
+      #expect(result.pixels[channel] == 0)
+    }
+    let grey = try open(ImageShape(height: 2, width: 2, channels: 1))
+    #expect(try grey.note == nil && grey.dataset.image(0) == image)
+  }
+
+  @Test("grey arrays become RGB ones")
+  func greyArray() throws {
+    let bytes = NumpyHeader(dataType: "|u1", shape: [2, 4, 4]).encoded() + testImage(8, 4, 1).pixels
+    let path = try folder.write(bytes, "images.npy")
+    let opened = try open(rgb, location: path)
+    let image = try opened.dataset.image(1)
+    #expect(opened.note == GreyToRGB.note && image.shape == rgb)
+    #expect(image.pixels == testImage(8, 4, 1).pixels[16...].flatMap { [$0, $0, $0] })
+  }
+
+  @Test("a folder opens though its first file is damaged, and a file of another size is refused by name")
+  func damaged() throws {
+    let text = try folder.write(Array("text".utf8), "a.png")
+    let small = try folder.write(testImage(2, 2, 3), "b.png")
+    let first = try folder.write(testImage(4, 4, 3), "c.png")
+    let grey = try folder.write(testImage(4, 4, 1), "d.png")
+    let dataset = try open(rgb).dataset
+    #expect(dataset.shape == rgb && dataset.count == 4)
+    expectError(text, "is not a PNG file") { try dataset.image(0) }
+    expectError(
+      small, "is 2×2×3, expected 4×4×3 like \(first); bring all to one size with --image-size N"
+    ) { try dataset.image(1) }
+    #expect(try dataset.image(2) == testImage(4, 4, 3))
+    expectError(grey, "is grey, expected RGB like \(first)") { try dataset.image(3) }
+    #expect(try open(rgb, imageSize: 4).dataset.image(1).shape == rgb)
+  }
+
+  @Test("a folder whose images all have another size is brought to the model's")
+  func otherSize() throws {
+    try folder.write(testImage(8, 8, 3), "a.png")
+    let second = try folder.write(testImage(6, 6, 3), "b.png")
+    let opened = try open(rgb)
+    #expect(opened.note == "8×8 images are averaged to 4×4")
+    #expect(try opened.dataset.image(0).shape == rgb)
+    #expect(throws: FileError.self) { try opened.dataset.image(1) }
+    #expect(throws: FileError.self) { try opened.dataset.checkAll() }
+    #expect(try PNG.shape(ofFile: second).height == 6)
+  }
+
+  @Test("a folder of damaged files alone has the model's shape")
+  func allDamaged() throws {
+    let path = try folder.write(Array("text".utf8), "a.png")
+    let dataset = try open(rgb).dataset
+    #expect(dataset.shape == rgb)
+    expectError(path, "is not a PNG file") { try dataset.image(0) }
+  }
+
+  @Test("a limit checks the headers of no other images")
+  func limitedCheck() throws {
+    try folder.write(testImage(4, 4, 3), "a.png")
+    try folder.write(testImage(4, 4, 3), "b.png")
+    let damaged = try folder.write(Array("text".utf8), "c.png")
+    var options = DataOptions()
+    options.limit = 2
+    try DataSource.open(folder.path, part: .train, options: options).dataset.checkAll()
+    options.limit = 3
+    expectError(damaged, "is not a PNG file") {
+      try DataSource.open(folder.path, part: .train, options: options).dataset.checkAll()
+    }
+  }
+
+  @Test("constant images have one colour, noise all values; both depend on seed and index alone")
+  func synthetic() throws {
+    let shape = ImageShape(height: 16, width: 16, channels: 3)
+    let constant = try open(shape, location: "constant").dataset
+    let noise = try open(shape, location: "noise").dataset
+    #expect(constant.count == 1000 && noise.shape == shape)
+    let colours = try (0..<20).map { index in
+      let pixels = try constant.image(index).pixels
+      #expect(pixels == (0..<256).flatMap { _ in pixels[0..<3] })
+      return Array(pixels[0..<3])
+    }
+    #expect(Set(colours).count == 20)
+    var counts = [Int](repeating: 0, count: 256)
+    for index in 0..<100 { for value in try noise.image(index).pixels { counts[Int(value)] += 1 } }
+    // 76,800 values: 300 of each are expected, with a standard deviation of 17.3.
+    #expect(counts.allSatisfy { abs($0 - 300) < 87 })
+    let again = SyntheticDataset(.noise, shape: shape, count: 7, seed: 0, part: .test)
+    #expect(try again.image(6) == noise.image(6) && noise.image(5) != noise.image(6))
+    #expect(
+      try SyntheticDataset(.noise, shape: shape, count: 7, seed: 1, part: .test).image(6) != again.image(6))
+    #expect(
+      try SyntheticDataset(.noise, shape: shape, count: 7, seed: 0, part: .train).image(6) != again.image(6))
+  }
+}
