@@ -3,7 +3,8 @@ import GlowFlow
 
 /// The memory that a training run will take, and whether it keeps the hidden activations.
 public struct MemoryEstimate: Sendable {
-  /// Weights, gradients, two moments, average, and folded weights with their gradient.
+  /// Weights, gradients, two moments, average, and folded weights with their gradient; with guards also weights,
+  /// average and moments of the last good state.
   public let parameterBytes: Int
   public let workspaceBytes: Int
   public let keepsHidden: Bool
@@ -14,7 +15,7 @@ public struct MemoryEstimate: Sendable {
 
   /// - Throws: `TrainingError` if not even recomputing the hidden activations would fit.
   init(_ glow: Glow<Float>, _ configuration: TrainingConfiguration) throws {
-    parameterBytes = 8 * 4 * glow.parameters.count
+    parameterBytes = (configuration.guards ? 12 : 8) * 4 * glow.parameters.count
     available = availableMemory()
     func estimate(_ keepsHidden: Bool) -> Int {
       max(
