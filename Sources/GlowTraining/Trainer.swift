@@ -30,21 +30,21 @@ public final class Trainer {
   public var evaluated: Glow<Float> { training.averageDecay > 0 ? state.averaged : state.glow }
   public let memory: MemoryEstimate
 
-  private let train: any Dataset
-  private let test: (any Dataset)?
-  private let state: TrainingState
+  let train: any Dataset
+  let test: (any Dataset)?
+  let state: TrainingState
   private var feed: ImageFeed
-  private let progress: any ProgressReport
-  private var training: TrainingConfiguration { configuration.training }
+  let progress: any ProgressReport
+  var training: TrainingConfiguration { configuration.training }
   private var team: ThreadTeam { glow.team }
   /// Lowest test bits/dim so far, that of `best.safetensors`.
-  private var best: Double?
+  var best: Double?
   /// Of each flow step, the condition number that was last warned of.
-  private var warned: [String: Double] = [:]
+  var warned: [String: Double] = [:]
+  /// The signal that asks to end, if any.
+  var interruption: () -> Int32? = { Interruption.signal }
   /// Steps between two states that are kept to go back to.
   private static let goodInterval = 100
-  /// Condition number from which on a channel map is warned of: decoding in Float then errs by about 1/1000.
-  private static let highCondition = 1e4
 
   /// - Parameters:
   ///   - glow: a new model, or one to start from.
@@ -100,13 +100,13 @@ public final class Trainer {
     let log = try MetricsLog(folder.metrics, after: state.step)
     best = folder.bestBitsPerDimension()
     if !glow.isInitialised { try initialise() }
-    if let signal = Interruption.signal, !glow.isInitialised { return .interrupted(signal: signal) }
+    if let signal = interruption(), !glow.isInitialised { return .interrupted(signal: signal) }
     if state.step == 0 { state.beginAverage() }
     let workspace = glow.workspace(batch: training.batch, purpose: memory.purpose)
     let gradients = Slab<Float>(count: glow.parameters.count)
     let clock = StepClock(batch: training.batch)
     while true {
-      if let signal = Interruption.signal {
+      if let signal = interruption() {
         try save()
         return .interrupted(signal: signal)
       }
@@ -117,7 +117,7 @@ public final class Trainer {
       let isLast = state.step == training.steps
       if trouble == nil && training.guards { keepIfDue(isLast: isLast) }
       try duties(clock, log)
-      if Interruption.signal != nil { continue }
+      if interruption() != nil { continue }
       state.safeguard = safeguard
       if let trouble {
         let diagnosis = glow.diagnose(
@@ -228,113 +228,7 @@ public final class Trainer {
     let workspace = glow.workspace(batch: count, purpose: .inference)
     _ = try feed.load(
       0, count: count, into: workspace.images, dequantisation: glow.dequantisation, team: team)
-    try glow.initialise(workspace, count: count, shouldStop: { Interruption.signal != nil })
+    try glow.initialise(workspace, count: count, shouldStop: { self.interruption() != nil })
     if glow.isInitialised { progress.note("actnorms initialised from \(count) images") }
   }
-
-  // MARK: What is due
-
-  private func isDue(_ interval: Int) -> Bool { interval > 0 && state.step > 0 && state.step % interval == 0 }
-
-  private var epoch: Double { Double(state.step * training.batch) / Double(train.count) }
-
-  private func report(
-    _ objective: Objective, gradientNorm: Double, rate: Double, _ clock: StepClock, _ log: MetricsLog
-  ) throws {
-    progress.step(
-      TrainingProgress(
-        step: state.step, steps: training.steps, bitsPerDimension: objective.bitsPerDimension,
-        imagesPerSecond: clock.imagesPerSecond,
-        secondsLeft: Double((training.steps - state.step) * training.batch) / clock.imagesPerSecond,
-        isLogged: isDue(training.logEvery)))
-    guard isDue(training.logEvery) else { return }
-    try log.append(
-      Metrics(
-        step: state.step, images: state.step * training.batch, epoch: epoch, loss: objective.loss.ifFinite,
-        trainBitsPerDim: objective.bitsPerDimension.ifFinite, gradientNorm: gradientNorm.ifFinite,
-        learningRate: rate, largestCondition: watchConditions().ifFinite,
-        imagesPerSecond: clock.imagesPerSecond, seconds: clock.seconds))
-  }
-
-  /// The largest condition number of a channel map; those that come near to having no inverse are warned of, and
-  /// again when they are ten times worse.
-  private func watchConditions() -> Double {
-    let maps = glow.channelMapConditions()
-    for map in maps where map.condition > max(Trainer.highCondition, 10 * (warned[map.step] ?? 0)) {
-      warned[map.step] = map.condition
-      progress.note(
-        String(
-          format: "warning: step %d: the channel map of %@ comes near to having no inverse: condition number "
-            + "%.1e (%.1e without the actnorm), ln |det W| %.2f. Decoding loses digits; a lower --lr may help",
-          state.step, map.step, map.condition, map.mixingCondition, map.mixingLogDeterminant))
-    }
-    return maps.map(\.condition).max() ?? 1
-  }
-
-  /// What is due at a step besides the log line: evaluation, samples, checkpoint.
-  private func duties(_ clock: StepClock, _ log: MetricsLog) throws {
-    let isLast = state.step == training.steps
-    if let test, isDue(training.evaluateEvery) || (isLast && training.evaluateEvery > 0) {
-      try clock.pausing { try evaluate(test, clock, log) }
-    }
-    if isDue(training.sampleEvery) { try clock.pausing { try drawSamples() } }
-    if isDue(training.checkpointEvery) { try clock.pausing { try save() } }
-  }
-
-  private func drawSamples() throws {
-    do {
-      try evaluated.parametersChanged()
-      let images = try Sampler(evaluated, batch: 16).sample(
-        count: 16, temperature: 0.7, seed: training.seed,
-        labels: Array(0..<max(1, glow.configuration.classCount)))
-      try PNG.write(ImageGrid.arrange(images), to: folder.samples(state.step))
-    } catch let error where error is SingularMapError || error is LinearAlgebraError {
-      progress.note("step \(state.step): no samples: \(error)")
-    }
-  }
-
-  private func evaluate(_ test: any Dataset, _ clock: StepClock, _ log: MetricsLog) throws {
-    let stop = { Interruption.signal != nil }
-    func score(_ glow: Glow<Float>) throws -> Score {
-      try Scorer(glow, batch: training.batch).score(
-        test, dequantisation: training.dequantisation, seed: training.seed, shouldStop: stop)
-    }
-    do { try evaluated.parametersChanged() } catch let error as SingularMapError {
-      return progress.note("step \(state.step): no evaluation: \(error)")
-    }
-    let averaged = try score(evaluated)
-    let raw = training.averageDecay > 0 ? try score(glow) : averaged
-    if stop() { return }
-    progress.note(
-      String(
-        format: "step %d (%d images): test bits/dim %.4f ± %.4f with the averaged weights, %.4f raw",
-        state.step, state.step * training.batch, averaged.bitsPerDimension, averaged.standardError,
-        raw.bitsPerDimension))
-    try log.append(
-      Metrics(
-        step: state.step, images: state.step * training.batch, epoch: epoch, seconds: clock.seconds,
-        testBitsPerDim: averaged.bitsPerDimension.ifFinite, testBitsPerDimRaw: raw.bitsPerDimension.ifFinite,
-        testStandardError: averaged.standardError.ifFinite))
-    if averaged.bitsPerDimension < best ?? .infinity {
-      try ModelFile.write(
-        evaluated,
-        metadata: ["glow.step": String(state.step), RunFolder.bestKey: "\(averaged.bitsPerDimension)"],
-        to: folder.best)
-      best = averaged.bitsPerDimension
-    }
-  }
-
-  /// Writes model and checkpoint, and removes checkpoints that are older than those to keep.
-  private func save() throws {
-    try ModelFile.write(
-      evaluated, metadata: ["glow.step": String(state.step)], to: folder.model)
-    try Checkpoint.write(state, configuration, to: folder.checkpoint(state.step))
-    for step in folder.checkpointSteps().dropLast(training.checkpointsKept) {
-      try? FileManager.default.removeItem(atPath: folder.checkpoint(step))
-    }
-  }
-}
-
-extension Double {
-  fileprivate var ifFinite: Double? { isFinite ? self : nil }
 }
