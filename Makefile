@@ -8,7 +8,7 @@ PACKAGES = libopenblas-dev liblapacke-dev libpng-dev zlib1g-dev pkg-config
 TEST = $(SWIFT) test -c release -Xswiftc -enable-testing --scratch-path .build-tests
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo bench format lint docs clean
+.PHONY: help deps build test demo bench format lint docs clean study-stability
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: deps build ## Measure the speed of training, scoring and sampling.
 	$(GLOW) bench --width 512 --batch 64
 	$(GLOW) bench --width 128 --batch 64
 	$(GLOW) bench --depth 32 --width 512 --batch 16
+
+study-stability: deps build ## Count the runs at too-high rates that end in a usable model (about an hour; needs GLOW_TEST_DATA).
+	nice Studies/stability.sh $(GLOW) $(GLOW_TEST_DATA)/cifar-10-batches-bin runs/stability
 
 format: ## Format the sources.
 	$(SWIFT) format -i --recursive Sources Tests Package.swift

@@ -87,6 +87,7 @@ struct TrainCommand: ParsableCommand {
       }
       for change in old.changes(to: configuration) { terminal.note("changed: \(change)") }
     }
+    try MemoryEstimate.check(configuration.model, settings)
     return (
       configuration,
       try start ?? Glow(configuration: configuration.model, seed: settings.seed, team: team)

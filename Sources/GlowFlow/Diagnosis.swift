@@ -1,3 +1,4 @@
+import Foundation
 import GlowKernels
 
 /// Where in a model the numbers go bad.
@@ -6,10 +7,15 @@ public struct Diagnosis: Sendable, CustomStringConvertible {
   public let firstNonFinite: String?
   /// The flow step whose output has the largest absolute value, and that value.
   public let largest: (place: String, value: Double)
+  /// The prior that the latents fit worst, and the mean ln of their density for an image.
+  public let worstPrior: (place: String, logDensity: Double)
 
   public var description: String {
     if let firstNonFinite { return "the first values that are not finite: \(firstNonFinite)" }
-    return "everything is finite; the largest activation, \(Float(largest.value)), leaves \(largest.place)"
+    return String(
+      format:
+        "everything is finite; the largest activation, %.3g, leaves %@; the latents fit the prior of %@ worst, "
+        + "ln density %.3g", largest.value, largest.place, worstPrior.place, worstPrior.logDensity)
   }
 }
 
@@ -24,6 +30,7 @@ extension Glow {
     _ workspace: Workspace<S>, count: Int, labels: [Int]? = nil, gradients: UnsafePointer<S>? = nil
   ) -> Diagnosis {
     var largest = (place: "nowhere", value: 0.0)
+    var worstPrior = (place: "nowhere", logDensity: Double.infinity)
     func firstNonFinite() -> String? {
       if let name = firstNonFiniteEntry(of: UnsafePointer(values.base), backwards: false) {
         return "the parameter \(name)"
@@ -45,15 +52,16 @@ extension Glow {
           }
         }
         leave(level, workspace, labels: labels)
-        if !workspace.priorSlots[level].allSatisfy(\.isFinite) {
-          return level < splits.count ? "level\(level).split, its prior" : "the top prior"
-        }
+        let name = level < splits.count ? "level\(level).split" : "the top"
+        let logDensity = workspace.priorSlots[level].reduce(0, +) / Double(count)
+        if !logDensity.isFinite { return "\(name), its prior" }
+        if logDensity < worstPrior.logDensity { worstPrior = (name, logDensity) }
       }
       guard let gradients, let name = firstNonFiniteEntry(of: gradients, backwards: true) else { return nil }
       return "the gradient of \(name)"
     }
     let first = firstNonFinite()
-    return Diagnosis(firstNonFinite: first, largest: largest)
+    return Diagnosis(firstNonFinite: first, largest: largest, worstPrior: worstPrior)
   }
 
   private func firstNonFiniteEntry(of slab: UnsafePointer<S>, backwards: Bool) -> String? {
@@ -64,7 +72,8 @@ extension Glow {
   /// Which half of the channels before a step is not finite: z1 comes from the channel map alone, z2 from the
   /// coupling too. Keeps the largest absolute value.
   private func nonFinitePart(
-    _ level: Int, before step: Int, _ workspace: Workspace<S>, _ largest: inout (place: String, value: Double),
+    _ level: Int, before step: Int, _ workspace: Workspace<S>,
+    _ largest: inout (place: String, value: Double),
     _ place: String
   ) -> String? {
     let shape = workspace.levels[level].shape

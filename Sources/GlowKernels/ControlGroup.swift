@@ -57,10 +57,12 @@ public struct ControlGroup: Sendable {
   private func folders(_ controller: String) -> [String] {
     for line in membership.split(separator: "\n") {
       let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-      guard parts.count == 3, parts[1].split(separator: ",").contains(Substring(controller))
-        || (controller.isEmpty && parts[1].isEmpty)
+      guard parts.count == 3,
+        parts[1].split(separator: ",").contains(Substring(controller))
+          || (controller.isEmpty && parts[1].isEmpty)
       else { continue }
-      let mounts = controller.isEmpty ? [root, "\(root)/unified"] : ["\(root)/\(controller)", "\(root)/\(parts[1])"]
+      let mounts =
+        controller.isEmpty ? [root, "\(root)/unified"] : ["\(root)/\(controller)", "\(root)/\(parts[1])"]
       var names = parts[2].split(separator: "/")
       var paths = [""]
       while !names.isEmpty {

@@ -1,11 +1,25 @@
 import Foundation
+import Glibc
 import GlowKernels
 
-/// How much memory this process may still take, in bytes: what the machine has free, or what its container
-/// allows if that is less; nil where neither can be read.
+/// How much memory this process may still take, in bytes: what the machine has free, or what its container or its
+/// limit on address space allows if that is less; nil where none can be read.
 public func availableMemory() -> Int? {
-  let lines = (try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8))?.split(separator: "\n") ?? []
+  let lines = read("/proc/meminfo").split(separator: "\n")
   let free = lines.first { $0.hasPrefix("MemAvailable:") }?.split(separator: " ").dropFirst().first
-  let bounds = [free.flatMap { Int($0) }.map { $0 * 1024 }, ControlGroup().availableMemory]
+  let bounds = [
+    free.flatMap { Int($0) }.map { $0 * 1024 }, ControlGroup().availableMemory, availableAddresses(),
+  ]
   return bounds.compactMap { $0 }.min()
 }
+
+/// Bytes of address space left, if it is limited. Calls `getrlimit`.
+private func availableAddresses() -> Int? {
+  var limit = rlimit()
+  guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0, limit.rlim_cur < UInt64(Int.max)
+  else { return nil }
+  let pages = read("/proc/self/statm").split(separator: " ").first.flatMap { Int($0) } ?? 0
+  return max(0, Int(limit.rlim_cur) - pages * Int(getpagesize()))
+}
+
+private func read(_ path: String) -> String { (try? String(contentsOfFile: path, encoding: .utf8)) ?? "" }

@@ -52,7 +52,9 @@ enum Checkpoint {
   /// - Throws: `FileError` naming the entry that is missing, damaged or of another shape.
   static func read(_ path: String, into state: TrainingState) throws {
     let file = try SafetensorsFile(path)
-    func number(_ key: String) -> Int? { file.metadata[key].flatMap { Int($0) }.flatMap { $0 < 0 ? nil : $0 } }
+    func number(_ key: String) -> Int? {
+      file.metadata[key].flatMap { Int($0) }.flatMap { $0 < 0 ? nil : $0 }
+    }
     guard let step = number(stepKey),
       let safeguard = file.metadata[safeguardKey].flatMap({
         try? JSONDecoder().decode(Safeguard.self, from: Data($0.utf8))

@@ -16,7 +16,8 @@ final class MetricsLog {
     let old = FileManager.default.fileExists(atPath: path) ? try MappedFile(path).withBytes { Array($0) } : []
     var kept: [UInt8] = []
     for line in old.split(separator: UInt8(ascii: "\n")) {
-      guard let entry = try? JSONDecoder().decode(Line.self, from: Data(line)), entry.step < step || (entry.step == step && entry.testBitsPerDim == nil)
+      guard let entry = try? JSONDecoder().decode(Line.self, from: Data(line)),
+        entry.step < step || (entry.step == step && entry.testBitsPerDim == nil)
       else { continue }
       kept += line + [UInt8(ascii: "\n")]
     }

@@ -80,7 +80,9 @@ struct RobustnessTests {
     }
   }
 
-  @Test("killed at 50 random instants, four times: it always resumes, and ends as if it never was", arguments: 0..<4)
+  @Test(
+    "killed at 50 random instants, four times: it always resumes, and ends as if it never was",
+    arguments: 0..<4)
   func killed(part: Int) throws {
     defer { clean() }
     let run = RobustnessTests.tiny + ["--checkpoint-every", "1", "--log-every", "1", "--eval-every", "0"]
@@ -108,7 +110,10 @@ struct RobustnessTests {
     #expect(!files("run").contains { $0.hasSuffix(".partial") })
     #expect(try metricsSteps("run") == Array(1...(reached + 3)))
     let whole = try train(
-      ["--out", "whole", "--steps", steps, "--checkpoint-every", "0", "--log-every", "0", "--eval-every", "0"]
+      [
+        "--out", "whole", "--steps", steps, "--checkpoint-every", "0", "--log-every", "0", "--eval-every",
+        "0",
+      ]
         + RobustnessTests.tiny)
     #expect(whole.end() == 0)
     #expect(try bytes("whole/model.safetensors") == bytes("run/model.safetensors"))
@@ -128,7 +133,10 @@ struct RobustnessTests {
       let line = "ulimit -f \(size / 512) && exec \"$0\" \"$@\""
       return try Job(
         URL(filePath: "/bin/sh"),
-        ["-c", line, glow.path, "train", "--data", "faces", "--limit", "64", "--out", "run", "--steps", "40", "--resume"]
+        [
+          "-c", line, glow.path, "train", "--data", "faces", "--limit", "64", "--out", "run", "--steps", "40",
+          "--resume",
+        ]
           + run, in: root)
     }
     // The model is smaller than a checkpoint, and config.json smaller than both.
@@ -137,7 +145,9 @@ struct RobustnessTests {
     ] {
       let job = try limited(to: size)
       #expect(job.end() == 1)
-      #expect(job.error.contains("run/\(name)") && job.error.contains("cannot write: File too large"), "\(job.error)")
+      #expect(
+        job.error.contains("run/\(name)") && job.error.contains("cannot write: File too large"),
+        "\(job.error)")
       #expect(files("run") == before)
       #expect(try bytes("run/checkpoint-00000004.safetensors") == checkpoint)
       _ = try metricsSteps("run")
@@ -154,24 +164,32 @@ struct RobustnessTests {
     let log = try Job(
       URL(filePath: "/bin/sh"),
       ["-c", line, glow.path, "train", "--data", "faces", "--limit", "64", "--out", "log", "--steps", "40"]
-        + RobustnessTests.tiny + ["--checkpoint-every", "0", "--log-every", "1", "--eval-every", "0"], in: root)
+        + RobustnessTests.tiny + ["--checkpoint-every", "0", "--log-every", "1", "--eval-every", "0"],
+      in: root)
     #expect(log.end() == 1 && log.error.contains("log/metrics.jsonl: cannot write"), "\(log.error)")
     let steps = try metricsSteps("log")
     #expect(steps.count > 3 && steps == Array(1...steps.count))
   }
 
-  @Test("a signal ends a run after the step, with a checkpoint and 128 + its number", arguments: [SIGTERM, SIGINT, SIGUSR1])
+  @Test(
+    "a signal ends a run after the step, with a checkpoint and 128 + its number",
+    arguments: [SIGTERM, SIGINT, SIGUSR1])
   func interrupted(signal: Int32) throws {
     defer { clean() }
     let job = try train(
-      ["--out", "run", "--steps", "1000000", "--checkpoint-every", "0", "--log-every", "1", "--eval-every", "0"]
+      [
+        "--out", "run", "--steps", "1000000", "--checkpoint-every", "0", "--log-every", "1", "--eval-every",
+        "0",
+      ]
         + RobustnessTests.tiny)
     #expect(job.waits(for: "step 3/"))
     let sent = ContinuousClock.now
     job.send(signal)
     #expect(job.end() == 128 + signal && !job.wasKilled)
     #expect(sent.duration(to: .now) < .seconds(5))
-    #expect(job.error.contains("interrupted at step") && job.error.contains("run/model.safetensors"), "\(job.error)")
+    #expect(
+      job.error.contains("interrupted at step") && job.error.contains("run/model.safetensors"), "\(job.error)"
+    )
     #expect(files("run").count { $0.hasPrefix("checkpoint-") } == 1)
     let steps = try metricsSteps("run")
     #expect(steps == Array(1...steps.count))
@@ -182,7 +200,8 @@ struct RobustnessTests {
     defer { clean() }
     let size = ["--levels", "3", "--depth", "8", "--width", "64", "--threads", "1", "--sample-every", "0"]
     func job(_ name: String, limit: Int, _ more: [String]) throws -> Job {
-      try Job(glow, ["train", "--data", "faces", "--limit", "\(limit)", "--out", name] + size + more, in: root)
+      try Job(
+        glow, ["train", "--data", "faces", "--limit", "\(limit)", "--out", name] + size + more, in: root)
     }
     // Both would take much longer than they are given.
     let evaluation = try job(
@@ -211,7 +230,8 @@ struct RobustnessTests {
     let job = try Job(
       glow,
       [
-        "train", "--data", "faces", "--limit", "512", "--out", "run", "--batch", "512", "--levels", "3", "--depth",
+        "train", "--data", "faces", "--limit", "512", "--out", "run", "--batch", "512", "--levels", "3",
+        "--depth",
         "16", "--width", "128", "--init-images", "8", "--steps", "5", "--threads", "1", "--activations",
         "recompute",
       ], in: root)
@@ -242,7 +262,8 @@ struct RobustnessTests {
     let other = try train(["--out", "run", "--resume"] + more + ["--width", "9", "--coupling", "additive"])
     #expect(other.end() == 1)
     #expect(
-      other.error.contains("width is 8, asked for 9") && other.error.contains("coupling is affine, asked for additive"),
+      other.error.contains("width is 8, asked for 9")
+        && other.error.contains("coupling is affine, asked for additive"),
       "\(other.error)")
   }
 
@@ -251,5 +272,23 @@ struct RobustnessTests {
     defer { clean() }
     let job = try train(["--out", "run", "--steps", "1"] + RobustnessTests.tiny + ["--threads", "1000"])
     #expect(job.end() == 0 && job.error.contains("--threads 1000: 112 are used"), "\(job.error)")
+  }
+
+  @Test("a model that does not fit into memory is refused before anything is written")
+  func memory() throws {
+    defer { clean() }
+    let huge = try train(["--out", "run", "--width", "16384", "--depth", "1024"])
+    #expect(huge.end() == 1 && huge.error.contains("for the parameters alone"), "\(huge.error)")
+    #expect(huge.error.contains("use a smaller --width"))
+    // 1.5 GB of address space, of which the program itself takes a part.
+    let limited = try Job(
+      URL(filePath: "/bin/sh"),
+      [
+        "-c", "ulimit -v 1500000 && exec \"$0\" \"$@\"", glow.path, "train", "--data", "faces", "--limit",
+        "64",
+        "--out", "run", "--batch", "4096", "--threads", "1",
+      ], in: root)
+    #expect(limited.end() == 1 && limited.error.contains("use a smaller --batch"), "\(limited.error)")
+    #expect(files("run").isEmpty)
   }
 }

@@ -27,7 +27,8 @@ struct FloorTests {
         let expected = max(argument + 2, -69)
         #expect(scales[index] > S(1e-31), "h = \(argument)")
         #expect(abs(logarithms[index] - log(Double(scales[index]))) < tolerance, "h = \(argument)")
-        #expect(abs(log(Double(scales[index])) - (expected - log1p(exp(expected)))) < tolerance || argument > 0)
+        #expect(
+          abs(log(Double(scales[index])) - (expected - log1p(exp(expected)))) < tolerance || argument > 0)
       }
       #expect(scales[0] == scales[4] && scales[4] < scales[5])
     }

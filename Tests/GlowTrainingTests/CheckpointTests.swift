@@ -89,7 +89,9 @@ struct CheckpointTests {
       try write(damaged)
       if !isRefused(state) { missed.append(place) }
     }
-    print("checkpoint of \(bytes.count) bytes, its header of \(headerEnd): 2000 bit flips, \(missed.count) missed")
+    print(
+      "checkpoint of \(bytes.count) bytes, its header of \(headerEnd): 2000 bit flips, \(missed.count) missed"
+    )
     #expect(missed.isEmpty)
   }
 
@@ -122,6 +124,8 @@ struct CheckpointTests {
     #expect(second.folder.checkpointSteps() == [10, 20])
     try Data().write(to: URL(filePath: newest))
     try Data().write(to: URL(filePath: first.folder.checkpoint(10)))
-    #expect(throws: FileError(first.folder.path, "has no checkpoint that can be read")) { try second.resume() }
+    #expect(throws: FileError(first.folder.path, "has no checkpoint that can be read")) {
+      try second.resume()
+    }
   }
 }
