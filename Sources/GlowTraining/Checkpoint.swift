@@ -61,6 +61,7 @@ enum Checkpoint {
       })
     else { throw FileError(path, "is not a checkpoint of glow train") }
     try file.checkSums(isComplete: true)
+    state.forgetGood()
     for (name, slab) in state.slabs { try read(slab, name, file, state.glow.parameters) }
     state.step = step
     state.safeguard = safeguard

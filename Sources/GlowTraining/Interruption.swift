@@ -18,8 +18,8 @@ public enum Interruption {
       action.sa_flags = SA_RESTART
       sigaction(signal, &action, nil)
     }
-    // A file-size limit then shows as an error of write.
-    _ = Glibc.signal(SIGXFSZ, SIG_IGN)
+    // A file-size limit, and a pipe that nobody reads any more, then show as errors of write.
+    for signal in [SIGXFSZ, SIGPIPE] { _ = Glibc.signal(signal, SIG_IGN) }
   }
 
   /// The signal that asked to end, if any.

@@ -114,7 +114,7 @@ public final class Trainer {
       // What is judged counts from the end of the step: a checkpoint of its start must not know of it yet.
       var safeguard = state.safeguard
       let trouble = training.guards ? judge(measurement, &safeguard) : nil
-      let isLast = state.step == training.steps
+      let isLast = state.step >= training.steps
       if trouble == nil && training.guards { keepIfDue(isLast: isLast) }
       try duties(clock, log)
       if interruption() != nil { continue }
@@ -218,8 +218,9 @@ public final class Trainer {
     throw TrainingError(
       "training cannot go on after \(Safeguard.patience) failures, the latest: \(trouble.description). "
         + "Lower --lr, use --warmup-epochs or --clip-norm, and go on with --resume; "
-        + (good.map { "the last good weights, of step \($0), are in \(folder.model)" }
-          ?? "no step was ever good, so that there are no weights to keep"))
+        + (good == nil
+          ? "no step was ever good, so that there are no weights to keep"
+          : "the last good weights are in \(folder.model)"))
   }
 
   /// Sets the actnorms from the first images of the sequence, in one batch.

@@ -49,7 +49,7 @@ extension Trainer {
 
   /// What is due at a step besides the log line: evaluation, samples, checkpoint.
   func duties(_ clock: StepClock, _ log: MetricsLog) throws {
-    let isLast = state.step == training.steps
+    let isLast = state.step >= training.steps
     if let test, isDue(training.evaluateEvery) || (isLast && training.evaluateEvery > 0) {
       try clock.pausing { try evaluate(test, clock, log) }
     }
@@ -100,12 +100,14 @@ extension Trainer {
     }
   }
 
-  /// Writes model and checkpoint, and removes checkpoints that are older than those to keep.
+  /// Writes model and checkpoint, and removes checkpoints that are older than those to keep. Later ones, which were
+  /// damaged and passed over, do not count.
   func save() throws {
     try ModelFile.write(
       evaluated, metadata: ["glow.step": String(state.step)], to: folder.model)
     try Checkpoint.write(state, configuration, to: folder.checkpoint(state.step))
-    for step in folder.checkpointSteps().dropLast(training.checkpointsKept) {
+    let steps = folder.checkpointSteps().filter { $0 <= state.step }
+    for step in steps.dropLast(training.checkpointsKept) {
       try? FileManager.default.removeItem(atPath: folder.checkpoint(step))
     }
   }

@@ -45,6 +45,8 @@ final class TrainingState {
     return kept
   }
 
+  func forgetGood() { good = nil }
+
   /// Goes back to the last good state, which then stands for the present step; the count of steps, and with it
   /// data order and rate, goes on.
   func rollBack() throws {

@@ -120,10 +120,19 @@ struct CheckpointTests {
     let second = try runs.trainer("run", steps: 20, listener: listener)
     try second.resume()
     #expect(second.step == 10 && listener.heard("passed over: \(newest)"))
+    // The damaged one does not count among those that are kept.
+    second.interruption = { second.step >= 12 ? SIGTERM : nil }
     _ = try second.run()
-    #expect(second.folder.checkpointSteps() == [10, 20])
+    #expect(second.folder.checkpointSteps() == [10, 12, 20])
+    second.interruption = { nil }
+    _ = try second.run()
+    #expect(second.folder.checkpointSteps() == [12, 20])
+    // Fewer steps than are done already: nothing more is done.
+    let third = try runs.trainer("run", steps: 15)
+    try third.resume()
+    #expect(try third.run() == .finished && third.step == 20)
     try Data().write(to: URL(filePath: newest))
-    try Data().write(to: URL(filePath: first.folder.checkpoint(10)))
+    try Data().write(to: URL(filePath: first.folder.checkpoint(12)))
     #expect(throws: FileError(first.folder.path, "has no checkpoint that can be read")) {
       try second.resume()
     }
