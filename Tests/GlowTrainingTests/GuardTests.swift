@@ -75,7 +75,7 @@ struct GuardTests {
       ("level1.step0.invconv.weight", Float.nan, "level1.step0: the channel map cannot be inverted"),
       // the loss of the step after it these.
       ("level0.step1.coupling.conv3.bias", .infinity, "the parameter level0.step1.coupling.conv3.bias"),
-      ("level0.step1.coupling.conv1.logs", 40, "level0.step1, the coupling"),
+      ("level0.step1.coupling.actnorm1.logs", 40, "level0.step1, the coupling"),
     ] {
       let listener = Listener()
       let run = try runs.trainer(name, steps: 40, listener: listener)
