@@ -45,13 +45,13 @@ struct FloorTests {
       let before = arguments.indices.map { 3 - S($0) / 2 }
       var z = before
       coupling.forward(&z, stride: z.count, positions: 1, shift: shift, scale: scales)
-      #expect(z.allSatisfy(\.isFinite))
+      #expect(z.allSatisfy { $0.isFinite })
       coupling.inverse(&z, stride: z.count, positions: 1, shift: shift, scale: scales)
       for (found, expected) in zip(z, before) { #expect(abs(found - expected) <= tolerance) }
       // Latents that a sampler draws, of order 1, come back as finite values too.
       var drawn = arguments.map { _ in S(4) }
       coupling.inverse(&drawn, stride: z.count, positions: 1, shift: shift, scale: scales)
-      #expect(drawn.allSatisfy(\.isFinite))
+      #expect(drawn.allSatisfy { $0.isFinite })
     }
     check(Float.self, tolerance: 1e-5)
     check(Double.self, tolerance: 1e-13)

@@ -85,7 +85,7 @@ struct GuardTests {
       }
       #expect(try run.run() == .finished)
       #expect(listener.heard(message) && listener.heard("back to the state of step 20"), "\(listener.notes)")
-      #expect(run.glow.values.values.allSatisfy(\.isFinite))
+      #expect(run.glow.values.values.allSatisfy { $0.isFinite })
       let losses = try runs.metrics(run).compactMap { $0["loss"] }
       #expect(losses.count > 5 && losses.allSatisfy { $0 < 9 })
     }
