@@ -22,7 +22,7 @@ struct FloorTests {
   @Test("in Float and in Double it stays above zero, and the log-determinant is that of the scale itself")
   func positive() {
     func check<S: Scalar>(_: S.Type, tolerance: Double) {
-      let (scales, logarithms) = scales(S.self)
+      let (scales, logarithms) = self.scales(S.self)
       for (index, argument) in arguments.enumerated() {
         let expected = max(argument + 2, -69)
         #expect(scales[index] > S(1e-31), "h = \(argument)")
@@ -40,17 +40,17 @@ struct FloorTests {
   func inverse() {
     func check<S: Scalar>(_: S.Type, tolerance: S) {
       let coupling = Coupling(kind: .affine, channels: arguments.count)
-      let scales = scales(S.self).scales
+      let scales = self.scales(S.self).scales
       let shift = arguments.indices.map { S($0) - 4 }
       let before = arguments.indices.map { 3 - S($0) / 2 }
       var z = before
-      coupling.forward(&z, stride: z.count, positions: 1, shift: shift, scale: scales)
+      coupling.forward(&z, stride: arguments.count, positions: 1, shift: shift, scale: scales)
       #expect(z.allSatisfy { $0.isFinite })
-      coupling.inverse(&z, stride: z.count, positions: 1, shift: shift, scale: scales)
+      coupling.inverse(&z, stride: arguments.count, positions: 1, shift: shift, scale: scales)
       for (found, expected) in zip(z, before) { #expect(abs(found - expected) <= tolerance) }
       // Latents that a sampler draws, of order 1, come back as finite values too.
       var drawn = arguments.map { _ in S(4) }
-      coupling.inverse(&drawn, stride: z.count, positions: 1, shift: shift, scale: scales)
+      coupling.inverse(&drawn, stride: arguments.count, positions: 1, shift: shift, scale: scales)
       #expect(drawn.allSatisfy { $0.isFinite })
     }
     check(Float.self, tolerance: 1e-5)
@@ -115,7 +115,7 @@ struct DiagnosisTests {
       ("level1.step0.coupling.conv3.logs", 300, "level1.step0, the coupling"),
       ("level0.split.conv.logs", 300, "level0.split, its prior"),
     ] {
-      let model = try model()
+      let model = try self.model()
       try set(model, name, to: value)
       try model.glow.parametersChanged()
       #expect(model.glow.diagnose(model.workspace, count: 2).firstNonFinite == expected)

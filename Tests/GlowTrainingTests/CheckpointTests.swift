@@ -40,7 +40,7 @@ struct CheckpointTests {
   /// A whole checkpoint, its bytes, and where its header ends.
   private func checkpoint() throws -> (bytes: [UInt8], headerEnd: Int) {
     try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
-    let (state, configuration) = try state()
+    let (state, configuration) = try self.state()
     try Checkpoint.write(state, configuration, to: path)
     let bytes = try MappedFile(path).withBytes { Array($0) }
     let length = bytes[..<8].reversed().reduce(0) { $0 << 8 | Int($1) }
@@ -58,8 +58,8 @@ struct CheckpointTests {
   func roundTrip() throws {
     defer { try? FileManager.default.removeItem(atPath: root) }
     let (bytes, _) = try checkpoint()
-    let (written, configuration) = try state()
-    let (other, _) = try state()
+    let (written, configuration) = try self.state()
+    let (other, _) = try self.state()
     for (_, slab) in other.slabs { slab.clear() }
     try Checkpoint.read(path, into: other)
     #expect(other.step == 107 && other.good?.step == 100)
@@ -77,7 +77,7 @@ struct CheckpointTests {
   func bitFlips() throws {
     defer { try? FileManager.default.removeItem(atPath: root) }
     let (bytes, headerEnd) = try checkpoint()
-    let (state, _) = try state()
+    let (state, _) = try self.state()
     #expect(!isRefused(state))
     let words = Philox(seed: 5, purpose: .order, stream: 0)
     var missed: [Int] = []
@@ -99,7 +99,7 @@ struct CheckpointTests {
   func truncation() throws {
     defer { try? FileManager.default.removeItem(atPath: root) }
     let (bytes, _) = try checkpoint()
-    let (state, _) = try state()
+    let (state, _) = try self.state()
     for count in Array(stride(from: 0, to: bytes.count, by: 4096)) + [bytes.count - 1] {
       try write(bytes[..<count])
       #expect(isRefused(state), "cut to \(count) of \(bytes.count) bytes")
