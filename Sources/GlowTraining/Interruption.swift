@@ -10,7 +10,10 @@ public enum Interruption {
   public static func install() {
     // Touched here so that the handler finds it made.
     received.store(0, ordering: .relaxed)
+    var caught = sigset_t()
+    sigemptyset(&caught)
     for signal in [SIGINT, SIGTERM, SIGUSR1] {
+      sigaddset(&caught, signal)
       var action = sigaction()
       action.__sigaction_handler.sa_handler = { signal in
         if Interruption.received.exchange(signal, ordering: .relaxed) != 0 { _exit(128 + signal) }
@@ -18,6 +21,8 @@ public enum Interruption {
       action.sa_flags = SA_RESTART
       sigaction(signal, &action, nil)
     }
+    // A launcher may have started this process with its own signals blocked.
+    pthread_sigmask(SIG_UNBLOCK, &caught, nil)
     // A file-size limit, and a pipe that nobody reads any more, then show as errors of write.
     for signal in [SIGXFSZ, SIGPIPE] { _ = Glibc.signal(signal, SIG_IGN) }
   }
