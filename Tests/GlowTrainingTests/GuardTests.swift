@@ -76,7 +76,7 @@ struct GuardTests {
       // the next gradient or the loss of the step after it these.
       ("level1.step0.invconv.weight", .nan, "the parameter level1.step0.invconv.weight"),
       ("level0.step1.coupling.conv3.bias", .infinity, "the parameter level0.step1.coupling.conv3.bias"),
-      ("level0.step1.coupling.actnorm1.logs", 40, "level0.step1, the coupling"),
+      ("level0.step1.coupling.actnorm1.logs", 40, "level0.step1.coupling.actnorm1"),
     ] {
       let listener = Listener()
       let run = try runs.trainer(name, steps: 40, listener: listener)
