@@ -73,6 +73,9 @@ study-detect: deps build ## Tell other images from CIFAR-10's (MODEL=RUN DATA=CI
 	  { echo "give a model and folders: make $@ MODEL=RUN DATA=CIFAR-10-BATCHES MNIST=IDX-FILES" >&2; exit 64; }
 	Studies/detect.sh $(GLOW) "$(MODEL)" "$(DATA)" "$(MNIST)" "$(STUDIES)/detect"
 
+study-stability: deps build ## Count the runs at too-high rates that end in a usable model (about an hour; needs GLOW_TEST_DATA).
+	nice Studies/stability.sh $(GLOW) $(GLOW_TEST_DATA)/cifar-10-batches-bin runs/stability
+
 format: ## Format the sources.
 	$(SWIFT) format -i --recursive Sources Tests Package.swift
 

@@ -24,9 +24,12 @@ struct InspectCommand: ParsableCommand {
         print("\(entry.name) \(entry.shape)\(entry.isTrainable ? "" : " (not learned)")")
       }
     }
-    print("step: ln |det A| a position, condition number of A")
-    for (step, logDeterminant, condition) in try glow.channelMapConditions() {
-      print(String(format: "%@: %.4f, %.1f", step, logDeterminant, condition))
+    print("step: ln |det W| and condition number of W; of A = diag(s)·W, the actnorm's scale included")
+    for map in glow.channelMapConditions() {
+      print(
+        String(
+          format: "%@: %.4f, %.1f; %.4f, %.1f", map.step, map.mixingLogDeterminant, map.mixingCondition,
+          map.logDeterminant, map.condition))
     }
   }
 }

@@ -7,10 +7,15 @@ struct TeamArguments: ParsableArguments {
   var threads: Int?
 
   func validate() throws {
-    if let threads, !(1...ThreadTeam.maximumCount).contains(threads) {
-      throw ValidationError("--threads must be 1 to \(ThreadTeam.maximumCount), not \(threads)")
-    }
+    if let threads, threads < 1 { throw ValidationError("--threads must be at least 1, not \(threads)") }
   }
 
-  func team() -> ThreadTeam { ThreadTeam(count: threads ?? ThreadTeam.availableCount) }
+  /// A team of as many threads as asked for, or as OpenBLAS allows.
+  func team() -> ThreadTeam {
+    if let threads, threads > ThreadTeam.maximumCount {
+      Terminal().note(
+        "--threads \(threads): \(ThreadTeam.maximumCount) are used, the most that OpenBLAS serves at once")
+    }
+    return ThreadTeam(count: threads ?? ThreadTeam.availableCount)
+  }
 }

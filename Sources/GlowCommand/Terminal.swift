@@ -49,5 +49,9 @@ final class Terminal: ProgressReport {
     return String(format: "%d h %02d min", whole / 3600, whole / 60 % 60)
   }
 
-  private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+  /// What cannot be written, because the disk is full or nobody listens any more, must not end a run.
+  private func write(_ text: String) {
+    var text = text
+    text.withUTF8 { _ = Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+  }
 }

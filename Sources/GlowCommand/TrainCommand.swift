@@ -23,7 +23,6 @@ struct TrainCommand: ParsableCommand {
   @Flag(help: "Go on with the run in --out.") var resume = false
 
   func run() throws {
-    Interruption.install()
     let folder = RunFolder(out)
     if folder.isInUse && !resume {
       throw FileError(out, "holds a run already: use --resume to go on with it, or another folder")
@@ -33,7 +32,7 @@ struct TrainCommand: ParsableCommand {
     let test = openTest(opened, terminal)
     if let note = opened.note { terminal.note(note) }
     let team = threads.team()
-    let (configuration, glow) = try resolve(opened.dataset, team: team)
+    let (configuration, glow) = try resolve(opened.dataset, team: team, terminal)
     try opened.dataset.checkAll()
     try test?.dataset.checkAll()
     let trainer = try Trainer(
@@ -48,11 +47,15 @@ struct TrainCommand: ParsableCommand {
         + "OpenBLAS for \(openBLASCoreName())")
     terminal.note(trainer.memory.description)
     if resume { try trainer.resume() }
+    Interruption.install()
     let ending = try trainer.run()
     terminal.end()
+    if trainer.badSteps > 0 { terminal.note("bad steps that were not taken: \(trainer.badSteps)") }
     if case .interrupted(let signal) = ending {
       terminal.note(
-        "interrupted at step \(trainer.step); go on with --resume. The model is in \(folder.model)")
+        trainer.glow.isInitialised
+          ? "interrupted at step \(trainer.step); go on with --resume. The model is in \(folder.model)"
+          : "interrupted before the first step; start again with --resume")
       throw ExitCode(128 + signal)
     }
     print("model: \(folder.model)")
@@ -68,23 +71,26 @@ struct TrainCommand: ParsableCommand {
   }
 
   private func resolve(
-    _ dataset: any Dataset, team: ThreadTeam
+    _ dataset: any Dataset, team: ThreadTeam, _ terminal: Terminal
   ) throws -> (RunConfiguration, Glow<Float>) {
     let settings = training.configuration(imageCount: dataset.count)
     try settings.validate()
-    if let initFrom {
-      let glow = try ModelFile.read(initFrom, as: Float.self, team: team).glow
-      return (RunConfiguration(data: data.data, model: glow.configuration, training: settings), glow)
+    let start = try initFrom.map { try ModelFile.read($0, as: Float.self, team: team).glow }
+    let configuration = RunConfiguration(
+      data: data.data, model: try start?.configuration ?? model.configuration(for: dataset),
+      training: settings, imageCount: dataset.count, threads: team.count)
+    if resume, let old = try RunConfiguration.read(in: RunFolder(out)) {
+      if old.model != configuration.model {
+        throw ConfigurationError(
+          "\(out): the run has another model: \(difference(old.model, configuration.model)); "
+            + "give the same model options to resume")
+      }
+      for change in old.changes(to: configuration) { terminal.note("changed: \(change)") }
     }
-    let configuration = try model.configuration(for: dataset)
-    if resume, let old = try RunConfiguration.read(in: RunFolder(out)), old.model != configuration {
-      throw ConfigurationError(
-        "\(out): the run has another model: \(difference(old.model, configuration)); "
-          + "give the same model options to resume")
-    }
+    try MemoryEstimate.check(configuration.model, settings)
     return (
-      RunConfiguration(data: data.data, model: configuration, training: settings),
-      try Glow(configuration: configuration, seed: settings.seed, team: team)
+      configuration,
+      try start ?? Glow(configuration: configuration.model, seed: settings.seed, team: team)
     )
   }
 
@@ -114,6 +120,7 @@ struct TrainingArguments: ParsableArguments {
   @Option(help: "Steps between two checkpoints; 0 = never.") var checkpointEvery = 1000
   @Option(help: "Checkpoints to keep.") var keep = 2
   @Option(help: "uniform or none.") var dequantization = DequantisationKind.uniform
+  @Flag(help: "Apply every update, even one that ruins the model.") var noGuards = false
   @Flag(help: "Take the images in the order of the data.") var noShuffle = false
   @Flag(help: "Mirror every other image at random.") var flip = false
   @Option(help: "Images that the actnorms are initialised from.") var initImages = 256
@@ -149,6 +156,7 @@ struct TrainingArguments: ParsableArguments {
     configuration.sampleEvery = sampleEvery
     configuration.checkpointEvery = checkpointEvery
     configuration.checkpointsKept = keep
+    configuration.guards = !noGuards
     return configuration
   }
 }

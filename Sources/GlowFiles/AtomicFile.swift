@@ -71,23 +71,26 @@ public enum AtomicFile {
     )
   }
 
-  private static func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32, path: String) throws {
-    var done = 0
-    while done < bytes.count {
-      let count = Glibc.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
-      if count < 0 {
-        if errno == EINTR { continue }
-        throw FileError.system(path, "cannot write")
-      }
-      done += count
-    }
-  }
-
   /// Makes the new name itself survive a loss of power. Some file systems do not support it; they keep no promise.
   private static func synchroniseFolder(of path: String) {
     let descriptor = open(split(path).folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if descriptor < 0 { return }
     fsync(descriptor)
     close(descriptor)
+  }
+}
+
+/// Writes all bytes to an open file, whose path is for the error. Calls `write`.
+///
+/// - Throws: `FileError`; a part may then have been written.
+public func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32, path: String) throws {
+  var done = 0
+  while done < bytes.count {
+    let count = Glibc.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
+    if count < 0 {
+      if errno == EINTR { continue }
+      throw FileError.system(path, "cannot write")
+    }
+    done += count
   }
 }

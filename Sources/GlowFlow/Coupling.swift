@@ -6,6 +6,10 @@ import GlowKernels
 /// Affine: z2 ← (z2 + shift)·scale with scale = sigmoid(h + 2); log-determinant Σ ln scale.
 /// Additive: z2 ← z2 + shift; log-determinant 0.
 ///
+/// The scale has a floor of sigmoid(−69) ≈ 10⁻³⁰, below which h has no more effect: the sigmoid of a smaller
+/// argument soon is no normal Float, and the division by it in the inverse no finite one. Forward, inverse,
+/// log-determinant and gradient (0 at the floor) all follow the function with its floor.
+///
 /// `half` is the pointer to the first z2 value of a run of positions that lie `stride` apart; shift, scale and
 /// their gradients are planes [positions, channels].
 struct Coupling: Sendable {
@@ -18,7 +22,15 @@ struct Coupling: Sendable {
   /// Outputs of the network per position: shift, and for the affine coupling the scale's argument.
   var networkChannels: Int { isAffine ? 2 * channels : channels }
 
-  /// scale ← sigmoid(scale + 2) over a plane of `count` values; returns Σ ln scale.
+  /// The least argument of the sigmoid.
+  static let leastArgument = -69.0
+
+  /// The scale at its floor, as `scale(_:count:)` computes it.
+  private static func floor<S: Scalar>(_: S.Type) -> S {
+    S.sigmoid(SIMD8(repeating: S(leastArgument))).value[0]
+  }
+
+  /// scale ← sigmoid(max(scale + 2, −69)) over a plane of `count` values; returns Σ ln scale.
   ///
   /// The logarithms of 64 factors 1 + e^−|x|, each between 1 and 2, are taken at once as that of their product.
   static func scale<S: Scalar>(_ plane: UnsafeMutablePointer<S>, count: Int) -> Double {
@@ -42,7 +54,7 @@ struct Coupling: Sendable {
       } else {
         for lane in 0..<(count - index) { x[lane] = plane[index + lane] }
       }
-      x += 2
+      x = S.maximum(x + 2, S(leastArgument))
       let (value, onePlusExponential) = S.sigmoid(x)
       negative += S.positivePart(SIMD8(repeating: 0) - x)
       product *= onePlusExponential
@@ -93,11 +105,12 @@ struct Coupling: Sendable {
 
   /// dz2 in place of dy2, and the gradient at the network's outputs, [positions, networkChannels]:
   /// dz2 = dshift = dy2·scale and, because scale′ = scale·(1 − scale) and z2 + shift = y2/scale,
-  /// dh = (dy2·y2 + dlogdet)·(1 − scale).
+  /// dh = (dy2·y2 + dlogdet)·(1 − scale), or 0 where the scale is at its floor.
   func backward<S: Scalar>(
     output half: UnsafePointer<S>, gradient: UnsafeMutablePointer<S>, stride: Int, positions: Int,
     scale: UnsafePointer<S>, logDeterminantGradient: S, networkGradient: UnsafeMutablePointer<S>
   ) {
+    let floor = Coupling.floor(S.self)
     for position in 0..<positions {
       let dy = gradient + position * stride
       let dh = networkGradient + position * networkChannels
@@ -106,7 +119,8 @@ struct Coupling: Sendable {
         let s = scale + position * channels
         for channel in 0..<channels {
           let dz = dy[channel] * s[channel]
-          dh[channels + channel] = (dy[channel] * y[channel] + logDeterminantGradient) * (1 - s[channel])
+          let slope = s[channel] > floor ? 1 - s[channel] : 0
+          dh[channels + channel] = (dy[channel] * y[channel] + logDeterminantGradient) * slope
           dh[channel] = dz
           dy[channel] = dz
         }

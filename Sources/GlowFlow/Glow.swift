@@ -36,7 +36,7 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
   private lazy var foldedGradient = Slab<S>(count: folded.count)
   private let layout: FoldedLayout
   /// Of each step's channel map, by level and step.
-  private var factorisations: [[Factorisation]] = []
+  private(set) var factorisations: [[Factorisation]] = []
   /// A⁻¹ and −c·A⁻¹ of each step's channel map; made when something is first decoded.
   private var inverses: [[Slab<S>]]?
   private let initialised: Int
@@ -150,13 +150,6 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
     }
   }
 
-  /// Of each step: ln |det A| of its channel map per position, and the condition number of A.
-  public func channelMapConditions() throws -> [(step: String, logDeterminant: Double, condition: Double)] {
-    try zip(steps.joined(), factorisations.joined()).map {
-      ($0.name, $1.logAbsoluteDeterminant, try $1.conditionNumber())
-    }
-  }
-
   // MARK: Workspaces
 
   /// Books the memory that passes over up to `batch` images need.
@@ -226,7 +219,7 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
   }
 
   /// Sends the latents of a level out of the flow.
-  private func leave(_ level: Int, _ workspace: Workspace<S>, labels: [Int]?) {
+  func leave(_ level: Int, _ workspace: Workspace<S>, labels: [Int]?) {
     let buffers = workspace.levels[level]
     workspace.priorSlots[level].withUnsafeMutableBufferPointer {
       if level < splits.count {

@@ -52,6 +52,16 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
       channels: imageChannels << (level + 2))
   }
 
+  /// The weights of the coupling networks' convolutions: nearly all parameters of the model, counted without
+  /// building it.
+  public var couplingWeightCount: Int {
+    (0..<levels).reduce(0) { sum, level in
+      let half = shape(ofLevel: level).channels / 2
+      let outputs = coupling == .affine ? 2 * half : half
+      return sum + depth * (9 * half * width + width * width + 9 * width * outputs)
+    }
+  }
+
   /// - Throws: `ConfigurationError` with the first setting that no model can be built from.
   public func validate() throws {
     func require(_ holds: Bool, _ message: @autoclosure () -> String) throws {

@@ -7,14 +7,18 @@ extension Glow {
   ///
   /// Ends with the parameters folded. Any workspace will do.
   ///
+  /// - Parameter shouldStop: asked before each flow step; if it says so, the model is left uninitialised.
   /// - Throws: `SingularMapError`.
   @specialized(where S == Float)
   @specialized(where S == Double)
-  public func initialise(_ workspace: Workspace<S>, count: Int) throws {
+  public func initialise(
+    _ workspace: Workspace<S>, count: Int, shouldStop: () -> Bool = { false }
+  ) throws {
     workspace.begin(count: count)
     for level in 0..<configuration.levels {
       enter(level, workspace)
       for index in 0..<configuration.depth {
+        if shouldStop() { return }
         let step = steps[level][index]
         let folded = foldedStep(level, index)
         let buffers = workspace.levels[level]

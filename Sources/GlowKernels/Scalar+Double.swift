@@ -26,6 +26,11 @@ extension Double: Scalar {
   public static func positivePart(_ x: SIMD8<Double>) -> SIMD8<Double> { x.replacing(with: 0, where: x .< 0) }
 
   @inlinable @inline(__always)
+  public static func maximum(_ x: SIMD8<Double>, _ bound: Double) -> SIMD8<Double> {
+    x.replacing(with: bound, where: x .< bound)
+  }
+
+  @inlinable @inline(__always)
   public static func select(
     _ x: SIMD8<Double>, wherePositive selector: SIMD8<Double>
   ) -> SIMD8<Double> { x.replacing(with: 0, where: selector .<= 0) }

@@ -41,6 +41,11 @@ extension Float: Scalar {
   public static func positivePart(_ x: SIMD8<Float>) -> SIMD8<Float> { x.replacing(with: 0, where: x .< 0) }
 
   @inlinable @inline(__always)
+  public static func maximum(_ x: SIMD8<Float>, _ bound: Float) -> SIMD8<Float> {
+    x.replacing(with: bound, where: x .< bound)
+  }
+
+  @inlinable @inline(__always)
   public static func select(
     _ x: SIMD8<Float>, wherePositive selector: SIMD8<Float>
   ) -> SIMD8<Float> { x.replacing(with: 0, where: selector .<= 0) }

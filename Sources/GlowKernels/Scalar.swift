@@ -21,6 +21,9 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
   /// max(0, x) of every lane; a NaN stays a NaN.
   static func positivePart(_ x: SIMD8<Self>) -> SIMD8<Self>
 
+  /// max(x, bound) of every lane; a NaN stays a NaN.
+  static func maximum(_ x: SIMD8<Self>, _ bound: Self) -> SIMD8<Self>
+
   /// x where `selector` > 0, else 0.
   static func select(_ x: SIMD8<Self>, wherePositive selector: SIMD8<Self>) -> SIMD8<Self>
 

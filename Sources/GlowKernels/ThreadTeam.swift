@@ -9,8 +9,9 @@ import Synchronization
 /// slow thread takes fewer; results must therefore not depend on which thread did which piece. Between two
 /// runs the threads watch for a while before they sleep, because the next run is usually microseconds away.
 public final class ThreadTeam: @unchecked Sendable {
-  /// OpenBLAS hands each concurrent caller one of a fixed number of buffers; Debian builds it for this many threads.
-  public static let maximumCount = 64
+  /// OpenBLAS hands each concurrent caller one of a fixed number of buffers. Debian builds it for 64 threads, which
+  /// makes 128 buffers; some are left for callers outside the team.
+  public static let maximumCount = 112
 
   public let count: Int
 
@@ -74,9 +75,10 @@ public final class ThreadTeam: @unchecked Sendable {
     mutex.deallocate()
   }
 
-  /// The processors that this process may run on (its affinity mask is respected).
+  /// The processors that this process may run on, as its affinity mask and the quota of its control group say.
   public static var availableCount: Int {
-    max(1, min(ProcessInfo.processInfo.activeProcessorCount, maximumCount))
+    let processors = ProcessInfo.processInfo.activeProcessorCount
+    return max(1, min(processors, ControlGroup().processorQuota ?? processors, maximumCount))
   }
 
   /// Calls `body(piece, thread)` once for every piece in 0..<pieces and returns when all are done.

@@ -85,18 +85,39 @@ public final class SafetensorsFile: Sendable {
     }
   }
 
-  /// Compares every entry with its CRC-32 in the metadata; entries without one are not checked.
+  /// Compares the header and every entry with their CRC-32 in the metadata.
   ///
+  /// - Parameter isComplete: whether a checksum that is missing is an error too; else what has none, in a file of
+  ///   another program, is not checked.
   /// - Throws: `FileError` naming the first entry whose bytes are not those that were written.
-  public func checkSums() throws {
-    for entry in entries {
-      guard let expected = metadata[checksumKey(entry.name)] else { continue }
-      let found = try withBytes(entry.name) { checksum($0) }
+  public func checkSums(isComplete: Bool = false) throws {
+    func check(_ name: String, _ found: () throws -> String) throws {
+      guard let expected = metadata[checksumKey(name)] else {
+        if isComplete { throw FileError(path, "\(name): is damaged: it has no CRC-32") }
+        return
+      }
+      let found = try found()
       if found != expected {
-        throw FileError(path, "\(entry.name): is damaged: its CRC-32 is \(found), expected \(expected)")
+        throw FileError(path, "\(name): is damaged: its CRC-32 is \(found), expected \(expected)")
       }
     }
+    try check(SafetensorsHeader.metadataName) {
+      headerChecksum(metadata: metadata, tensors: entries.map { ($0.name, $0.type, $0.shape) })
+    }
+    for entry in entries { try check(entry.name) { try withBytes(entry.name) { checksum($0) } } }
   }
+}
+
+/// The CRC-32 of what a header says: its metadata and each tensor's name, type and shape. Neither the order nor
+/// the spelling of the JSON matters, which other programs may change.
+func headerChecksum(
+  metadata: [String: String], tensors: [(name: String, type: TensorType, shape: [Int])]
+) -> String {
+  let own = checksumKey(SafetensorsHeader.metadataName)
+  let facts =
+    metadata.filter { $0.key != own }.map { "\($0.key)\0\($0.value)" }.sorted()
+    + tensors.map { "\($0.name)\0\($0.type.rawValue)\0\($0.shape)" }.sorted()
+  return Array(facts.joined(separator: "\0").utf8).withUnsafeBytes { checksum($0) }
 }
 
 /// Where the metadata keeps the CRC-32 of an entry.

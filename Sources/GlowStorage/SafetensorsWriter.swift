@@ -2,7 +2,8 @@ import Foundation
 import GlowFiles
 import GlowKernels
 
-/// Collects tensors and writes them as one safetensors file, with the CRC-32 of each in the metadata.
+/// Collects tensors and writes them as one safetensors file, with the CRC-32 of each, and of the header, in the
+/// metadata.
 public struct SafetensorsWriter {
   private var metadata: [String: String]
   private var tensors: [(name: String, type: TensorType, shape: [Int], data: TensorData)] = []
@@ -67,6 +68,9 @@ public struct SafetensorsWriter {
     func text(_ value: some Encodable) throws -> String {
       String(decoding: try encoder.encode(value), as: UTF8.self)
     }
+    var metadata = metadata
+    metadata[checksumKey(SafetensorsHeader.metadataName)] = headerChecksum(
+      metadata: metadata, tensors: tensors.map { ($0.name, $0.type, $0.shape) })
     var members = ["\"\(SafetensorsHeader.metadataName)\":\(try text(metadata))"]
     var offset = 0
     for tensor in tensors {

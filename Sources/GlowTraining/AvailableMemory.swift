@@ -1,23 +1,25 @@
 import Foundation
+import Glibc
+import GlowKernels
 
-/// How much memory this process may still take, in bytes: what the machine has free, or what its container
-/// allows if that is less; nil where neither can be read.
+/// How much memory this process may still take, in bytes: what the machine has free, or what its container or its
+/// limit on address space allows if that is less; nil where none can be read.
 public func availableMemory() -> Int? {
-  func read(_ path: String) -> String? { try? String(contentsOfFile: path, encoding: .utf8) }
-  var bounds: [Int] = []
-  for line in read("/proc/meminfo")?.split(separator: "\n") ?? [] where line.hasPrefix("MemAvailable:") {
-    if let kibibytes = line.split(separator: " ").dropFirst().first.flatMap({ Int($0) }) {
-      bounds.append(kibibytes * 1024)
-    }
-  }
-  let groups = [
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+  let lines = read("/proc/meminfo").split(separator: "\n")
+  let free = lines.first { $0.hasPrefix("MemAvailable:") }?.split(separator: " ").dropFirst().first
+  let bounds = [
+    free.flatMap { Int($0) }.map { $0 * 1024 }, ControlGroup().availableMemory, availableAddresses(),
   ]
-  for (limit, usage) in groups {
-    let number = { (text: String?) in text.flatMap { Int($0.trimmingCharacters(in: .whitespacesAndNewlines)) }
-    }
-    if let limit = number(read(limit)) { bounds.append(max(0, limit - (number(read(usage)) ?? 0))) }
-  }
-  return bounds.min()
+  return bounds.compactMap { $0 }.min()
 }
+
+/// Bytes of address space left, if it is limited. Calls `getrlimit`.
+private func availableAddresses() -> Int? {
+  var limit = rlimit()
+  guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0, limit.rlim_cur < UInt64(Int.max)
+  else { return nil }
+  let pages = read("/proc/self/statm").split(separator: " ").first.flatMap { Int($0) } ?? 0
+  return max(0, Int(limit.rlim_cur) - pages * Int(getpagesize()))
+}
+
+private func read(_ path: String) -> String { (try? String(contentsOfFile: path, encoding: .utf8)) ?? "" }

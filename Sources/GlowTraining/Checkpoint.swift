@@ -4,29 +4,40 @@ import GlowFlow
 import GlowKernels
 import GlowStorage
 
-/// Everything that a training run needs to go on: weights, their average, the optimiser's moments, and how far
-/// it has come. Data order and noise follow from the step.
-struct Checkpoint {
-  /// Name of each slab and its values; all follow the model's parameter list.
-  private static func slabs(_ state: TrainingState) -> [(name: String, slab: Slab<Float>)] {
-    [
-      ("value", state.glow.values), ("average", state.averaged.values),
-      ("first_moment", state.optimiser.firstMoment), ("second_moment", state.optimiser.secondMoment),
-    ]
-  }
-
+/// Everything that a training run needs to go on: weights, their average, the optimiser's moments, how far it has
+/// come, and what its guards remember. Data order and noise follow from the step.
+///
+/// The state to go back to is the present one in a checkpoint that training writes on schedule; where it is not,
+/// because a signal came, it is in the file too.
+enum Checkpoint {
   private static let stepKey = "glow.step"
   private static let configurationKey = "glow.run"
+  private static let safeguardKey = "glow.safeguard"
+  private static let goodStepKey = "glow.good_step"
+  private static let goodPrefix = "good_"
 
   static func write(_ state: TrainingState, _ configuration: RunConfiguration, to path: String) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = .sortedKeys
-    var writer = SafetensorsWriter(metadata: [
-      "format": "glow-checkpoint", stepKey: String(state.step),
-      configurationKey: String(decoding: try encoder.encode(configuration), as: UTF8.self),
-      "glow.openblas_core": openBLASCoreName(),
-    ])
-    for (name, slab) in slabs(state) {
+    func text(_ value: some Encodable) throws -> String {
+      String(decoding: try encoder.encode(value), as: UTF8.self)
+    }
+    var configuration = configuration
+    // The bytes of a checkpoint do not depend on the number of threads.
+    configuration.threads = nil
+    var metadata = [
+      "format": "glow-checkpoint", stepKey: String(state.step), configurationKey: try text(configuration),
+      safeguardKey: try text(state.safeguard), "glow.openblas_core": openBLASCoreName(),
+    ]
+    var slabs = state.slabs
+    if let good = state.good {
+      metadata[goodStepKey] = String(good.step)
+      if good.step != state.step {
+        slabs += zip(state.slabs, good.slabs).map { (goodPrefix + $0.name, $1) }
+      }
+    }
+    var writer = SafetensorsWriter(metadata: metadata)
+    for (name, slab) in slabs {
       for entry in state.glow.parameters.entries {
         writer.add(
           "\(name).\(entry.name)", shape: entry.shape,
@@ -41,24 +52,46 @@ struct Checkpoint {
   /// - Throws: `FileError` naming the entry that is missing, damaged or of another shape.
   static func read(_ path: String, into state: TrainingState) throws {
     let file = try SafetensorsFile(path)
-    try file.checkSums()
-    guard let step = file.metadata[stepKey].flatMap({ Int($0) }), step >= 0 else {
-      throw FileError(path, "is not a checkpoint of glow train")
+    func number(_ key: String) -> Int? {
+      file.metadata[key].flatMap { Int($0) }.flatMap { $0 < 0 ? nil : $0 }
     }
-    for (name, slab) in slabs(state) {
-      for entry in state.glow.parameters.entries {
-        let full = "\(name).\(entry.name)"
-        guard let found = file[full] else { throw FileError(path, "has no entry \(full)") }
-        if found.shape != entry.shape {
-          throw FileError(path, "\(full) has shape \(found.shape), expected \(entry.shape)")
-        }
-        let values = try file.values(full, as: Float.self)
-        values.withUnsafeBufferPointer {
-          (slab.base + entry.offset).update(from: $0.baseAddress!, count: entry.count)
+    guard let step = number(stepKey),
+      let safeguard = file.metadata[safeguardKey].flatMap({
+        try? JSONDecoder().decode(Safeguard.self, from: Data($0.utf8))
+      })
+    else { throw FileError(path, "is not a checkpoint of glow train") }
+    try file.checkSums(isComplete: true)
+    state.forgetGood()
+    for (name, slab) in state.slabs { try read(slab, name, file, state.glow.parameters) }
+    state.step = step
+    state.safeguard = safeguard
+    if let good = number(goodStepKey) {
+      if good == step {
+        state.keepAsGood()
+      } else {
+        for (slab, name) in zip(state.goodSlabs(step: good), state.slabs.map(\.name)) {
+          try read(slab, goodPrefix + name, file, state.glow.parameters)
         }
       }
     }
-    state.step = step
-    try state.glow.parametersChanged()
+    do { try state.glow.parametersChanged() } catch let error as SingularMapError {
+      throw FileError(path, "\(error)")
+    }
+  }
+
+  private static func read(
+    _ slab: Slab<Float>, _ name: String, _ file: SafetensorsFile, _ parameters: ParameterList
+  ) throws {
+    for entry in parameters.entries {
+      let full = "\(name).\(entry.name)"
+      let found = try file.entry(full)
+      if found.shape != entry.shape {
+        throw FileError(file.path, "\(full) has shape \(found.shape), expected \(entry.shape)")
+      }
+      let values = try file.values(full, as: Float.self)
+      values.withUnsafeBufferPointer {
+        (slab.base + entry.offset).update(from: $0.baseAddress!, count: entry.count)
+      }
+    }
   }
 }

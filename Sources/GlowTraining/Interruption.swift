@@ -5,16 +5,26 @@ import Synchronization
 public enum Interruption {
   private static let received = Atomic<Int32>(0)
 
-  /// Catches the signals from now on, each once: a second one ends the process at once.
+  /// Catches the signals from now on. A second one, of whatever kind, ends the process at once, with the exit
+  /// status 128 + its number.
   public static func install() {
+    // Touched here so that the handler finds it made.
+    received.store(0, ordering: .relaxed)
+    var caught = sigset_t()
+    sigemptyset(&caught)
     for signal in [SIGINT, SIGTERM, SIGUSR1] {
+      sigaddset(&caught, signal)
       var action = sigaction()
-      action.__sigaction_handler.sa_handler = { Interruption.received.store($0, ordering: .relaxed) }
-      action.sa_flags = Int32(bitPattern: UInt32(SA_RESETHAND)) | SA_RESTART
+      action.__sigaction_handler.sa_handler = { signal in
+        if Interruption.received.exchange(signal, ordering: .relaxed) != 0 { _exit(128 + signal) }
+      }
+      action.sa_flags = SA_RESTART
       sigaction(signal, &action, nil)
     }
-    // A file-size limit then shows as an error of write.
-    _ = Glibc.signal(SIGXFSZ, SIG_IGN)
+    // A launcher may have started this process with its own signals blocked.
+    pthread_sigmask(SIG_UNBLOCK, &caught, nil)
+    // A file-size limit, and a pipe that nobody reads any more, then show as errors of write.
+    for signal in [SIGXFSZ, SIGPIPE] { _ = Glibc.signal(signal, SIG_IGN) }
   }
 
   /// The signal that asked to end, if any.

@@ -3,7 +3,6 @@ import GlowFlow
 
 /// The memory that a training run will take, and whether it keeps the hidden activations.
 public struct MemoryEstimate: Sendable {
-  /// Weights, gradients, two moments, average, and folded weights with their gradient.
   public let parameterBytes: Int
   public let workspaceBytes: Int
   public let keepsHidden: Bool
@@ -12,9 +11,31 @@ public struct MemoryEstimate: Sendable {
   public var bytes: Int { parameterBytes + workspaceBytes }
   var purpose: Purpose { .training(keepsHidden: keepsHidden) }
 
+  /// Bytes for each parameter: weights, gradients, two moments, average, and folded weights with their gradient; with
+  /// guards also weights, average and moments of the last good state.
+  private static func bytesOfParameter(_ configuration: TrainingConfiguration) -> Int {
+    (configuration.guards ? 12 : 8) * MemoryLayout<Float>.stride
+  }
+
+  /// The part of what is available that a run may take.
+  private static func limit(_ available: Int?) -> Int { available.map { $0 / 10 * 9 } ?? .max }
+
+  /// Refuses a model whose parameters alone do not fit, before memory is booked for them.
+  ///
+  /// - Throws: `TrainingError` with the estimate and what to change.
+  public static func check(_ model: GlowConfiguration, _ configuration: TrainingConfiguration) throws {
+    let available = availableMemory()
+    let bytes = model.couplingWeightCount * bytesOfParameter(configuration)
+    if bytes > limit(available) {
+      throw TrainingError(
+        "training needs about \(megabytes(bytes)) of memory for the parameters alone and "
+          + "\(megabytes(available!)) are free: use a smaller --width, --depth or --levels")
+    }
+  }
+
   /// - Throws: `TrainingError` if not even recomputing the hidden activations would fit.
   init(_ glow: Glow<Float>, _ configuration: TrainingConfiguration) throws {
-    parameterBytes = 8 * 4 * glow.parameters.count
+    parameterBytes = MemoryEstimate.bytesOfParameter(configuration) * glow.parameters.count
     available = availableMemory()
     func estimate(_ keepsHidden: Bool) -> Int {
       max(
@@ -22,7 +43,7 @@ public struct MemoryEstimate: Sendable {
         glow.isInitialised
           ? 0 : glow.workspaceBytes(batch: configuration.initialisationImages, purpose: .inference))
     }
-    let limit = available.map { $0 / 10 * 9 } ?? .max
+    let limit = MemoryEstimate.limit(available)
     let kept = estimate(true)
     switch configuration.activations {
     case .keep: keepsHidden = true
@@ -44,5 +65,6 @@ public struct MemoryEstimate: Sendable {
       + (available.map { ", \(megabytes($0)) free" } ?? "")
   }
 
-  fileprivate func megabytes(_ bytes: Int) -> String { "\(bytes / 1_000_000) MB" }
 }
+
+private func megabytes(_ bytes: Int) -> String { "\(bytes / 1_000_000) MB" }

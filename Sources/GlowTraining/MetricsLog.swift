@@ -7,7 +7,8 @@ final class MetricsLog {
   private let path: String
   private let descriptor: Int32
 
-  /// Opens the log to go on after update `step`: later lines, and a torn last one, are dropped.
+  /// Opens the log to go on after update `step`: later lines, and a torn last one, are dropped, and so is that of
+  /// an evaluation at `step`, which is done again.
   ///
   /// - Throws: `FileError`.
   init(_ path: String, after step: Int) throws {
@@ -15,9 +16,9 @@ final class MetricsLog {
     let old = FileManager.default.fileExists(atPath: path) ? try MappedFile(path).withBytes { Array($0) } : []
     var kept: [UInt8] = []
     for line in old.split(separator: UInt8(ascii: "\n")) {
-      guard let entry = try? JSONDecoder().decode(Line.self, from: Data(line)), entry.step <= step else {
-        continue
-      }
+      guard let entry = try? JSONDecoder().decode(Line.self, from: Data(line)),
+        entry.step < step || (entry.step == step && entry.testBitsPerDim == nil)
+      else { continue }
       kept += line + [UInt8(ascii: "\n")]
     }
     if kept != old || old.isEmpty { try AtomicFile.write(kept, to: path) }
@@ -27,20 +28,32 @@ final class MetricsLog {
 
   deinit { close(descriptor) }
 
-  private struct Line: Decodable { let step: Int }
+  private struct Line: Decodable {
+    let step: Int
+    let testBitsPerDim: Double?
 
+    enum CodingKeys: String, CodingKey {
+      case step
+      case testBitsPerDim = "test_bits_per_dim"
+    }
+  }
+
+  /// - Throws: `FileError`; the file then ends with the line before.
   func append(_ entry: Metrics) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys]
     encoder.keyEncodingStrategy = .convertToSnakeCase
     let line = Array(try encoder.encode(entry)) + [UInt8(ascii: "\n")]
-    // One call a line: a crash leaves whole lines, or a torn last one that the next run drops.
-    let count = line.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-    if count != line.count { throw FileError.system(path, "cannot write") }
+    let end = lseek(descriptor, 0, SEEK_END)
+    do { try line.withUnsafeBytes { try writeAll($0, to: descriptor, path: path) } } catch {
+      ftruncate(descriptor, end)
+      throw error
+    }
   }
 }
 
-/// One line of `metrics.jsonl`, whose keys are these names in snake case.
+/// One line of `metrics.jsonl`, whose keys are these names in snake case. JSON has no numbers that are not finite:
+/// they are absent.
 struct Metrics: Codable {
   var step: Int
   var images: Int
@@ -50,6 +63,8 @@ struct Metrics: Codable {
   var trainBitsPerDim: Double?
   var gradientNorm: Double?
   var learningRate: Double?
+  /// Of the worst channel map.
+  var largestCondition: Double?
   var imagesPerSecond: Double?
   var seconds: Double
   /// With the averaged weights, and with the raw ones.

@@ -1,10 +1,12 @@
 import Foundation
 import GlowFiles
 import GlowFlow
+import GlowStorage
 
 /// The files of one training run.
 ///
-/// `config.json`, `metrics.jsonl`, `checkpoint-STEP.safetensors`, `model.safetensors`, `samples/STEP.png`.
+/// `config.json`, `metrics.jsonl`, `checkpoint-STEP.safetensors`, `model.safetensors`, `best.safetensors` (the model
+/// of the evaluation with the lowest test bits/dim), `samples/STEP.png`.
 public struct RunFolder: Sendable {
   public let path: String
 
@@ -13,6 +15,7 @@ public struct RunFolder: Sendable {
   var configuration: String { "\(path)/config.json" }
   var metrics: String { "\(path)/metrics.jsonl" }
   public var model: String { "\(path)/model.safetensors" }
+  public var best: String { "\(path)/best.safetensors" }
   func checkpoint(_ step: Int) -> String { "\(path)/checkpoint-\(padded(step)).safetensors" }
   func samples(_ step: Int) -> String { "\(path)/samples/\(padded(step)).png" }
 
@@ -32,6 +35,17 @@ public struct RunFolder: Sendable {
     AtomicFile.removeLeftovers(in: "\(path)/samples")
   }
 
+  /// Where `best.safetensors` keeps its test bits/dim.
+  static let bestKey = "glow.test_bits_per_dim"
+
+  /// The test bits/dim of `best.safetensors`; nil if there is none that is whole.
+  func bestBitsPerDimension() -> Double? {
+    guard let file = try? SafetensorsFile(best), (try? file.checkSums(isComplete: true)) != nil else {
+      return nil
+    }
+    return file.metadata[RunFolder.bestKey].flatMap { Double($0) }
+  }
+
   /// Steps of the checkpoints that are there, oldest first.
   func checkpointSteps() -> [Int] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
@@ -47,18 +61,50 @@ public struct RunConfiguration: Codable, Sendable, Hashable {
   public var data: String
   public var model: GlowConfiguration
   public var training: TrainingConfiguration
+  /// Images of the training part; nil in the configuration of an earlier version.
+  public var imageCount: Int?
+  /// Nothing but the speed depends on it.
+  public var threads: Int?
 
-  public init(data: String, model: GlowConfiguration, training: TrainingConfiguration) {
+  public init(
+    data: String, model: GlowConfiguration, training: TrainingConfiguration, imageCount: Int? = nil,
+    threads: Int? = nil
+  ) {
     self.data = data
     self.model = model
     self.training = training
+    self.imageCount = imageCount
+    self.threads = threads
   }
 
-  /// The settings of the run in a folder, if there is one.
+  /// The settings besides the model's in which a run goes on differently, each with both values.
+  public func changes(to new: RunConfiguration) -> [String] {
+    var pairs: [(name: String, old: Any, new: Any)] = [("data", data, new.data)]
+    if let imageCount, let count = new.imageCount { pairs.append(("imageCount", imageCount, count)) }
+    if let threads, let count = new.threads { pairs.append(("threads", threads, count)) }
+    for (old, new) in zip(Mirror(reflecting: training).children, Mirror(reflecting: new.training).children) {
+      pairs.append((old.label ?? "", old.value, new.value))
+    }
+    return pairs.compactMap { name, old, new in
+      "\(old)" == "\(new)" ? nil : "\(name) was \(old), is now \(new)"
+    }
+  }
+
+  /// The settings of the run in a folder, if there is one. Settings that an earlier version did not have stand at
+  /// their defaults.
   public static func read(in folder: RunFolder) throws -> RunConfiguration? {
     guard folder.isInUse else { return nil }
     let bytes = try MappedFile(folder.configuration).withBytes { Data($0) }
-    do { return try JSONDecoder().decode(RunConfiguration.self, from: bytes) } catch {
+    do {
+      let defaults = try JSONEncoder().encode(TrainingConfiguration())
+      guard var found = try JSONSerialization.jsonObject(with: bytes) as? [String: Any],
+        let training = found["training"] as? [String: Any],
+        let known = try JSONSerialization.jsonObject(with: defaults) as? [String: Any]
+      else { throw FileError(folder.configuration, "") }
+      found["training"] = known.merging(training) { $1 }
+      return try JSONDecoder().decode(
+        RunConfiguration.self, from: try JSONSerialization.data(withJSONObject: found))
+    } catch {
       throw FileError(folder.configuration, "is not the configuration of a run")
     }
   }

@@ -39,6 +39,8 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   /// Images that the actnorms are initialised from.
   public var initialisationImages = 256
   public var activations = ActivationPolicy.automatic
+  /// Bad steps are skipped or rolled back; without, every update is applied, whatever it is.
+  public var guards = true
   /// In steps; 0 = never.
   public var logEvery = 10
   public var evaluateEvery = 0

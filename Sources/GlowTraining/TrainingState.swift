@@ -7,8 +7,11 @@ final class TrainingState {
   /// A model of the same shape whose weights are the moving average.
   let averaged: Glow<Float>
   let optimiser: Optimiser<Float>
-  /// Updates so far.
+  /// Updates so far, skipped ones included.
   var step = 0
+  var safeguard = Safeguard()
+  /// The state to go back to, and the step it stands for.
+  private(set) var good: (slabs: [Slab<Float>], step: Int)?
 
   init(_ glow: Glow<Float>, _ configuration: TrainingConfiguration) throws {
     self.glow = glow
@@ -18,6 +21,45 @@ final class TrainingState {
       count: glow.parameters.count, ranges: glow.parameters.trainableRanges)
   }
 
+  /// Weights, average and moments; all follow the model's parameter list.
+  var slabs: [(name: String, slab: Slab<Float>)] {
+    [
+      ("value", glow.values), ("average", averaged.values),
+      ("first_moment", optimiser.firstMoment), ("second_moment", optimiser.secondMoment),
+    ]
+  }
+
   /// Starts the average at the present weights, and takes over what is not learned.
   func beginAverage() { averaged.values.base.update(from: glow.values.base, count: glow.parameters.count) }
+
+  /// Makes the present state the one to go back to.
+  func keepAsGood() {
+    _ = goodSlabs(step: step)
+    copy(toGood: true)
+  }
+
+  /// The slabs of the state to go back to, to be filled; it is made to stand for `step`.
+  func goodSlabs(step: Int) -> [Slab<Float>] {
+    let kept = good?.slabs ?? slabs.map { _ in Slab<Float>(count: glow.parameters.count) }
+    good = (kept, step)
+    return kept
+  }
+
+  func forgetGood() { good = nil }
+
+  /// Goes back to the last good state, which then stands for the present step; the count of steps, and with it
+  /// data order and rate, goes on.
+  func rollBack() throws {
+    guard good != nil else { return }
+    good!.step = step
+    copy(toGood: false)
+    try glow.parametersChanged()
+  }
+
+  private func copy(toGood: Bool) {
+    for (present, kept) in zip(slabs.map(\.slab), good!.slabs) {
+      let (source, target) = toGood ? (present, kept) : (kept, present)
+      target.base.update(from: source.base, count: source.count)
+    }
+  }
 }

@@ -135,7 +135,7 @@ final class SmallModel {
         buffers().activations(before: 0).update(from: x, count: count)
         self.glow.forwardStep(0, 0, self.workspace)
         let constant =
-          Double(buffers().shape.positions) * (try self.glow.channelMapConditions()[0].logDeterminant)
+          Double(buffers().shape.positions) * self.glow.channelMapConditions()[0].logDeterminant
         let sums = (0..<self.images).map { image in
           buffers().tiling.slots(ofImage: image).reduce(constant) {
             $0 + self.workspace.logDeterminantSlots[0][$1]

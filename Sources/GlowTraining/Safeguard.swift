@@ -1,0 +1,91 @@
+import Foundation
+import GlowFlow
+
+/// Why a step of training is not to be trusted.
+enum Trouble {
+  /// The loss, or the norm of its gradient, is not finite.
+  case notFinite
+  /// A loss far above the lowest level so far, both in bits/dim, and in how many steps in a row.
+  case spike(loss: Double, level: Double, count: Int)
+  /// The update left a channel map that has no inverse, or one could not be inverted in backward.
+  case singular(any Error)
+
+  var description: String {
+    switch self {
+    case .notFinite: "the loss or its gradient is not finite"
+    case .spike(let loss, let level, let count):
+      String(format: "the loss is %.4g bits/dim and has been %.4g", loss, level)
+        + (count > 1 ? ", for \(count) steps now" : "")
+    case .singular(let error): "\(error)"
+    }
+  }
+}
+
+/// What is done about trouble.
+enum Response {
+  /// No update this time.
+  case skip
+  /// Back to the last good state.
+  case rollBack
+  /// Back to the last good state, and on with half the rate.
+  case rollBackAndSlow
+  case giveUp
+}
+
+/// What the guards remember. It is part of every checkpoint, so that a resumed run decides as the whole one.
+struct Safeguard: Codable, Equatable {
+  /// A factor on the learning rate.
+  private(set) var rateFactor = 1.0
+  /// Bad steps so far.
+  private(set) var badSteps = 0
+  /// Bad steps since the last calm.
+  private var troubles = 0
+  private var latestTrouble = 0
+  /// Running mean of the bits/dim of good steps, and its lowest value.
+  private var mean: Double?
+  private var level: Double?
+  /// Spikes in a row.
+  private var spikes = 0
+
+  /// Spikes in a row that are taken for divergence: batches differ, so it is the weights that have gone bad.
+  private static let patienceWithSpikes = 5
+  /// Good steps after which earlier trouble no longer counts.
+  private static let calm = 200
+  /// Troubles, each within that time of the one before, at which a run ends: after 8 halvings, at 1/256 of the rate.
+  static let patience = 11
+
+  /// Whether a step's loss shows trouble. It may be above its lowest level by as many bits/dim as the images
+  /// have, which no healthy run comes near: images coded without any model need no more than those.
+  mutating func judge(bitsPerDimension: Double, gradientNorm: Double, bits: Int) -> Trouble? {
+    guard bitsPerDimension.isFinite && gradientNorm.isFinite else { return .notFinite }
+    if let level, bitsPerDimension > level + Double(bits) {
+      spikes += 1
+      return .spike(loss: bitsPerDimension, level: level, count: spikes)
+    }
+    spikes = 0
+    let mean = mean.map { 0.9 * $0 + 0.1 * bitsPerDimension } ?? bitsPerDimension
+    self.mean = mean
+    level = min(level ?? mean, mean)
+    return nil
+  }
+
+  /// Decides what to do about trouble at a step: first the gentlest that can help, then more if it repeats.
+  mutating func respond(to trouble: Trouble, step: Int) -> Response {
+    badSteps += 1
+    // A single wild batch says nothing about the weights.
+    if case .spike = trouble, spikes < Safeguard.patienceWithSpikes { return .skip }
+    if step - latestTrouble > Safeguard.calm { troubles = 0 }
+    latestTrouble = step
+    troubles += 1
+    if troubles >= Safeguard.patience {
+      // Whoever goes on from here has changed something.
+      troubles = 0
+      return .giveUp
+    }
+    if troubles == 1, case .notFinite = trouble { return .skip }
+    spikes = 0
+    if troubles <= 2 { return .rollBack }
+    rateFactor /= 2
+    return .rollBackAndSlow
+  }
+}

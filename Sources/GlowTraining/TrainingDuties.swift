@@ -1,0 +1,130 @@
+import Foundation
+import GlowFiles
+import GlowFlow
+import GlowImages
+import GlowKernels
+import GlowStorage
+
+/// Condition number from which on a channel map is warned of: decoding in Float then errs by about 1/1000.
+private let highCondition = 1e4
+
+/// What a trainer does besides steps: log lines, evaluation, samples, model and checkpoints.
+extension Trainer {
+  func isDue(_ interval: Int) -> Bool { interval > 0 && state.step > 0 && state.step % interval == 0 }
+
+  private var epoch: Double { Double(state.step * training.batch) / Double(train.count) }
+
+  func report(
+    _ objective: Objective, gradientNorm: Double, rate: Double, _ clock: StepClock, _ log: MetricsLog
+  ) throws {
+    progress.step(
+      TrainingProgress(
+        step: state.step, steps: training.steps, bitsPerDimension: objective.bitsPerDimension,
+        imagesPerSecond: clock.imagesPerSecond,
+        secondsLeft: Double((training.steps - state.step) * training.batch) / clock.imagesPerSecond,
+        isLogged: isDue(training.logEvery)))
+    guard isDue(training.logEvery) else { return }
+    try log.append(
+      Metrics(
+        step: state.step, images: state.step * training.batch, epoch: epoch, loss: objective.loss.ifFinite,
+        trainBitsPerDim: objective.bitsPerDimension.ifFinite, gradientNorm: gradientNorm.ifFinite,
+        learningRate: rate, largestCondition: watchConditions().ifFinite,
+        imagesPerSecond: clock.imagesPerSecond, seconds: clock.seconds))
+  }
+
+  /// The largest condition number of a channel map; those that come near to having no inverse are warned of, and
+  /// again when they are ten times worse.
+  private func watchConditions() -> Double {
+    let maps = glow.channelMapConditions()
+    for map in maps where map.condition > max(highCondition, 10 * (warned[map.step] ?? 0)) {
+      warned[map.step] = map.condition
+      progress.note(
+        String(
+          format: "warning: step %d: the channel map of %@ comes near to having no inverse: condition number "
+            + "%.1e (%.1e without the actnorm), ln |det W| %.2f. Decoding loses digits; a lower --lr may help",
+          state.step, map.step, map.condition, map.mixingCondition, map.mixingLogDeterminant))
+    }
+    return maps.map(\.condition).max() ?? 1
+  }
+
+  /// What is due at a step besides the log line: evaluation, samples, checkpoint.
+  func duties(_ clock: StepClock, _ log: MetricsLog) throws {
+    let isLast = state.step >= training.steps
+    if let test, isDue(training.evaluateEvery) || (isLast && training.evaluateEvery > 0) {
+      try clock.pausing { try evaluate(test, clock, log) }
+    }
+    if isDue(training.sampleEvery) { try clock.pausing { try drawSamples() } }
+    if isDue(training.checkpointEvery) { try clock.pausing { try save() } }
+  }
+
+  private func drawSamples() throws {
+    do {
+      try evaluated.parametersChanged()
+      let images = try Sampler(evaluated, batch: 16).sample(
+        count: 16, temperature: 0.7, seed: training.seed,
+        labels: Array(0..<max(1, glow.configuration.classCount)))
+      try PNG.write(ImageGrid.arrange(images), to: folder.samples(state.step))
+    } catch let error where error is SingularMapError || error is LinearAlgebraError {
+      progress.note("step \(state.step): no samples: \(error)")
+    }
+  }
+
+  private func evaluate(_ test: any Dataset, _ clock: StepClock, _ log: MetricsLog) throws {
+    let stop = { self.interruption() != nil }
+    func score(_ glow: Glow<Float>) throws -> Score {
+      try Scorer(glow, batch: training.batch).score(
+        test, dequantisation: training.dequantisation, seed: training.seed, shouldStop: stop)
+    }
+    do { try evaluated.parametersChanged() } catch let error as SingularMapError {
+      return progress.note("step \(state.step): no evaluation: \(error)")
+    }
+    let averaged = try score(evaluated)
+    let raw = training.averageDecay > 0 ? try score(glow) : averaged
+    if stop() { return }
+    progress.note(
+      String(
+        format: "step %d (%d images): test bits/dim %.4f ± %.4f with the averaged weights, %.4f raw",
+        state.step, state.step * training.batch, averaged.bitsPerDimension, averaged.standardError,
+        raw.bitsPerDimension))
+    try log.append(
+      Metrics(
+        step: state.step, images: state.step * training.batch, epoch: epoch, seconds: clock.seconds,
+        testBitsPerDim: averaged.bitsPerDimension.ifFinite, testBitsPerDimRaw: raw.bitsPerDimension.ifFinite,
+        testStandardError: averaged.standardError.ifFinite))
+    if averaged.bitsPerDimension < best ?? .infinity {
+      try ModelFile.write(
+        evaluated,
+        metadata: ["glow.step": String(state.step), RunFolder.bestKey: "\(averaged.bitsPerDimension)"],
+        to: folder.best)
+      best = averaged.bitsPerDimension
+    }
+  }
+
+  /// What a finished model keeps for `DetectionScore.typicality`; nil if a signal asks to end or there is none.
+  func meanTrainingBits() throws -> Double? {
+    do { try evaluated.parametersChanged() } catch is SingularMapError { return nil }
+    let count = TrainingBits.imageCount(trainedOn: state.step * training.batch, batch: training.batch)
+    let mean = try Scorer(evaluated, batch: training.batch).score(
+      train.spread(over: count), dequantisation: training.dequantisation, seed: training.seed,
+      shouldStop: { self.interruption() != nil }
+    ).bitsPerDimension
+    return interruption() == nil ? mean.ifFinite : nil
+  }
+
+  /// Writes model and checkpoint, and removes checkpoints that are older than those to keep. Later ones, which were
+  /// damaged and passed over, do not count.
+  func save(meanTrainingBits: Double? = nil) throws {
+    var metadata = ["glow.step": String(state.step)]
+    metadata[TrainingBits.key] = meanTrainingBits.map { "\($0)" }
+    try ModelFile.write(evaluated, metadata: metadata, to: folder.model)
+    try Checkpoint.write(state, configuration, to: folder.checkpoint(state.step))
+    let steps = folder.checkpointSteps().filter { $0 <= state.step }
+    for step in steps.dropLast(training.checkpointsKept) {
+      try? FileManager.default.removeItem(atPath: folder.checkpoint(step))
+    }
+  }
+}
+
+extension Double {
+  fileprivate var ifFinite: Double? { isFinite ? self : nil }
+}

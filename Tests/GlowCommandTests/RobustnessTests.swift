@@ -1,0 +1,303 @@
+import Foundation
+import Glibc
+import Testing
+
+/// Training as another process that is killed, interrupted, or finds the disk full.
+@Suite("The train command under fire")
+struct RobustnessTests {
+  private let root = FileManager.default.temporaryDirectory.appending(path: "glow-fire-\(UUID())").path
+  // The test runner stands beside the products.
+  private let glow = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(
+    path: "glow")
+
+  init() throws { try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true) }
+
+  private func clean() { try? FileManager.default.removeItem(atPath: root) }
+
+  private static let tiny = [
+    "--levels", "1", "--depth", "1", "--width", "8", "--batch", "4", "--init-images", "4", "--threads", "1",
+    "--sample-every", "0",
+  ]
+
+  /// A process whose stderr goes to a file that can be looked at while it runs.
+  private final class Job {
+    let process = Process()
+    private let errorPath: String
+
+    init(_ executable: URL, _ arguments: [String], in folder: String) throws {
+      errorPath = "\(folder)/stderr-\(UUID())"
+      _ = FileManager.default.createFile(atPath: errorPath, contents: nil)
+      process.executableURL = executable
+      process.arguments = arguments
+      process.currentDirectoryURL = URL(filePath: folder)
+      process.standardOutput = FileHandle.nullDevice
+      process.standardError = FileHandle(forWritingAtPath: errorPath)
+      try process.run()
+    }
+
+    deinit { unlink(errorPath) }
+
+    var error: String { (try? String(contentsOfFile: errorPath, encoding: .utf8)) ?? "" }
+
+    /// Waits until stderr has `text`; false if the process ends or a minute passes before.
+    func waits(for text: String) -> Bool {
+      for _ in 0..<6000 {
+        if error.contains(text) { return true }
+        if !process.isRunning { return error.contains(text) }
+        usleep(10_000)
+      }
+      return false
+    }
+
+    func send(_ signal: Int32) { kill(process.processIdentifier, signal) }
+
+    /// Waits for the end and returns the exit status.
+    func end() -> Int32 {
+      process.waitUntilExit()
+      return process.terminationStatus
+    }
+
+    var wasKilled: Bool { process.terminationReason == .uncaughtSignal }
+  }
+
+  private func train(_ arguments: [String]) throws -> Job {
+    try Job(glow, ["train", "--data", "faces", "--limit", "64"] + arguments, in: root)
+  }
+
+  private func files(_ run: String) -> [String] {
+    ((try? FileManager.default.contentsOfDirectory(atPath: "\(root)/\(run)")) ?? []).sorted()
+  }
+
+  private func bytes(_ name: String) throws -> Data { try Data(contentsOf: URL(filePath: "\(root)/\(name)")) }
+
+  /// The steps of the lines of `metrics.jsonl`, each of which must be whole.
+  private func metricsSteps(_ run: String) throws -> [Int] {
+    let text = String(decoding: try bytes("\(run)/metrics.jsonl"), as: UTF8.self)
+    #expect(text.isEmpty || text.hasSuffix("\n"))
+    return try text.split(separator: "\n").map { line in
+      let entry = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
+      return try #require(entry?["step"] as? Int)
+    }
+  }
+
+  @Test(
+    "killed at 50 random instants, four times: it always resumes, and ends as if it never was",
+    arguments: 0..<4)
+  func killed(part: Int) throws {
+    defer { clean() }
+    let run = RobustnessTests.tiny + ["--checkpoint-every", "1", "--log-every", "1", "--eval-every", "0"]
+    var generator = SystemRandomNumberGenerator()
+    var resumed = 0
+    for _ in 0..<50 {
+      let job = try train(["--out", "run", "--steps", "1000000", "--resume"] + run)
+      // Half of them at any instant after the start, half while checkpoints are being written.
+      if Bool.random(using: &generator) { _ = job.waits(for: "step ") }
+      usleep(.random(in: 0..<60_000, using: &generator))
+      job.send(SIGKILL)
+      #expect(job.end() == SIGKILL && job.wasKilled, "\(job.error)")
+      #expect(!job.error.contains("passed over"), "\(job.error)")
+      if job.error.contains("resumed at") { resumed += 1 }
+      #expect(files("run").count { $0.hasSuffix(".partial") } <= 1)
+      #expect(files("run").count { $0.hasPrefix("checkpoint-") } <= 3)
+    }
+    let last = files("run").last { $0.hasPrefix("checkpoint-") }
+    let reached = last.flatMap { Int($0.dropFirst("checkpoint-".count).prefix(8)) } ?? 0
+    print("killed 50 times, \(resumed) had resumed, reached step \(reached)")
+    #expect(reached > 0 && resumed > 10)
+    let steps = "\(reached + 3)"
+    let end = try train(["--out", "run", "--steps", steps, "--resume"] + run)
+    #expect(end.end() == 0 && !end.error.contains("passed over"), "\(end.error)")
+    #expect(!files("run").contains { $0.hasSuffix(".partial") })
+    #expect(try metricsSteps("run") == Array(1...(reached + 3)))
+    let whole = try train(
+      [
+        "--out", "whole", "--steps", steps, "--checkpoint-every", "0", "--log-every", "0", "--eval-every",
+        "0",
+      ]
+        + RobustnessTests.tiny)
+    #expect(whole.end() == 0)
+    #expect(try bytes("whole/model.safetensors") == bytes("run/model.safetensors"))
+  }
+
+  @Test("a file-size limit, as a full disk: a clear error, the last good checkpoint and no half files")
+  func fullDisk() throws {
+    defer { clean() }
+    let run = RobustnessTests.tiny + ["--checkpoint-every", "2", "--log-every", "1", "--eval-every", "0"]
+    #expect(try train(["--out", "run", "--steps", "4"] + run).end() == 0)
+    let checkpoint = try bytes("run/checkpoint-00000004.safetensors")
+    let model = try bytes("run/model.safetensors")
+    let before = files("run")
+    /// Trains where no file may be larger than `size` bytes. The errors go to a pipe, which has no such limit.
+    func limited(to size: Int, _ arguments: [String]) throws -> (status: Int32, error: String) {
+      let process = Process()
+      process.executableURL = URL(filePath: "/bin/sh")
+      // The shell counts in blocks of 512 bytes.
+      process.arguments =
+        [
+          "-c", "ulimit -f \(size / 512) && exec \"$0\" \"$@\"", glow.path, "train", "--data", "faces",
+          "--limit",
+        ]
+        + ["64", "--steps", "40"] + arguments
+      process.currentDirectoryURL = URL(filePath: root)
+      process.standardOutput = FileHandle.nullDevice
+      let error = Pipe()
+      process.standardError = error
+      try process.run()
+      let text = String(decoding: error.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+      process.waitUntilExit()
+      #expect(process.terminationReason == .exit)
+      return (process.terminationStatus, text)
+    }
+    let resumed = ["--out", "run", "--resume"] + run
+    // The model is smaller than a checkpoint, and config.json smaller than both.
+    for (size, name) in [
+      ((model.count + checkpoint.count) / 2, "checkpoint-00000004"), (4096, "model.safetensors"),
+    ] {
+      let job = try limited(to: size, resumed)
+      #expect(job.status == 1)
+      #expect(
+        job.error.contains("run/\(name)") && job.error.contains("cannot write: File too large"),
+        "\(job.error)")
+      #expect(files("run") == before)
+      #expect(try bytes("run/checkpoint-00000004.safetensors") == checkpoint)
+      _ = try metricsSteps("run")
+    }
+    let job = try limited(to: 512, resumed)
+    #expect(
+      job.status == 1 && job.error.contains("config.json: cannot write: File too large"), "\(job.error)")
+    #expect(files("run") == before)
+    let rest = try train(["--out", "run", "--steps", "40", "--resume"] + run)
+    #expect(rest.end() == 0 && rest.error.contains("resumed at step 4"), "\(rest.error)")
+    #expect(try metricsSteps("run") == Array(1...40))
+
+    // Here it is the metrics that no longer fit.
+    let log = try limited(
+      to: 2560,
+      RobustnessTests.tiny
+        + ["--out", "log", "--checkpoint-every", "0", "--log-every", "1", "--eval-every", "0"])
+    #expect(log.status == 1 && log.error.contains("log/metrics.jsonl: cannot write"), "\(log.error)")
+    let steps = try metricsSteps("log")
+    #expect(steps.count > 3 && steps == Array(1...steps.count))
+  }
+
+  @Test(
+    "a signal ends a run after the step, with a checkpoint and 128 + its number",
+    arguments: [SIGTERM, SIGINT, SIGUSR1])
+  func interrupted(signal: Int32) throws {
+    defer { clean() }
+    let job = try train(
+      [
+        "--out", "run", "--steps", "1000000", "--checkpoint-every", "0", "--log-every", "1", "--eval-every",
+        "0",
+      ]
+        + RobustnessTests.tiny)
+    #expect(job.waits(for: "step 3/"))
+    let sent = ContinuousClock.now
+    job.send(signal)
+    #expect(job.end() == 128 + signal && !job.wasKilled)
+    #expect(sent.duration(to: .now) < .seconds(5))
+    #expect(
+      job.error.contains("interrupted at step") && job.error.contains("run/model.safetensors"), "\(job.error)"
+    )
+    #expect(files("run").count { $0.hasPrefix("checkpoint-") } == 1)
+    let steps = try metricsSteps("run")
+    #expect(steps == Array(1...steps.count))
+  }
+
+  @Test("signals are heeded during evaluation and initialisation")
+  func interruptedElsewhere() throws {
+    defer { clean() }
+    let size = ["--levels", "3", "--depth", "8", "--width", "64", "--threads", "1", "--sample-every", "0"]
+    func job(_ name: String, limit: Int, _ more: [String]) throws -> Job {
+      try Job(
+        glow, ["train", "--data", "faces", "--limit", "\(limit)", "--out", name] + size + more, in: root)
+    }
+    // Both would take much longer than they are given.
+    let evaluation = try job(
+      "evaluation", limit: 20_000,
+      ["--batch", "16", "--init-images", "16", "--steps", "5", "--eval-every", "1", "--log-every", "1"])
+    #expect(evaluation.waits(for: "step 1/"))
+    usleep(300_000)
+    let initialisation = try job("initialisation", limit: 3000, ["--init-images", "3000", "--steps", "5"])
+    #expect(initialisation.waits(for: "memory: about"))
+    usleep(300_000)
+    for (job, message) in [
+      (evaluation, "interrupted at step 1;"), (initialisation, "interrupted before the first step"),
+    ] {
+      let sent = ContinuousClock.now
+      job.send(SIGTERM)
+      #expect(job.end() == 128 + SIGTERM && job.error.contains(message), "\(job.error)")
+      #expect(sent.duration(to: .now) < .seconds(10))
+    }
+    #expect(!files("initialisation").contains { $0.hasSuffix(".safetensors") })
+  }
+
+  @Test("a second signal ends the process at once")
+  func second() throws {
+    defer { clean() }
+    // A step of many seconds.
+    let job = try Job(
+      glow,
+      [
+        "train", "--data", "faces", "--limit", "512", "--out", "run", "--batch", "512", "--levels", "3",
+        "--depth",
+        "16", "--width", "128", "--init-images", "8", "--steps", "5", "--threads", "1", "--activations",
+        "recompute",
+      ], in: root)
+    #expect(job.waits(for: "actnorms initialised"))
+    usleep(200_000)
+    job.send(SIGTERM)
+    usleep(300_000)
+    #expect(job.process.isRunning)
+    let sent = ContinuousClock.now
+    job.send(SIGINT)
+    #expect(job.end() == 128 + SIGINT)
+    #expect(sent.duration(to: .now) < .seconds(3))
+  }
+
+  @Test("resuming with other training options says so and goes on; with other model options it is refused")
+  func changedOptions() throws {
+    defer { clean() }
+    #expect(try train(["--out", "run", "--steps", "4"] + RobustnessTests.tiny).end() == 0)
+    let more = RobustnessTests.tiny + ["--batch", "8", "--lr", "2e-3", "--threads", "2", "--steps", "6"]
+    let job = try train(["--out", "run", "--resume"] + more)
+    #expect(job.end() == 0 && job.error.contains("resumed at step 4"))
+    for change in [
+      "batch was 4, is now 8", "learningRate was 0.001, is now 0.002", "threads was 1, is now 2",
+      "steps was 4, is now 6",
+    ] { #expect(job.error.contains("changed: \(change)"), "\(job.error)") }
+    let same = try train(["--out", "run", "--resume"] + more)
+    #expect(same.end() == 0 && !same.error.contains("changed:"), "\(same.error)")
+    let other = try train(["--out", "run", "--resume"] + more + ["--width", "9", "--coupling", "additive"])
+    #expect(other.end() == 1)
+    #expect(
+      other.error.contains("width is 8, asked for 9")
+        && other.error.contains("coupling is affine, asked for additive"),
+      "\(other.error)")
+  }
+
+  @Test("more threads than OpenBLAS serves are not used, and it says so")
+  func manyThreads() throws {
+    defer { clean() }
+    let job = try train(["--out", "run", "--steps", "1"] + RobustnessTests.tiny + ["--threads", "1000"])
+    #expect(job.end() == 0 && job.error.contains("--threads 1000: 112 are used"), "\(job.error)")
+  }
+
+  @Test("a model that does not fit into memory is refused before anything is written")
+  func memory() throws {
+    defer { clean() }
+    let huge = try train(["--out", "run", "--width", "16384", "--depth", "1024"])
+    #expect(huge.end() == 1 && huge.error.contains("for the parameters alone"), "\(huge.error)")
+    #expect(huge.error.contains("use a smaller --width"))
+    // 1.5 GB of address space, of which the program itself takes a part.
+    let limited = try Job(
+      URL(filePath: "/bin/sh"),
+      [
+        "-c", "ulimit -v 1500000 && exec \"$0\" \"$@\"", glow.path, "train", "--data", "faces", "--limit",
+        "64",
+        "--out", "run", "--batch", "4096", "--threads", "1",
+      ], in: root)
+    #expect(limited.end() == 1 && limited.error.contains("use a smaller --batch"), "\(limited.error)")
+    #expect(files("run").isEmpty)
+  }
+}

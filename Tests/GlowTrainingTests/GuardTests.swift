@@ -1,0 +1,225 @@
+import Foundation
+import GlowFiles
+import GlowFlow
+import GlowKernels
+import GlowStorage
+import Testing
+
+@testable import GlowTraining
+
+@Suite("Guards of training")
+struct GuardTests {
+  private let runs = Runs()
+
+  /// A rate at which this model explodes within a few steps.
+  private func wild(_ configuration: inout RunConfiguration) {
+    configuration.training.optimiser = .adam
+    configuration.training.learningRate = 0.3
+    configuration.training.evaluateEvery = 15
+  }
+
+  @Test("a rate that is far too high ends in a good model with guards, and in none without")
+  func wildRate() throws {
+    defer { runs.remove() }
+    let listener = Listener()
+    let run = try runs.trainer("run", steps: 60, listener: listener, change: wild)
+    #expect(try run.run() == .finished)
+    print("60 steps at 0.3: \(listener.notes.filter { $0.contains("step ") }.joined(separator: "\n"))")
+    #expect(listener.heard("back to the state of step") && listener.heard("of the rate"))
+    #expect(run.badSteps > 0)
+    let lines = try runs.metrics(run)
+    let bits = try #require(lines.last { $0["test_bits_per_dim"] != nil }?["test_bits_per_dim"])
+    #expect(bits < 9)
+    _ = try ModelFile.read(run.folder.path, as: Float.self)
+
+    let bare = try runs.trainer("bare", steps: 60) {
+      wild(&$0)
+      $0.training.guards = false
+    }
+    let ending = Result { try bare.run() }
+    let last = try runs.metrics(bare).last { $0["test_bits_per_dim"] != nil }?["test_bits_per_dim"]
+    #expect((try? ending.get()) == nil || last == nil || last! > 9)
+  }
+
+  @Test("a run that rolls back resumes exactly, wherever it is stopped", arguments: [1, 4, 7, 13, 22, 31])
+  func exactResume(stop: Int) throws {
+    defer { runs.remove() }
+    let whole = try runs.trainer("whole", steps: 40, change: wild)
+    _ = try whole.run()
+    #expect(whole.badSteps > 0)
+    let first = try runs.trainer("parts", steps: 40, change: wild)
+    first.interruption = { first.step >= stop ? SIGTERM : nil }
+    #expect(try first.run() == .interrupted(signal: SIGTERM))
+    #expect(first.folder.checkpointSteps().last == stop)
+    let second = try runs.trainer("parts", steps: 40, change: wild)
+    try second.resume()
+    #expect(second.step == stop)
+    #expect(try second.run() == .finished)
+    for path in [\RunFolder.model, \.best] {
+      #expect(
+        try runs.bytes(whole.folder[keyPath: path]) == runs.bytes(second.folder[keyPath: path]))
+    }
+    #expect(
+      try runs.bytes(whole.folder.checkpoint(40)) == runs.bytes(second.folder.checkpoint(40)))
+    func lasting(_ run: Trainer) throws -> [[String: Double]] {
+      try runs.metrics(run).map { $0.filter { !["seconds", "images_per_second"].contains($0.key) } }
+    }
+    #expect(try lasting(whole) == lasting(second))
+  }
+
+  @Test("weights that go bad between steps: skipped, diagnosed, rolled back")
+  func badWeights() throws {
+    defer { runs.remove() }
+    for (name, value, message) in [
+      // The fold after the next update finds that these scales are zero in Float,
+      ("level1.step0.actnorm.logs", Float(-50), "level1.step0: the channel map cannot be inverted"),
+      // the next gradient or the loss of the step after it these.
+      ("level1.step0.invconv.weight", .nan, "the parameter level1.step0.invconv.weight"),
+      ("level0.step1.coupling.conv3.bias", .infinity, "the parameter level0.step1.coupling.conv3.bias"),
+      ("level0.step1.coupling.actnorm1.logs", 40, "level0.step1.coupling.actnorm1"),
+    ] {
+      let listener = Listener()
+      let run = try runs.trainer(name, steps: 40, listener: listener)
+      listener.afterStep = { step in
+        if step != 25 { return }
+        for index in run.glow.parameters[name]!.range { run.glow.values.base[index] = value }
+      }
+      #expect(try run.run() == .finished)
+      #expect(listener.heard(message) && listener.heard("back to the state of step 20"), "\(listener.notes)")
+      #expect(run.glow.values.values.allSatisfy { $0.isFinite })
+      let losses = try runs.metrics(run).compactMap { $0["loss"] }
+      #expect(losses.count > 5 && losses.allSatisfy { $0 < 9 })
+    }
+  }
+
+  @Test("gives up after a set number of failures, with the last good state in the folder")
+  func givingUp() throws {
+    defer { runs.remove() }
+    let listener = Listener()
+    let run = try runs.trainer("run", steps: 200, listener: listener)
+    var good: [Float] = []
+    listener.afterStep = { step in
+      if step == 10 { good = Array(run.glow.values.values) }
+      guard step >= 12 else { return }
+      run.glow.values.base[run.glow.parameters["level0.split.conv.bias"]!.offset] = .nan
+      try! run.glow.parametersChanged()
+    }
+    do {
+      _ = try run.run()
+      Issue.record("the run did not end")
+    } catch let error as TrainingError {
+      #expect(
+        error.description.contains("after 11 failures")
+          && error.description.contains("the last good weights are in"))
+    }
+    #expect(Array(run.glow.values.values) == good)
+    _ = try ModelFile.read(run.folder.path, as: Float.self)
+    let again = try runs.trainer("run", steps: 100)
+    try again.resume()
+    #expect(Array(again.glow.values.values) == good)
+    #expect(try again.run() == .finished)
+  }
+
+  @Test("the steps of the response to trouble")
+  func responses() throws {
+    var guards = Safeguard()
+    func judge(_ bits: Double, norm: Double = 1) -> Trouble? {
+      guards.judge(bitsPerDimension: bits, gradientNorm: norm, bits: 8)
+    }
+    func isFine(_ bits: Double) -> Bool { judge(bits) == nil }
+    func respond(toLoss bits: Double, step: Int) throws -> Response {
+      let trouble = try #require(judge(bits))
+      return guards.respond(to: trouble, step: step)
+    }
+    #expect(isFine(7) && isFine(14.9))
+    // Single spikes are skipped and never add up to more.
+    for step in 0..<100 {
+      #expect(try respond(toLoss: 1e6, step: step) == .skip)
+      #expect(isFine(7))
+    }
+    let spikes = try (0..<6).map { try respond(toLoss: 20, step: 300 + $0) }
+    #expect(spikes == [.skip, .skip, .skip, .skip, .rollBack, .skip])
+    #expect(isFine(7))
+    // After a calm all starts again.
+    let trouble = Trouble.notFinite
+    if case .notFinite = judge(.nan) {} else { Issue.record("NaN passes") }
+    if case .notFinite = judge(7, norm: .infinity) {} else { Issue.record("an infinite gradient passes") }
+    #expect(guards.respond(to: trouble, step: 600) == .skip)
+    #expect(guards.respond(to: trouble, step: 601) == .rollBack && guards.rateFactor == 1)
+    #expect(guards.respond(to: trouble, step: 700) == .rollBackAndSlow && guards.rateFactor == 0.5)
+    for step in 701..<708 { #expect(guards.respond(to: trouble, step: step) == .rollBackAndSlow) }
+    #expect(guards.respond(to: trouble, step: 708) == .giveUp && guards.rateFactor == 1.0 / 256)
+    #expect(
+      try JSONDecoder().decode(Safeguard.self, from: JSONEncoder().encode(guards)) == guards)
+  }
+
+  @Test("a channel map that comes near to having no inverse is warned of")
+  func warning() throws {
+    defer { runs.remove() }
+    let listener = Listener()
+    let run = try runs.trainer("run", steps: 20, listener: listener) { $0.training.learningRate = 1e-7 }
+    listener.afterStep = { step in
+      guard step == 7 else { return }
+      let weight = run.glow.parameters["level1.step1.invconv.weight"]!
+      for column in 0..<weight.shape[1] { run.glow.values.base[weight.offset + column] *= 1e-6 }
+    }
+    _ = try run.run()
+    let warnings = listener.notes.filter { $0.contains("warning") }
+    #expect(warnings.count == 1 && warnings[0].contains("level1.step1"), "\(listener.notes)")
+    let lines = try runs.metrics(run).compactMap { $0["largest_condition"] }
+    #expect(lines.count == 4 && lines[0] < 1e4 && lines[1] > 1e4)
+  }
+
+  @Test("the best model is that of the lowest test bits/dim, also after a resume")
+  func best() throws {
+    defer { runs.remove() }
+    func change(_ configuration: inout RunConfiguration) {
+      configuration.training.evaluateEvery = 5
+      configuration.training.learningRate = 5e-3
+    }
+    let first = try runs.trainer("run", steps: 30, change: change)
+    _ = try first.run()
+    func check(_ run: Trainer) throws {
+      let bits = try runs.metrics(run).compactMap { line in
+        line["test_bits_per_dim"].map { (line["step"]!, $0) }
+      }
+      let lowest = try #require(bits.min { $0.1 < $1.1 })
+      let (_, metadata) = try ModelFile.read(run.folder.best, as: Float.self)
+      #expect(metadata["glow.step"] == String(Int(lowest.0)))
+      #expect(metadata["glow.test_bits_per_dim"].flatMap { Double($0) } == lowest.1)
+    }
+    try check(first)
+    // From here on the weights are ruined: the best stays what it was.
+    let kept = try runs.bytes(first.folder.best)
+    let listener = Listener()
+    let second = try runs.trainer("run", steps: 60, listener: listener) {
+      change(&$0)
+      $0.training.guards = false
+    }
+    try second.resume()
+    listener.afterStep = { _ in
+      second.glow.values.base[second.glow.parameters["level0.split.conv.bias"]!.offset] += 30
+    }
+    _ = try second.run()
+    #expect(try runs.bytes(second.folder.best) == kept)
+    try check(second)
+  }
+
+  @Test("memory for the state to go back to is counted")
+  func memory() throws {
+    let with = try runs.trainer("a", steps: 1)
+    let without = try runs.trainer("b", steps: 1) { $0.training.guards = false }
+    #expect(with.memory.bytes - without.memory.bytes == 4 * 4 * with.glow.parameters.count)
+  }
+
+  @Test("more threads than processors or than OpenBLAS was built for write the same bytes")
+  func manyThreads() throws {
+    defer { runs.remove() }
+    let one = try runs.trainer("one", steps: 2, threads: 1)
+    let many = try runs.trainer("many", steps: 2, threads: 100)
+    #expect(many.glow.team.count == 100)
+    #expect(try one.run() == .finished && many.run() == .finished)
+    #expect(try runs.bytes(one.folder.checkpoint(2)) == runs.bytes(many.folder.checkpoint(2)))
+    #expect(ThreadTeam(count: 1000).count == ThreadTeam.maximumCount)
+  }
+}
