@@ -8,6 +8,9 @@ final class StepClock {
   /// Durations of the latest steps, in seconds.
   private var recent: [Double] = []
   private static let window = 50
+  /// Seconds of all steps, and of the work in them that is not the flow's.
+  private var stepSeconds = 0.0
+  private var outsideSeconds = 0.0
 
   init(batch: Int) { self.batch = batch }
 
@@ -15,6 +18,7 @@ final class StepClock {
   func tick() {
     let now = ContinuousClock.now
     recent.append(seconds(from: resumed, to: now))
+    stepSeconds += recent.last!
     if recent.count > StepClock.window { recent.removeFirst() }
     resumed = now
   }
@@ -23,6 +27,16 @@ final class StepClock {
     defer { resumed = ContinuousClock.now }
     try body()
   }
+
+  /// Counts `body`, a part of a step, as work outside the flow.
+  func outside<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let start = ContinuousClock.now
+    defer { outsideSeconds += seconds(from: start, to: .now) }
+    return try body()
+  }
+
+  /// The share of the time of all steps that images, dequantisation and log lines took.
+  var outsideShare: Double { stepSeconds > 0 ? outsideSeconds / stepSeconds : 0 }
 
   /// Over the latest steps.
   var imagesPerSecond: Double { Double(batch * recent.count) / max(1e-9, recent.reduce(0, +)) }
