@@ -60,7 +60,7 @@ let package = Package(
       resources: [.copy("Fixtures")]),
     .testTarget(name: "GlowTrainingTests", dependencies: ["GlowTraining", "GlowTestSupport"]),
     .testTarget(
-      name: "GlowCommandTests", dependencies: ["GlowCommand", "GlowTraining", "GlowTestSupport"]),
+      name: "GlowCommandTests", dependencies: ["GlowCommand", "GlowTraining", "GlowPlots", "GlowTestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )

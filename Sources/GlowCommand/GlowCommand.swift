@@ -10,6 +10,6 @@ struct GlowCommand: ParsableCommand {
       TrainCommand.self, EvaluateCommand.self, SampleCommand.self, ReconstructCommand.self,
       EncodeCommand.self, DecodeCommand.self,
       InspectCommand.self,
-      BenchCommand.self, ImportCommand.self, ExportCommand.self, DataCommand.self,
+      PlotCommand.self, BenchCommand.self, ImportCommand.self, ExportCommand.self, DataCommand.self,
     ])
 }

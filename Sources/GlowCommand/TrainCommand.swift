@@ -21,6 +21,7 @@ struct TrainCommand: ParsableCommand {
   @OptionGroup var threads: TeamArguments
   @Option(help: "Start from the weights of this model.") var initFrom: String?
   @Flag(help: "Go on with the run in --out.") var resume = false
+  @Flag(help: "Write event files for TensorBoard too.") var tensorboard = false
 
   func run() throws {
     Interruption.install()
@@ -48,6 +49,7 @@ struct TrainCommand: ParsableCommand {
         + "OpenBLAS for \(openBLASCoreName())")
     terminal.note(trainer.memory.description)
     if resume { try trainer.resume() }
+    trainer.writesEvents = tensorboard
     let ending = try trainer.run()
     terminal.end()
     if case .interrupted(let signal) = ending {

@@ -6,6 +6,8 @@ import GlowFiles
 final class MetricsLog {
   private let path: String
   private let descriptor: Int32
+  /// Takes the same metrics.
+  var events: EventLog?
 
   /// Opens the log to go on after update `step`: later lines, and a torn last one, are dropped.
   ///
@@ -37,6 +39,7 @@ final class MetricsLog {
     // One call a line: a crash leaves whole lines, or a torn last one that the next run drops.
     let count = line.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
     if count != line.count { throw FileError.system(path, "cannot write") }
+    try events?.append(entry)
   }
 }
 

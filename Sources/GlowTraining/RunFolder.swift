@@ -4,7 +4,8 @@ import GlowFlow
 
 /// The files of one training run.
 ///
-/// `config.json`, `metrics.jsonl`, `checkpoint-STEP.safetensors`, `model.safetensors`, `samples/STEP.png`.
+/// `config.json`, `metrics.jsonl`, `checkpoint-STEP.safetensors`, `model.safetensors`, `samples/STEP.png`,
+/// `tensorboard/events.out.tfevents.…`.
 public struct RunFolder: Sendable {
   public let path: String
 
@@ -13,6 +14,7 @@ public struct RunFolder: Sendable {
   var configuration: String { "\(path)/config.json" }
   var metrics: String { "\(path)/metrics.jsonl" }
   public var model: String { "\(path)/model.safetensors" }
+  var events: String { "\(path)/tensorboard" }
   func checkpoint(_ step: Int) -> String { "\(path)/checkpoint-\(padded(step)).safetensors" }
   func samples(_ step: Int) -> String { "\(path)/samples/\(padded(step)).png" }
 

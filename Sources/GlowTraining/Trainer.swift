@@ -27,6 +27,8 @@ public final class Trainer {
   /// The model that evaluation and sampling use: the averaged weights, or the raw ones if no average is kept.
   public var evaluated: Glow<Float> { training.averageDecay > 0 ? state.averaged : state.glow }
   public let memory: MemoryEstimate
+  /// Whether metrics and samples go into event files of TensorBoard too.
+  public var writesEvents = false
 
   private let train: any Dataset
   private let test: (any Dataset)?
@@ -83,6 +85,7 @@ public final class Trainer {
     try folder.create()
     try configuration.write(to: folder.configuration)
     let log = try MetricsLog(folder.metrics, after: state.step)
+    if writesEvents { log.events = try EventLog(folder: folder.events, after: state.step) }
     if !glow.isInitialised { try initialise() }
     if state.step == 0 { state.beginAverage() }
     let workspace = glow.workspace(batch: training.batch, purpose: memory.purpose)
@@ -184,7 +187,9 @@ public final class Trainer {
         let images = try Sampler(evaluated, batch: 16).sample(
           count: 16, temperature: 0.7, seed: training.seed,
           labels: Array(0..<max(1, glow.configuration.classCount)))
-        try PNG.write(ImageGrid.arrange(images), to: folder.samples(state.step))
+        let grid = ImageGrid.arrange(images)
+        try PNG.write(grid, to: folder.samples(state.step))
+        try log.events?.append(samples: grid, step: state.step)
       }
     }
     if isDue(training.checkpointEvery) { try clock.pausing { try save() } }
