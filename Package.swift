@@ -69,7 +69,7 @@ let package = Package(
     .testTarget(name: "GlowTrainingTests", dependencies: ["GlowTraining", "GlowTestSupport"]),
     .testTarget(name: "GlowLatentsTests", dependencies: ["GlowLatents"]),
     .testTarget(
-      name: "GlowCommandTests", dependencies: ["GlowCommand", "GlowTraining", "GlowTestSupport"]),
+      name: "GlowCommandTests", dependencies: ["GlowCommand", "GlowTraining", "GlowPlots", "GlowTestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -12,6 +12,6 @@ struct GlowCommand: ParsableCommand {
       ManipulateCommand.self, SheetCommand.self,
       DetectCommand.self,
       InspectCommand.self,
-      BenchCommand.self, ImportCommand.self, ExportCommand.self, DataCommand.self,
+      PlotCommand.self, BenchCommand.self, ImportCommand.self, ExportCommand.self, DataCommand.self,
     ])
 }

@@ -21,6 +21,7 @@ struct TrainCommand: ParsableCommand {
   @OptionGroup var threads: TeamArguments
   @Option(help: "Start from the weights of this model.") var initFrom: String?
   @Flag(help: "Go on with the run in --out.") var resume = false
+  @Flag(help: "Write event files for TensorBoard too.") var tensorboard = false
 
   func run() throws {
     let folder = RunFolder(out)
@@ -47,6 +48,7 @@ struct TrainCommand: ParsableCommand {
         + "OpenBLAS for \(openBLASCoreName())")
     terminal.note(trainer.memory.description)
     if resume { try trainer.resume() }
+    trainer.writesEvents = tensorboard
     Interruption.install()
     let ending = try trainer.run()
     terminal.end()

@@ -34,4 +34,25 @@ public enum ImageGrid {
     }
     return ByteImage(shape: grid, pixels: pixels)
   }
+
+  /// Takes a grid apart that `arrange` made with scale 1, its images in order and empty places with them.
+  ///
+  /// - Returns: nil if images of `shape` do not fill the grid exactly.
+  public static func split(_ grid: ByteImage, into shape: ImageShape, spacing: Int = 2) -> [ByteImage]? {
+    let (rows, restBelow) = (grid.shape.height + spacing).quotientAndRemainder(
+      dividingBy: shape.height + spacing)
+    let (columns, restBeside) = (grid.shape.width + spacing).quotientAndRemainder(
+      dividingBy: shape.width + spacing)
+    guard restBelow == 0, restBeside == 0, grid.shape.channels == shape.channels else { return nil }
+    return (0..<rows * columns).map { index in
+      let (top, left) = (
+        index / columns * (shape.height + spacing), index % columns * (shape.width + spacing)
+      )
+      let pixels = (top..<top + shape.height).flatMap { row in
+        let start = (row * grid.shape.width + left) * shape.channels
+        return grid.pixels[start..<start + shape.width * shape.channels]
+      }
+      return ByteImage(shape: shape, pixels: pixels)
+    }
+  }
 }

@@ -22,19 +22,27 @@ extension Chart {
   }
 }
 
-/// Charts of one height below each other; their axes stand in line.
+/// Charts below each other; their axes stand in line.
 public struct ChartColumn: Chart {
   public var charts: [any Chart]
+  /// Of each chart, in proportion to the others.
+  public var heights: [Double]
 
-  public init(_ charts: [any Chart]) { self.charts = charts }
+  /// - Parameter heights: nil gives all charts the same.
+  public init(_ charts: [any Chart], heights: [Double]? = nil) {
+    precondition(heights?.count ?? charts.count == charts.count, "every chart has a height")
+    self.charts = charts
+    self.heights = heights ?? charts.map { _ in 1 }
+  }
 
   public func draw(on canvas: Canvas, in rectangle: Rectangle) throws {
     if charts.isEmpty { throw DrawingError("a column needs a chart") }
-    let height = rectangle.height / Double(charts.count)
-    for (index, chart) in charts.enumerated() {
-      let part = Rectangle(
-        x: rectangle.x, y: rectangle.y + Double(index) * height, width: rectangle.width, height: height)
+    let unit = rectangle.height / heights.reduce(0, +)
+    var part = rectangle
+    for (chart, height) in zip(charts, heights) {
+      part.height = height * unit
       try chart.draw(on: canvas, in: part)
+      part.y = part.bottom
     }
   }
 }

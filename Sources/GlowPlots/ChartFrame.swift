@@ -9,7 +9,7 @@ struct ChartFrame {
   private let horizontal: AxisScale
   private let vertical: AxisScale
 
-  private static let left = 68.0
+  private static let left = 80.0
   private static let right = 22.0
   private static let titled = 44.0
   private static let untitled = 24.0

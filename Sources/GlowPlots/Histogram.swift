@@ -45,9 +45,11 @@ public struct Histogram: Chart {
       keys: samples.indices.map { ChartFrame.Key(name: samples[$0].name, colour: colour($0)) })
     canvas.clipped(to: frame.area) {
       for index in samples.indices {
-        let outline = outline(edges, shares[index]).map { frame.place($0.x, $0.y) }
-        canvas.fill(outline, colour(index), opacity: 0.3)
-        canvas.line(outline, colour(index), thickness: 1.25)
+        for outline in outlines(edges, shares[index]) {
+          let places = outline.map { frame.place($0.x, $0.y) }
+          canvas.fill(places, colour(index), opacity: 0.3)
+          canvas.line(places, colour(index), thickness: 1.25)
+        }
       }
     }
   }
@@ -101,13 +103,11 @@ public struct Histogram: Chart {
     return Int(max(1, min(100, (span / narrowest).rounded(.up))))
   }
 
-  /// The steps along the tops of the bins, closed at the axis.
-  private func outline(_ edges: [Double], _ shares: [Double]) -> [Point] {
-    var points = [Point(edges[0], 0)]
-    for (index, share) in shares.enumerated() {
-      points.append(Point(edges[index], share))
-      points.append(Point(edges[index + 1], share))
+  /// The steps along the tops of neighbouring bins that are not empty, from the axis to the axis.
+  private func outlines(_ edges: [Double], _ shares: [Double]) -> [[Point]] {
+    shares.indices.split { shares[$0] == 0 }.map { bins in
+      let tops = bins.flatMap { [Point(edges[$0], shares[$0]), Point(edges[$0 + 1], shares[$0])] }
+      return [Point(tops[0].x, 0)] + tops + [Point(tops[tops.count - 1].x, 0)]
     }
-    return points + [Point(edges[edges.count - 1], 0)]
   }
 }

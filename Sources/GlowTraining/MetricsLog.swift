@@ -6,6 +6,8 @@ import GlowFiles
 final class MetricsLog {
   private let path: String
   private let descriptor: Int32
+  /// Takes the same metrics.
+  var events: EventLog?
 
   /// Opens the log to go on after update `step`: later lines, and a torn last one, are dropped, and so is that of
   /// an evaluation at `step`, which is done again.
@@ -49,6 +51,7 @@ final class MetricsLog {
       ftruncate(descriptor, end)
       throw error
     }
+    try events?.append(entry)
   }
 }
 

@@ -6,7 +6,8 @@ import GlowStorage
 /// The files of one training run.
 ///
 /// `config.json`, `metrics.jsonl`, `checkpoint-STEP.safetensors`, `model.safetensors`, `best.safetensors` (the model
-/// of the evaluation with the lowest test bits/dim), `samples/STEP.png`.
+/// of the evaluation with the lowest test bits/dim), `samples/STEP.png`,
+/// `tensorboard/events.out.tfevents.…`.
 public struct RunFolder: Sendable {
   public let path: String
 
@@ -16,6 +17,7 @@ public struct RunFolder: Sendable {
   var metrics: String { "\(path)/metrics.jsonl" }
   public var model: String { "\(path)/model.safetensors" }
   public var best: String { "\(path)/best.safetensors" }
+  var events: String { "\(path)/tensorboard" }
   func checkpoint(_ step: Int) -> String { "\(path)/checkpoint-\(padded(step)).safetensors" }
   func samples(_ step: Int) -> String { "\(path)/samples/\(padded(step)).png" }
 

@@ -29,6 +29,8 @@ public final class Trainer {
   /// The model that evaluation and sampling use: the averaged weights, or the raw ones if no average is kept.
   public var evaluated: Glow<Float> { training.averageDecay > 0 ? state.averaged : state.glow }
   public let memory: MemoryEstimate
+  /// Whether metrics and samples go into event files of TensorBoard too.
+  public var writesEvents = false
 
   let train: any Dataset
   let test: (any Dataset)?
@@ -99,6 +101,7 @@ public final class Trainer {
     try configuration.write(to: folder.configuration)
     let log = try MetricsLog(folder.metrics, after: state.step)
     best = folder.bestBitsPerDimension()
+    if writesEvents { log.events = try EventLog(folder: folder.events, after: state.step) }
     if !glow.isInitialised { try initialise() }
     if let signal = interruption(), !glow.isInitialised { return .interrupted(signal: signal) }
     if state.step == 0 { state.beginAverage() }

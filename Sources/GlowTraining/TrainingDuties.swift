@@ -53,20 +53,23 @@ extension Trainer {
     if let test, isDue(training.evaluateEvery) || (isLast && training.evaluateEvery > 0) {
       try clock.pausing { try evaluate(test, clock, log) }
     }
-    if isDue(training.sampleEvery) { try clock.pausing { try drawSamples() } }
+    if isDue(training.sampleEvery) { try clock.pausing { try drawSamples(log) } }
     if isDue(training.checkpointEvery) { try clock.pausing { try save() } }
   }
 
-  private func drawSamples() throws {
+  private func drawSamples(_ log: MetricsLog) throws {
+    let images: [ByteImage]
     do {
       try evaluated.parametersChanged()
-      let images = try Sampler(evaluated, batch: 16).sample(
+      images = try Sampler(evaluated, batch: 16).sample(
         count: 16, temperature: 0.7, seed: training.seed,
         labels: Array(0..<max(1, glow.configuration.classCount)))
-      try PNG.write(ImageGrid.arrange(images), to: folder.samples(state.step))
     } catch let error where error is SingularMapError || error is LinearAlgebraError {
-      progress.note("step \(state.step): no samples: \(error)")
+      return progress.note("step \(state.step): no samples: \(error)")
     }
+    let grid = ImageGrid.arrange(images)
+    try PNG.write(grid, to: folder.samples(state.step))
+    try log.events?.append(samples: grid, step: state.step)
   }
 
   private func evaluate(_ test: any Dataset, _ clock: StepClock, _ log: MetricsLog) throws {

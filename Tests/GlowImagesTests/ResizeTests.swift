@@ -108,4 +108,21 @@ struct ImageGridTests {
       }
     }
   }
+
+  @Test("a grid comes apart into the images that it was made of", arguments: [1, 2, 5, 16])
+  func split(count: Int) throws {
+    let images = (0..<count).map { testImage(2, 3, 3, seed: $0 + 1) }
+    let parts = try #require(ImageGrid.split(ImageGrid.arrange(images, columns: 4), into: images[0].shape))
+    #expect(Array(parts.prefix(count)) == images)
+    #expect(parts.dropFirst(count).allSatisfy { $0.pixels.allSatisfy { $0 == 0 } })
+  }
+
+  @Test("what the images do not fill exactly is no grid of them")
+  func misfits() {
+    let grid = ImageGrid.arrange((0..<4).map { testImage(2, 3, 3, seed: $0) })
+    for (height, width, channels) in [(2, 4, 3), (3, 3, 3), (2, 3, 1), (100, 100, 3)] {
+      let shape = ImageShape(height: height, width: width, channels: channels)
+      #expect(ImageGrid.split(grid, into: shape) == nil, "\(shape)")
+    }
+  }
 }

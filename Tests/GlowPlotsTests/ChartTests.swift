@@ -27,9 +27,9 @@ struct ChartTests {
       let start = (y * image.shape.width + x) * 3
       return image.pixels[start] < 100 && Double(image.pixels[start + 2]) > colour.blue * 200
     }
-    // The frame is 68 from the left, 22 from the right, 10 from the top, 44 from the bottom.
+    // The frame is 80 from the left, 22 from the right, 10 from the top, 44 from the bottom.
     for share in [0.1, 0.5, 0.9] {
-      let (x, y) = (Int(68 + share * 210), Int(156 - share * 146))
+      let (x, y) = (Int(80 + share * 198), Int(156 - share * 146))
       #expect((y - 1...y + 1).contains { isBlue(x, $0) }, "\(share)")
       #expect(!isBlue(x, y + 10) && !isBlue(x, y - 10))
     }
@@ -95,8 +95,8 @@ struct ChartTests {
       .image(width: 200, height: 240, scale: 1)
     #expect(column.shape == ImageShape(height: 240, width: 200, channels: 3))
     for top in [0, 120] {
-      let dark = (top..<top + 120).count { y in column.pixels[(y * 200 + 68) * 3] < 160 }
-      #expect(dark > 50, "the vertical axis begins 68 from the left")
+      let dark = (top..<top + 120).count { y in column.pixels[(y * 200 + 80) * 3] < 160 }
+      #expect(dark > 50, "the vertical axis begins 80 from the left")
     }
     #expect(throws: DrawingError("a column needs a chart")) { try ChartColumn([]).image() }
   }

@@ -1,34 +1,14 @@
 import Foundation
 import GlowFiles
+import GlowTestSupport
 import Testing
 
 @testable import GlowStorage
 
-/// The Python interpreter of the search path, where there is one.
-private enum Python {
-  /// Whether the format's own package is there.
-  static let hasSafetensors = (try? run("import numpy, safetensors.numpy"))?.status == 0
-
-  /// Runs a program with arguments.
-  ///
-  /// - Returns: what it ends with, and all that it prints.
-  static func run(_ program: String, _ arguments: String...) throws -> (status: Int32, output: String) {
-    let process = Process()
-    process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments = ["python3", "-c", program] + arguments
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    process.standardError = pipe
-    try process.run()
-    let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    return (process.terminationStatus, output)
-  }
-}
-
 @Suite(
   "The format's own package",
-  .enabled(if: Python.hasSafetensors, "needs python3 with the packages safetensors and numpy"))
+  .enabled(
+    if: Python.has("numpy, safetensors.numpy"), "needs python3 with the packages safetensors and numpy"))
 struct PythonTests {
   private let folder: TemporaryFolder
   private var path: String { "\(folder.path)/python.safetensors" }

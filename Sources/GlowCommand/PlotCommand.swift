@@ -1,0 +1,44 @@
+import ArgumentParser
+import GlowImages
+import GlowPlots
+import GlowTraining
+
+struct PlotCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "plot",
+    abstract: "Draw what a run has logged: bits/dim, learning rate and images/s against images seen.")
+
+  @Argument(help: "Run folders; the curves of several are laid over each other.") var runs: [String]
+  @Option(help: "The PNG to write the curves to.") var out: String?
+  @Option(help: "The PNG to write the sample grids to, a row a grid.") var samples: String?
+  @Option(help: "Rows of --samples at most.") var rows = 12
+
+  func validate() throws {
+    if out == nil && samples == nil { throw ValidationError("give --out, --samples or both") }
+    for (name, path) in [("--out", out), ("--samples", samples)] {
+      if let path, !path.hasSuffix(".png") { throw ValidationError("\(name) must end in .png, not \(path)") }
+    }
+    if samples != nil && runs.count != 1 {
+      throw ValidationError("--samples shows one run, not \(runs.count)")
+    }
+    if !(1...1000).contains(rows) { throw ValidationError("--rows must be 1 to 1000, not \(rows)") }
+  }
+
+  func run() throws {
+    if let out {
+      let names = PlotCommand.names(runs)
+      let chart = TrainingChart(
+        runs: try zip(names, runs).map { .init(name: $0, history: try TrainingHistory(RunFolder($1))) })
+      try PNG.write(chart.column().image(height: 560), to: out)
+    }
+    if let samples {
+      try PNG.write(SampleHistory(folder: RunFolder(runs[0]), rowLimit: rows).sheet(), to: samples)
+    }
+  }
+
+  /// The last parts of the paths, or the paths where those are not all different.
+  static func names(_ paths: [String]) -> [String] {
+    let names = paths.map { $0.split(separator: "/").last.map(String.init) ?? $0 }
+    return Set(names).count == names.count ? names : paths
+  }
+}

@@ -1,0 +1,56 @@
+import Foundation
+import GlowFiles
+
+/// What `metrics.jsonl` tells of a run: each quantity against the images seen by then.
+public struct TrainingHistory: Sendable {
+  public struct Value: Sendable, Hashable {
+    public let images: Int
+    public let value: Double
+  }
+
+  public private(set) var trainBitsPerDimension: [Value] = []
+  /// With the weights that are evaluated.
+  public private(set) var testBitsPerDimension: [Value] = []
+  public private(set) var learningRate: [Value] = []
+  public private(set) var imagesPerSecond: [Value] = []
+
+  /// Reads the metrics of a run, which may be going on: a torn last line is passed over.
+  ///
+  /// - Throws: `FileError` if there are none, or with the number of a line that holds none.
+  public init(_ folder: RunFolder) throws {
+    let bytes = try MappedFile(folder.metrics).withBytes { Array($0) }
+    let newline = UInt8(ascii: "\n")
+    var lines = bytes.split(separator: newline, omittingEmptySubsequences: false)
+    // Behind the last newline stands nothing, or what is being written.
+    lines.removeLast()
+    if lines.isEmpty { throw FileError(folder.metrics, "holds no metrics yet") }
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    for (index, line) in lines.enumerated() {
+      do { add(try decoder.decode(Metrics.self, from: Data(line))) } catch {
+        throw FileError(folder.metrics, "line \(index + 1) is not a line of metrics")
+      }
+    }
+  }
+
+  private mutating func add(_ metrics: Metrics) {
+    func value(_ number: Double?) -> [Value] {
+      number.map { [Value(images: metrics.images, value: $0)] } ?? []
+    }
+    trainBitsPerDimension += value(metrics.trainBitsPerDim)
+    testBitsPerDimension += value(metrics.testBitsPerDim)
+    learningRate += value(metrics.learningRate)
+    imagesPerSecond += value(metrics.imagesPerSecond)
+  }
+}
+
+extension RunFolder {
+  /// The sample grids that are there, oldest first.
+  public func sampleGrids() -> [(step: Int, path: String)] {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: "\(path)/samples")) ?? []
+    return names.compactMap { name in
+      guard name.hasSuffix(".png"), let step = Int(name.dropLast(".png".count)), step >= 0 else { return nil }
+      return (step, "\(path)/samples/\(name)")
+    }.sorted { $0.step < $1.step }
+  }
+}

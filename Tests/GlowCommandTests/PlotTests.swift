@@ -1,0 +1,134 @@
+import Foundation
+import GlowFiles
+import GlowFlow
+import GlowImages
+import GlowPlots
+import GlowTraining
+import Testing
+
+@testable import GlowCommand
+
+@Suite("glow plot")
+struct PlotTests {
+  private let root = FileManager.default.temporaryDirectory.appending(path: "glow-plot-\(UUID())").path
+
+  private func run(_ name: String, _ metrics: String) throws -> String {
+    let folder = "\(root)/\(name)"
+    try FileManager.default.createDirectory(atPath: "\(folder)/samples", withIntermediateDirectories: true)
+    try AtomicFile.write(metrics, to: "\(folder)/metrics.jsonl")
+    return folder
+  }
+
+  /// Lines of a run of `count` steps, every fourth with an evaluation.
+  private func lines(_ count: Int) -> String {
+    var text = ""
+    for step in 1...count {
+      let begin = #"{"step":\#(step),"images":\#(step * 64),"epoch":0,"seconds":1,"#
+      let bits = 4 + 1 / Double(step)
+      text += begin + #""train_bits_per_dim":\#(bits),"learning_rate":0.001,"images_per_second":80}"# + "\n"
+      if step % 4 == 0 { text += begin + #""test_bits_per_dim":4.5}"# + "\n" }
+    }
+    return text
+  }
+
+  private func plot(_ arguments: String...) throws {
+    let command = try #require(try GlowCommand.parseAsRoot(["plot"] + arguments) as? PlotCommand)
+    try command.run()
+  }
+
+  @Test("draws one run, several, and runs that have logged little")
+  func curves() throws {
+    defer { try? FileManager.default.removeItem(atPath: root) }
+    let (long, short) = (try run("long", lines(40)), try run("short", lines(1)))
+    let out = "\(root)/out.png"
+    for runs in [[long], [short], [long, short]] {
+      let command = try #require(
+        try GlowCommand.parseAsRoot(["plot"] + runs + ["--out", out]) as? PlotCommand)
+      try command.run()
+      #expect(try PNG.read(out).shape == ImageShape(height: 1120, width: 1120, channels: 3))
+      try FileManager.default.removeItem(atPath: out)
+    }
+    let empty = try run("empty", "{\"step\":1,\"images\":1,\"epoch\":0,\"seconds\":0}\n")
+    #expect(throws: DrawingError("empty: nothing is logged that can be drawn")) {
+      try plot(empty, "--out", out)
+    }
+    #expect(throws: FileError.self) { try plot("\(root)/missing", "--out", out) }
+    #expect(!FileManager.default.fileExists(atPath: out))
+  }
+
+  @Test("quantities that are absent have no panel; the legend has a key a run")
+  func panels() throws {
+    defer { try? FileManager.default.removeItem(atPath: root) }
+    let all = TrainingChart.Run(name: "all", history: try TrainingHistory(RunFolder(try run("a", lines(8)))))
+    let test = #"{"step":1,"images":64,"epoch":0,"seconds":1,"test_bits_per_dim":4.5}"# + "\n"
+    let tested = TrainingChart.Run(
+      name: "tested", history: try TrainingHistory(RunFolder(try run("t", test))))
+    #expect(try TrainingChart(runs: [all]).column().charts.count == 3)
+    #expect(try TrainingChart(runs: [tested]).column().charts.count == 1)
+    let both = try #require(try TrainingChart(runs: [all, tested]).column().charts.first as? LineChart)
+    #expect(both.series.map(\.name) == ["", "all", "tested"])
+    #expect(both.series[0].colour == both.series[1].colour && both.series[1].colour != both.series[2].colour)
+  }
+
+  @Test("runs are named by the ends of their paths, or by the paths where those are alike")
+  func names() {
+    #expect(PlotCommand.names(["a/x", "b/y/"]) == ["x", "y"])
+    #expect(PlotCommand.names(["a/x", "b/x"]) == ["a/x", "b/x"])
+    #expect(PlotCommand.names(["/"]) == ["/"])
+  }
+
+  @Test("sample grids become rows of one sheet")
+  func samples() throws {
+    defer { try? FileManager.default.removeItem(atPath: root) }
+    let folder = try run("run", lines(1))
+    let out = "\(root)/out.png"
+    let json = String(
+      decoding: try JSONEncoder().encode(
+        RunConfiguration(data: "faces", model: GlowConfiguration(), training: TrainingConfiguration())),
+      as: UTF8.self)
+    #expect(throws: FileError(folder, "is not a run folder: it has no config.json")) {
+      try plot(folder, "--samples", out)
+    }
+    try AtomicFile.write(json, to: "\(folder)/config.json")
+    #expect(throws: FileError.self) { try plot(folder, "--samples", out) }
+    let faces = FaceDataset(count: 6, seed: 0, part: .train)
+    let images = try (0..<6).map { try faces.image($0) }
+    for step in [100, 200, 300] {
+      try PNG.write(ImageGrid.arrange(images, columns: 3), to: "\(folder)/samples/\(step).png")
+    }
+    try plot(folder, "--samples", out)
+    let sheet = try PNG.read(out)
+    #expect(sheet.shape.height == 20 + 3 * 64 + 2 * 2)
+    try plot(folder, "--samples", out, "--rows", "2")
+    #expect(try PNG.read(out).shape.height == 20 + 2 * 64 + 2)
+    try PNG.write(images[0], to: "\(folder)/samples/400.png")
+    try plot(folder, "--samples", out)
+    let other = ByteImage(
+      shape: ImageShape(height: 9, width: 9, channels: 3), pixels: .init(repeating: 0, count: 243))
+    try PNG.write(other, to: "\(folder)/samples/500.png")
+    #expect(
+      throws: FileError("\(folder)/samples/500.png", "is 9×9×3, expected a grid of 32×32×3 images")
+    ) { try plot(folder, "--samples", out) }
+  }
+
+  @Test("an even selection keeps the first and the last")
+  func selection() {
+    #expect(SampleHistory.selection(of: 3, limit: 5) == [0, 1, 2])
+    #expect(SampleHistory.selection(of: 5, limit: 5) == [0, 1, 2, 3, 4])
+    #expect(SampleHistory.selection(of: 9, limit: 3) == [0, 4, 8])
+    #expect(SampleHistory.selection(of: 100, limit: 4) == [0, 33, 66, 99])
+    #expect(SampleHistory.selection(of: 100, limit: 1) == [99])
+    #expect(
+      SampleHistory.label(500, batch: 64) == "32k images"
+        && SampleHistory.label(20000, batch: 64) == "1.28M images")
+  }
+
+  @Test("what to write must be said")
+  func usage() {
+    for arguments in [
+      [], ["--out", "x.jpg"], ["b", "--samples", "x.png"], ["--samples", "x.png", "--rows", "0"],
+    ] {
+      #expect(throws: (any Error).self) { try GlowCommand.parseAsRoot(["plot", "a"] + arguments) }
+    }
+  }
+}

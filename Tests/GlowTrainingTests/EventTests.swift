@@ -1,0 +1,171 @@
+import Foundation
+import GlowFiles
+import GlowFlow
+import GlowImages
+import GlowKernels
+import GlowTestSupport
+import Testing
+
+@testable import GlowTraining
+
+private struct Silence: ProgressReport {
+  func step(_ progress: TrainingProgress) {}
+  func note(_ message: String) {}
+}
+
+@Suite("Event files")
+struct EventTests {
+  private let root = FileManager.default.temporaryDirectory.appending(path: "glow-events-\(UUID())").path
+  private var events: String { "\(root)/tensorboard" }
+
+  @Test("CRC-32C of RFC 3720, appendix B.4")
+  func checksums() {
+    #expect(CRC32C.checksum([]) == 0)
+    #expect(CRC32C.checksum(Array("123456789".utf8)) == 0xE306_9283)
+    #expect(CRC32C.checksum([UInt8](repeating: 0, count: 32)) == 0x8A91_36AA)
+    #expect(CRC32C.checksum([UInt8](repeating: 0xFF, count: 32)) == 0x62A8_AB43)
+    #expect(CRC32C.checksum((0..<32).map { UInt8($0) }) == 0x46DD_794E)
+    #expect(CRC32C.checksum((0..<32).reversed().map { UInt8($0) }) == 0x113F_DB5C)
+  }
+
+  @Test("the wire format of protocol buffers")
+  func messages() {
+    func bytes(_ fill: (inout ProtocolMessage) -> Void) -> [UInt8] {
+      var message = ProtocolMessage()
+      fill(&message)
+      return message.bytes
+    }
+    #expect(bytes { $0.add(1, 150) } == [0x08, 0x96, 0x01])
+    #expect(bytes { $0.add(2, "testing") } == [0x12, 0x07] + Array("testing".utf8))
+    #expect(bytes { $0.add(1, -1) } == [0x08] + [UInt8](repeating: 0xFF, count: 9) + [0x01])
+    #expect(bytes { $0.add(1, 1.0 as Double) } == [0x09, 0, 0, 0, 0, 0, 0, 0xF0, 0x3F])
+    #expect(bytes { $0.add(2, 1.0 as Float) } == [0x15, 0, 0, 0x80, 0x3F])
+    #expect(bytes { $0.add(16, [7, 8]) } == [0x82, 0x01, 0x02, 7, 8])
+    #expect(bytes { $0.add(3, [UInt8](repeating: 0, count: 300)) }.prefix(3) == [0x1A, 0xAC, 0x02])
+  }
+
+  /// A record of the files in the folder, in the order of their names; both checksums were compared.
+  private struct Record {
+    /// Of the event, `[0x10, step]` for small steps.
+    let step: Int
+    let isRestart: Bool
+    let data: [UInt8]
+
+    func holds(_ tag: String) -> Bool { Data(data).range(of: Data(tag.utf8)) != nil }
+  }
+
+  private func records() throws -> [Record] {
+    var records: [Record] = []
+    for name in try FileManager.default.contentsOfDirectory(atPath: events).sorted() {
+      #expect(name.hasPrefix("events.out.tfevents."))
+      var rest = ArraySlice(try MappedFile("\(events)/\(name)").withBytes { Array($0) })
+      func take(_ count: Int) -> [UInt8] {
+        defer { rest = rest.dropFirst(count) }
+        return Array(rest.prefix(count))
+      }
+      while !rest.isEmpty {
+        let length = take(8)
+        #expect(take(4) == littleEndian(CRC32C.masked(length)))
+        let data = take(length.reversed().reduce(0) { $0 << 8 | Int($1) })
+        #expect(take(4) == littleEndian(CRC32C.masked(data)))
+        // Field 1, a Double, then field 2, a step of one byte, then what the event is about.
+        try #require(data.count > 11 && data[0] == 0x09 && data[9] == 0x10 && data[10] < 0x80)
+        records.append(Record(step: Int(data[10]), isRestart: data[11] == 0x3A, data: data))
+      }
+    }
+    return records
+  }
+
+  private func metrics(_ step: Int) -> Metrics {
+    Metrics(step: step, images: step, epoch: 0, loss: 1, trainBitsPerDim: 2, seconds: 0)
+  }
+
+  @Test("a new file each start; what is there already is not written again, what is done again is voided")
+  func starts() throws {
+    defer { try? FileManager.default.removeItem(atPath: root) }
+    let image = ByteImage(shape: ImageShape(height: 1, width: 1, channels: 1), pixels: [7])
+    let first = try EventLog(folder: events, after: 0)
+    for step in [0, 10, 20, 30] { try first.append(metrics(step)) }
+    try first.append(samples: image, step: 30)
+    #expect(try records().map(\.step) == [0, 0, 10, 20, 30, 30])
+    let second = try EventLog(folder: events, after: 20)
+    for step in [20, 30, 40] { try second.append(metrics(step)) }
+    // A run that goes back by itself.
+    try second.append(samples: image, step: 10)
+    try second.append(metrics(10))
+    let all = try records()
+    #expect(all.dropFirst(6).map(\.step) == [0, 21, 30, 40, 10, 10, 10])
+    #expect(all.dropFirst(6).map(\.isRestart) == [false, true, false, false, true, false, false])
+    #expect(all.map { $0.holds("brain.Event:2") }.filter { $0 }.count == 2)
+    #expect(all[1].holds("bits_per_dim/train") && all[1].holds("training/loss"))
+    #expect(!all[1].holds("bits_per_dim/test") && all[5].holds("samples") && all[5].holds("PNG"))
+    #expect(try FileManager.default.contentsOfDirectory(atPath: events).count == 2)
+  }
+
+  @Test("a folder that cannot be made is named")
+  func noFolder() throws {
+    defer { try? FileManager.default.removeItem(atPath: root) }
+    try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
+    try AtomicFile.write("a file", to: events)
+    let error = #expect(throws: FileError.self) { try EventLog(folder: events, after: 0) }
+    #expect(error?.path == events)
+  }
+
+  private func trainer(steps: Int) throws -> Trainer {
+    var model = GlowConfiguration()
+    (model.levels, model.depth, model.width) = (2, 1, 8)
+    var training = TrainingConfiguration()
+    (training.batch, training.steps, training.initialisationImages) = (8, steps, 16)
+    (training.logEvery, training.evaluateEvery, training.sampleEvery) = (5, 15, 15)
+    training.checkpointEvery = 20
+    let trainer = try Trainer(
+      RunConfiguration(data: "faces", model: model, training: training),
+      glow: Glow(configuration: model, seed: 0, team: ThreadTeam(count: 2)),
+      train: FaceDataset(count: 64, seed: 0, part: .train), test: FaceDataset(count: 8, seed: 0, part: .test),
+      folder: RunFolder(root), progress: Silence())
+    trainer.writesEvents = true
+    return trainer
+  }
+
+  @Test(
+    "TensorBoard reads scalars and samples of a run that was resumed, each step once",
+    .enabled(if: Python.has("tensorboard"), "needs python3 with the package tensorboard"))
+  func tensorBoard() throws {
+    defer { try? FileManager.default.removeItem(atPath: root) }
+    let first = try trainer(steps: 30)
+    #expect(try first.run() == .finished)
+    // As if the run had been lost after step 30.
+    try FileManager.default.removeItem(atPath: first.folder.checkpoint(30))
+    let second = try trainer(steps: 45)
+    try second.resume()
+    #expect(second.step == 20)
+    #expect(try second.run() == .finished)
+    let program = """
+      import json, struct, sys
+      from tensorboard.backend.event_processing import event_accumulator
+      root = sys.argv[1]
+      events = event_accumulator.EventAccumulator(root + "/tensorboard", {"scalars": 0, "images": 0}).Reload()
+      lines = [json.loads(line) for line in open(root + "/metrics.jsonl")]
+      names = {
+          "bits_per_dim/train": "train_bits_per_dim", "bits_per_dim/test": "test_bits_per_dim",
+          "bits_per_dim/test_raw": "test_bits_per_dim_raw", "training/loss": "loss",
+          "training/gradient_norm": "gradient_norm", "training/learning_rate": "learning_rate",
+          "training/images_per_second": "images_per_second",
+      }
+      single = lambda value: struct.unpack("f", struct.pack("f", value))[0]
+      assert set(events.Tags()["scalars"]) == set(names), events.Tags()
+      for tag, key in names.items():
+          expected = [(line["step"], single(line[key])) for line in lines if key in line]
+          found = [(event.step, event.value) for event in events.Scalars(tag)]
+          assert found == expected and len(expected) >= 3, (tag, found, expected)
+      assert events.Tags()["images"] == ["samples"], events.Tags()
+      images = events.Images("samples")
+      assert [image.step for image in images] == [15, 30, 45], images
+      for image in images:
+          assert (image.height, image.width) == (134, 134), image
+          assert image.encoded_image_string == open(f"{root}/samples/{image.step:08}.png", "rb").read()
+      """
+    let result = try Python.run(program, root)
+    #expect(result.status == 0, "\(result.output)")
+  }
+}
