@@ -202,8 +202,8 @@ public final class Trainer {
       state.step -= 1
       return try recover(from: .singular(error), "by the update", isLast: false)
     }
-    try clock.outside { try report(objective, gradientNorm: norm, rate: rate, clock, log) }
     clock.tick()
+    try clock.outside { try report(objective, gradientNorm: norm, rate: rate, clock, log) }
   }
 
   /// Does what the guards decide about trouble, and goes on with the next step.
