@@ -29,7 +29,7 @@ struct BenchCommand: ParsableCommand {
   private struct Line: Encodable {
     let job: String
     let levels, depth, width, batch, imageSize, threads: Int
-    let imagesPerSecond, gflops, fractionOfPeak, peakGflops: Double
+    let imagesPerSecond, gflops, fractionOfPeak, peakGflops, ceiling: Double
     let peakMemoryMb: Int
     let openblasCore: String
     /// Shares of the threads' time, by name.
@@ -56,7 +56,7 @@ struct BenchCommand: ParsableCommand {
         let line = Line(
           job: job.rawValue, levels: levels, depth: depth, width: width, batch: batch, imageSize: imageSize,
           threads: team.count, imagesPerSecond: result.imagesPerSecond, gflops: result.gigaflops,
-          fractionOfPeak: result.fractionOfPeak, peakGflops: result.peakGigaflops,
+          fractionOfPeak: result.fractionOfPeak, peakGflops: result.peakGigaflops, ceiling: result.ceiling,
           peakMemoryMb: result.peakMemory / 1_000_000, openblasCore: openBLASCoreName(),
           breakdown: Dictionary(uniqueKeysWithValues: result.breakdown.map { ($0.name, $0.fraction) }))
         print(String(decoding: try encoder.encode(line), as: UTF8.self))
@@ -72,6 +72,7 @@ struct BenchCommand: ParsableCommand {
         let parts = result.breakdown.map {
           String(format: "%@ %.1f %%", $0.name as NSString, 100 * $0.fraction)
         }
+        print(String(format: "  the same matrix products alone: %.1f %% of the peak", 100 * result.ceiling))
         print("  time: " + parts.joined(separator: ", "))
       }
     }

@@ -6,9 +6,9 @@ import GlowKernels
 /// band of its rows. Tiles depend on the shapes alone, never on the number of threads, so that neither do
 /// the results. Tiles of pictures always multiply matrices of the full tile's size, whatever the number
 /// of pictures in the last one: so a picture's result does not depend on the size of the batch either.
-struct Tiling: Sendable {
+package struct Tiling: Sendable {
   /// About so many positions keep a tile's hidden activations in the cache through a coupling network.
-  static let defaultRows = 256
+  package static let defaultRows = 256
 
   let shape: LevelShape
   let batch: Int

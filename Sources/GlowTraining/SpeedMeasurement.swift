@@ -23,6 +23,8 @@ public final class SpeedMeasurement {
     /// `gigaflops` over that of a 2048³ product on the same threads, the best before and after.
     public let fractionOfPeak: Double
     public let peakGigaflops: Double
+    /// What the same matrix products reach by themselves (`ProductCeiling`), over the peak.
+    public let ceiling: Double
     /// Of the process so far, in bytes.
     public let peakMemory: Int
     /// Where the threads' time went, largest first; the shares add up to 1.
@@ -75,13 +77,15 @@ public final class SpeedMeasurement {
     try prepared.run()
     prepared.workspace.measurePhases()
     optimiserSeconds = 0
-    let times = try (0..<runs).map { _ in try seconds(prepared.run) }.sorted()
+    let times = try (0..<runs).map { _ in try secondsOf(prepared.run) }.sorted()
     let median = times[runs / 2]
     let peak = max(before, self.peak())
+    let ceiling = ProductCeiling(configuration: glow.configuration, team: glow.team)
     let work = 2 * multiplyAdds * Double(batch) * (job == .train ? 3 : 1)
     return Result(
       job: job, imagesPerSecond: Double(batch) / median, gigaflops: work / median / 1e9,
-      fractionOfPeak: work / median / peak, peakGigaflops: peak / 1e9, peakMemory: peakMemory(),
+      fractionOfPeak: work / median / peak, peakGigaflops: peak / 1e9,
+      ceiling: ceiling.operationsPerSecond(isTraining: job == .train) / peak, peakMemory: peakMemory(),
       breakdown: breakdown(prepared.workspace, total: times.reduce(0, +)))
   }
 
@@ -129,7 +133,7 @@ public final class SpeedMeasurement {
       gradients.clear()
       _ = try glow.objective(workspace, count: batch, gradients: gradients.base)
       state.step += 1
-      self.optimiserSeconds += try self.seconds {
+      self.optimiserSeconds += try secondsOf {
         // A rate so small that the timed model stays the same.
         state.optimiser.update(
           glow.values.base, gradients: gradients.base, step: state.step, rate: 1e-9,
@@ -156,7 +160,7 @@ public final class SpeedMeasurement {
     Philox(seed: 4, purpose: .weights).fillUniform(b.values)
     let threads = glow.team.count
     let best = (0..<5).map { _ in
-      seconds {
+      secondsOf {
         glow.team.run(threads) { thread, _ in
           let first = n * thread / threads
           let rows = n * (thread + 1) / threads - first
@@ -169,17 +173,18 @@ public final class SpeedMeasurement {
     return 2 * Double(n * n * n) / best
   }
 
-  private func seconds(_ body: () throws -> Void) rethrows -> Double {
-    let duration = try ContinuousClock().measure(body).components
-    return Double(duration.seconds) + Double(duration.attoseconds) * 1e-18
-  }
-
   /// Calls `getrusage`.
   private func peakMemory() -> Int {
     var usage = rusage()
     getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     return usage.ru_maxrss * 1024
   }
+}
+
+/// Wall time.
+func secondsOf(_ body: () throws -> Void) rethrows -> Double {
+  let duration = try ContinuousClock().measure(body).components
+  return Double(duration.seconds) + Double(duration.attoseconds) * 1e-18
 }
 
 extension Phase {

@@ -1,0 +1,89 @@
+import GlowFlow
+import GlowKernels
+
+/// How fast the matrix products of a model's coupling networks run by themselves, on memory that is in the cache.
+///
+/// Small or narrow products are slower than one of 2048³, whatever surrounds them: this is the ceiling for a pass.
+struct ProductCeiling {
+  /// [m × k]·[k × n], as the pass calls it.
+  private struct Product {
+    let m, n, k: Int
+    var transposesFirst = false
+    var transposesSecond = false
+    var accumulates = false
+    var multiplyAdds: Double { Double(m) * Double(n) * Double(k) }
+  }
+
+  let configuration: GlowConfiguration
+  let team: ThreadTeam
+  /// Positions of a tile.
+  let rows = Tiling.defaultRows
+
+  /// Floating-point operations a second over all products of a pass, each weighed by its share of the work.
+  func operationsPerSecond(isTraining: Bool) -> Double {
+    var work = 0.0
+    var seconds = 0.0
+    for level in 0..<configuration.levels {
+      let shape = configuration.shape(ofLevel: level)
+      for product in products(shape, isTraining: isTraining) {
+        let operations = 2 * product.multiplyAdds * Double(shape.positions)
+        work += operations
+        seconds += operations / speed(of: product)
+      }
+    }
+    return work / seconds
+  }
+
+  /// Those of `CouplingNetwork`, forward and then backward.
+  private func products(_ shape: LevelShape, isTraining: Bool) -> [Product] {
+    let half = shape.channels / 2
+    let (width, input) = (configuration.width, 9 * half)
+    let output = configuration.coupling == .affine ? 18 * half : 9 * half
+    let forward = [
+      Product(m: rows, n: width, k: input), Product(m: rows, n: width, k: width),
+      Product(m: rows, n: output, k: width),
+    ]
+    if !isTraining { return forward }
+    return forward + [
+      Product(m: rows, n: width, k: output, transposesSecond: true),
+      Product(m: width, n: output, k: rows, transposesFirst: true, accumulates: true),
+      Product(m: rows, n: width, k: width, transposesSecond: true),
+      Product(m: width, n: width, k: rows, transposesFirst: true, accumulates: true),
+      Product(m: input, n: width, k: rows, transposesFirst: true, accumulates: true),
+      Product(m: rows, n: input, k: width, transposesSecond: true),
+    ]
+  }
+
+  /// Operations a second of one product on every thread at once, each with operands of its own; the best of five.
+  private func speed(of product: Product) -> Double {
+    let (a, b, c) = (product.m * product.k, product.k * product.n, product.m * product.n)
+    let operands = (0..<team.count).map { thread in
+      let slab = Slab<Float>(count: a + b + c)
+      Philox(seed: 5, purpose: .weights, stream: UInt64(thread)).fillUniform(slab.values)
+      return slab
+    }
+    // About 5 ms a thread.
+    let repetitions = max(1, Int(250e6 / product.multiplyAdds))
+    let best = (0..<5).map { _ in
+      secondsOf {
+        team.run(team.count) { piece, _ in
+          let base = operands[piece].base
+          let first = Matrix(
+            base, rows: product.transposesFirst ? product.k : product.m,
+            columns: product.transposesFirst ? product.m : product.k)
+          let second = Matrix(
+            base + a, rows: product.transposesSecond ? product.n : product.k,
+            columns: product.transposesSecond ? product.k : product.n)
+          for _ in 0..<repetitions {
+            multiply(
+              product.transposesFirst ? first.transposed : first,
+              product.transposesSecond ? second.transposed : second,
+              into: Matrix(base + a + b, rows: product.m, columns: product.n),
+              accumulate: product.accumulates)
+          }
+        }
+      }
+    }.min()!
+    return 2 * product.multiplyAdds * Double(repetitions * team.count) / best
+  }
+}
