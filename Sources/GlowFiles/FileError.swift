@@ -15,5 +15,21 @@ public struct FileError: Error, CustomStringConvertible, Equatable {
     FileError(path, "\(action): \(String(cString: strerror(code)))")
   }
 
-  public var description: String { "\(path): \(reason)" }
+  /// One line fit for a terminal, whatever the file held: control characters are escaped, a long reason is cut.
+  public var description: String {
+    let isCut = reason.unicodeScalars.count > Self.longestReason
+    return "\(Self.escape(path.unicodeScalars)): "
+      + Self.escape(reason.unicodeScalars.prefix(Self.longestReason)) + (isCut ? "…" : "")
+  }
+
+  private static let longestReason = 500
+
+  private static func escape(_ scalars: some Sequence<Unicode.Scalar>) -> String {
+    scalars.reduce(into: "") { text, scalar in
+      switch scalar.properties.generalCategory {
+      case .control, .format, .lineSeparator, .paragraphSeparator: text += scalar.escaped(asASCII: true)
+      default: text.unicodeScalars.append(scalar)
+      }
+    }
+  }
 }

@@ -58,7 +58,14 @@ public struct RunConfiguration: Codable, Sendable, Hashable {
   public static func read(in folder: RunFolder) throws -> RunConfiguration? {
     guard folder.isInUse else { return nil }
     let bytes = try MappedFile(folder.configuration).withBytes { Data($0) }
-    do { return try JSONDecoder().decode(RunConfiguration.self, from: bytes) } catch {
+    do {
+      let found = try JSONDecoder().decode(RunConfiguration.self, from: bytes)
+      try found.model.validate()
+      try found.training.validate()
+      return found
+    } catch let error as ConfigurationError {
+      throw FileError(folder.configuration, "\(error)")
+    } catch {
       throw FileError(folder.configuration, "is not the configuration of a run")
     }
   }
