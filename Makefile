@@ -5,10 +5,15 @@ RUN ?= runs/demo
 GLOW = .build/release/glow
 PACKAGES = libopenblas-dev liblapacke-dev libpng-dev zlib1g-dev pkg-config
 # Tests run optimised; they have a build folder of their own because they need other compiler options.
-TEST = $(SWIFT) test -c release -Xswiftc -enable-testing --scratch-path .build-tests
+TEST = $(SWIFT) test -c release -Xswiftc -enable-testing
+
+# Inputs for each fuzz target.
+RUNS ?= 1000000
+COVERAGE = -sanitize-coverage=edge,indirect-calls,trace-cmp,inline-8bit-counters,pc-table
+LIBFUZZER = "$$(dirname "$$(readlink -f "$$(command -v $(SWIFT))")")"/../lib/swift/clang/lib/linux/libclang_rt.fuzzer_no_main-$$(uname -m).a
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo bench format lint docs clean
+.PHONY: help deps build test fuzz sanitize demo bench format lint docs clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +31,26 @@ build: ## Build the glow command (.build/release/glow).
 	$(SWIFT) build -c release --product glow
 
 test: deps ## Run the tests. GLOW_TEST_DATA=DIR adds those on real data sets.
-	$(TEST)
+	$(TEST) --scratch-path .build-tests
+
+fuzz: deps ## Try every reader on RUNS damaged files (docs/fuzzing.md).
+	@# Optimised, but with the checks of unsafe pointers that an optimised build leaves out.
+	$(SWIFT) build -c release --package-path Fuzzing --scratch-path .build-fuzz --sanitize address \
+	  -Xswiftc $(COVERAGE) -Xcc -f$(COVERAGE:-%=%) -Xswiftc -enable-testing -Xswiftc -assert-config -Xswiftc Debug \
+	  -Xlinker $(LIBFUZZER) -Xlinker -lstdc++
+	.build-fuzz/release/Fuzz seeds .build-fuzz/seeds
+	if [ -d "$$GLOW_TEST_DATA/pngsuite" ]; then cp "$$GLOW_TEST_DATA"/pngsuite/*.png .build-fuzz/seeds/png; fi
+	for target in $$(.build-fuzz/release/Fuzz list); do \
+	  echo "$$target"; mkdir -p .build-fuzz/corpus/$$target; \
+	  .build-fuzz/release/Fuzz $$target -runs=$(RUNS) -seed=1 -timeout=10 -rss_limit_mb=2048 \
+	    -artifact_prefix=.build-fuzz/$$target- .build-fuzz/corpus/$$target .build-fuzz/seeds/$$target \
+	    > .build-fuzz/$$target.log 2>&1 || { tail -60 .build-fuzz/$$target.log; exit 1; }; \
+	  grep -E "^Done|DONE" .build-fuzz/$$target.log; \
+	done
+
+sanitize: deps ## Run the tests under AddressSanitizer and ThreadSanitizer.
+	$(TEST) --sanitize address --scratch-path .build-asan
+	$(TEST) --sanitize thread --scratch-path .build-tsan
 
 demo: deps build ## Train on the built-in faces for a few minutes and show samples.
 	rm -rf $(RUN)
@@ -52,4 +76,4 @@ docs: ## List the documents.
 	@ls docs/*.md
 
 clean: ## Remove what was built.
-	rm -rf .build .build-tests
+	rm -rf .build .build-*

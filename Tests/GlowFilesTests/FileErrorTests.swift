@@ -20,7 +20,9 @@ struct FileErrorTests {
     #expect(FileError("a", String(repeating: "x", count: 500)).description.hasSuffix("x"))
   }
 
-  @Test("what is no regular file is refused, and a named pipe does not keep the reader waiting", .timeLimit(.minutes(1)))
+  @Test(
+    "what is no regular file is refused, and a named pipe does not keep the reader waiting",
+    .timeLimit(.minutes(1)))
   func specialFiles() {
     let pipe = FileManager.default.temporaryDirectory.appending(path: "glow-pipe-\(UUID())").path
     #expect(mkfifo(pipe, 0o600) == 0)

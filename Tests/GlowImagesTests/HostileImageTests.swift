@@ -17,7 +17,8 @@ struct HostileImageTests {
   ) {
     let outcome = readHostileFiles(like: seeds, count: count, read)
     #expect(outcome.wrong == [], sourceLocation: sourceLocation)
-    #expect(outcome.accepted > 0 && outcome.refused > count / 10, "\(outcome)", sourceLocation: sourceLocation)
+    #expect(
+      outcome.accepted > 0 && outcome.refused > count / 10, "\(outcome)", sourceLocation: sourceLocation)
   }
 
   private func readAll(_ data: any Dataset) throws {
@@ -33,7 +34,8 @@ struct HostileImageTests {
       width: 4, height: 2, depth: 2, colorType: 3, extra: [Crafted.chunk("PLTE", [1, 2, 3, 40, 50, 60])],
       rows: [[0b0100_0001], [0]])
     let text = Crafted.png(
-      width: 2, height: 1, depth: 8, colorType: 0, extra: [Crafted.chunk("tEXt", [UInt8](repeating: 65, count: 90))],
+      width: 2, height: 1, depth: 8, colorType: 0,
+      extra: [Crafted.chunk("tEXt", [UInt8](repeating: 65, count: 90))],
       rows: [[1, 2]])
     let seeds = try [PNG.encode(testImage(6, 5, 3)), PNG.encode(testImage(6, 5, 1)), palette, text]
     expectAnswers(seeds) { file in
@@ -49,7 +51,7 @@ struct HostileImageTests {
     ]
     let name = "train-images-idx3-ubyte\(suffix)"
     expectAnswers(suffix.isEmpty ? plain : plain.map(Crafted.gzip)) { file in
-      try folder.write(file, name)
+      try overwrite("\(folder.path)/\(name)", with: file)
       try readAll(IDXDataset(folder: folder.path, names: [name], part: .train))
     }
   }
@@ -59,12 +61,12 @@ struct HostileImageTests {
     let batch = [UInt8](repeating: 3, count: 2 * 3073)
     try folder.write(batch, "data_batch_2.bin")
     expectAnswers([batch], count: 1000) { file in
-      try folder.write(file, "data_batch_1.bin")
+      try overwrite("\(folder.path)/data_batch_1.bin", with: file)
       try readAll(
         CIFARDataset(folder: folder.path, names: ["data_batch_1.bin", "data_batch_2.bin"], part: .train))
     }
     expectAnswers([Array("a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n".utf8)]) { file in
-      try folder.write(file, "batches.meta.txt")
+      try overwrite("\(folder.path)/batches.meta.txt", with: file)
       try readAll(
         CIFARDataset(folder: folder.path, names: ["batches.meta.txt", "data_batch_2.bin"], part: .train))
     }
@@ -76,7 +78,8 @@ struct HostileImageTests {
       NumpyHeader(dataType: "|u1", shape: $0).encoded() + [UInt8](0..<12)
     }
     expectAnswers(seeds) { file in
-      try readAll(NumpyDataset(folder.write(file, "a.npy")))
+      try overwrite("\(folder.path)/a.npy", with: file)
+      try readAll(NumpyDataset("\(folder.path)/a.npy"))
     }
   }
 
@@ -113,7 +116,9 @@ struct HostileImageTests {
     func file(_ shape: String) throws -> String {
       let text = "{'descr': '|u1', 'fortran_order': False, 'shape': (\(shape)), }"
       let length = text.utf8.count
-      let start: [UInt8] = [0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59, 1, 0, UInt8(length & 255), UInt8(length >> 8)]
+      let start: [UInt8] = [
+        0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59, 1, 0, UInt8(length & 255), UInt8(length >> 8),
+      ]
       return try folder.write(start + Array(text.utf8), "a.npy")
     }
     let path = try file("1152921504606846976, 1, 1")
@@ -136,7 +141,8 @@ struct HostileImageTests {
     let content = Crafted.gzip(header)
     let compressed = try folder.write(content, "t10k-images-idx3-ubyte.gz")
     expectError(
-      compressed, "has \(content.count) compressed bytes, too few for the 1152921504606846992 its header claims"
+      compressed,
+      "has \(content.count) compressed bytes, too few for the 1152921504606846992 its header claims"
     ) { try IDXFile(compressed, magic: 0x803) }
   }
 
@@ -170,7 +176,8 @@ struct HostileImageTests {
     expect("9223372036854775808\nA\na.png 1\n", "line 1: expected the number of images")
     let names = (0..<70_000).map { "a\($0)" }.joined(separator: " ")
     expect("1\n\(names)\n", "line 2: has more than 65536 attributes")
-    expect("1\nA\na.png\(String(repeating: " 1", count: 100_000))\n", "line 3: has more than 1 values, expected 1")
+    expect(
+      "1\nA\na.png\(String(repeating: " 1", count: 100_000))\n", "line 3: has more than 1 values, expected 1")
   }
 }
 

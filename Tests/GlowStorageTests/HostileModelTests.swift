@@ -33,11 +33,12 @@ struct HostileModelTests {
     _ read: () throws -> Void
   ) throws {
     let outcome = readHostileFiles(like: seeds, count: count) { file in
-      try AtomicFile.write(file, to: path)
+      try overwrite(path, with: file)
       try read()
     }
     #expect(outcome.wrong == [], sourceLocation: sourceLocation)
-    #expect(outcome.accepted > 0 && outcome.refused > count / 10, "\(outcome)", sourceLocation: sourceLocation)
+    #expect(
+      outcome.accepted > 0 && outcome.refused > count / 10, "\(outcome)", sourceLocation: sourceLocation)
   }
 
   @Test("changed safetensors files")
@@ -59,16 +60,17 @@ struct HostileModelTests {
 
   @Test("changed models")
   func models() throws {
-    try ModelFile.write(
-      randomGlow(as: Float.self) {
+    let glow = try randomGlow(
+      {
         $0.permutation = .factoredConvolution
         $0.levels = 1
         $0.depth = 1
-      }, to: path)
+      }, as: Float.self)
+    try ModelFile.write(glow, to: path)
     let team = ThreadTeam(count: 1)
     try expectAnswers(seeds()) {
-      let glow = try ModelFile.read(path, as: Float.self, team: team).glow
-      #expect(glow.values.values.allSatisfy(\.isFinite))
+      let read = try ModelFile.read(path, as: Float.self, team: team).glow
+      #expect(read.values.values.allSatisfy(\.isFinite))
     }
   }
 
@@ -90,7 +92,8 @@ struct HostileModelTests {
     #expect(
       throws: FileError(
         path,
-        "is not a safetensors file: a header of 9223372036854775808 bytes is more than the format's 100000000")
+        "is not a safetensors file: a header of 9223372036854775808 bytes is more than the format's 100000000"
+      )
     ) { try SafetensorsFile(path) }
     let shape = String(repeating: "1,", count: 1_000_000) + "1"
     let header = Array(#"{"a":{"dtype":"F32","shape":[\#(shape)],"data_offsets":[0,4]}}"#.utf8)
@@ -115,16 +118,18 @@ struct HostileModelTests {
       "classCount": 0,
     ]
     for (name, value) in changes { numbers[name] = value }
-    let members = numbers.map { "\"\($0)\":\($1)" } + [
-      #""coupling":"affine""#, #""permutation":"invconv""#, #""learnsTopPrior":true"#,
-    ]
+    let members =
+      numbers.map { "\"\($0)\":\($1)" } + [
+        #""coupling":"affine""#, #""permutation":"invconv""#, #""learnsTopPrior":true"#,
+      ]
     return "{\(members.joined(separator: ","))}"
   }
 
   @Test("a model whose sides make its last channel map take 64 GB is refused for what the file lacks")
   func hugeSides() throws {
     // 16·2¹³ channels at the last of 12 levels; the networks alone, of width 1, are small.
-    let claim = configuration(("imageHeight", 16384), ("imageWidth", 16384), ("imageChannels", 16), ("levels", 12))
+    let claim = configuration(
+      ("imageHeight", 16384), ("imageWidth", 16384), ("imageChannels", 16), ("levels", 12))
     try write(claiming: claim, count: 3_000_000)
     #expect(throws: FileError(path, "initialised: has shape [3000000], expected [1]")) {
       try ModelFile.read(path, as: Float.self)
@@ -137,7 +142,8 @@ struct HostileModelTests {
 
   @Test("a model of a million classes, of the greatest width and depth, or of impossible sides is refused")
   func hugeConfigurations() throws {
-    func expect(_ change: (String, Int)..., reason: String, sourceLocation: SourceLocation = #_sourceLocation) throws
+    func expect(_ change: (String, Int)..., reason: String, sourceLocation: SourceLocation = #_sourceLocation)
+      throws
     {
       var text = configuration()
       for (name, value) in change {
@@ -149,7 +155,8 @@ struct HostileModelTests {
       }
       #expect(error.reason.hasPrefix(reason), "\(error)", sourceLocation: sourceLocation)
     }
-    try expect(("classCount", 1_000_000), reason: "glow.configuration: the number of classes must be 0 to 65536")
+    try expect(
+      ("classCount", 1_000_000), reason: "glow.configuration: the number of classes must be 0 to 65536")
     try expect(("width", 16384), ("depth", 1024), reason: "describes a model of more than ")
     try expect(("imageHeight", Int.max), reason: "glow.configuration: images must have sides of 1 to 16384")
     try expect(("levels", Int.max), reason: "glow.configuration: levels must be 1 to 12")

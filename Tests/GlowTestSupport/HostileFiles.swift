@@ -1,3 +1,4 @@
+import Foundation
 import GlowFiles
 
 /// What became of the changed copies of valid files that a reader was given.
@@ -6,6 +7,11 @@ public struct HostileOutcome {
   public var refused = 0
   /// Errors that are no `FileError`, or whose text is not one line of a bearable length.
   public var wrong: [String] = []
+}
+
+/// Writes a file without waiting for the disk, as `AtomicFile` does.
+public func overwrite(_ path: String, with bytes: [UInt8]) throws {
+  try Data(bytes).write(to: URL(filePath: path))
 }
 
 /// Gives `read` changed copies of valid files, the same ones every time, and collects how it answers. A trap ends the
@@ -29,7 +35,9 @@ public func readHostileFiles(
     } catch let error as FileError {
       outcome.refused += 1
       let text = error.description.unicodeScalars
-      if text.count > 5000 || text.contains(where: { $0.value < 0x20 }) { outcome.wrong.append(error.description) }
+      if text.count > 5000 || text.contains(where: { $0.value < 0x20 }) {
+        outcome.wrong.append(error.description)
+      }
     } catch {
       outcome.wrong.append("\(type(of: error)): \(error)")
     }

@@ -94,7 +94,8 @@ func smallGlow(
 func withoutChecksums(_ file: [UInt8]) -> [[UInt8]] {
   let (from, to) = (Array("\"crc32.".utf8), Array("\"crc0_.".utf8))
   var changed = file
-  for start in 0..<max(0, file.count - from.count) where file[start..<start + from.count].elementsEqual(from) {
+  for start in 0..<max(0, file.count - from.count) where file[start..<start + from.count].elementsEqual(from)
+  {
     changed.replaceSubrange(start..<start + from.count, with: to)
   }
   return [file, changed]

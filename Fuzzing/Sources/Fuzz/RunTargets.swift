@@ -27,7 +27,9 @@ let runTargets = [
       try [0, 3].map { lines in
         try scratch.bytes { path in
           let log = try MetricsLog(path, after: 0)
-          for step in 0..<lines { try log.append(Metrics(step: step, images: 8, epoch: 0.5, loss: 1, seconds: 2)) }
+          for step in 0..<lines {
+            try log.append(Metrics(step: step, images: 8, epoch: 0.5, loss: 1, seconds: 2))
+          }
         }
       }
     },

@@ -39,7 +39,8 @@ private func attempt(_ bytes: UnsafeRawBufferPointer) {
   do { try current!.read(bytes) } catch let error as FileError {
     let text = error.description
     precondition(text.utf8.count < 2000 && !error.reason.isEmpty, "a long message: \(text.utf8.count) bytes")
-    precondition(text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }, "not one line: \(text)")
+    precondition(
+      text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }, "not one line: \(text)")
   } catch {
     fatalError("not an error that names the file: \(type(of: error)): \(error)")
   }
@@ -47,7 +48,9 @@ private func attempt(_ bytes: UnsafeRawBufferPointer) {
 
 /// libFuzzer's hook: its own changes, and then the repair of the target.
 @_cdecl("LLVMFuzzerCustomMutator")
-public func mutate(_ bytes: UnsafeMutablePointer<UInt8>, _ size: Int, _ maximumSize: Int, _ seed: UInt32) -> Int {
+public func mutate(_ bytes: UnsafeMutablePointer<UInt8>, _ size: Int, _ maximumSize: Int, _ seed: UInt32)
+  -> Int
+{
   let count = LLVMFuzzerMutate(bytes, size, maximumSize)
   // One in eight stays as it is, so that the checks themselves are tried too.
   if seed % 8 != 0 { current!.repair(UnsafeMutableRawBufferPointer(start: bytes, count: count)) }
@@ -70,7 +73,9 @@ struct Scratch: Sendable {
   func write(_ bytes: some Collection<UInt8>, as name: String) -> String {
     let file = "\(path)/\(name)"
     let descriptor = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-    let count = bytes.withContiguousStorageIfAvailable { Foundation.write(descriptor, $0.baseAddress, $0.count) }
+    let count = bytes.withContiguousStorageIfAvailable {
+      Foundation.write(descriptor, $0.baseAddress, $0.count)
+    }
     precondition(count == bytes.count, "cannot write \(file)")
     close(descriptor)
     return file
