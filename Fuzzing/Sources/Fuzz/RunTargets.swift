@@ -37,7 +37,7 @@ let runTargets = [
   Target(
     name: "checkpoint", maximumLength: 32768,
     seeds: {
-      let folder = RunFolder("\(scratch.path)/made")
+      let folder = RunFolder("\(scratch.path)/run")
       let trainer = try makeTrainer(folder)
       _ = try trainer.run()
       let name = try FileManager.default.contentsOfDirectory(atPath: folder.path)
