@@ -3,6 +3,7 @@
 SWIFT ?= swift
 RUN ?= runs/demo
 GLOW = .build/release/glow
+SWIFT_FILES = Sources Tests Package.swift Fuzzing/Sources Fuzzing/Package.swift
 PACKAGES = libopenblas-dev liblapacke-dev libpng-dev zlib1g-dev pkg-config
 # Tests run optimised; they have a build folder of their own because they need other compiler options.
 TEST = $(SWIFT) test -c release -Xswiftc -enable-testing
@@ -67,10 +68,10 @@ bench: deps build ## Measure the speed of training, scoring and sampling.
 	$(GLOW) bench --depth 32 --width 512 --batch 16
 
 format: ## Format the sources.
-	$(SWIFT) format -i --recursive Sources Tests Package.swift
+	$(SWIFT) format -i --recursive $(SWIFT_FILES)
 
 lint: ## Check the format of the sources.
-	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+	$(SWIFT) format lint --strict --recursive $(SWIFT_FILES)
 
 docs: ## List the documents.
 	@ls docs/*.md
