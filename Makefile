@@ -43,7 +43,7 @@ fuzz: deps ## Try every reader on RUNS damaged files (docs/fuzzing.md).
 	if [ -d "$$GLOW_TEST_DATA/pngsuite" ]; then cp "$$GLOW_TEST_DATA"/pngsuite/*.png .build-fuzz/seeds/png; fi
 	for target in $$(.build-fuzz/release/Fuzz list); do \
 	  echo "$$target"; mkdir -p .build-fuzz/corpus/$$target; \
-	  .build-fuzz/release/Fuzz $$target -runs=$(RUNS) -seed=1 -timeout=10 -rss_limit_mb=2048 \
+	  .build-fuzz/release/Fuzz $$target -runs=$(RUNS) -seed=1 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=128 \
 	    -artifact_prefix=.build-fuzz/$$target- .build-fuzz/corpus/$$target .build-fuzz/seeds/$$target \
 	    > .build-fuzz/$$target.log 2>&1 || { tail -60 .build-fuzz/$$target.log; exit 1; }; \
 	  grep -E "^Done|DONE" .build-fuzz/$$target.log; \
