@@ -16,20 +16,21 @@ public struct FileError: Error, CustomStringConvertible, Equatable {
   }
 
   /// One line fit for a terminal, whatever the file held: control characters are escaped, a long reason is cut.
-  public var description: String {
-    let isCut = reason.unicodeScalars.count > Self.longestReason
-    return "\(Self.escape(path.unicodeScalars)): "
-      + Self.escape(reason.unicodeScalars.prefix(Self.longestReason)) + (isCut ? "…" : "")
-  }
+  public var description: String { "\(Self.line(path)): \(Self.line(reason, limit: 500))" }
 
-  private static let longestReason = 500
-
-  private static func escape(_ scalars: some Sequence<Unicode.Scalar>) -> String {
-    scalars.reduce(into: "") { text, scalar in
+  private static func line(_ text: String, limit: Int = .max) -> String {
+    var line = ""
+    var count = 0
+    for scalar in text.unicodeScalars {
+      let shown: String
       switch scalar.properties.generalCategory {
-      case .control, .format, .lineSeparator, .paragraphSeparator: text += scalar.escaped(asASCII: true)
-      default: text.unicodeScalars.append(scalar)
+      case .control, .format, .lineSeparator, .paragraphSeparator: shown = scalar.escaped(asASCII: true)
+      default: shown = String(scalar)
       }
+      count += shown.unicodeScalars.count
+      if count > limit { return line + "…" }
+      line += shown
     }
+    return line
   }
 }

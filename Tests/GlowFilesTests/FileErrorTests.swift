@@ -18,6 +18,8 @@ struct FileErrorTests {
       FileError("a", String(repeating: "x", count: 501)).description
         == "a: \(String(repeating: "x", count: 500))…")
     #expect(FileError("a", String(repeating: "x", count: 500)).description.hasSuffix("x"))
+    // The limit is one of what is shown: escapes are longer than what they stand for.
+    #expect(FileError("a", String(repeating: "\u{1}", count: 500)).description.count < 510)
   }
 
   @Test(
