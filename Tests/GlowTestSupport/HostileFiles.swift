@@ -35,7 +35,7 @@ public func readHostileFiles(
     } catch let error as FileError {
       outcome.refused += 1
       let text = error.description.unicodeScalars
-      if text.count > 5000 || text.contains(where: { $0.value < 0x20 }) {
+      if text.count > 1000 || text.contains(where: { $0.value < 0x20 }) {
         outcome.wrong.append(error.description)
       }
     } catch {

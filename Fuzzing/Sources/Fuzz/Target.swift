@@ -38,7 +38,7 @@ func fuzz(_ target: Target, options: [String]) -> Int32 {
 private func attempt(_ bytes: UnsafeRawBufferPointer) {
   do { try current!.read(bytes) } catch let error as FileError {
     let text = error.description
-    precondition(text.utf8.count < 2000 && !error.reason.isEmpty, "a long message: \(text.utf8.count) bytes")
+    precondition(text.unicodeScalars.count < 1000 && !error.reason.isEmpty, "a bad message: \(text)")
     precondition(
       text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }, "not one line: \(text)")
   } catch {
