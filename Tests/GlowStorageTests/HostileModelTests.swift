@@ -70,7 +70,8 @@ struct HostileModelTests {
     let team = ThreadTeam(count: 1)
     try expectAnswers(seeds()) {
       let read = try ModelFile.read(path, as: Float.self, team: team).glow
-      #expect(read.values.values.allSatisfy(\.isFinite))
+      let isFinite = read.values.values.allSatisfy { $0.isFinite }
+      #expect(isFinite)
     }
   }
 
