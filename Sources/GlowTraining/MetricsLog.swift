@@ -15,9 +15,10 @@ final class MetricsLog {
     let old = FileManager.default.fileExists(atPath: path) ? try MappedFile(path).withBytes { Array($0) } : []
     var kept: [UInt8] = []
     for line in old.split(separator: UInt8(ascii: "\n")) {
-      guard let entry = try? JSONDecoder().decode(Line.self, from: Data(line)), entry.step <= step else {
-        continue
-      }
+      // Not `JSONDecoder`, which does not look at the numbers that it is not asked for.
+      guard let entry = try? JSONSerialization.jsonObject(with: Data(line)) as? [String: Any],
+        let found = entry["step"] as? Int, found <= step
+      else { continue }
       kept += line + [UInt8(ascii: "\n")]
     }
     if kept != old || old.isEmpty { try AtomicFile.write(kept, to: path) }
@@ -26,8 +27,6 @@ final class MetricsLog {
   }
 
   deinit { close(descriptor) }
-
-  private struct Line: Decodable { let step: Int }
 
   func append(_ entry: Metrics) throws {
     let encoder = JSONEncoder()
