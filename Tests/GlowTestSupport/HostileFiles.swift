@@ -9,8 +9,10 @@ public struct HostileOutcome {
   public var wrong: [String] = []
 }
 
-/// Writes a file without waiting for the disk, as `AtomicFile` does.
+/// Writes a file anew without waiting for the disk: `AtomicFile` does, and so do file systems when a file that has
+/// just been written is shortened.
 public func overwrite(_ path: String, with bytes: [UInt8]) throws {
+  unlink(path)
   try Data(bytes).write(to: URL(filePath: path))
 }
 
