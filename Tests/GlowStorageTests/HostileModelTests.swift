@@ -29,7 +29,7 @@ struct HostileModelTests {
   }
 
   private func expectAnswers(
-    _ seeds: [[UInt8]], count: Int = 2000, sourceLocation: SourceLocation = #_sourceLocation,
+    _ seeds: [[UInt8]], count: Int = 500, sourceLocation: SourceLocation = #_sourceLocation,
     _ read: () throws -> Void
   ) throws {
     let outcome = readHostileFiles(like: seeds, count: count) { file in
@@ -89,7 +89,7 @@ struct HostileModelTests {
     }
     try ModelExport.write(glow, as: format, to: path)
     let team = ThreadTeam(count: 1)
-    try expectAnswers(seeds(), count: 500) {
+    try expectAnswers(seeds(), count: 200) {
       _ = try ModelImport.read(path, from: format, imageSize: 8, as: Float.self, team: team)
     }
   }
