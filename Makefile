@@ -7,9 +7,15 @@ RUN ?= runs/demo
 MARCH ?= native
 STUDIES ?= runs/studies
 GLOW = .build/release/glow
+SWIFT_FILES = Sources Tests Package.swift Fuzzing/Sources Fuzzing/Package.swift
 PACKAGES = libopenblas-dev liblapacke-dev libpng-dev zlib1g-dev libcairo2-dev fonts-dejavu-core pkg-config
 # Tests run optimised; they have a build folder of their own because they need other compiler options.
-TEST = $(SWIFT) test -c release -Xswiftc -enable-testing --scratch-path .build-tests
+TEST = $(SWIFT) test -c release -Xswiftc -enable-testing
+
+# Inputs for each fuzz target.
+RUNS ?= 1000000
+COVERAGE = -sanitize-coverage=edge,indirect-calls,trace-cmp,inline-8bit-counters,pc-table
+LIBFUZZER = "$$(dirname "$$(readlink -f "$$(command -v $(SWIFT))")")"/../lib/swift/clang/lib/linux/libclang_rt.fuzzer_no_main-$$(uname -m).a
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build test demo bench bench-peers bench-sources fuzz sanitize study-attributes study-detect \
@@ -31,7 +37,27 @@ build: ## Build the glow command (.build/release/glow) for this machine's proces
 	$(SWIFT) build -c release --product glow -Xcc -march=$(MARCH)
 
 test: deps ## Run the tests. GLOW_TEST_DATA=DIR adds those on real data sets.
-	$(TEST)
+	$(TEST) --scratch-path .build-tests
+
+fuzz: deps ## Try every reader on RUNS damaged files (docs/fuzzing.md).
+	@# Optimised, but with the checks of unsafe pointers that an optimised build leaves out. A crash is libFuzzer's to
+	@# report: under AddressSanitizer Swift's own report crashes too.
+	$(SWIFT) build -c release --package-path Fuzzing --scratch-path .build-fuzz --sanitize address \
+	  -Xswiftc $(COVERAGE) -Xcc -f$(COVERAGE:-%=%) -Xswiftc -enable-testing -Xswiftc -assert-config -Xswiftc Debug \
+	  -Xlinker $(LIBFUZZER) -Xlinker -lstdc++
+	SWIFT_BACKTRACE=enable=no .build-fuzz/release/Fuzz seeds .build-fuzz/seeds
+	if [ -d "$$GLOW_TEST_DATA/pngsuite" ]; then cp "$$GLOW_TEST_DATA"/pngsuite/*.png .build-fuzz/seeds/png; fi
+	for target in $$(.build-fuzz/release/Fuzz list); do \
+	  echo "$$target"; mkdir -p .build-fuzz/corpus/$$target; \
+	  SWIFT_BACKTRACE=enable=no .build-fuzz/release/Fuzz $$target -runs=$(RUNS) -seed=1 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=128 \
+	    -artifact_prefix=.build-fuzz/$$target- .build-fuzz/corpus/$$target .build-fuzz/seeds/$$target \
+	    > .build-fuzz/$$target.log 2>&1 || { tail -60 .build-fuzz/$$target.log; exit 1; }; \
+	  grep -E "^Done|DONE" .build-fuzz/$$target.log; \
+	done
+
+sanitize: deps ## Run the tests under AddressSanitizer and ThreadSanitizer.
+	$(TEST) --sanitize address --scratch-path .build-asan
+	$(TEST) --sanitize thread --scratch-path .build-tsan
 
 demo: deps build ## Train on the built-in faces for a few minutes and show what the model can do.
 	rm -rf $(RUN)
@@ -77,13 +103,13 @@ study-stability: deps build ## Count the runs at too-high rates that end in a us
 	nice Studies/stability.sh $(GLOW) $(GLOW_TEST_DATA)/cifar-10-batches-bin runs/stability
 
 format: ## Format the sources.
-	$(SWIFT) format -i --recursive Sources Tests Package.swift
+	$(SWIFT) format -i --recursive $(SWIFT_FILES)
 
 lint: ## Check the format of the sources.
-	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+	$(SWIFT) format lint --strict --recursive $(SWIFT_FILES)
 
 docs: ## List the documents.
 	@ls docs/*.md
 
 clean: ## Remove what was built.
-	rm -rf .build .build-tests
+	rm -rf .build .build-*

@@ -57,7 +57,7 @@ let package = Package(
         "GlowLatents", "GlowPlots", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
-    .target(name: "GlowTestSupport", dependencies: ["GlowFlow"], path: "Tests/GlowTestSupport"),
+    .target(name: "GlowTestSupport", dependencies: ["GlowFiles", "GlowFlow"], path: "Tests/GlowTestSupport"),
     .testTarget(name: "GlowFilesTests", dependencies: ["GlowFiles"]),
     .testTarget(name: "GlowKernelsTests", dependencies: ["GlowKernels", "GlowTestSupport"]),
     .testTarget(name: "GlowFlowTests", dependencies: ["GlowFlow", "GlowTestSupport"]),

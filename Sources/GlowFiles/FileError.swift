@@ -15,5 +15,22 @@ public struct FileError: Error, CustomStringConvertible, Equatable {
     FileError(path, "\(action): \(String(cString: strerror(code)))")
   }
 
-  public var description: String { "\(path): \(reason)" }
+  /// One line fit for a terminal, whatever the file held: control characters are escaped, a long reason is cut.
+  public var description: String { "\(Self.line(path)): \(Self.line(reason, limit: 500))" }
+
+  private static func line(_ text: String, limit: Int = .max) -> String {
+    var line = ""
+    var count = 0
+    for scalar in text.unicodeScalars {
+      let shown: String
+      switch scalar.properties.generalCategory {
+      case .control, .format, .lineSeparator, .paragraphSeparator: shown = scalar.escaped(asASCII: true)
+      default: shown = String(scalar)
+      }
+      count += shown.unicodeScalars.count
+      if count > limit { return line + "…" }
+      line += shown
+    }
+    return line
+  }
 }

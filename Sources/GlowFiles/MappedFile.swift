@@ -11,7 +11,8 @@ public final class MappedFile: @unchecked Sendable {
   /// - Throws: `FileError` if the file cannot be opened or is not a regular file.
   public init(_ path: String) throws {
     self.path = path
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    // O_NONBLOCK: opening a named pipe would otherwise wait for somebody to write to it.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     if descriptor < 0 { throw FileError.system(path, "cannot open") }
     defer { close(descriptor) }
     var status = stat()

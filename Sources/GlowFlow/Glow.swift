@@ -54,32 +54,18 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
   package init(
     configuration: GlowConfiguration, seed: UInt64 = 0, team: ThreadTeam, tileRows: Int
   ) throws {
-    try configuration.validate()
+    let layers = try GlowLayers(configuration)
     self.configuration = configuration
     self.team = team
     self.tileRows = tileRows
     dequantisation = Dequantisation(bits: configuration.bits)
-    var list = ParameterList()
-    initialised = list.add("initialised", [1], isTrainable: false)
-    var steps: [[FlowStep]] = []
-    var splits: [Split] = []
-    for level in 0..<configuration.levels {
-      let shape = configuration.shape(ofLevel: level)
-      steps.append(
-        (0..<configuration.depth).map {
-          FlowStep(
-            configuration: configuration, shape: shape, name: "level\(level).step\($0)", in: &list)
-        })
-      if level < configuration.levels - 1 {
-        splits.append(Split(shape: shape, name: "level\(level).split", in: &list))
-      }
-    }
-    top = TopPrior(configuration: configuration, in: &list)
-    classifier = configuration.isConditional ? Classifier(configuration: configuration, in: &list) : nil
-    self.steps = steps
-    self.splits = splits
-    parameters = list
-    values = Slab(count: list.count)
+    initialised = layers.initialised
+    steps = layers.steps
+    splits = layers.splits
+    top = layers.top
+    classifier = layers.classifier
+    parameters = layers.parameters
+    values = Slab(count: parameters.count)
     layout = FoldedLayout(steps: steps, splits: splits, top: top, classifier: classifier)
     folded = Slab(count: layout.count)
     try setInitialValues(seed: seed)

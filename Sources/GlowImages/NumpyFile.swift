@@ -90,6 +90,9 @@ public struct NumpyHeader: Sendable, Equatable {
 
 /// Reads the Python dictionary in a .npy header: the three keys, each once, in any order.
 private struct NumpyHeaderScanner {
+  /// NumPy's own limit.
+  private static let maximumDimensions = 64
+
   private var rest: Slice<UnsafeRawBufferPointer>
 
   init(_ text: Slice<UnsafeRawBufferPointer>) { rest = text }
@@ -143,6 +146,7 @@ private struct NumpyHeaderScanner {
       guard let value = Int(String(decoding: digits, as: UTF8.self)) else { return nil }
       rest = rest.dropFirst(digits.count)
       result.append(value)
+      if result.count > Self.maximumDimensions { return nil }
       if !skip(",") { return skip(")") ? result : nil }
     }
     return result

@@ -17,6 +17,8 @@ struct HeaderError: Error, Equatable {
 /// answer with one of the two values, is an error here.
 struct HeaderScanner {
   private static let maximumDepth = 8
+  /// Lists are shapes, whose values take far more memory than text.
+  private static let maximumListCount = 64
 
   private let bytes: UnsafeRawBufferPointer
   private var position = 0
@@ -85,7 +87,12 @@ struct HeaderScanner {
   private mutating func list() throws -> [HeaderValue] {
     var items: [HeaderValue] = []
     if skip("]") { return items }
-    repeat { items.append(try value()) } while skip(",")
+    repeat {
+      if items.count == HeaderScanner.maximumListCount {
+        throw failure("at most \(HeaderScanner.maximumListCount) values in a list")
+      }
+      items.append(try value())
+    } while skip(",")
     try require("]")
     return items
   }

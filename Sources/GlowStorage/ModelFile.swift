@@ -50,22 +50,29 @@ public enum ModelFile {
     let isThere = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
     let file = try SafetensorsFile(isThere && isFolder.boolValue ? "\(path)/\(nameInRun)" : path)
     let configuration = try configuration(of: file)
+    // Before any memory is booked for the model: the file must hold what it describes.
     try checkSize(configuration, file)
+    try checkShapes(configuration.parameters(), file)
     try file.checkSums()
     let glow = try build(configuration, team: team, as: S.self, path: file.path)
-    for entry in file.entries where glow.parameters[entry.name] == nil {
+    for parameter in glow.parameters.entries {
+      try glow.set(parameter, to: try file.values(parameter.name, as: S.self), path: file.path)
+    }
+    try glow.accept(path: file.path)
+    return (glow, file.metadata)
+  }
+
+  private static func checkShapes(_ parameters: ParameterList, _ file: SafetensorsFile) throws {
+    for entry in file.entries where parameters[entry.name] == nil {
       throw FileError(file.path, "\(entry.name): is no parameter of the model that the file describes")
     }
-    for parameter in glow.parameters.entries {
+    for parameter in parameters.entries {
       let entry = try file.entry(parameter.name)
       if entry.shape != parameter.shape {
         throw FileError(
           file.path, "\(entry.name): has shape \(entry.shape), expected \(parameter.shape)")
       }
-      try glow.set(parameter, to: try file.values(entry.name, as: S.self), path: file.path)
     }
-    try glow.accept(path: file.path)
-    return (glow, file.metadata)
   }
 
   /// The configuration of the model in a file.
@@ -93,8 +100,9 @@ public enum ModelFile {
     }
   }
 
-  /// Refuses a file that is too small for its model before memory is booked for that.
-  private static func checkSize(_ configuration: GlowConfiguration, _ file: SafetensorsFile) throws {
+  /// Refuses a file that is too small for its model, by a bound that costs nothing: a list of the parameters takes
+  /// memory too.
+  static func checkSize(_ configuration: GlowConfiguration, _ file: SafetensorsFile) throws {
     let width = Double(configuration.width)
     var least = 0.0
     for level in 0..<configuration.levels {
@@ -105,7 +113,7 @@ public enum ModelFile {
     if Double(found) < least {
       throw FileError(
         file.path,
-        "\(configurationKey): describes a model of more than \(Int(least)) parameters, the file holds \(found)"
+        "describes a model of more than \(Int(least)) parameters, holds \(found)"
       )
     }
   }

@@ -53,7 +53,7 @@ enum Checkpoint {
   static func read(_ path: String, into state: TrainingState) throws {
     let file = try SafetensorsFile(path)
     func number(_ key: String) -> Int? {
-      file.metadata[key].flatMap { Int($0) }.flatMap { $0 < 0 ? nil : $0 }
+      file.metadata[key].flatMap { Int($0) }.flatMap { (0...1_000_000_000_000).contains($0) ? $0 : nil }
     }
     guard let step = number(stepKey),
       let safeguard = file.metadata[safeguardKey].flatMap({

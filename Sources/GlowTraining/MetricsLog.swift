@@ -18,8 +18,10 @@ final class MetricsLog {
     let old = FileManager.default.fileExists(atPath: path) ? try MappedFile(path).withBytes { Array($0) } : []
     var kept: [UInt8] = []
     for line in old.split(separator: UInt8(ascii: "\n")) {
-      guard let entry = try? JSONDecoder().decode(Line.self, from: Data(line)),
-        entry.step < step || (entry.step == step && entry.testBitsPerDim == nil)
+      // Not `JSONDecoder`, which does not look at the numbers that it is not asked for.
+      guard let entry = try? JSONSerialization.jsonObject(with: Data(line)) as? [String: Any],
+        let found = entry["step"] as? Int,
+        found < step || (found == step && entry["test_bits_per_dim"] == nil)
       else { continue }
       kept += line + [UInt8(ascii: "\n")]
     }
@@ -29,16 +31,6 @@ final class MetricsLog {
   }
 
   deinit { close(descriptor) }
-
-  private struct Line: Decodable {
-    let step: Int
-    let testBitsPerDim: Double?
-
-    enum CodingKeys: String, CodingKey {
-      case step
-      case testBitsPerDim = "test_bits_per_dim"
-    }
-  }
 
   /// - Throws: `FileError`; the file then ends with the line before.
   func append(_ entry: Metrics) throws {

@@ -104,8 +104,13 @@ public struct RunConfiguration: Codable, Sendable, Hashable {
         let known = try JSONSerialization.jsonObject(with: defaults) as? [String: Any]
       else { throw FileError(folder.configuration, "") }
       found["training"] = known.merging(training) { $1 }
-      return try JSONDecoder().decode(
+      let result = try JSONDecoder().decode(
         RunConfiguration.self, from: try JSONSerialization.data(withJSONObject: found))
+      try result.model.validate()
+      try result.training.validate()
+      return result
+    } catch let error as ConfigurationError {
+      throw FileError(folder.configuration, "\(error)")
     } catch {
       throw FileError(folder.configuration, "is not the configuration of a run")
     }

@@ -55,14 +55,17 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public func validate() throws {
     func require(_ holds: Bool, _ message: String) throws { if !holds { throw ConfigurationError(message) } }
     try require((1...1_000_000).contains(batch), "--batch must be at least 1, not \(batch)")
-    try require(steps >= 0, "--steps must not be negative, not \(steps)")
+    // Times the batch, it must still be a number of images.
+    try require((0...1_000_000_000_000).contains(steps), "--steps must be 0 to 10¹², not \(steps)")
     try require(learningRate > 0 && learningRate.isFinite, "--lr must be positive, not \(learningRate)")
     try require(warmupEpochs >= 0 && warmupEpochs.isFinite, "--warmup-epochs must not be negative")
     try require((0..<1).contains(beta1), "--beta1 must be in [0, 1), not \(beta1)")
     try require((0..<1).contains(beta2), "--beta2 must be in [0, 1), not \(beta2)")
     try require((0..<1).contains(averageDecay), "--ema must be in [0, 1), not \(averageDecay)")
     try require(clipNorm >= 0 && clipNorm.isFinite, "--clip-norm must not be negative, not \(clipNorm)")
-    try require(initialisationImages >= 1, "--init-images must be at least 1, not \(initialisationImages)")
+    try require(
+      (1...1_000_000).contains(initialisationImages),
+      "--init-images must be 1 to 1000000, not \(initialisationImages)")
     try require(checkpointsKept >= 1, "--keep must be at least 1, not \(checkpointsKept)")
     for (name, value) in [
       ("log", logEvery), ("eval", evaluateEvery), ("sample", sampleEvery), ("checkpoint", checkpointEvery),

@@ -1,6 +1,7 @@
 import Foundation
 import GlowFiles
 import GlowKernels
+import GlowTestSupport
 import Testing
 
 @testable import GlowFlow

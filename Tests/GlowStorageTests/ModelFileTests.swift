@@ -1,6 +1,7 @@
 import Foundation
 import GlowFiles
 import GlowKernels
+import GlowTestSupport
 import Testing
 
 @testable import GlowFlow
@@ -134,7 +135,7 @@ struct ModelFileTests {
       ("\"depth\":2", "\"depth\":0", "glow.configuration: depth must be 1 to 1024, not 0"),
       (
         "\"width\":6", "\"width\":16384",
-        "glow.configuration: describes a model of more than 1084"
+        "describes a model of more than 1084"
       ),
     ]
     for (old, new, reason) in changes {

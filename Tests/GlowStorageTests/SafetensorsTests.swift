@@ -1,6 +1,7 @@
 import Foundation
 import GlowFiles
 import GlowKernels
+import GlowTestSupport
 import Testing
 
 @testable import GlowStorage
@@ -175,18 +176,5 @@ struct SafetensorsTests {
     }
     // Changes inside a name leave a file whole.
     #expect(accepted > 100 && accepted < 10_000)
-  }
-}
-
-/// A small generator, the same in every run (Steele, Lea & Flood 2014).
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

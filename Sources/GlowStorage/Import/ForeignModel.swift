@@ -20,9 +20,12 @@ package struct ForeignModel {
       shapes[String(entry.name.dropFirst(prefix.count))] = entry.shape
     }
     let table = ShapeTable(shapes: shapes)
-    (configuration, relations) = try file.explaining {
-      let configuration = try format.configuration(table, imageSize: imageSize, bits: bits)
-      return (configuration, try format.relations(configuration, shapes: table))
+    configuration = try file.explaining {
+      try format.configuration(table, imageSize: imageSize, bits: bits)
+    }
+    try ModelFile.checkSize(configuration, file)
+    relations = try file.explaining { [configuration] in
+      try format.relations(configuration, shapes: table)
     }
     try file.explaining { try ForeignModel.check(shapes, relations) }
     try file.checkSums()

@@ -1,0 +1,2 @@
+/// Every reader of files.
+let targets = imageTargets + modelTargets + runTargets
