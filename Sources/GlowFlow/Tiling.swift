@@ -2,13 +2,15 @@ import GlowKernels
 
 /// How the positions of a batch at one level are cut into tiles, the units of work.
 ///
-/// A tile is as many whole pictures as fit into `targetRows` positions or, where one picture is larger, a
+/// A tile is up to 4 whole pictures that fit into `targetRows` positions or, where one picture is larger, a
 /// band of its rows. Tiles depend on the shapes alone, never on the number of threads, so that neither do
 /// the results. Tiles of pictures always multiply matrices of the full tile's size, whatever the number
 /// of pictures in the last one: so a picture's result does not depend on the size of the batch either.
 package struct Tiling: Sendable {
   /// About so many positions keep a tile's hidden activations in the cache through a coupling network.
   package static let defaultRows = 256
+  /// Small pictures would make few tiles of a small batch, and threads would wait: no more of them share one.
+  static let mostImages = 4
 
   let shape: LevelShape
   let batch: Int
@@ -26,7 +28,7 @@ package struct Tiling: Sendable {
     self.shape = shape
     self.batch = batch
     self.targetRows = targetRows
-    imagesPerTile = max(1, targetRows / shape.positions)
+    imagesPerTile = max(1, min(targetRows / shape.positions, Tiling.mostImages))
     rowsPerBand = shape.positions <= targetRows ? shape.height : max(1, targetRows / shape.width)
     bandsPerImage = (shape.height + rowsPerBand - 1) / rowsPerBand
     tileCount = (batch + imagesPerTile - 1) / imagesPerTile * bandsPerImage
