@@ -17,7 +17,7 @@ trap 'rm -rf "$folder"' EXIT
 
 model() {
   "$glow" bench evaluate --depth "$depth" --width "$width" --batch 64 --runs 25 |
-    sed 's/.*evaluate: \([0-9.]*\) images.*/\1/'
+    sed -n 's/.*evaluate: \([0-9.]*\) images.*/\1/p'
 }
 source() { "$glow" evaluate "$folder/run" --data "$1" --limit "$images" | sed -n 's/.*images, \([0-9.]*\) images\/s/\1/p'; }
 
