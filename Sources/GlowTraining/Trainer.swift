@@ -138,8 +138,11 @@ public final class Trainer {
         try perform(due, clock, log)
         if interruption() != nil { continue }
       }
-      safeguard.postpone(trouble == nil || isLast ? [] : due)
-      state.safeguard = safeguard
+      // Who goes on from the last step judges it again.
+      if !isLast {
+        safeguard.postpone(trouble == nil ? [] : due)
+        state.safeguard = safeguard
+      }
       if let trouble {
         let diagnosis = glow.diagnose(
           workspace, count: training.batch, labels: measurement.labels, gradients: gradients.base)
