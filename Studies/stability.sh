@@ -8,7 +8,7 @@
 # usage: Studies/stability.sh GLOW CIFAR OUT      (STEPS, SEEDS, OPTIMIZERS and RATES may be set in the environment)
 set -u
 glow=$1 data=$2 out=$3
-seeds=${SEEDS:-20} steps=${STEPS:-200}
+seeds=${SEEDS:-20} steps=${STEPS:-150}
 optimizers=${OPTIMIZERS:-"adamax adam"} rates=${RATES:-"1e-3 5e-3 2e-2"}
 mkdir -p "$out"
 
@@ -20,8 +20,8 @@ run() {
   "$glow" train --data "$data" --limit 5000 --out "$out/$name" --depth 4 --width 32 --batch 16 \
     --optimizer "$optimizer" --lr "$rate" --warmup-epochs 0 --ema 0.99 --steps "$steps" --seed "$seed" \
     --eval-every 0 --sample-every 0 --checkpoint-every 0 --threads 1 --resume "$@" >"$out/$name.log" 2>&1
-  # 128 and more: stopped by a signal, to go on another time.
-  [ $? -ge 128 ] && exit 1
+  # Stopped by SIGHUP, SIGINT, SIGKILL, SIGUSR1 or SIGTERM, to go on another time. A crash is a result.
+  case $? in 129 | 130 | 137 | 138 | 143) exit 1 ;; esac
   bits=$("$glow" evaluate "$out/$name" --data "$data" --limit 1000 --threads 1 2>>"$out/$name.log" |
     sed -n 's/^bits\/dim \([0-9.]*\) ±.*/\1/p')
   echo "${bits:-none}" >"$out/$name.result"

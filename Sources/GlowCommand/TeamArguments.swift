@@ -16,6 +16,9 @@ struct TeamArguments: ParsableArguments {
       Terminal().note(
         "--threads \(threads): \(ThreadTeam.maximumCount) are used, the most that OpenBLAS serves at once")
     }
-    return ThreadTeam(count: threads ?? ThreadTeam.availableCount)
+    let wanted = min(threads ?? ThreadTeam.availableCount, ThreadTeam.maximumCount)
+    let team = ThreadTeam(count: wanted)
+    if team.count < wanted { Terminal().note("the system starts \(team.count) threads, not \(wanted)") }
+    return team
   }
 }

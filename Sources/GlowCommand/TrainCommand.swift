@@ -78,10 +78,14 @@ struct TrainCommand: ParsableCommand {
     let settings = training.configuration(imageCount: dataset.count)
     try settings.validate()
     let start = try initFrom.map { try ModelFile.read($0, as: Float.self, team: team).glow }
-    let configuration = RunConfiguration(
+    var configuration = RunConfiguration(
       data: data.data, model: try start?.configuration ?? model.configuration(for: dataset),
-      training: settings, imageCount: dataset.count, threads: team.count)
-    if resume, let old = try RunConfiguration.read(in: RunFolder(out)) {
+      training: settings, imageCount: dataset.count, threads: team.count,
+      initFrom: initFrom)
+    let run = resume ? try RunConfiguration.resumed(in: RunFolder(out), note: terminal.note) : nil
+    if let (old, isOfCheckpoint) = run {
+      // What a run started from no longer matters once it has a checkpoint.
+      if isOfCheckpoint { configuration.initFrom = old.initFrom }
       if old.model != configuration.model {
         throw ConfigurationError(
           "\(out): the run has another model: \(difference(old.model, configuration.model)); "

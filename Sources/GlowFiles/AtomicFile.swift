@@ -20,7 +20,8 @@ public enum AtomicFile {
 
   /// Writes what `body` appends, piece by piece, as the file at `path`.
   ///
-  /// - Throws: `FileError`, or what `body` throws; the neighbour is then gone and what stood at `path` is untouched.
+  /// - Throws: `FileError`, or what `body` throws; the neighbour is then gone and what stood at `path` is untouched,
+  ///   unless it was the folder that could not be synchronised.
   public static func write(to path: String, _ body: (_ file: Growing) throws -> Void) throws {
     let temporary = temporaryPath(for: path)
     let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
@@ -34,7 +35,7 @@ public enum AtomicFile {
       unlink(temporary)
       throw error
     }
-    synchroniseFolder(of: path)
+    try synchronise(folder: split(path).folder)
   }
 
   /// Writes `chunks` one after the other as the file at `path`.
@@ -71,12 +72,20 @@ public enum AtomicFile {
     )
   }
 
-  /// Makes the new name itself survive a loss of power. Some file systems do not support it; they keep no promise.
-  private static func synchroniseFolder(of path: String) {
-    let descriptor = open(split(path).folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    if descriptor < 0 { return }
-    fsync(descriptor)
-    close(descriptor)
+  /// Makes the names in a folder themselves survive a loss of power. Some file systems do not support it, and a
+  /// folder may be one to write in but not to open; these keep no promise.
+  ///
+  /// - Throws: `FileError`.
+  public static func synchronise(folder: String) throws {
+    let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    if descriptor < 0 {
+      if errno == EACCES { return }
+      throw FileError.system(folder, "cannot open")
+    }
+    defer { close(descriptor) }
+    if fsync(descriptor) != 0 && errno != EINVAL && errno != ENOTSUP {
+      throw FileError.system(folder, "cannot synchronise")
+    }
   }
 }
 

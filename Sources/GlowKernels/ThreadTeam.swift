@@ -13,7 +13,7 @@ public final class ThreadTeam: @unchecked Sendable {
   /// makes 128 buffers; some are left for callers outside the team.
   public static let maximumCount = 112
 
-  public let count: Int
+  public private(set) var count: Int
 
   /// What the current run does with (piece, thread); valid only between its start and its end.
   private var body: ((Int, Int) -> Void)?
@@ -30,7 +30,8 @@ public final class ThreadTeam: @unchecked Sendable {
 
   /// A team of `count` threads, the caller among them; by default as many as the machine grants.
   ///
-  /// Sets OpenBLAS to one thread: the threads of this package are its own.
+  /// Fewer if the system starts no more, which `count` then says. Sets OpenBLAS to one thread: the threads of this
+  /// package are its own.
   public init(count: Int = ThreadTeam.availableCount) {
     self.count = max(1, min(count, ThreadTeam.maximumCount))
     openblas_set_num_threads(1)
@@ -38,7 +39,7 @@ public final class ThreadTeam: @unchecked Sendable {
     wake = .allocate(capacity: 1)
     pthread_mutex_init(mutex, nil)
     pthread_cond_init(wake, nil)
-    for index in 1..<max(1, self.count) {
+    for index in 1..<self.count {
       var thread = pthread_t()
       let start = Unmanaged.passRetained(Start(team: self, index: index))
       let status = pthread_create(
@@ -50,9 +51,13 @@ public final class ThreadTeam: @unchecked Sendable {
           team.work(index)
           return nil
         }, start.toOpaque())
-      precondition(status == 0, "cannot start thread \(index): \(String(cString: strerror(status)))")
+      if status != 0 {
+        start.release()
+        break
+      }
       threads.append(thread)
     }
+    self.count = threads.count + 1
   }
 
   /// Carries the team to a new thread without keeping it alive.

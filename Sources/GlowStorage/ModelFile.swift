@@ -33,9 +33,13 @@ public enum ModelFile {
     metadata[configurationKey] = String(decoding: try encoder.encode(glow.configuration), as: UTF8.self)
     var writer = SafetensorsWriter(metadata: metadata)
     for entry in glow.parameters.entries {
-      writer.add(entry.name, shape: entry.shape, values: entry.range.map { Float(values[$0]) })
+      if let values = values as? UnsafePointer<Float> {
+        writer.add(entry.name, shape: entry.shape, values: values + entry.offset)
+      } else {
+        writer.add(entry.name, shape: entry.shape, values: entry.range.map { Float(values[$0]) })
+      }
     }
-    try writer.write(to: path)
+    try withExtendedLifetime(glow) { try writer.write(to: path) }
   }
 
   /// Reads a model, from its file or from the run folder that holds it.

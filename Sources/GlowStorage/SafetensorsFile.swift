@@ -91,20 +91,30 @@ public final class SafetensorsFile: Sendable {
   ///   another program, is not checked.
   /// - Throws: `FileError` naming the first entry whose bytes are not those that were written.
   public func checkSums(isComplete: Bool = false) throws {
-    func check(_ name: String, _ found: () throws -> String) throws {
-      guard let expected = metadata[checksumKey(name)] else {
-        if isComplete { throw FileError(path, "\(name): is damaged: it has no CRC-32") }
-        return
-      }
-      let found = try found()
-      if found != expected {
-        throw FileError(path, "\(name): is damaged: its CRC-32 is \(found), expected \(expected)")
-      }
+    try checkHeader(isComplete: isComplete)
+    for entry in entries {
+      try check(entry.name, isComplete) { try withBytes(entry.name) { checksum($0) } }
     }
-    try check(SafetensorsHeader.metadataName) {
+  }
+
+  /// Compares the header alone with its CRC-32, as `checkSums` does.
+  ///
+  /// - Throws: `FileError`.
+  public func checkHeader(isComplete: Bool = true) throws {
+    try check(SafetensorsHeader.metadataName, isComplete) {
       headerChecksum(metadata: metadata, tensors: entries.map { ($0.name, $0.type, $0.shape) })
     }
-    for entry in entries { try check(entry.name) { try withBytes(entry.name) { checksum($0) } } }
+  }
+
+  private func check(_ name: String, _ isComplete: Bool, _ found: () throws -> String) throws {
+    guard let expected = metadata[checksumKey(name)] else {
+      if isComplete { throw FileError(path, "\(name): is damaged: it has no CRC-32") }
+      return
+    }
+    let found = try found()
+    if found != expected {
+      throw FileError(path, "\(name): is damaged: its CRC-32 is \(found), expected \(expected)")
+    }
   }
 }
 

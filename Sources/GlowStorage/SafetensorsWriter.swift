@@ -4,47 +4,48 @@ import GlowKernels
 
 /// Collects tensors and writes them as one safetensors file, with the CRC-32 of each, and of the header, in the
 /// metadata.
+///
+/// No tensor is copied: each goes from where it is to the file, so that a save needs no memory beyond the header.
 public struct SafetensorsWriter {
   private var metadata: [String: String]
-  private var tensors: [(name: String, type: TensorType, shape: [Int], data: TensorData)] = []
+  private var tensors: [(name: String, type: TensorType, shape: [Int], data: TensorBytes)] = []
 
   /// - Parameter metadata: what to keep in the file; checksums of an earlier file are left out.
   public init(metadata: [String: String] = [:]) {
     self.metadata = metadata.filter { !$0.key.hasPrefix(checksumKey("")) }
   }
 
-  /// Adds a tensor of F32 or F64, by the type of the values. Names must differ.
+  /// Adds a tensor of F32 or F64, by the type of the values, which must stay as they are until the file has been
+  /// written. Names must differ.
   public mutating func add<S: Scalar>(_ name: String, shape: [Int], values: UnsafePointer<S>) {
-    let count = shape.reduce(1, *)
-    let bytes = UnsafeRawBufferPointer(UnsafeBufferPointer(start: values, count: count))
-    add(name, S.self == Double.self ? .float64 : .float32, shape, bytes)
+    let values = UnsafeBufferPointer(start: values, count: shape.reduce(1, *))
+    add(name, S.self == Double.self ? .float64 : .float32, shape) { try $0(UnsafeRawBufferPointer(values)) }
   }
 
   /// Adds a tensor of F32 or F64, by the type of the values. Names must differ.
   public mutating func add<S: Scalar>(_ name: String, shape: [Int], values: [S]) {
     precondition(values.count == shape.reduce(1, *), "\(name): \(values.count) values for shape \(shape)")
-    values.withUnsafeBytes { add(name, S.self == Double.self ? .float64 : .float32, shape, $0) }
+    add(name, S.self == Double.self ? .float64 : .float32, shape) { try values.withUnsafeBytes($0) }
   }
 
   /// Adds a tensor of U8. Names must differ.
   public mutating func add(_ name: String, shape: [Int], values: [UInt8]) {
     precondition(values.count == shape.reduce(1, *), "\(name): \(values.count) values for shape \(shape)")
-    values.withUnsafeBytes { add(name, .uint8, shape, $0) }
+    add(name, .uint8, shape) { try values.withUnsafeBytes($0) }
   }
 
   /// Adds a tensor of I32. Names must differ.
   public mutating func add(_ name: String, shape: [Int], values: [Int32]) {
     precondition(values.count == shape.reduce(1, *), "\(name): \(values.count) values for shape \(shape)")
-    values.withUnsafeBytes { add(name, .int32, shape, $0) }
+    add(name, .int32, shape) { try values.withUnsafeBytes($0) }
   }
 
   private mutating func add(
-    _ name: String, _ type: TensorType, _ shape: [Int], _ bytes: UnsafeRawBufferPointer
+    _ name: String, _ type: TensorType, _ shape: [Int], _ data: @escaping TensorBytes
   ) {
-    let data = TensorData(bytes)
-    precondition(
-      metadata.updateValue(checksum(data.bytes), forKey: checksumKey(name)) == nil,
-      "two tensors named \(name)")
+    precondition(metadata[checksumKey(name)] == nil, "two tensors named \(name)")
+    // Nothing in it can throw.
+    try? data { metadata[checksumKey(name)] = checksum($0) }
     tensors.append((name, type, shape, data))
   }
 
@@ -54,10 +55,10 @@ public struct SafetensorsWriter {
   public func write(to path: String) throws {
     let header = try self.header(path)
     var start = UInt64(header.count).littleEndian
-    try withUnsafeBytes(of: &start) { length in
-      try header.withUnsafeBytes { header in
-        try AtomicFile.write([length, header] + tensors.map(\.data.bytes), to: path)
-      }
+    try AtomicFile.write(to: path) { file in
+      try withUnsafeBytes(of: &start) { try file.append($0) }
+      try header.withUnsafeBytes { try file.append($0) }
+      for tensor in tensors { try tensor.data { try file.append($0) } }
     }
   }
 
@@ -74,7 +75,7 @@ public struct SafetensorsWriter {
     var members = ["\"\(SafetensorsHeader.metadataName)\":\(try text(metadata))"]
     var offset = 0
     for tensor in tensors {
-      let end = offset + tensor.data.bytes.count
+      let end = offset + tensor.shape.reduce(1, *) * tensor.type.size
       members.append(
         "\(try text(tensor.name)):{\"dtype\":\"\(tensor.type.rawValue)\",\"shape\":\(try text(tensor.shape)),"
           + "\"data_offsets\":[\(offset),\(end)]}")
@@ -89,15 +90,5 @@ public struct SafetensorsWriter {
   }
 }
 
-/// A copy of bytes that keeps its address.
-private final class TensorData {
-  let bytes: UnsafeRawBufferPointer
-
-  init(_ source: UnsafeRawBufferPointer) {
-    let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: source.count, alignment: 8)
-    copy.copyMemory(from: source)
-    bytes = UnsafeRawBufferPointer(copy)
-  }
-
-  deinit { bytes.deallocate() }
-}
+/// Lends the bytes of a tensor.
+private typealias TensorBytes = (_ body: (UnsafeRawBufferPointer) throws -> Void) throws -> Void

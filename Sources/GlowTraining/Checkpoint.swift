@@ -13,6 +13,7 @@ enum Checkpoint {
   private static let stepKey = "glow.step"
   private static let configurationKey = "glow.run"
   private static let safeguardKey = "glow.safeguard"
+  private static let coreKey = "glow.openblas_core"
   private static let goodStepKey = "glow.good_step"
   private static let goodPrefix = "good_"
 
@@ -27,7 +28,7 @@ enum Checkpoint {
     configuration.threads = nil
     var metadata = [
       "format": "glow-checkpoint", stepKey: String(state.step), configurationKey: try text(configuration),
-      safeguardKey: try text(state.safeguard), "glow.openblas_core": openBLASCoreName(),
+      safeguardKey: try text(state.safeguard), coreKey: openBLASCoreName(),
     ]
     var slabs = state.slabs
     if let good = state.good {
@@ -44,13 +45,28 @@ enum Checkpoint {
           values: UnsafePointer(slab.base + entry.offset))
       }
     }
-    try writer.write(to: path)
+    try withExtendedLifetime(slabs) { try writer.write(to: path) }
   }
 
-  /// Restores `state`, whose model has the checkpoint's configuration.
+  /// The settings of the run that wrote a checkpoint. Of its checksums, only the header's is looked at.
   ///
+  /// - Throws: `FileError`.
+  static func configuration(_ path: String) throws -> RunConfiguration {
+    let file = try SafetensorsFile(path)
+    try file.checkHeader()
+    guard let text = file.metadata[configurationKey] else {
+      throw FileError(path, "is not a checkpoint of glow train")
+    }
+    return try RunConfiguration.decode(Data(text.utf8), path: path)
+  }
+
+  /// Restores `state`, whose model has the checkpoint's configuration. Weights of which no model can be made give
+  /// way to the state to go back to, if the file has one.
+  ///
+  /// - Returns: the processor whose kernels of OpenBLAS the run used, if the file says it.
   /// - Throws: `FileError` naming the entry that is missing, damaged or of another shape.
-  static func read(_ path: String, into state: TrainingState) throws {
+  @discardableResult
+  static func read(_ path: String, into state: TrainingState) throws -> String? {
     let file = try SafetensorsFile(path)
     func number(_ key: String) -> Int? {
       file.metadata[key].flatMap { Int($0) }.flatMap { (0...1_000_000_000_000).contains($0) ? $0 : nil }
@@ -74,9 +90,14 @@ enum Checkpoint {
         }
       }
     }
-    do { try state.glow.parametersChanged() } catch let error as SingularMapError {
-      throw FileError(path, "\(error)")
-    }
+    do {
+      do { try state.glow.parametersChanged() } catch is SingularMapError
+        where state.good.map({ $0.step != step }) ?? false
+      {
+        try state.rollBack()
+      }
+    } catch let error as SingularMapError { throw FileError(path, "\(error)") }
+    return file.metadata[coreKey]
   }
 
   private static func read(

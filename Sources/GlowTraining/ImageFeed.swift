@@ -1,3 +1,4 @@
+import GlowFiles
 import GlowFlow
 import GlowImages
 import GlowKernels
@@ -22,7 +23,7 @@ struct ImageFeed {
   /// Puts images `start..<start + count` of the sequence into `workspace.images`, dequantised by the team, and
   /// returns their labels. Those that follow are read ahead.
   ///
-  /// - Throws: `FileError` of the first image that cannot be read.
+  /// - Throws: `FileError` with the name of the first image that cannot be read.
   mutating func load(
     _ start: Int, count: Int, into images: UnsafeMutablePointer<Float>, dequantisation: Dequantisation,
     team: ThreadTeam
@@ -30,7 +31,10 @@ struct ImageFeed {
     let reader = reader(from: start, count: count, threads: team.count)
     self.reader = nil
     let labels = try reader.withNext(count) { items in
-      for item in items { if let error = item.error { throw error } }
+      for item in items {
+        guard let error = item.error else { continue }
+        throw FileError(dataset.source(item.index), (error as? FileError)?.reason ?? "\(error)")
+      }
       team.run(count) { item, _ in
         put(
           items[item], place: start + item, into: images + item * dataset.shape.count,

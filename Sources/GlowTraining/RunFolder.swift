@@ -24,17 +24,34 @@ public struct RunFolder: Sendable {
   private func padded(_ step: Int) -> String { String(format: "%08d", step) }
 
   /// True if a run has already written here.
-  public var isInUse: Bool { FileManager.default.fileExists(atPath: configuration) }
+  public var isInUse: Bool { hasConfiguration || !checkpointSteps().isEmpty }
+  fileprivate var hasConfiguration: Bool { FileManager.default.fileExists(atPath: configuration) }
 
   /// Makes the folder, and removes what an interrupted write has left in it.
   ///
-  /// - Throws: `FileError`.
-  func create() throws {
+  /// - Returns: the lock that keeps other processes out.
+  /// - Throws: `FileError`, if another process is training here, too.
+  func create() throws -> FolderLock {
+    var new: [String] = []
+    var folder = "\(path)/samples"
+    while !folder.isEmpty && !FileManager.default.fileExists(atPath: folder) {
+      new.append(folder)
+      folder = NSString(string: folder).deletingLastPathComponent
+    }
     do {
       try FileManager.default.createDirectory(atPath: "\(path)/samples", withIntermediateDirectories: true)
     } catch { throw FileError(path, "cannot make this folder: \(error.localizedDescription)") }
+    // The names of new folders must survive a loss of power as the files in them do.
+    for folder in new {
+      let parent = NSString(string: folder).deletingLastPathComponent
+      try AtomicFile.synchronise(folder: parent.isEmpty ? "." : parent)
+    }
+    guard let lock = try FolderLock(path) else {
+      throw FileError(path, "another process is training in this folder")
+    }
     AtomicFile.removeLeftovers(in: path)
     AtomicFile.removeLeftovers(in: "\(path)/samples")
+    return lock
   }
 
   /// Where `best.safetensors` keeps its test bits/dim.
@@ -67,16 +84,19 @@ public struct RunConfiguration: Codable, Sendable, Hashable {
   public var imageCount: Int?
   /// Nothing but the speed depends on it.
   public var threads: Int?
+  /// The model whose weights the run started from.
+  public var initFrom: String?
 
   public init(
     data: String, model: GlowConfiguration, training: TrainingConfiguration, imageCount: Int? = nil,
-    threads: Int? = nil
+    threads: Int? = nil, initFrom: String? = nil
   ) {
     self.data = data
     self.model = model
     self.training = training
     self.imageCount = imageCount
     self.threads = threads
+    self.initFrom = initFrom
   }
 
   /// The settings besides the model's in which a run goes on differently, each with both values.
@@ -87,22 +107,61 @@ public struct RunConfiguration: Codable, Sendable, Hashable {
     for (old, new) in zip(Mirror(reflecting: training).children, Mirror(reflecting: new.training).children) {
       pairs.append((old.label ?? "", old.value, new.value))
     }
+    pairs.append(("initFrom", initFrom ?? "none", new.initFrom ?? "none"))
     return pairs.compactMap { name, old, new in
       "\(old)" == "\(new)" ? nil : "\(name) was \(old), is now \(new)"
     }
   }
 
-  /// The settings of the run in a folder, if there is one. Settings that an earlier version did not have stand at
-  /// their defaults.
+  /// The settings of the run in a folder, if there is one, as `config.json` has them.
+  ///
+  /// - Throws: `FileError`.
   public static func read(in folder: RunFolder) throws -> RunConfiguration? {
-    guard folder.isInUse else { return nil }
+    guard folder.hasConfiguration else { return nil }
     let bytes = try MappedFile(folder.configuration).withBytes { Data($0) }
+    return try decode(bytes, path: folder.configuration)
+  }
+
+  /// The settings that a run in a folder is to go on from: those of its newest checkpoint that can be read, which
+  /// also stand in for a `config.json` that is missing or damaged; without any checkpoint those of `config.json`.
+  ///
+  /// - Parameter note: is told where the two do not agree.
+  /// - Returns: nil if there is no run; and whether the settings are a checkpoint's.
+  /// - Throws: `FileError` if there is no checkpoint and `config.json` is damaged.
+  public static func resumed(
+    in folder: RunFolder, note: (String) -> Void
+  ) throws -> (configuration: RunConfiguration, isOfCheckpoint: Bool)? {
+    let stated = Result { try read(in: folder) }
+    let kept = folder.checkpointSteps().reversed().lazy.compactMap { step in
+      (try? Checkpoint.configuration(folder.checkpoint(step))).map { (step, $0) }
+    }.first
+    guard let (step, configuration) = kept else { return try stated.get().map { ($0, false) } }
+    var resumed = configuration
+    let source = "the settings of \(folder.checkpoint(step)) are used"
+    do {
+      if let stated = try stated.get() {
+        // A checkpoint does not say it.
+        resumed.threads = stated.threads
+        if stated.model != resumed.model {
+          note("\(folder.configuration): describes another model than the checkpoint: \(source)")
+        }
+      } else {
+        note("\(folder.configuration): is missing: \(source)")
+      }
+    } catch { note("\(error): \(source)") }
+    return (resumed, true)
+  }
+
+  /// Settings that an earlier version did not have stand at their defaults.
+  ///
+  /// - Throws: `FileError` for the file at `path`.
+  static func decode(_ bytes: Data, path: String) throws -> RunConfiguration {
     do {
       let defaults = try JSONEncoder().encode(TrainingConfiguration())
       guard var found = try JSONSerialization.jsonObject(with: bytes) as? [String: Any],
         let training = found["training"] as? [String: Any],
         let known = try JSONSerialization.jsonObject(with: defaults) as? [String: Any]
-      else { throw FileError(folder.configuration, "") }
+      else { throw FileError(path, "") }
       found["training"] = known.merging(training) { $1 }
       let result = try JSONDecoder().decode(
         RunConfiguration.self, from: try JSONSerialization.data(withJSONObject: found))
@@ -110,9 +169,9 @@ public struct RunConfiguration: Codable, Sendable, Hashable {
       try result.training.validate()
       return result
     } catch let error as ConfigurationError {
-      throw FileError(folder.configuration, "\(error)")
+      throw FileError(path, "\(error)")
     } catch {
-      throw FileError(folder.configuration, "is not the configuration of a run")
+      throw FileError(path, "is not the configuration of a run")
     }
   }
 

@@ -32,6 +32,15 @@ enum Response {
   case giveUp
 }
 
+/// What a trainer does at some steps besides the update.
+struct Duties: OptionSet, Codable {
+  let rawValue: Int
+
+  static let evaluation = Duties(rawValue: 1)
+  static let samples = Duties(rawValue: 2)
+  static let checkpoint = Duties(rawValue: 4)
+}
+
 /// What the guards remember. It is part of every checkpoint, so that a resumed run decides as the whole one.
 struct Safeguard: Codable, Equatable {
   /// A factor on the learning rate.
@@ -46,6 +55,8 @@ struct Safeguard: Codable, Equatable {
   private var level: Double?
   /// Spikes in a row.
   private var spikes = 0
+  /// What was due at steps with trouble: it waits for a good one. Absent in the checkpoints of an earlier version.
+  private(set) var postponed: Duties?
 
   /// Spikes in a row that are taken for divergence: batches differ, so it is the weights that have gone bad.
   private static let patienceWithSpikes = 5
@@ -69,11 +80,21 @@ struct Safeguard: Codable, Equatable {
     return nil
   }
 
+  mutating func postpone(_ duties: Duties) { postponed = duties.isEmpty ? nil : duties }
+
+  /// Whether trouble says nothing about the weights: a single wild batch.
+  static func isPassing(_ trouble: Trouble) -> Bool {
+    if case .spike(_, _, let count) = trouble { return count < patienceWithSpikes }
+    return false
+  }
+
+  /// Whether the step before `step` was bad, so that its weights may be.
+  func isSuspect(at step: Int) -> Bool { spikes > 0 || (troubles > 0 && latestTrouble == step - 1) }
+
   /// Decides what to do about trouble at a step: first the gentlest that can help, then more if it repeats.
   mutating func respond(to trouble: Trouble, step: Int) -> Response {
     badSteps += 1
-    // A single wild batch says nothing about the weights.
-    if case .spike = trouble, spikes < Safeguard.patienceWithSpikes { return .skip }
+    if Safeguard.isPassing(trouble) { return .skip }
     if step - latestTrouble > Safeguard.calm { troubles = 0 }
     latestTrouble = step
     troubles += 1

@@ -8,9 +8,11 @@ final class StepClock {
   /// Durations of the latest steps, in seconds.
   private var recent: [Double] = []
   private static let window = 50
-  /// Seconds of all steps, and of the work in them that is not the flow's.
+  /// Seconds of all steps, and of the work in them that is not the flow's; what belongs to a step that has not been
+  /// counted yet is apart.
   private var stepSeconds = 0.0
   private var outsideSeconds = 0.0
+  private var uncounted = 0.0
 
   init(batch: Int) { self.batch = batch }
 
@@ -19,19 +21,23 @@ final class StepClock {
     let now = ContinuousClock.now
     recent.append(seconds(from: resumed, to: now))
     stepSeconds += recent.last!
+    outsideSeconds += uncounted
+    uncounted = 0
     if recent.count > StepClock.window { recent.removeFirst() }
     resumed = now
   }
 
+  /// The time that `body` takes, in the middle of a step, is no part of the step.
   func pausing(_ body: () throws -> Void) rethrows {
-    defer { resumed = ContinuousClock.now }
+    let start = ContinuousClock.now
+    defer { resumed += start.duration(to: .now) }
     try body()
   }
 
   /// Counts `body`, a part of a step, as work outside the flow.
   func outside<Result>(_ body: () throws -> Result) rethrows -> Result {
     let start = ContinuousClock.now
-    defer { outsideSeconds += seconds(from: start, to: .now) }
+    defer { uncounted += seconds(from: start, to: .now) }
     return try body()
   }
 

@@ -15,7 +15,8 @@ public struct TrainingError: Error, CustomStringConvertible {
 ///
 /// A step: load and dequantise a batch, objective and gradient, judge them, optimiser with moving average, fold. What
 /// is due at a step (evaluation, samples, checkpoint) is done between the gradient and the update: a scheduled
-/// checkpoint thus holds a state whose loss has been seen to be fine.
+/// checkpoint thus holds a state whose loss has been seen to be fine. Where it is not, all of it waits for the next
+/// state that is.
 public final class Trainer {
   /// How a run ended.
   public enum Ending: Sendable, Equatable {
@@ -39,6 +40,8 @@ public final class Trainer {
   let progress: any ProgressReport
   var training: TrainingConfiguration { configuration.training }
   private var team: ThreadTeam { glow.team }
+  /// From the first look at the folder to the end of the run.
+  private var lock: FolderLock?
   /// Lowest test bits/dim so far, that of `best.safetensors`.
   var best: Double?
   /// Of each flow step, the condition number that was last warned of.
@@ -79,25 +82,36 @@ public final class Trainer {
   /// Goes on from the newest whole checkpoint in the folder; damaged ones are reported and passed over. A run that
   /// was stopped before its first checkpoint starts again.
   ///
-  /// - Throws: `FileError` if there are checkpoints and none can be read.
+  /// - Throws: `FileError` if there are checkpoints and none can be read, or another process is training there.
   public func resume() throws {
+    lock = try lock ?? folder.create()
     let steps = folder.checkpointSteps()
     for step in steps.reversed() {
       do {
-        try Checkpoint.read(folder.checkpoint(step), into: state)
+        let core = try Checkpoint.read(folder.checkpoint(step), into: state)
         progress.note("resumed at step \(state.step) from \(folder.checkpoint(step))")
+        if let core, core != openBLASCoreName() {
+          progress.note(
+            "it was written with the kernels of OpenBLAS for \(core), these are for \(openBLASCoreName()): "
+              + "the result will not be that of an uninterrupted run to the bit")
+        }
         return
       } catch let error as FileError { progress.note("passed over: \(error)") }
     }
-    if !steps.isEmpty { throw FileError(folder.path, "has no checkpoint that can be read") }
+    if !steps.isEmpty {
+      lock = nil
+      throw FileError(folder.path, "has no checkpoint that can be read")
+    }
     progress.note("\(folder.path) has no checkpoint: the run starts at step 0")
   }
 
   /// Runs until all steps are done or a signal asks to end; the run folder is then complete.
   ///
-  /// - Throws: `FileError`; `TrainingError` if the guards give up, with the last good state in the folder.
+  /// - Throws: `FileError`, for an image that cannot be read after the state before it has been saved;
+  ///   `TrainingError` if the guards give up, with the last good state in the folder.
   public func run() throws -> Ending {
-    try folder.create()
+    lock = try lock ?? folder.create()
+    defer { lock = nil }
     try configuration.write(to: folder.configuration)
     let log = try MetricsLog(folder.metrics, after: state.step)
     best = folder.bestBitsPerDimension()
@@ -113,19 +127,30 @@ public final class Trainer {
         try save()
         return .interrupted(signal: signal)
       }
-      let measurement = try measure(workspace, gradients, clock)
+      let measurement = try savingOnFailure { try measure(workspace, gradients, clock) }
       // What is judged counts from the end of the step: a checkpoint of its start must not know of it yet.
       var safeguard = state.safeguard
       let trouble = training.guards ? judge(measurement, &safeguard) : nil
       let isLast = state.step >= training.steps
-      if trouble == nil && training.guards { keepIfDue(isLast: isLast) }
-      try duties(clock, log)
-      if interruption() != nil { continue }
-      state.safeguard = safeguard
+      let due = dutiesDue()
+      if trouble == nil {
+        if training.guards { keepIfDue(isLast: isLast, due) }
+        try perform(due, clock, log)
+        if interruption() != nil { continue }
+      }
+      // Who goes on from the last step judges it again.
+      if !isLast {
+        safeguard.postpone(trouble == nil ? [] : due)
+        state.safeguard = safeguard
+      }
       if let trouble {
         let diagnosis = glow.diagnose(
           workspace, count: training.batch, labels: measurement.labels, gradients: gradients.base)
         try recover(from: trouble, "\(diagnosis)", isLast: isLast)
+        if isLast {
+          try perform(due, clock, log)
+          if interruption() != nil { continue }
+        }
       } else if !isLast {
         try update(measurement, gradients, clock, log)
       }
@@ -135,8 +160,25 @@ public final class Trainer {
       String(
         format: "%.2f %% of the time of the steps went into images, dequantisation and log lines",
         100 * clock.outsideShare))
-    try save(meanTrainingBits: meanTrainingBits())
+    let mean = try savingOnFailure { try meanTrainingBits() }
+    if let signal = interruption() {
+      try save()
+      return .interrupted(signal: signal)
+    }
+    try save(meanTrainingBits: mean)
     return .finished
+  }
+
+  /// An image that cannot be read must not cost the steps so far: the weights know nothing of it.
+  private func savingOnFailure<Result>(_ body: () throws -> Result) throws -> Result {
+    do { return try body() } catch {
+      // Of two errors, that of the image comes first.
+      do {
+        try save()
+        progress.note("saved at step \(state.step)")
+      } catch { progress.note("\(error)") }
+      throw error
+    }
   }
 
   // MARK: A step
@@ -180,8 +222,8 @@ public final class Trainer {
 
   /// The state whose loss has just been seen to be fine becomes the one to go back to. That of a scheduled
   /// checkpoint always does, so that the checkpoint needs no second state.
-  private func keepIfDue(isLast: Bool) {
-    if state.good == nil || isLast || isDue(Trainer.goodInterval) || isDue(training.checkpointEvery) {
+  private func keepIfDue(isLast: Bool, _ due: Duties) {
+    if state.good == nil || isLast || isDue(Trainer.goodInterval) || due.contains(.checkpoint) {
       state.keepAsGood()
     }
   }
@@ -210,17 +252,20 @@ public final class Trainer {
   ///
   /// - Throws: `TrainingError` if they give up; the last good state has then been saved.
   private func recover(from trouble: Trouble, _ diagnosis: String, isLast: Bool) throws {
-    let response = isLast ? .rollBack : state.safeguard.respond(to: trouble, step: state.step)
+    let response =
+      isLast
+      ? Safeguard.isPassing(trouble) ? .skip : .rollBack
+      : state.safeguard.respond(to: trouble, step: state.step)
     let good = state.good?.step
+    let back = good.map { "back to the state of step \($0)" } ?? "no state has been good yet to go back to"
     let step = state.step
     if !isLast { state.step += 1 }
     if response != .skip { try state.rollBack() }
     let action =
       switch response {
-      case .skip: "the step is skipped"
-      case .rollBack: "back to the state of step \(good ?? 0)"
-      case .rollBackAndSlow:
-        "back to the state of step \(good ?? 0), and on with \(state.safeguard.rateFactor) of the rate"
+      case .skip: isLast ? "the weights stay" : "the step is skipped"
+      case .rollBack: back
+      case .rollBackAndSlow: "\(back); on with \(state.safeguard.rateFactor) of the rate"
       case .giveUp: "giving up"
       }
     progress.note("step \(step + 1): \(trouble.description) (\(diagnosis)); \(action)")

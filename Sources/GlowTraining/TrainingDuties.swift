@@ -47,14 +47,22 @@ extension Trainer {
     return maps.map(\.condition).max() ?? 1
   }
 
-  /// What is due at a step besides the log line: evaluation, samples, checkpoint.
-  func duties(_ clock: StepClock, _ log: MetricsLog) throws {
+  /// What is due at a step besides the log line, by schedule or since an earlier step.
+  func dutiesDue() -> Duties {
     let isLast = state.step >= training.steps
-    if let test, isDue(training.evaluateEvery) || (isLast && training.evaluateEvery > 0) {
+    var due = state.safeguard.postponed ?? []
+    if isDue(training.evaluateEvery) || (isLast && training.evaluateEvery > 0) { due.insert(.evaluation) }
+    if isDue(training.sampleEvery) { due.insert(.samples) }
+    if isDue(training.checkpointEvery) { due.insert(.checkpoint) }
+    return due
+  }
+
+  func perform(_ duties: Duties, _ clock: StepClock, _ log: MetricsLog) throws {
+    if let test, duties.contains(.evaluation) {
       try clock.pausing { try evaluate(test, clock, log) }
     }
-    if isDue(training.sampleEvery) { try clock.pausing { try drawSamples(log) } }
-    if isDue(training.checkpointEvery) { try clock.pausing { try save() } }
+    if duties.contains(.samples) { try clock.pausing { try drawSamples(log) } }
+    if duties.contains(.checkpoint) { try clock.pausing { try save() } }
   }
 
   private func drawSamples(_ log: MetricsLog) throws {
@@ -119,12 +127,28 @@ extension Trainer {
   func save(meanTrainingBits: Double? = nil) throws {
     var metadata = ["glow.step": String(state.step)]
     metadata[TrainingBits.key] = meanTrainingBits.map { "\($0)" }
-    try ModelFile.write(evaluated, metadata: metadata, to: folder.model)
+    let values = valuesOfModel()
+    try withExtendedLifetime(values) {
+      try ModelFile.write(
+        evaluated, values: values.map { UnsafePointer($0.base) }, metadata: metadata, to: folder.model)
+    }
     try Checkpoint.write(state, configuration, to: folder.checkpoint(state.step))
     let steps = folder.checkpointSteps().filter { $0 <= state.step }
     for step in steps.dropLast(training.checkpointsKept) {
       try? FileManager.default.removeItem(atPath: folder.checkpoint(step))
     }
+  }
+}
+
+extension Trainer {
+  /// Nil for the weights of `evaluated`. A signal may come while they are suspect, or before they have been judged
+  /// and no model can be made of them: then those of the last good state, if there is one.
+  private func valuesOfModel() -> Slab<Float>? {
+    guard training.guards, let good = state.good else { return nil }
+    let isSuspect = state.step < training.steps && state.safeguard.isSuspect(at: state.step)
+    let isModel =
+      evaluated.values.values.allSatisfy { $0.isFinite } && (try? evaluated.parametersChanged()) != nil
+    return isModel && !isSuspect ? nil : good.slabs[training.averageDecay > 0 ? 1 : 0]
   }
 }
 

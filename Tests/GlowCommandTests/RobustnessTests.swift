@@ -283,6 +283,35 @@ struct RobustnessTests {
     #expect(job.end() == 0 && job.error.contains("--threads 1000: 112 are used"), "\(job.error)")
   }
 
+  @Test("threads that the system does not start are done without")
+  func fewThreads() throws {
+    defer { clean() }
+    #expect(try train(["--out", "run", "--steps", "1"] + RobustnessTests.tiny).end() == 0)
+    // A gigabyte of address space for each thread's stack, and 12 in all.
+    let job = try Job(
+      URL(filePath: "/bin/sh"),
+      [
+        "-c", "ulimit -s 1000000 && ulimit -v 12000000 && exec \"$0\" \"$@\"", glow.path, "sample", "run",
+        "--count", "1", "--out", "sample.png", "--threads", "50",
+      ], in: root)
+    #expect(job.end() == 0 && !job.wasKilled && job.error.contains("threads, not 50"), "\(job.error)")
+  }
+
+  @Test("two processes cannot train in one folder")
+  func twoProcesses() throws {
+    defer { clean() }
+    let more = RobustnessTests.tiny + ["--checkpoint-every", "1", "--log-every", "1", "--eval-every", "0"]
+    let first = try train(["--out", "run", "--steps", "1000000"] + more)
+    #expect(first.waits(for: "step 3/"))
+    let second = try train(["--out", "run", "--steps", "1000000", "--resume"] + more)
+    #expect(second.end() == 1)
+    #expect(second.error.contains("run: another process is training in this folder"), "\(second.error)")
+    first.send(SIGTERM)
+    #expect(first.end() == 128 + SIGTERM, "\(first.error)")
+    let steps = try metricsSteps("run")
+    #expect(steps == Array(1...steps.count))
+  }
+
   @Test("a model that does not fit into memory is refused before anything is written")
   func memory() throws {
     defer { clean() }

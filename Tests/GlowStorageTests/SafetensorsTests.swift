@@ -54,6 +54,26 @@ struct SafetensorsTests {
     try file.checkSums()
   }
 
+  @Test("tensors are not copied on their way to the file")
+  func noCopies() throws {
+    // Pages that are only read take no memory of their own: a copy of them would.
+    let slab = Slab<Float>(count: 1 << 27)
+    func residentBytes() throws -> Int {
+      let fields = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8).split(separator: " ")
+      return try #require(Int(fields[1])) * sysconf(Int32(_SC_PAGESIZE))
+    }
+    var writer = SafetensorsWriter()
+    let before = try residentBytes()
+    let bytes = 4 * slab.count
+    let list = [Float](repeating: 1, count: slab.count / 4)
+    writer.add("slab", shape: [slab.count], values: UnsafePointer(slab.base))
+    writer.add("list", shape: [list.count], values: list)
+    #expect(throws: FileError.self) { try writer.write(to: "\(folder.path)/missing/a") }
+    // The list itself is there once; the tests beside this one take some.
+    #expect(try residentBytes() - before < bytes / 2)
+    withExtendedLifetime(slab) {}
+  }
+
   @Test("half-precision values are read exactly")
   func halfPrecision() throws {
     let bytes = withUnsafeBytes(of: Float16(1.5)) { Array($0) } + [0xC0, 0x3F]

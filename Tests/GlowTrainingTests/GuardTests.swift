@@ -41,7 +41,8 @@ struct GuardTests {
     #expect((try? ending.get()) == nil || last == nil || last! > 9)
   }
 
-  @Test("a run that rolls back resumes exactly, wherever it is stopped", arguments: [1, 4, 7, 13, 22, 31])
+  @Test(
+    "a run that rolls back resumes exactly, wherever it is stopped", arguments: [1, 4, 7, 13, 15, 22, 30, 31])
   func exactResume(stop: Int) throws {
     defer { runs.remove() }
     let whole = try runs.trainer("whole", steps: 40, change: wild)

@@ -24,6 +24,7 @@ struct Runs {
 
   func trainer(
     _ name: String, steps: Int, threads: Int = 2, listener: Listener = Listener(),
+    train: any Dataset = FaceDataset(count: 50, seed: 0, part: .train),
     change: (inout RunConfiguration) -> Void = { _ in }
   ) throws -> Trainer {
     var model = GlowConfiguration()
@@ -43,7 +44,7 @@ struct Runs {
     return try Trainer(
       configuration,
       glow: Glow(configuration: configuration.model, seed: 0, team: ThreadTeam(count: threads)),
-      train: FaceDataset(count: 50, seed: 0, part: .train), test: FaceDataset(count: 8, seed: 0, part: .test),
+      train: train, test: FaceDataset(count: 8, seed: 0, part: .test),
       folder: RunFolder("\(root)/\(name)"), progress: listener)
   }
 
