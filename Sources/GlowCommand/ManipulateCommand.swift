@@ -5,6 +5,7 @@ import GlowImages
 import GlowLatents
 import GlowPlots
 import GlowStorage
+import GlowTraining
 
 struct ManipulateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
