@@ -71,7 +71,8 @@ demo: deps build ## Train on the built-in faces for a few minutes and show what 
 	@echo "(also $(RUN)/samples.png, and $(RUN)/reconstruction.png with decoded latents below their originals)"
 
 study-attributes: deps ## Measure what attribute vectors do to the faces of RUN (train it first, or make demo).
-	$(SWIFT) build -c release --product AttributeStudy
+	@[ -e "$(RUN)" ] || { echo "$(RUN) is not there: train a model of the faces first, or run make demo" >&2; exit 64; }
+	$(SWIFT) build -c release --product AttributeStudy -Xcc -march=$(MARCH)
 	.build/release/AttributeStudy $(RUN) --out $(RUN)/attributes.png
 
 bench: deps build ## Measure the speed of training, scoring and sampling.

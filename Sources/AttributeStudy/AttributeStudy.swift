@@ -18,15 +18,19 @@ struct AttributeStudy: ParsableCommand {
   @Argument(help: "A model of the built-in faces.") var model: String
   @Option(help: "Faces to fit the probe and find the vectors from.") var train = 10_000
   @Option(help: "Faces without the attribute to push, out of a test set of 2,000.") var push = 500
+  @Option(parsing: .upToNextOption, help: "How many times a vector is added.")
+  var strengths = stride(from: 0.6, through: 1.61, by: 0.1).map { ($0 * 10).rounded() / 10 }
   @Option(help: "The PNG of pushed faces to write.") var out: String?
   @Flag(help: "Print every strength, not the best alone.") var sweep = false
 
-  private static let strengths = stride(from: 0.6, through: 1.61, by: 0.1).map { ($0 * 10).rounded() / 10 }
   private var heldOut: FaceDataset { FaceDataset(count: 2_000, seed: 0, part: .test) }
 
   func validate() throws {
     if !(100...1_000_000).contains(train) {
       throw ValidationError("--train must be 100 to 1000000, not \(train)")
+    }
+    if strengths.isEmpty || strengths.contains(where: { !$0.isFinite }) {
+      throw ValidationError("--strengths must be finite numbers, at least one")
     }
     if !(1...900).contains(push) { throw ValidationError("--push must be 1 to 900, not \(push)") }
   }
@@ -90,7 +94,7 @@ struct AttributeStudy: ParsableCommand {
       let chosen = (0..<heldOut.count).filter { !heldOut.attributes($0)![attribute] }.prefix(push)
       let latents = try space.encode(chosen.map { try heldOut.image($0) })
       let pushes = try AttributePush.measure(
-        latents, along: vector, of: attribute, strengths: Self.strengths, space: space, probe: probe)
+        latents, along: vector, of: attribute, strengths: strengths, space: space, probe: probe)
       let best = pushes.max { value($0, attribute) < value($1, attribute) }!
       for push in sweep ? pushes : [best] { print(row(push, attribute, probe.names)) }
       return best.strength

@@ -13,7 +13,8 @@ struct AttributeCommand: ParsableCommand {
     abstract: "Find the direction in the latent space that an attribute of images takes.",
     discussion: """
       The vector is the mean of the latents of images with the attribute less the mean of those without. Attributes \
-      are those in list_attr_celeba.txt beside the images, those of the built-in faces, and the classes of the data.
+      are those in list_attr_celeba.txt beside the images, those of the built-in faces, and the classes of the data. \
+      With --all, those that all images have or none has are left out.
       """)
 
   @Argument(help: "A .safetensors file or a run folder.") var model: String
@@ -24,7 +25,8 @@ struct AttributeCommand: ParsableCommand {
     help: ArgumentHelp(
       "Take out what the other attributes explain.",
       discussion:
-        "The vector is the attribute's coefficient in the least-squares regression on all attributes."))
+        "The vector is the attribute's coefficient in the least-squares regression on all attributes that tell "
+        + "images apart; a class is told from all other classes together."))
   var orthogonal = false
   @Option(help: "The .npy file to write, or the folder for NAME.npy of all attributes.") var out: String
   @Option(help: "train or test, where the data has both.") var split = DataPart.train
@@ -43,7 +45,7 @@ struct AttributeCommand: ParsableCommand {
     let chosen = try choose(attributes)
     let statistics = try AttributeStatistics(
       opened.dataset, attributes: attributes, scorer: Scorer(glow), size: glow.latentCount)
-    let vectors = try chosen.map {
+    let vectors = try usable(chosen) {
       try orthogonal ? statistics.partialEffect($0) : statistics.meanDifference($0)
     }
     if all {
@@ -51,7 +53,7 @@ struct AttributeCommand: ParsableCommand {
         throw FileError(out, "cannot make this folder: \(error.localizedDescription)")
       }
     }
-    for (attribute, vector) in zip(chosen, vectors) {
+    for (attribute, vector) in vectors {
       let path = all ? "\(out)/\(attributes.names[attribute]).npy" : out
       try LatentFile.write(vector, to: path)
       let having = statistics.count(with: attribute)
@@ -60,6 +62,24 @@ struct AttributeCommand: ParsableCommand {
         "\(path): \(attributes.names[attribute]), \(having) images with and \(statistics.count - having) without, "
           + String(format: "length %.2f", length))
     }
+  }
+
+  /// The vectors of the attributes that have one; with --all the others are warned of.
+  ///
+  /// - Throws: `AttributeError` if one is asked for that has none, or if none has one.
+  private func usable(
+    _ chosen: [Int], _ vector: (Int) throws -> [Float]
+  ) throws -> [(attribute: Int, vector: [Float])] {
+    var vectors: [(Int, [Float])] = []
+    var failures: [AttributeError] = []
+    for attribute in chosen {
+      do { vectors.append((attribute, try vector(attribute))) } catch let error as AttributeError {
+        failures.append(error)
+      }
+    }
+    if vectors.isEmpty, let failure = failures.first { throw failure }
+    for failure in failures { warn("left out: \(failure)") }
+    return vectors
   }
 
   /// Which of the attributes are wanted.

@@ -29,8 +29,8 @@ struct ImageArguments: ParsableArguments {
   var limit: Int?
 
   func validate() throws {
-    if let imageSize, !(1...16384).contains(imageSize) {
-      throw ValidationError("--image-size must be 1 to 16384, not \(imageSize)")
+    if let imageSize, !(1...PNG.maximumSide).contains(imageSize) {
+      throw ValidationError("--image-size must be 1 to \(PNG.maximumSide), not \(imageSize)")
     }
     if let limit, limit < 1 { throw ValidationError("--limit must be at least 1, not \(limit)") }
   }

@@ -9,22 +9,32 @@ import GlowTraining
 
 struct DecodeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "decode", abstract: "Turn the latents that encode has written back into images.")
+    commandName: "decode", abstract: "Turn the latents that encode has written back into images.",
+    discussion: """
+      A conditional model has encoded each image with its class and needs the same class again: --data with the \
+      images that were encoded, --split and the other options as then, gives every row the class of its image; \
+      --class gives one to all rows.
+      """)
 
   @Argument(help: "A .safetensors file or a run folder.") var model: String
   @Option(help: "A .npy file, float32 [N, H·W·C].") var latents: String
   @Option(help: "A .png file for a grid, or a folder for one PNG an image.") var out: String
   @Option(help: "The dequantisation that the latents were made with.")
   var dequantization = DequantisationKind.none
-  @Option(name: .customLong("class"), help: "The class of the images, for a conditional model.") var label = 0
+  @OptionGroup var classes: ClassArguments
+  @Option(help: "The images that were encoded, for their classes.") var data: String?
+  @Option(help: "train or test, where the data has both.") var split = DataPart.test
+  @OptionGroup var images: ImageArguments
   @OptionGroup var threads: TeamArguments
+
+  func validate() throws {
+    if data != nil && classes.label != nil { throw ValidationError("expected --class or --data, not both") }
+  }
 
   func run() throws {
     let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
-    if label < 0 || label >= max(1, glow.configuration.classCount) {
-      throw ConfigurationError("\(model) has no class \(label)")
-    }
     let file = try LatentFile(latents, size: glow.latentCount)
+    let labels = try labels(glow, count: file.count)
     let isGrid = out.hasSuffix(".png")
     if isGrid && file.count > Self.largestGrid {
       throw FileError(
@@ -40,8 +50,9 @@ struct DecodeCommand: ParsableCommand {
     let sampler = Sampler(glow, batch: min(64, file.count))
     var grid: [ByteImage] = []
     for start in stride(from: 0, to: file.count, by: 64) {
-      let images = try file.rows(start..<min(start + 64, file.count)).withUnsafeBufferPointer {
-        try sampler.decode($0, labels: [label], toNearest: dequantization == .none)
+      let range = start..<min(start + 64, file.count)
+      let images = try file.rows(range).withUnsafeBufferPointer {
+        try sampler.decode($0, labels: range.map(labels), toNearest: dequantization == .none)
       }
       if isGrid {
         grid += images
@@ -51,8 +62,28 @@ struct DecodeCommand: ParsableCommand {
         }
       }
     }
+    try checkFinite(sampler.decoded)
     if isGrid { try PNG.write(ImageGrid.arrange(grid), to: out) }
     print("\(out): \(file.count) images")
+  }
+
+  /// The class of each row.
+  ///
+  /// - Throws: `ConfigurationError` if the model needs classes and none are given; `FileError` if the data are not
+  ///   as many images as there are rows.
+  private func labels(_ glow: Glow<Float>, count: Int) throws -> (_ row: Int) -> Int {
+    guard let data else {
+      let label = try classes.label(glow, model: model, alternative: ", or the encoded images with --data")
+      return { _ in label }
+    }
+    if !glow.configuration.isConditional {
+      throw ConfigurationError("\(model) is not conditional: leave out --data")
+    }
+    let dataset = try openData(data, images, split, for: glow, model: model).dataset
+    if dataset.count != count {
+      throw FileError(data, "holds \(dataset.count) images, expected the \(count) that are in \(latents)")
+    }
+    return { dataset.label($0) ?? 0 }
   }
 
   /// Images that one grid may hold.

@@ -48,8 +48,9 @@ struct InterpolateCommand: ParsableCommand {
       ends.count == 2
       ? LatentPath.points(from: ends[0], to: ends[1], steps: columns, method: method)
       : LatentPath.grid(corners: ends, steps: columns, method: method)
-    try PNG.write(
-      ImageGrid.arrange(space.decode(path), columns: columns, scale: handling.scale), to: out)
+    let grid = ImageGrid.arrange(try space.decode(path), columns: columns, scale: handling.scale)
+    try checkFinite(space.decoded)
+    try PNG.write(grid, to: out)
     print("\(out): \(path.count) images, \(method.rawValue) interpolation")
   }
 }

@@ -1,11 +1,11 @@
 import ArgumentParser
 import Foundation
-import GlowFiles
 import GlowFlow
 import GlowImages
 import GlowLatents
 import GlowPlots
 import GlowStorage
+import GlowTraining
 
 struct ManipulateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -17,8 +17,10 @@ struct ManipulateCommand: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "A vector, or several to add, separated by commas. Each --attribute makes a row.",
-      valueName: "file.npy,…"))
-  var attribute: [String]
+      discussion:
+        "A number behind a colon is a vector's weight: smile.npy,hair.npy:0.5 adds half of the second.",
+      valueName: "file.npy[:weight],…"))
+  var attribute: [VectorSum]
   @Option(parsing: .unconditional, help: "How many times the vector is added: an image each.")
   var strengths = NumberList([-2, -1, 0, 1, 2])
   @Option(help: "The PNG of the strip to write.") var out: String?
@@ -46,9 +48,13 @@ struct ManipulateCommand: ParsableCommand {
 
   func run() throws {
     let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
-    let rows = try attribute.map { try vectors($0, size: glow.latentCount) }
+    let rows = try attribute.map { try $0.read(size: glow.latentCount) }
     let space = try handling.space(glow, model: model)
-    try handling.checkGrid(of: space.shape, rows: attribute.count, columns: strengths.values.count)
+    var sheet = LabelledSheet(rows: attribute.map { LabelledSheet.Row($0.name, []) })
+    sheet.columnLabels = strengths.values.map { String(format: "%g", $0) }
+    sheet.scale = handling.scale
+    if out != nil { try sheet.check(shape: space.shape, columns: strengths.values.count) }
+    if animate != nil { try handling.checkGrid(of: space.shape, rows: 1, columns: attribute.count) }
     let latents = try space.encode(handling.read([image], shape: space.shape))[0]
     func changed(_ strengths: [Double]) throws -> [[ByteImage]] {
       try rows.map { vectors in
@@ -56,37 +62,23 @@ struct ManipulateCommand: ParsableCommand {
       }
     }
     if let out {
-      var sheet = LabelledSheet(
-        rows: zip(attribute, try changed(strengths.values)).map { LabelledSheet.Row(rowName($0), $1) })
-      sheet.columnLabels = strengths.values.map { String(format: "%g", $0) }
-      sheet.scale = handling.scale
+      for (row, images) in try changed(strengths.values).enumerated() { sheet.rows[row].images = images }
+      try checkFinite(space.decoded)
       try PNG.write(sheet.image(), to: out)
       print("\(out): strengths \(strengths.defaultValueDescription)")
     }
     if let animate {
       let (first, last) = (strengths.values[0], strengths.values[strengths.values.count - 1])
+      let before = space.decoded
       let there = try changed(
         (0..<frames).map { first + (last - first) * Double($0) / Double(frames - 1) })
+      try checkFinite(space.decoded - before)
       let pictures = (0..<frames).map { frame in
         ImageGrid.arrange(there.map { $0[frame] }, columns: there.count, scale: handling.scale)
       }
       // The turning points are shown once.
       try AnimatedPNG.write(pictures + pictures[1..<frames - 1].reversed(), milliseconds: 80, to: animate)
       print("\(animate): \(2 * frames - 2) images")
-    }
-  }
-
-  /// The files' names without folder and extension.
-  private func rowName(_ paths: String) -> String {
-    paths.split(separator: ",").map { URL(filePath: String($0)).deletingPathExtension().lastPathComponent }
-      .joined(separator: " + ")
-  }
-
-  private func vectors(_ paths: String, size: Int) throws -> [[Float]] {
-    try paths.split(separator: ",").map { path in
-      let file = try LatentFile(String(path), size: size)
-      if file.count != 1 { throw FileError(String(path), "holds \(file.count) vectors, expected one") }
-      return try file.rows(0..<1)
     }
   }
 }

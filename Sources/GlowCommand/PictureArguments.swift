@@ -1,15 +1,15 @@
 import ArgumentParser
-import Foundation
 import GlowFiles
 import GlowFlow
 import GlowImages
 import GlowLatents
+import GlowTraining
 
 /// How a command takes in single images and shows what becomes of them.
 struct PictureArguments: ParsableArguments {
   @Option(help: "How larger images are reduced to the model's size: box (area average) or crop.")
   var resize = Resizing.box
-  @Option(name: .customLong("class"), help: "The class of the images, for a conditional model.") var label = 0
+  @OptionGroup var classes: ClassArguments
   @Option(help: "Enlargement of each image.") var scale = 2
 
   func validate() throws {
@@ -18,24 +18,20 @@ struct PictureArguments: ParsableArguments {
 
   /// A space for the latents of a model's images.
   ///
-  /// - Throws: `ConfigurationError` if the model does not know the class.
+  /// - Throws: `ConfigurationError` if the model needs a class that is not given, or does not know it.
   func space(_ glow: Glow<Float>, model: String) throws -> LatentSpace {
-    if label < 0 || label >= max(1, glow.configuration.classCount) {
-      throw ConfigurationError("\(model) has no class \(label)")
-    }
-    return LatentSpace(glow, label: label)
+    LatentSpace(glow, label: try classes.label(glow, model: model))
   }
 
   /// Checks, before anything is decoded, that a grid of images can be written and read again.
   ///
   /// - Throws: `ConfigurationError`.
   func checkGrid(of shape: ImageShape, rows: Int, columns: Int) throws {
-    let largest = 16384
     let (height, width) = (rows * (shape.height * scale + 2), columns * (shape.width * scale + 2))
-    if max(height, width) > largest {
+    if max(height, width) > PNG.maximumSide {
       throw ConfigurationError(
         "\(rows)×\(columns) images of \(shape) at --scale \(scale) make a picture of \(height)×\(width), expected "
-          + "at most \(largest) a side")
+          + "at most \(PNG.maximumSide) a side")
     }
   }
 
@@ -58,24 +54,14 @@ struct PictureArguments: ParsableArguments {
   }
 }
 
-/// The name of a file to write must tell its kind.
+/// Warns of decoded images with values that are not finite, which are black in part or wholly.
 ///
-/// - Throws: `ValidationError`.
-func checkIsPNG(_ path: String, _ option: String) throws {
-  if !path.hasSuffix(".png") { throw ValidationError("\(option) must end in .png, not \(path)") }
-}
-
-/// A list of numbers such as "-1,0,0.5".
-struct NumberList: ExpressibleByArgument {
-  let values: [Double]
-
-  init(_ values: [Double]) { self.values = values }
-
-  init?(argument: String) {
-    let values = argument.split(separator: ",", omittingEmptySubsequences: false).map { Double($0) }
-    if values.contains(where: { $0?.isFinite != true }) { return nil }
-    self.values = values.map { $0! }
+/// - Throws: `ConfigurationError` if there are no others.
+func checkFinite(_ decoded: DecodedCount) throws {
+  if decoded.nonFinite == 0 { return }
+  let reason = "values that are not finite: their latents lie too far from those of images"
+  if decoded.nonFinite == decoded.images {
+    throw ConfigurationError("all \(decoded.images) decoded images have \(reason)")
   }
-
-  var defaultValueDescription: String { values.map { String(format: "%g", $0) }.joined(separator: ",") }
+  warn("\(decoded.nonFinite) of \(decoded.images) decoded images have \(reason)")
 }

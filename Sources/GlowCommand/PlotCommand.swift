@@ -16,7 +16,7 @@ struct PlotCommand: ParsableCommand {
   func validate() throws {
     if out == nil && samples == nil { throw ValidationError("give --out, --samples or both") }
     for (name, path) in [("--out", out), ("--samples", samples)] {
-      if let path, !path.hasSuffix(".png") { throw ValidationError("\(name) must end in .png, not \(path)") }
+      if let path { try checkIsPNG(path, name) }
     }
     if samples != nil && runs.count != 1 {
       throw ValidationError("--samples shows one run, not \(runs.count)")

@@ -37,39 +37,42 @@ struct SampleCommand: ParsableCommand {
       throw ValidationError("--separate takes one temperature, not \(temperature.values.count)")
     }
     if !(1...32).contains(scale) { throw ValidationError("--scale must be 1 to 32, not \(scale)") }
-    if !out.hasSuffix(".png") { throw ValidationError("--out must end in .png, not \(out)") }
+    try checkIsPNG(out, "--out")
   }
 
   func run() throws {
     let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
-    let classes = glow.configuration.classCount
-    if let label, !(0..<classes).contains(label) {
-      throw ConfigurationError(
-        classes == 0
-          ? "\(model) is not conditional: leave out --class"
-          : "--class must be 0 to \(classes - 1), not \(label)")
-    }
+    try checkClass(label, glow, model: model)
     let sampler = Sampler(glow, batch: min(64, images))
     func draw(_ temperature: Double) throws -> [ByteImage] {
       try sampler.sample(
         count: images, temperature: temperature, seed: seed,
-        labels: label.map { [$0] } ?? Array(0..<max(1, classes)))
+        labels: label.map { [$0] } ?? Array(0..<max(1, glow.configuration.classCount)))
     }
     if isSheet {
       // A column has the same latents throughout, only scaled.
       var sheet = LabelledSheet(
-        rows: try temperature.values.map { LabelledSheet.Row(String(format: "%g", $0), try draw($0)) })
+        rows: temperature.values.map { LabelledSheet.Row(String(format: "%g", $0), []) })
       sheet.title = "Samples by temperature"
       sheet.scale = scale
+      try sheet.check(shape: ImageShape(glow.configuration), columns: images)
+      for (row, temperature) in temperature.values.enumerated() {
+        sheet.rows[row].images = try draw(temperature)
+      }
+      try checkFinite(sampler.decoded)
       try PNG.write(sheet.image(), to: out)
     } else if separate {
-      for (index, image) in try draw(temperature.values[0]).enumerated() {
+      let drawn = try draw(temperature.values[0])
+      try checkFinite(sampler.decoded)
+      for (index, image) in drawn.enumerated() {
         let digits = String(index)
         let number = String(repeating: "0", count: max(0, 4 - digits.count)) + digits
         try PNG.write(image, to: "\(out.dropLast(4))-\(number).png")
       }
     } else {
-      try PNG.write(ImageGrid.arrange(draw(temperature.values[0]), scale: scale), to: out)
+      let grid = ImageGrid.arrange(try draw(temperature.values[0]), scale: scale)
+      try checkFinite(sampler.decoded)
+      try PNG.write(grid, to: out)
     }
   }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import GlowFlow
 import GlowImages
 import GlowLatents
@@ -9,11 +10,16 @@ import GlowTraining
 struct SheetCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "sheet",
-    abstract: "Show what a model can do on one sheet: samples, an interpolation, an attribute added.")
+    abstract: "Show what a model can do on one sheet: samples, an interpolation, an attribute added.",
+    discussion: """
+      Samples of a conditional model are of all classes in turn; the other rows show test images of --class.
+      """)
 
   @Argument(help: "A .safetensors file or a run folder.") var model: String
   @OptionGroup var data: DataArguments
-  @Option(help: "The attribute to add; by default the first one, if the data have any.") var name: String?
+  @Option(help: "The attribute to add; by default the first that some images have and others have not.")
+  var name: String?
+  @OptionGroup var classes: ClassArguments
   @Option(help: "Factor on the latents of the samples.") var temperature = 0.7
   @Option(help: "Seed of the samples.") var seed: UInt64 = 0
   @Option(help: "Enlargement of each image.") var scale = 2
@@ -32,44 +38,63 @@ struct SheetCommand: ParsableCommand {
 
   func run() throws {
     let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
-    let test = try openData(data, .test, for: glow, model: model).dataset
-    let space = LatentSpace(glow)
-    let samples = try Sampler(glow, batch: 2 * Self.columns).sample(
+    let label = try classes.label(glow, model: model)
+    let opened = try openData(data, .test, for: glow, model: model)
+    if let note = opened.note { print(note) }
+    let test = opened.dataset
+    let space = LatentSpace(glow, label: label)
+    // The most that there will be: four rows, the last with captions.
+    var largest = LabelledSheet(rows: .init(repeating: .init("interpolation", []), count: 4))
+    largest.rows[3].captions = ["0"]
+    largest.scale = scale
+    try largest.check(shape: space.shape, columns: Self.columns)
+    let sampler = Sampler(glow, batch: 2 * Self.columns)
+    let samples = try sampler.sample(
       count: 2 * Self.columns, temperature: temperature, seed: seed,
       labels: Array(0..<max(1, glow.configuration.classCount)))
     var rows = [
       LabelledSheet.Row("samples", Array(samples[..<Self.columns])),
       LabelledSheet.Row("", Array(samples[Self.columns...])),
     ]
-    if test.count > 1 {
-      let ends = try space.encode([test.image(0), test.image(1)])
+    let shown = (0..<test.count).filter { !glow.configuration.isConditional || test.label($0) == label }
+    if shown.count > 1 {
+      let ends = try space.encode([test.image(shown[0]), test.image(shown[1])])
       let path = LatentPath.points(from: ends[0], to: ends[1], steps: Self.columns, method: .linear)
       rows.append(LabelledSheet.Row("interpolation", try space.decode(path)))
     }
-    if let row = try attributeRow(glow, test, space) { rows.append(row) }
+    if let row = try attributeRow(glow, test, shown, space) { rows.append(row) }
+    try checkFinite(sampler.decoded + space.decoded)
     var sheet = LabelledSheet(rows: rows)
     sheet.scale = scale
     try PNG.write(sheet.image(), to: out)
     print("\(out): \(rows.map(\.label).filter { !$0.isEmpty }.joined(separator: ", "))")
   }
 
-  /// The first image without the attribute, more and more of which is added; nil if the data have no attributes
-  /// and none is asked for.
+  /// The first of the `shown` test images not known to have the attribute, more and more of which is added; nil if
+  /// no image is shown, or no attribute is asked for and none tells images apart.
   private func attributeRow(
-    _ glow: Glow<Float>, _ test: any Dataset, _ space: LatentSpace
+    _ glow: Glow<Float>, _ test: any Dataset, _ shown: [Int], _ space: LatentSpace
   ) throws -> LabelledSheet.Row? {
     let train = try openData(data, .train, for: glow, model: model).dataset
     let attributes = DatasetAttributes(train)
-    if name == nil && attributes.names.isEmpty { return nil }
-    let attribute = try attributes.index(of: name ?? attributes.names[0], data: data.data)
+    let asked = try name.map { try attributes.index(of: $0, data: data.data) }
+    if shown.isEmpty || attributes.names.isEmpty { return nil }
     let statistics = try AttributeStatistics(
       train, attributes: attributes, scorer: Scorer(glow), size: glow.latentCount)
+    guard let attribute = asked ?? attributes.names.indices.first(where: statistics.varies) else {
+      return nil
+    }
     let vector = try statistics.meanDifference(attribute)
+    // The test images have a list of their own, or none.
     let truths = DatasetAttributes(test)
-    let chosen = (0..<test.count).first { !truths.values($0)[attribute] } ?? 0
+    let place = truths.names.firstIndex(of: attributes.names[attribute])
+    let chosen = place.flatMap { place in shown.first { !truths.values($0)[place] } } ?? shown[0]
     let latents = try space.encode([test.image(chosen)])[0]
-    let images = try space.decode(
-      (0..<Self.columns).map { LatentPath.shifted(latents, by: [vector], strength: 0.25 * Double($0)) })
-    return LabelledSheet.Row("more \(attributes.names[attribute])", images)
+    let strengths = (0..<Self.columns).map { 0.25 * Double($0) }
+    var row = LabelledSheet.Row(
+      "more \(attributes.names[attribute])",
+      try space.decode(strengths.map { LatentPath.shifted(latents, by: [vector], strength: $0) }))
+    row.captions = strengths.map { String(format: "%g", $0) }
+    return row
   }
 }

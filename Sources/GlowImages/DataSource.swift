@@ -49,8 +49,8 @@ public enum DataSource {
   public static func open(
     _ location: String, part: DataPart, options: DataOptions = DataOptions()
   ) throws -> OpenedData {
-    if let size = options.imageSize, !(1...largestSize).contains(size) {
-      throw FileError(location, "cannot be brought to image size \(size), expected 1 to \(largestSize)")
+    if let size = options.imageSize, !(1...PNG.maximumSide).contains(size) {
+      throw FileError(location, "cannot be brought to image size \(size), expected 1 to \(PNG.maximumSide)")
     }
     if let limit = options.limit, limit < 1 {
       throw FileError(location, "cannot be limited to \(limit) images, expected at least 1")
@@ -59,7 +59,6 @@ public enum DataSource {
     return limited(resized(repeated(opened, options), options), options)
   }
 
-  private static let largestSize = 16384
   private static let faceCounts: [DataPart: Int] = [.train: 10_000, .test: 1_000]
 
   private static func find(_ location: String, part: DataPart, options: DataOptions) throws -> OpenedData {

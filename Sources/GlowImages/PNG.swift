@@ -5,8 +5,11 @@ import GlowFiles
 ///
 /// Sample values are taken as stored, because a change of them changes bits/dim: no gamma, no compositing
 /// (alpha is dropped), palettes become RGB, 1-, 2- and 4-bit grey fills 0...255, 16 bits are scaled to 8.
-/// Sides are at most 16384. Calls libpng.
+/// Calls libpng.
 public enum PNG {
+  /// Height and width that are read and written.
+  public static let maximumSide = Int(PNG_CODEC_MAXIMUM_SIDE)
+
   /// - Throws: `FileError` with `path` and what libpng said.
   public static func decode(_ bytes: UnsafeRawBufferPointer, path: String) throws -> ByteImage {
     let shape = try shape(of: bytes, path: path)

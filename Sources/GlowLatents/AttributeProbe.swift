@@ -1,6 +1,4 @@
-import Foundation
 import GlowImages
-import GlowKernels
 
 /// Logistic regression from the pixels of an image to each of its yes-or-no attributes: an observer from outside
 /// of the model that tells whether a changed image has an attribute.
@@ -62,87 +60,5 @@ public struct AttributeProbe: Sendable {
 
   private static func centred(_ pixels: [UInt8], _ mean: [Float]) -> [Float] {
     zip(pixels, mean).map { Float($0) / 128 - $1 }
-  }
-}
-
-/// Logistic regressions of several outputs on the same inputs.
-private final class LogisticFit {
-  private let inputs: Slab<Float>
-  private let truths: [[Bool]]
-  private let (rows, columns, outputs): (Int, Int, Int)
-  private let penalty: Float
-  /// [columns + 1, outputs]; the last row, which is of a constant input, is the bias.
-  private let values: Slab<Float>
-  private let gradient: Slab<Float>
-  private let (firstMoment, secondMoment): (Slab<Float>, Slab<Float>)
-  private var updates = 0
-  private static let batch = 256
-
-  init(inputs: [[Float]], truths: [[Bool]], penalty: Float) {
-    (rows, columns, outputs) = (inputs.count, inputs[0].count + 1, truths[0].count)
-    self.inputs = Slab(count: rows * columns)
-    for (row, values) in inputs.enumerated() {
-      for (column, value) in (values + [1]).enumerated() { self.inputs.base[row * columns + column] = value }
-    }
-    self.truths = truths
-    self.penalty = penalty
-    values = Slab(count: columns * outputs)
-    gradient = Slab(count: columns * outputs)
-    firstMoment = Slab(count: columns * outputs)
-    secondMoment = Slab(count: columns * outputs)
-  }
-
-  var weights: [[Float]] {
-    (0..<outputs).map { output in (0..<columns - 1).map { values.base[$0 * outputs + output] } }
-  }
-
-  var bias: [Float] { (0..<outputs).map { values.base[(columns - 1) * outputs + $0] } }
-
-  func run(epochs: Int, seed: UInt64) {
-    let batch = min(Self.batch, rows)
-    let steps = epochs * (rows / batch)
-    let chosen = Slab<Float>(count: batch * columns)
-    let errors = Slab<Float>(count: batch * outputs)
-    for epoch in 0..<epochs {
-      let order = Philox(seed: seed, purpose: .order, stream: UInt64(epoch)).permutation(rows)
-      for start in stride(from: 0, through: rows - batch, by: batch) {
-        for (item, row) in order[start..<start + batch].enumerated() {
-          (chosen.base + item * columns).update(from: inputs.base + row * columns, count: columns)
-        }
-        setGradient(Array(order[start..<start + batch]), chosen, errors)
-        update(step: 3e-3 * (1 - Float(updates) / Float(steps)))
-      }
-    }
-  }
-
-  private func setGradient(_ order: [Int], _ chosen: Slab<Float>, _ errors: Slab<Float>) {
-    let x = Matrix(chosen.base, rows: order.count, columns: columns)
-    let e = Matrix(errors.base, rows: order.count, columns: outputs)
-    // [batch × columns]·[columns × outputs] → [batch × outputs]
-    multiply(x, Matrix(values.base, rows: columns, columns: outputs), into: e)
-    for (item, row) in order.enumerated() {
-      for output in 0..<outputs {
-        let probability = 1 / (1 + exp(-errors.base[item * outputs + output]))
-        errors.base[item * outputs + output] =
-          (probability - (truths[row][output] ? 1 : 0)) / Float(order.count)
-      }
-    }
-    // [columns × batch]·[batch × outputs] → [columns × outputs]
-    multiply(x.transposed, e, into: Matrix(gradient.base, rows: columns, columns: outputs))
-    for index in 0..<(columns - 1) * outputs { gradient.base[index] += penalty * values.base[index] }
-  }
-
-  private func update(step: Float) {
-    let (beta1, beta2): (Float, Float) = (0.9, 0.999)
-    updates += 1
-    let first = 1 / (1 - pow(beta1, Float(updates)))
-    let second = 1 / (1 - pow(beta2, Float(updates)))
-    for index in 0..<values.count {
-      let slope = gradient.base[index]
-      firstMoment.base[index] = beta1 * firstMoment.base[index] + (1 - beta1) * slope
-      secondMoment.base[index] = beta2 * secondMoment.base[index] + (1 - beta2) * slope * slope
-      values.base[index] -=
-        step * first * firstMoment.base[index] / ((second * secondMoment.base[index]).squareRoot() + 1e-8)
-    }
   }
 }

@@ -25,9 +25,8 @@ public struct AttributePush: Sendable {
   ) throws -> [AttributePush] {
     let before = try space.decode(latents).map(probe.read)
     return try strengths.map { strength in
-      let after = try space.decode(latents.map { LatentPath.shifted($0, by: [vector], strength: strength) })
-        .map(
-          probe.read)
+      let pushed = latents.map { LatentPath.shifted($0, by: [vector], strength: strength) }
+      let after = try space.decode(pushed).map(probe.read)
       let count = Double(latents.count)
       return AttributePush(
         strength: strength, reached: Double(after.count { $0[attribute] }) / count,

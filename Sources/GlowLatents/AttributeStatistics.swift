@@ -18,9 +18,14 @@ public struct AttributeError: Error, CustomStringConvertible, Equatable {
 ///   least squares. It is the mean difference after everything about a_k that the other attributes tell has been
 ///   taken out of it (Frisch & Waugh 1933), so where attributes occur together it does not move the others along.
 ///
-/// Where C is diagonal the two are the same.
+/// Where C is diagonal the two are the same. Attributes that add nothing to the regression are no regressors: those
+/// that all images have or none has, and those that follow from others, as the last class follows from the rest.
+/// Of attributes that exclude each other, as classes do, each is compared with all the others together: they too
+/// are no regressors for its own effect, which would otherwise be that against whichever class is left out.
 public struct AttributeStatistics: Sendable {
   public let names: [String]
+  /// Attributes of which an image has one at most.
+  private let exclusive: Range<Int>
   public private(set) var count = 0
   /// Images that have both attributes, [names, names].
   private var together: [[Int]]
@@ -30,9 +35,11 @@ public struct AttributeStatistics: Sendable {
 
   /// - Parameters:
   ///   - names: of the attributes.
+  ///   - exclusive: those of which an image has one at most, such as classes.
   ///   - size: values of one image's latents.
-  public init(names: [String], size: Int) {
+  public init(names: [String], exclusive: Range<Int> = 0..<0, size: Int) {
     self.names = names
+    self.exclusive = exclusive
     together = names.map { _ in names.map { _ in 0 } }
     total = [Double](repeating: 0, count: size)
     sums = names.map { _ in [Double](repeating: 0, count: size) }
@@ -68,13 +75,22 @@ public struct AttributeStatistics: Sendable {
     return combination { $0 == attribute ? 1 / variance : 0 }
   }
 
-  /// - Throws: `AttributeError` if all images have an attribute or none has, or if one follows from others.
+  /// - Throws: `AttributeError` if all images have the attribute or none has, or if it follows from others.
   public func partialEffect(_ attribute: Int) throws -> [Float] {
-    for index in names.indices { try checkVaries(index) }
-    try checkIndependence()
-    let inverse = try leadingCovariances(names.count).inverse()
-    return combination { inverse[attribute * names.count + $0] }
+    try checkVaries(attribute)
+    let regressors = others(than: attribute) + [attribute]
+    if !isIndependent(regressors) {
+      throw AttributeError(
+        "\(names[attribute]) follows from the other attributes, so that its effect cannot be told from theirs"
+      )
+    }
+    let last = try covariances(regressors).inverse().suffix(regressors.count)
+    let weights = Dictionary(uniqueKeysWithValues: zip(regressors, last))
+    return combination { weights[$0] ?? 0 }
   }
+
+  /// Whether some images have the attribute and others have not.
+  public func varies(_ attribute: Int) -> Bool { (1..<max(1, count)).contains(count(with: attribute)) }
 
   private func covariance(_ first: Int, _ second: Int) -> Double {
     let n = Double(count)
@@ -97,30 +113,32 @@ public struct AttributeStatistics: Sendable {
     return result.map { Float($0) }
   }
 
-  /// The covariances of the first `size` attributes.
-  private func leadingCovariances(_ size: Int) throws -> Factorisation {
+  /// The covariances of some attributes.
+  private func covariances(_ attributes: [Int]) throws -> Factorisation {
     try Factorisation(
-      (0..<size).flatMap { row in (0..<size).map { covariance(row, $0) } }, size: size)
+      attributes.flatMap { row in attributes.map { covariance(row, $0) } }, size: attributes.count)
+  }
+
+  /// Whether none of some attributes follows from the others.
+  private func isIndependent(_ attributes: [Int]) -> Bool {
+    (try? covariances(attributes).conditionNumber()) ?? .infinity <= 1e10
+  }
+
+  /// What a partial effect is taken beside: as many of the other attributes as are independent, the first ones first.
+  private func others(than attribute: Int) -> [Int] {
+    var chosen: [Int] = []
+    for other in names.indices where other != attribute && varies(other) {
+      let excludes = exclusive.contains(attribute) && exclusive.contains(other)
+      if !excludes && isIndependent(chosen + [other]) { chosen.append(other) }
+    }
+    return chosen
   }
 
   private func checkVaries(_ attribute: Int) throws {
+    if varies(attribute) { return }
     let having = count(with: attribute)
-    if having == 0 || having == count {
-      throw AttributeError(
-        "\(having == 0 ? "none" : "each") of the \(count) images has \(names[attribute]): "
-          + "its effect needs images with and without")
-    }
-  }
-
-  /// Finds the first attribute that the ones before determine.
-  private func checkIndependence() throws {
-    for size in 1...names.count {
-      let condition = try? leadingCovariances(size).conditionNumber()
-      if condition ?? .infinity > 1e10 {
-        throw AttributeError(
-          "\(names[size - 1]) follows from the other attributes, so that its effect cannot be told from theirs"
-        )
-      }
-    }
+    throw AttributeError(
+      "\(having == 0 ? "none" : "each") of the \(count) images has \(names[attribute]): "
+        + "its effect needs images with and without")
   }
 }

@@ -5,6 +5,8 @@ import GlowTraining
 /// The yes-or-no attributes of a data set's images: its own, and of each class whether the image is of it.
 public struct DatasetAttributes: Sendable {
   public let names: [String]
+  /// Those that are classes, of which an image has one at most.
+  public var classRange: Range<Int> { names.count - classes.count..<names.count }
   private let dataset: any Dataset
   /// Classes that are attributes, without those named like an attribute.
   private let classes: [Int]
@@ -40,7 +42,7 @@ extension AttributeStatistics {
   ///
   /// - Throws: `FileError` of the first image that cannot be read.
   public init(_ dataset: any Dataset, attributes: DatasetAttributes, scorer: Scorer, size: Int) throws {
-    self.init(names: attributes.names, size: size)
+    self.init(names: attributes.names, exclusive: attributes.classRange, size: size)
     try scorer.encode(dataset) { add($1, attributes: attributes.values($0)) }
   }
 }

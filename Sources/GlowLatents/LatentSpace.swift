@@ -20,6 +20,9 @@ public final class LatentSpace {
     self.label = label
   }
 
+  /// All images that this space has decoded.
+  public var decoded: DecodedCount { sampler.decoded }
+
   /// ε of each image.
   ///
   /// - Throws: `TrainingError` if an image's shape is not the model's.

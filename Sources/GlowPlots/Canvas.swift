@@ -12,8 +12,6 @@ public final class Canvas {
   private let surface: OpaquePointer
   let context: OpaquePointer
 
-  /// Height and width that PNG files can have here.
-  static let maximumSide = 16384
   /// 2²⁶ pixels take 256 MiB.
   static let maximumPixels = 1 << 26
 
@@ -23,12 +21,7 @@ public final class Canvas {
   /// - Throws: `DrawingError` if the picture would be too large or memory runs out.
   public init(width: Int, height: Int, scale: Int = 1) throws {
     precondition(width >= 1 && height >= 1 && scale >= 1, "a canvas has a pixel at least")
-    let limit = Canvas.maximumSide / scale
-    guard width <= limit, height <= limit, width * height * scale * scale <= Canvas.maximumPixels else {
-      throw DrawingError(
-        "a picture of \(width)×\(height) points at \(scale) pixels a point is too large: "
-          + "sides are at most \(Canvas.maximumSide) pixels, and there are at most \(Canvas.maximumPixels)")
-    }
+    try Canvas.checkSize(width: width, height: height, scale: scale)
     self.width = width
     self.height = height
     self.scale = scale
@@ -37,6 +30,16 @@ public final class Canvas {
     try check()
     cairo_scale(context, Double(scale), Double(scale))
     fill(Rectangle(x: 0, y: 0, width: Double(width), height: Double(height)), .white)
+  }
+
+  /// - Throws: `DrawingError` if a picture would be too large.
+  static func checkSize(width: Int, height: Int, scale: Int = 1) throws {
+    let limit = PNG.maximumSide / scale
+    guard width <= limit, height <= limit, width * height * scale * scale <= maximumPixels else {
+      throw DrawingError(
+        "a picture of \(width)×\(height) points at \(scale) pixels a point is too large: "
+          + "sides are at most \(PNG.maximumSide) pixels, and there are at most \(maximumPixels)")
+    }
   }
 
   deinit {

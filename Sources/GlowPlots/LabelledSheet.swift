@@ -1,10 +1,12 @@
 import GlowImages
 
-/// Rows of images with a label before each row and, if wanted, one above each column.
+/// Rows of images with a label before each row and, if wanted, labels above the columns.
 public struct LabelledSheet: Sendable {
   public struct Row: Sendable {
     public var label: String
     public var images: [ByteImage]
+    /// A line above this row, a text an image.
+    public var captions: [String] = []
 
     public init(_ label: String, _ images: [ByteImage]) {
       self.label = label
@@ -25,54 +27,97 @@ public struct LabelledSheet: Sendable {
   public init(rows: [Row]) { self.rows = rows }
 
   private static let margin = 10.0
-  private var label: TextStyle { TextStyle(size: textSize) }
-  private var heading: TextStyle { TextStyle(size: textSize + 2, isBold: true) }
+  private var labelStyle: TextStyle { TextStyle(size: textSize) }
+  private var titleStyle: TextStyle { TextStyle(size: textSize + 2, isBold: true) }
+
+  /// Checks that a sheet of rows with these labels can be drawn, before there are images for them.
+  ///
+  /// - Parameter columns: images of the longest row.
+  /// - Throws: `DrawingError` if it would be too large.
+  public func check(shape: ImageShape, columns: Int) throws {
+    let layout = try layout(shape, columns: columns)
+    try Canvas.checkSize(width: layout.width, height: layout.height)
+  }
 
   /// The sheet in RGB. Pixels of the images keep their values and are never smoothed.
   ///
   /// - Throws: `DrawingError` if there is no image, shapes differ, or the sheet would be too large.
   public func image() throws -> ByteImage {
     let shape = try commonShape()
-    guard (1...64).contains(scale), (0...1024).contains(spacing) else {
-      throw DrawingError("images of a sheet are enlarged 1 to 64 times and 0 to 1024 pixels apart")
-    }
-    let columns = max(columnLabels.count, rows.map(\.images.count).max()!)
-    let cell = (width: shape.width * scale + spacing, height: shape.height * scale + spacing)
-    let ruler = try Canvas(width: 1, height: 1)
-    let margin = LabelledSheet.margin
-    let labelWidth = rows.map { ruler.textWidth($0.label, style: label) }.max()!
-    let left = Int((labelWidth > 0 ? margin + labelWidth + 8 : margin).rounded(.up))
-    let columnWidths = columnLabels.map { ruler.textWidth($0, style: label) }
-    let widest = columnWidths.max() ?? 0
-    // Labels that are wider than their column are read from below.
-    let isUpward = widest > Double(cell.width)
-    let columnHeight = columnLabels.isEmpty ? 0 : (isUpward ? widest : label.lineHeight) + 6
-    let titleHeight = title == nil ? 0 : heading.lineHeight + 8
-    let top = Int((margin + titleHeight + columnHeight).rounded(.up))
-
-    let gridWidth = columns * cell.width - spacing
-    let titleWidth = title.map { Int(ruler.textWidth($0, style: heading).rounded(.up)) } ?? 0
-    let canvas = try Canvas(
-      width: max(left + gridWidth, Int(margin) + titleWidth) + Int(margin),
-      height: top + rows.count * cell.height - spacing + Int(margin))
+    let layout = try layout(shape, columns: rows.map(\.images.count).max()!)
+    let canvas = try Canvas(width: layout.width, height: layout.height)
     if let title {
-      canvas.text(title, at: Point(margin, margin + heading.lineHeight / 2), style: heading)
+      let place = Point(Self.margin, Self.margin + titleStyle.lineHeight / 2)
+      canvas.text(title, at: place, style: titleStyle)
     }
+    func middle(_ column: Int) -> Double {
+      Double(layout.left + column * layout.cellWidth) + Double(shape.width * scale) / 2
+    }
+    let half = labelStyle.lineHeight / 2
     for (column, text) in columnLabels.enumerated() {
-      let x = Double(left + column * cell.width) + Double(shape.width * scale) / 2
       canvas.text(
-        text, at: Point(x, Double(top) - 6 - (isUpward ? 0 : label.lineHeight / 2)),
-        anchor: isUpward ? .start : .middle, style: label, isUpward: isUpward)
+        text, at: Point(middle(column), Double(layout.top) - 6 - (layout.isUpward ? 0 : half)),
+        anchor: layout.isUpward ? .start : .middle, style: labelStyle, isUpward: layout.isUpward)
     }
-    for (index, row) in rows.enumerated() {
-      let y = top + index * cell.height
-      let middle = Double(y) + Double(shape.height * scale) / 2
-      canvas.text(row.label, at: Point(Double(left) - 8, middle), anchor: .end, style: label)
+    for (row, y) in zip(rows, layout.rowTops) {
+      for (column, text) in row.captions.enumerated() {
+        canvas.text(
+          text, at: Point(middle(column), Double(y) - 4 - half), anchor: .middle, style: labelStyle)
+      }
+      canvas.text(
+        row.label, at: Point(Double(layout.left) - 8, Double(y) + Double(shape.height * scale) / 2),
+        anchor: .end, style: labelStyle)
       for (column, image) in row.images.enumerated() {
-        canvas.draw(image, x: left + column * cell.width, y: y, enlargement: scale)
+        canvas.draw(image, x: layout.left + column * layout.cellWidth, y: y, enlargement: scale)
       }
     }
     return try canvas.image()
+  }
+
+  /// Where things stand, in pixels.
+  private struct Layout {
+    var width = 0
+    var height = 0
+    /// Of the images.
+    var (left, top) = (0, 0)
+    var cellWidth = 0
+    /// Upper edges of the images of each row.
+    var rowTops: [Int] = []
+    /// Labels that are wider than their column are read from below.
+    var isUpward = false
+  }
+
+  private func layout(_ shape: ImageShape, columns: Int) throws -> Layout {
+    guard (1...64).contains(scale), (0...1024).contains(spacing) else {
+      throw DrawingError("images of a sheet are enlarged 1 to 64 times and 0 to 1024 pixels apart")
+    }
+    let ruler = try Canvas(width: 1, height: 1)
+    func widest(_ texts: [String]) -> Double {
+      texts.map { ruler.textWidth($0, style: labelStyle) }.max() ?? 0
+    }
+    var layout = Layout()
+    layout.cellWidth = shape.width * scale + spacing
+    let margin = LabelledSheet.margin
+    let labelWidth = widest(rows.map(\.label))
+    layout.left = Int((labelWidth > 0 ? margin + labelWidth + 8 : margin).rounded(.up))
+    let columnWidth = widest(columnLabels)
+    layout.isUpward = columnWidth > Double(layout.cellWidth)
+    let columnHeight =
+      columnLabels.isEmpty ? 0 : (layout.isUpward ? columnWidth : labelStyle.lineHeight) + 6
+    let titleHeight = title == nil ? 0 : titleStyle.lineHeight + 8
+    layout.top = Int((margin + titleHeight + columnHeight).rounded(.up))
+    var y = layout.top
+    for row in rows {
+      if !row.captions.isEmpty { y += Int(labelStyle.lineHeight) + 6 }
+      layout.rowTops.append(y)
+      y += shape.height * scale + spacing
+    }
+    let columns = max(columns, columnLabels.count, rows.map(\.captions.count).max() ?? 0)
+    let titleWidth = title.map { Int(ruler.textWidth($0, style: titleStyle).rounded(.up)) } ?? 0
+    layout.width =
+      max(layout.left + columns * layout.cellWidth - spacing, Int(margin) + titleWidth) + Int(margin)
+    layout.height = y - spacing + Int(margin)
+    return layout
   }
 
   private func commonShape() throws -> ImageShape {

@@ -8,6 +8,8 @@ final class MetricsLog {
   private let descriptor: Int32
   /// Takes the same metrics.
   var events: EventLog?
+  /// Lines of the step after which the log goes on.
+  private(set) var kept: [Metrics] = []
 
   /// Opens the log to go on after update `step`: later lines, and a torn last one, are dropped, and so is that of
   /// an evaluation at `step`, which is done again.
@@ -16,16 +18,21 @@ final class MetricsLog {
   init(_ path: String, after step: Int) throws {
     self.path = path
     let old = FileManager.default.fileExists(atPath: path) ? try MappedFile(path).withBytes { Array($0) } : []
-    var kept: [UInt8] = []
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    var lines: [UInt8] = []
     for line in old.split(separator: UInt8(ascii: "\n")) {
       // Not `JSONDecoder`, which does not look at the numbers that it is not asked for.
       guard let entry = try? JSONSerialization.jsonObject(with: Data(line)) as? [String: Any],
         let found = entry["step"] as? Int,
         found < step || (found == step && entry["test_bits_per_dim"] == nil)
       else { continue }
-      kept += line + [UInt8(ascii: "\n")]
+      lines += line + [UInt8(ascii: "\n")]
+      if found == step, let metrics = try? decoder.decode(Metrics.self, from: Data(line)) {
+        kept.append(metrics)
+      }
     }
-    if kept != old || old.isEmpty { try AtomicFile.write(kept, to: path) }
+    if lines != old || old.isEmpty { try AtomicFile.write(lines, to: path) }
     descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC)
     if descriptor < 0 { throw FileError.system(path, "cannot write") }
   }

@@ -2,10 +2,27 @@ import GlowFlow
 import GlowImages
 import GlowKernels
 
+/// How many images were decoded, and how many of them have a value that is not finite. As bytes, NaN and −∞ are 0 and
+/// ∞ is the highest level.
+public struct DecodedCount: Sendable, Equatable {
+  public internal(set) var images = 0
+  public internal(set) var nonFinite = 0
+
+  public static func + (first: DecodedCount, second: DecodedCount) -> DecodedCount {
+    DecodedCount(images: first.images + second.images, nonFinite: first.nonFinite + second.nonFinite)
+  }
+
+  public static func - (later: DecodedCount, earlier: DecodedCount) -> DecodedCount {
+    DecodedCount(images: later.images - earlier.images, nonFinite: later.nonFinite - earlier.nonFinite)
+  }
+}
+
 /// Draws images from a model, and decodes latents.
 public final class Sampler {
   private let glow: Glow<Float>
   private let workspace: Workspace<Float>
+  /// All images that this sampler has drawn or decoded.
+  public private(set) var decoded = DecodedCount()
 
   public init(_ glow: Glow<Float>, batch: Int = 64) {
     self.glow = glow
@@ -58,6 +75,11 @@ public final class Sampler {
 
   private func decode(_ count: Int, labels: [Int], toNearest: Bool = false) throws -> [ByteImage] {
     try glow.inverse(workspace, count: count, labels: glow.configuration.isConditional ? labels : nil)
+    let size = ImageShape(glow.configuration).count
+    decoded.images += count
+    decoded.nonFinite += (0..<count).count { item in
+      UnsafeBufferPointer(start: workspace.images + item * size, count: size).contains { !$0.isFinite }
+    }
     return glow.images(in: workspace, count: count, toNearest: toNearest)
   }
 }

@@ -115,7 +115,9 @@ public final class Trainer {
     try configuration.write(to: folder.configuration)
     let log = try MetricsLog(folder.metrics, after: state.step)
     best = folder.bestBitsPerDimension()
-    if writesEvents { log.events = try EventLog(folder: folder.events, after: state.step) }
+    if writesEvents {
+      log.events = try EventLog(folder: folder.events, after: state.step, kept: log.kept)
+    }
     if !glow.isInitialised { try initialise() }
     if let signal = interruption(), !glow.isInitialised { return .interrupted(signal: signal) }
     if state.step == 0 { state.beginAverage() }

@@ -1,5 +1,7 @@
 import Foundation
+import GlowFiles
 import GlowImages
+import GlowTestSupport
 import Testing
 
 /// The commands that walk through the latent space.
@@ -94,7 +96,7 @@ extension CommandTests {
     try expectFailure("not 3", "interpolate", "run", "a", "b", "c", "--out", "x.png", status: 64)
     try expectFailure("--grid", "interpolate", "run", "a", "b", "--grid", "3", "--out", "x.png", status: 64)
     try expectFailure(
-      "no class 1", "interpolate", "run", names[0], names[1], "--class", "1", "--out", "x.png")
+      "leave out --class", "interpolate", "run", names[0], names[1], "--class", "1", "--out", "x.png")
     #expect(!FileManager.default.fileExists(atPath: "\(root)/x.png"))
   }
 
@@ -122,6 +124,21 @@ extension CommandTests {
     // The labels have no fixed size: the image at strength 0 stands somewhere in each of the two rows.
     let strip = try image("strip.png")
     #expect(places(of: try image("faces/000001.png"), in: strip).count == 2)
+    if Python.has("PIL.Image") {
+      let program = """
+        import sys, PIL.Image
+        animation = PIL.Image.open(sys.argv[1])
+        assert animation.n_frames == 2 * 5 - 2, animation.n_frames
+        frames = []
+        for index in range(8):
+            animation.seek(index)
+            frames.append(animation.convert("RGB").tobytes())
+        assert all(frames[index] == frames[8 - index] for index in range(1, 8))
+        assert len(set(frames)) == 5
+        """
+      let result = try Python.run(program, "\(root)/moving.png")
+      #expect(result.status == 0, "\(result.output)")
+    }
     let first = try image("moving.png")
     #expect(first.shape == ImageShape(height: 32, width: 66, channels: 3))
     for row in 0..<2 {
@@ -161,6 +178,116 @@ extension CommandTests {
       "--separate", "sample", "run", "--temperature", "0,1", "--separate", "--out", "x.png", status: 64)
   }
 
+  @Test("vectors take weights; empty names are refused, and images that are not finite are counted")
+  func weights() throws {
+    defer { clean() }
+    try prepare()
+    #expect(
+      try glow("attribute", "run", "--data", "faces", "--limit", "40", "--name", "Smiling", "--out", "a.npy")
+        .status == 0)
+    func manipulate(_ attribute: String, _ strengths: String, _ out: String) throws -> Outcome {
+      try glow(
+        "manipulate", "run", "faces/000001.png", "--attribute", attribute, "--strengths", strengths, "--out",
+        out)
+    }
+    // Half of the vector twice as often; the labels differ, the images do not.
+    #expect(try manipulate("a.npy", "2", "whole.png").status == 0)
+    let whole = try image("whole.png")
+    let pushed = try cut(whole)
+    for weights in ["a.npy:0.5", "a.npy:0.5,a.npy:0"] {
+      #expect(try manipulate(weights, "4", "parts.png").status == 0)
+      #expect(places(of: pushed, in: try image("parts.png")).count == 1, "\(weights)")
+    }
+    for bad in [",", "a.npy,,a.npy", "a.npy,", ":0.5", "a.npy:nan", ""] {
+      #expect(try manipulate(bad, "1", "x.png").status == 64, "\(bad)")
+    }
+    try expectFailure(
+      "a.npy:half", "manipulate", "run", "faces/000001.png", "--attribute", "a.npy:half", "--out", "x.png")
+
+    let some = try manipulate("a.npy", "0,1e30", "some.png")
+    #expect(
+      some.status == 0
+        && some.error.contains("warning: 1 of 2 decoded images have values that are not finite"),
+      "\(some.error)")
+    let all = "decoded images have values that are not finite"
+    try expectFailure(
+      all, "manipulate", "run", "faces/000001.png", "--attribute", "a.npy", "--strengths", "1e30", "--out",
+      "x.png")
+    try expectFailure(all, "sample", "run", "--temperature", "1e300", "--count", "4", "--out", "x.png")
+    let huge = [Float](repeating: 3e38, count: 3072).withUnsafeBytes { Array($0) }
+    try write("huge.npy", NumpyHeader(dataType: "<f4", shape: [1, 3072]).encoded() + huge)
+    try expectFailure("all 1 " + all, "decode", "run", "--latents", "huge.npy", "--out", "x.png")
+    // Too large a sheet is refused before it is decoded.
+    try expectFailure(
+      "too large", "sample", "run", "--temperature", "0,1", "--count", "64", "--scale", "32", "--out", "x.png"
+    )
+    #expect(!FileManager.default.fileExists(atPath: "\(root)/x.png"))
+  }
+
+  /// The one image of a strip: above the margin of 10, right of which 10 are free too.
+  private func cut(_ sheet: ByteImage) throws -> ByteImage {
+    let (left, top) = (sheet.shape.width - 10 - 64, sheet.shape.height - 10 - 64)
+    return ByteImage(
+      shape: ImageShape(height: 64, width: 64, channels: 3),
+      pixels: (0..<64).flatMap { row in
+        let start = ((top + row) * sheet.shape.width + left) * 3
+        return sheet.pixels[start..<start + 192]
+      })
+  }
+
+  @Test("a conditional model: encode and decode use the same classes, the other commands ask for one")
+  func conditional() throws {
+    defer { clean() }
+    try prepare()
+    for index in 0..<4 {
+      let face = try Data(contentsOf: URL(filePath: "\(root)/faces/00000\(index + 1).png"))
+      for part in ["train", "test"] {
+        try write("classes/\(part)/\(index % 2 == 0 ? "cat" : "dog")/\(index).png", Array(face))
+      }
+    }
+    let training = try glow(
+      "train", "--data", "classes", "--out", "two", "--batch", "4", "--steps", "40", "--levels", "2",
+      "--depth",
+      "1", "--width", "16", "--conditional", "--lr", "0.005", "--warmup-epochs", "0", "--ema", "0")
+    try #require(training.status == 0, "\(training.error)")
+    #expect(try glow("encode", "two", "--data", "classes", "--out", "z.npy").output.contains("4 of 4 images"))
+    let needs = "two is conditional and needs the class of the images: give --class, 0 to 1"
+    try expectFailure(
+      needs + ", or the encoded images with --data", "decode", "two", "--latents", "z.npy", "--out", "back")
+    #expect(
+      try glow("decode", "two", "--latents", "z.npy", "--data", "classes", "--out", "back").status == 0)
+    // Class by class: cats are the first face and the third.
+    for (row, index) in [0, 2, 1, 3].enumerated() {
+      #expect(try image("back/00000\(row).png") == image("faces/00000\(index + 1).png"))
+    }
+    #expect(try glow("decode", "two", "--latents", "z.npy", "--class", "0", "--out", "cats").status == 0)
+    #expect(try image("cats/000001.png") == image("faces/000003.png"))
+    #expect(try image("cats/000003.png") != image("faces/000004.png"))
+    try expectFailure(
+      "holds 2 images, expected the 4", "decode", "two", "--latents", "z.npy", "--data", "classes", "--limit",
+      "2", "--out", "x")
+    try expectFailure(
+      "not both", "decode", "two", "--latents", "z.npy", "--data", "classes", "--class", "1", "--out", "x",
+      status: 64)
+    try expectFailure(
+      "leave out --data", "decode", "run", "--latents", "z.npy", "--data", "classes", "--out", "x")
+
+    let faces = ["faces/000001.png", "faces/000003.png"]
+    let walk = ["interpolate", "two"] + faces + ["--out", "walk.png"]
+    let refused = try glow(list: walk)
+    #expect(refused.status == 1 && refused.error.contains(needs), "\(refused.error)")
+    #expect(try glow(list: walk + ["--class", "0"]).status == 0)
+    #expect(
+      try glow("attribute", "two", "--data", "classes", "--name", "dog", "--out", "dog.npy").status == 0)
+    let push = ["manipulate", "two", faces[0], "--attribute", "dog.npy", "--out", "push.png"]
+    #expect(try glow(list: push).error.contains(needs))
+    #expect(try glow(list: push + ["--class", "0"]).status == 0)
+    try expectFailure(needs, "sheet", "two", "--data", "classes", "--out", "x.png")
+    #expect(try glow("sheet", "two", "--data", "classes", "--class", "1", "--out", "sheet.png").status == 0)
+    try expectFailure(
+      "--class must be 0 to 1, not 2", "sheet", "two", "--data", "classes", "--class", "2", "--out", "x.png")
+  }
+
   @Test("sheet: samples, an interpolation and an attribute; without attributes, the first two")
   func sheet() throws {
     defer { clean() }
@@ -172,6 +299,18 @@ extension CommandTests {
       let face = try FaceDataset(count: 2, seed: 0, part: .test).image(end)
       #expect(!places(of: ImageGrid.arrange([face], scale: 2), in: sheet).isEmpty)
     }
+    // A list for the training images alone, whose first attribute all of them have.
+    for index in 0..<4 {
+      let face = try Data(contentsOf: URL(filePath: "\(root)/faces/00000\(index + 1).png"))
+      for part in ["train", "test"] { try write("parts/\(part)/\(index).png", Array(face)) }
+    }
+    let list = "4\nAlways Odd\n" + (0..<4).map { "\($0).png 1 \($0 % 2 == 1 ? 1 : -1)\n" }.joined()
+    try write("parts/train/list_attr_celeba.txt", Array(list.utf8))
+    let parts = try glow("sheet", "run", "--data", "parts", "--out", "parts.png")
+    #expect(parts.status == 0 && parts.output.contains("more Odd"), "\(parts.error)")
+    try expectFailure(
+      "each of the 4 images has Always", "sheet", "run", "--data", "parts", "--name", "Always", "--out",
+      "x.png")
     try FileManager.default.removeItem(atPath: "\(root)/faces/list_attr_celeba.txt")
     #expect(try glow("sheet", "run", "--data", "./faces", "--out", "plain.png").status == 0)
     #expect(try image("plain.png").shape.height < sheet.shape.height)
@@ -196,10 +335,21 @@ extension CommandTests {
     }
     let classes = try glow("attribute", "run", "--data", "classes", "--all", "--out", "vectors")
     #expect(classes.output.contains("dog, 2 images with and 2 without"), "\(classes.error)")
-    try expectFailure(
-      "dog follows from the other attributes", "attribute", "run", "--data", "classes", "--all",
-      "--orthogonal",
-      "--out", "x")
+    #expect(
+      try glow("attribute", "run", "--data", "classes", "--all", "--orthogonal", "--out", "apart").status == 0
+    )
+    // Two classes beside nothing else: each against the other, as the mean difference has it.
+    for name in ["cat", "dog"] { #expect(try bytes("apart/\(name).npy") == bytes("vectors/\(name).npy")) }
+    let one = try glow("attribute", "run", "--data", "classes", "--all", "--limit", "1", "--out", "x")
+    #expect(one.status == 1 && one.error.contains("each of the 1 images has cat"))
+    let list = "4\nAlways Odd\n" + (0..<4).map { "\($0).png 1 \($0 % 2 == 1 ? 1 : -1)\n" }.joined()
+    for index in 0..<4 { try write("listed/\(index).png", [UInt8](bytes("faces/00000\(index + 1).png"))) }
+    try write("listed/list_attr_celeba.txt", Array(list.utf8))
+    let some = try glow("attribute", "run", "--data", "listed", "--all", "--orthogonal", "--out", "some")
+    #expect(
+      some.status == 0 && some.error.hasPrefix("warning: left out: each of the 4 images has Always"),
+      "\(some.error)")
+    #expect(try FileManager.default.contentsOfDirectory(atPath: "\(root)/some") == ["Odd.npy"])
     try expectFailure(
       "no attribute 'Wings', expected Smiling, Blond_Hair", "attribute", "run", "--data", "faces", "--limit",
       "4",

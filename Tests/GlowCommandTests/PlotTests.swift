@@ -36,6 +36,14 @@ struct PlotTests {
     try command.run()
   }
 
+  /// Pixels of a colour.
+  private func count(_ colour: Colour, in picture: ByteImage) -> Int {
+    let bytes = [colour.red, colour.green, colour.blue].map { UInt8(($0 * 255).rounded()) }
+    return stride(from: 0, to: picture.pixels.count, by: 3).count {
+      Array(picture.pixels[$0..<$0 + 3]) == bytes
+    }
+  }
+
   @Test("draws one run, several, and runs that have logged little")
   func curves() throws {
     defer { try? FileManager.default.removeItem(atPath: root) }
@@ -45,7 +53,11 @@ struct PlotTests {
       let command = try #require(
         try GlowCommand.parseAsRoot(["plot"] + runs + ["--out", out]) as? PlotCommand)
       try command.run()
-      #expect(try PNG.read(out).shape == ImageShape(height: 1120, width: 1120, channels: 3))
+      let picture = try PNG.read(out)
+      #expect(picture.shape == ImageShape(height: 1120, width: 1120, channels: 3))
+      // The runs' colours are there, and that of a run that is not is absent.
+      let drawn = Colour.palette.map { count($0, in: picture) }
+      for index in 0..<3 { #expect((drawn[index] > 20) == (index < runs.count), "\(runs.count): \(drawn)") }
       try FileManager.default.removeItem(atPath: out)
     }
     let empty = try run("empty", "{\"step\":1,\"images\":1,\"epoch\":0,\"seconds\":0}\n")

@@ -1,5 +1,6 @@
 import Foundation
 import GlowFiles
+import GlowTestSupport
 import Testing
 
 @testable import GlowImages
@@ -54,26 +55,9 @@ struct AnimatedPNGTests {
   }
 }
 
-/// The Python interpreter of the search path, where there is one with Pillow.
-private enum Pillow {
-  static let isThere = (try? run("import PIL.Image"))?.status == 0
-
-  static func run(_ program: String, _ arguments: String...) throws -> (status: Int32, output: String) {
-    let process = Process()
-    process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments = ["python3", "-c", program] + arguments
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    process.standardError = pipe
-    try process.run()
-    let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    return (process.terminationStatus, output)
-  }
-}
-
 @Suite(
-  "Animated PNG in another decoder", .enabled(if: Pillow.isThere, "needs python3 with the package Pillow"))
+  "Animated PNG in another decoder",
+  .enabled(if: Python.has("PIL.Image"), "needs python3 with the package Pillow"))
 struct AnimatedPNGPillowTests {
   @Test("Pillow finds every frame's pixels and times", arguments: [1, 3])
   func frames(channels: Int) throws {
@@ -95,7 +79,7 @@ struct AnimatedPNGPillowTests {
           mode = {1: "L", 3: "RGB"}[size // (66 * 70)]
           assert image.convert(mode).tobytes() == expected[index * size:(index + 1) * size], index
       """
-    let result = try Pillow.run(program, "\(folder.path)/a.png", "\(folder.path)/a.raw")
+    let result = try Python.run(program, "\(folder.path)/a.png", "\(folder.path)/a.raw")
     #expect(result.status == 0, "\(result.output)")
   }
 }

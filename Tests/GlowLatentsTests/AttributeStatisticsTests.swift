@@ -58,10 +58,12 @@ struct AttributeStatisticsTests {
   @Test("attributes that say nothing by themselves are refused by name")
   func refusals() throws {
     let (same, _) = statistics(agreement: 1, count: 100)
-    #expect(throws: AttributeError.self) { try same.partialEffect(0) }
-    do { _ = try same.partialEffect(2) } catch {
-      #expect("\(error)".hasPrefix("B follows from the other attributes"))
+    for (attribute, name) in [(0, "A"), (1, "B")] {
+      let error = #expect(throws: AttributeError.self) { try same.partialEffect(attribute) }
+      #expect(error?.description.hasPrefix("\(name) follows from the other attributes") == true)
     }
+    // What follows from A takes nothing from the others.
+    _ = try same.partialEffect(2)
     _ = try same.meanDifference(0)
 
     var never = AttributeStatistics(names: ["A", "B"], size: 1)
@@ -71,16 +73,38 @@ struct AttributeStatisticsTests {
       #expect("\(error)" == "none of the 2 images has B: its effect needs images with and without")
     }
     #expect(throws: AttributeError.self) { try never.meanDifference(1) }
-    #expect(throws: AttributeError.self) { try never.partialEffect(0) }
+    #expect(throws: AttributeError.self) { try never.partialEffect(1) }
+    #expect(try never.partialEffect(0) == never.meanDifference(0))
     #expect(throws: AttributeError.self) {
       try AttributeStatistics(names: ["A"], size: 1).meanDifference(0)
     }
   }
 
+  @Test("a constant attribute and classes that sum to 1 leave the partial effects of the others")
+  func classEffects() throws {
+    // ε = (2 if large, class), each class equally often, large ones mostly of class 2.
+    let names = ["large", "always", "zero", "one", "two"]
+    var statistics = AttributeStatistics(names: names, exclusive: 2..<5, size: 2)
+    for (large, label) in [(0, 0), (0, 0), (0, 1), (1, 1), (1, 2), (1, 2)] {
+      statistics.add(
+        [2 * Float(large), Float(label)],
+        attributes: [large == 1, true, label == 0, label == 1, label == 2])
+    }
+    // Beside the classes, what large does is all in the first value.
+    #expect(distance(try statistics.partialEffect(0), [2, 0]) < 1e-5)
+    #expect(distance(try statistics.meanDifference(0), [2, 4.0 / 3]) < 1e-5)
+    for attribute in 2..<5 { #expect(abs(try statistics.partialEffect(attribute)[0]) < 1e-5) }
+    // Among small images class 1 is the higher one by 1, among large ones the lower one by 1.
+    #expect(distance(try statistics.partialEffect(3), [0, 0]) < 1e-5)
+    #expect(try statistics.partialEffect(4)[1] > 0.5 && statistics.partialEffect(2)[1] < -0.5)
+    #expect(throws: AttributeError.self) { try statistics.partialEffect(1) }
+    #expect(names.indices.map(statistics.varies) == [true, false, true, true, true])
+  }
+
   @Test("classes count as attributes beside those of the images")
   func classes() {
     let attributes = DatasetAttributes(Labelled())
-    #expect(attributes.names == ["cat", "dark", "dog"])
+    #expect(attributes.names == ["cat", "dark", "dog"] && attributes.classRange == 2..<3)
     #expect(attributes.values(0) == [true, false, true])
     #expect(attributes.values(1) == [false, true, false])
   }
@@ -95,17 +119,5 @@ struct AttributeStatisticsTests {
     func attributes(_ index: Int) -> [Bool]? { [index == 0, index == 1] }
     func source(_ index: Int) -> String { "\(index)" }
     func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) { pixels.update(repeating: 0) }
-  }
-}
-
-@Suite("The probe")
-struct AttributeProbeTests {
-  @Test("faces held out are read rightly; with few faces to learn from, mostly")
-  func faces() throws {
-    let probe = try AttributeProbe(FaceDataset(count: 4000, seed: 0, part: .train), epochs: 20)
-    let heldOut = FaceDataset(count: 500, seed: 0, part: .test)
-    for (name, accuracy) in zip(probe.names, try probe.accuracy(on: heldOut)) {
-      #expect(accuracy > 0.9, "\(name): \(accuracy)")
-    }
   }
 }

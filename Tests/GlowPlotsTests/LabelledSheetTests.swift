@@ -66,6 +66,23 @@ struct LabelledSheetTests {
     #expect(titled.shape.width > plain.shape.width && titled.shape.height > plain.shape.height)
   }
 
+  @Test("captions stand above the images of their row alone")
+  func captions() throws {
+    var sheet = LabelledSheet(rows: [.init("", [image(0), image(1)]), .init("", [image(2), image(3)])])
+    sheet.scale = 8
+    let plain = try sheet.image()
+    sheet.rows[1].captions = ["0", "0.25"]
+    let picture = try sheet.image()
+    let extra = picture.shape.height - plain.shape.height
+    #expect(extra > 15 && picture.shape.width == plain.shape.width)
+    for (index, place) in [(10, 10), (60, 10), (10, 44 + extra), (60, 44 + extra)].enumerated() {
+      #expect(stands(image(index), in: picture, x: place.0, y: place.1, scale: 8))
+    }
+    for column in [10..<58, 60..<108] {
+      #expect(isInked(picture, columns: column, rows: 42..<42 + extra))
+    }
+  }
+
   @Test("what cannot be drawn is said")
   func errors() throws {
     #expect(throws: DrawingError("a sheet needs an image")) {
@@ -78,5 +95,17 @@ struct LabelledSheetTests {
     var wide = LabelledSheet(rows: [.init("", .init(repeating: image(0), count: 200))])
     wide.scale = 64
     #expect(throws: DrawingError.self) { try wide.image() }
+    wide.rows[0].images = []
+    #expect(throws: DrawingError.self) { try wide.check(shape: shape, columns: 200) }
+    try wide.check(shape: shape, columns: 20)
+    // Labels take part: 42 images of 384 pixels are within the limit of 16384 by 128.
+    try wide.check(shape: shape, columns: 42)
+    wide.rows[0].label = "a label of more than a hundred pixels"
+    #expect(throws: DrawingError.self) { try wide.check(shape: shape, columns: 42) }
+    // Neither side is too long, but both are long.
+    let large = LabelledSheet(rows: .init(repeating: .init("", []), count: 5))
+    #expect(throws: DrawingError.self) {
+      try large.check(shape: ImageShape(height: 1000, width: 1000, channels: 3), columns: 8)
+    }
   }
 }

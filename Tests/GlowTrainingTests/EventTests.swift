@@ -80,7 +80,7 @@ struct EventTests {
     Metrics(step: step, images: step, epoch: 0, loss: 1, trainBitsPerDim: 2, seconds: 0)
   }
 
-  @Test("a new file each start; what is there already is not written again, what is done again is voided")
+  @Test("a new file each start; what is done again is voided, what is not stands in the new file")
   func starts() throws {
     defer { try? FileManager.default.removeItem(atPath: root) }
     let image = ByteImage(shape: ImageShape(height: 1, width: 1, channels: 1), pixels: [7])
@@ -88,14 +88,11 @@ struct EventTests {
     for step in [0, 10, 20, 30] { try first.append(metrics(step)) }
     try first.append(samples: image, step: 30)
     #expect(try records().map(\.step) == [0, 0, 10, 20, 30, 30])
-    let second = try EventLog(folder: events, after: 20)
-    for step in [20, 30, 40] { try second.append(metrics(step)) }
-    // A run that goes back by itself.
-    try second.append(samples: image, step: 10)
-    try second.append(metrics(10))
+    let second = try EventLog(folder: events, after: 20, kept: [metrics(20)])
+    for step in [30, 40] { try second.append(metrics(step)) }
     let all = try records()
-    #expect(all.dropFirst(6).map(\.step) == [0, 21, 30, 40, 10, 10, 10])
-    #expect(all.dropFirst(6).map(\.isRestart) == [false, true, false, false, true, false, false])
+    #expect(all.dropFirst(6).map(\.step) == [0, 20, 20, 30, 40])
+    #expect(all.dropFirst(6).map(\.isRestart) == [false, true, false, false, false])
     #expect(all.map { $0.holds("brain.Event:2") }.filter { $0 }.count == 2)
     #expect(all[1].holds("bits_per_dim/train") && all[1].holds("training/loss"))
     #expect(!all[1].holds("bits_per_dim/test") && all[5].holds("samples") && all[5].holds("PNG"))
@@ -109,6 +106,44 @@ struct EventTests {
     try AtomicFile.write("a file", to: events)
     let error = #expect(throws: FileError.self) { try EventLog(folder: events, after: 0) }
     #expect(error?.path == events)
+  }
+
+  @Test(
+    "an evaluation that was stopped and is done after a resume stands in both logs", arguments: [false, true])
+  func redone(isStopped: Bool) throws {
+    defer { try? FileManager.default.removeItem(atPath: root) }
+    let first = try trainer(steps: 30)
+    if isStopped {
+      // A signal that comes while the images of step 15 are scored.
+      var asked = 0
+      first.interruption = {
+        if first.step == 15 { asked += 1 }
+        return asked > 1 ? 15 : nil
+      }
+      #expect(try first.run() == .interrupted(signal: 15))
+    } else {
+      #expect(try first.run() == .finished)
+    }
+    let second = try trainer(steps: 45)
+    try second.resume()
+    #expect(second.step == (isStopped ? 15 : 30))
+    #expect(try second.run() == .finished)
+    // What readers keep: a restart voids what stands before it of its step and later.
+    var shown: [Record] = []
+    for record in try records() where record.step > 0 {
+      if record.isRestart { shown.removeAll { $0.step >= record.step } } else { shown.append(record) }
+    }
+    let lines = try String(contentsOfFile: first.folder.metrics, encoding: .utf8).split(separator: "\n").map {
+      try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+    }
+    for (tag, key) in [
+      ("bits_per_dim/test", "test_bits_per_dim"), ("bits_per_dim/train", "train_bits_per_dim"),
+    ] {
+      let expected = lines.filter { $0[key] != nil }.compactMap { $0["step"] as? Int }
+      #expect(shown.filter { $0.holds(tag) }.map(\.step) == expected)
+    }
+    #expect(shown.filter { $0.holds("bits_per_dim/test") }.map(\.step) == [15, 30, 45])
+    #expect(shown.filter { $0.holds("samples") }.map(\.step) == [15, 30, 45])
   }
 
   private func trainer(steps: Int) throws -> Trainer {
