@@ -31,8 +31,9 @@ struct SheetCommand: ParsableCommand {
   }
 
   func run() throws {
-    let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
-    let test = try openData(data, .test, for: glow, model: model).dataset
+    let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
+    let glow = stored.glow
+    let test = try openData(data, .test, for: stored, path: model, readsAttributes: true).dataset
     let space = LatentSpace(glow)
     let samples = try Sampler(glow, batch: 2 * Self.columns).sample(
       count: 2 * Self.columns, temperature: temperature, seed: seed,
@@ -46,7 +47,7 @@ struct SheetCommand: ParsableCommand {
       let path = LatentPath.points(from: ends[0], to: ends[1], steps: Self.columns, method: .linear)
       rows.append(LabelledSheet.Row("interpolation", try space.decode(path)))
     }
-    if let row = try attributeRow(glow, test, space) { rows.append(row) }
+    if let row = try attributeRow(stored, test, space) { rows.append(row) }
     var sheet = LabelledSheet(rows: rows)
     sheet.scale = scale
     try PNG.write(sheet.image(), to: out)
@@ -56,9 +57,10 @@ struct SheetCommand: ParsableCommand {
   /// The first image without the attribute, more and more of which is added; nil if the data have no attributes
   /// and none is asked for.
   private func attributeRow(
-    _ glow: Glow<Float>, _ test: any Dataset, _ space: LatentSpace
+    _ stored: StoredModel, _ test: any Dataset, _ space: LatentSpace
   ) throws -> LabelledSheet.Row? {
-    let train = try openData(data, .train, for: glow, model: model).dataset
+    let glow = stored.glow
+    let train = try openData(data, .train, for: stored, path: model, readsAttributes: true).dataset
     let attributes = DatasetAttributes(train)
     if name == nil && attributes.names.isEmpty { return nil }
     let attribute = try attributes.index(of: name ?? attributes.names[0], data: data.data)
