@@ -6,12 +6,16 @@
 set -eu
 glow=$1 model=$2 cifar=$3 mnist=$4 out=$5 images=${IMAGES:-2000}
 
+# The training images are scored only for a model that does not keep their mean.
+train=$cifar
+if "$glow" inspect "$model" | grep -q '^glow.mean_training_bits_per_dim: '; then train=; fi
+
 echo "| other images | bits/dim of CIFAR-10 | bits/dim of the others | AUROC bits/dim | AUROC complexity | AUROC typicality |"
 echo "|---|---|---|---|---|---|"
 for set in "$mnist" faces constant noise; do
   name=$(basename "$set")
   mkdir -p "$out/$name"
-  "$glow" detect "$model" --in "$cifar" --out "$set" --train "$cifar" --limit "$images" --scores "$out/$name" \
+  "$glow" detect "$model" --in "$cifar" --out "$set" ${train:+--train "$train"} --limit "$images" --scores "$out/$name" \
     > "$out/$name/table.txt"
   awk -v name="$name" '
     $1 == "in:" || $1 == "out:" { match($0, /bits\/dim [0-9.]+/); bits[$1] = substr($0, RSTART + 9, RLENGTH - 9) }

@@ -38,8 +38,9 @@ struct AttributeCommand: ParsableCommand {
   }
 
   func run() throws {
-    let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
-    let opened = try openData(data, split, for: glow, model: model)
+    let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
+    let glow = stored.glow
+    let opened = try openData(data, split, for: stored, path: model, readsAttributes: true)
     if let note = opened.note { print(note) }
     let attributes = DatasetAttributes(opened.dataset)
     let chosen = try choose(attributes)

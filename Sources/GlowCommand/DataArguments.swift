@@ -1,6 +1,7 @@
 import ArgumentParser
 import GlowFlow
 import GlowImages
+import GlowStorage
 
 extension Resizing: ExpressibleByArgument {}
 extension DataPart: ExpressibleByArgument {}
@@ -36,41 +37,59 @@ struct ImageArguments: ParsableArguments {
   }
 
   /// - Parameter model: the shape of the images of the model that they are for, if there is one.
-  func open(_ location: String, _ part: DataPart, model: ImageShape? = nil) throws -> OpenedData {
+  func open(
+    _ location: String, _ part: DataPart, model: ImageShape? = nil, readsAttributes: Bool = false
+  ) throws -> OpenedData {
     var options = DataOptions()
     options.imageSize = imageSize
     options.resizing = resize
     options.limit = limit
     options.modelShape = model
+    options.readsAttributes = readsAttributes
     return try DataSource.open(location, part: part, options: options)
   }
 }
 
-/// Opens images for a model: brought to its size if it is square, grey ones as RGB if it is.
+/// A model as its file has it.
+typealias StoredModel = (glow: Glow<Float>, metadata: [String: String])
+
+/// Opens images for a model: brought to its size if it is square, grey ones as RGB if it is, their classes under its
+/// numbers.
 ///
 /// - Throws: `FileError`; `ConfigurationError` if they do not fit it.
 func openData(
-  _ data: DataArguments, _ part: DataPart, for glow: Glow<Float>, model: String
+  _ data: DataArguments, _ part: DataPart, for model: StoredModel, path: String, readsAttributes: Bool = false
 ) throws -> OpenedData {
-  try openData(data.data, data.images, part, for: glow, model: model)
+  try openData(data.data, data.images, part, for: model, path: path, readsAttributes: readsAttributes)
 }
 
 func openData(
-  _ location: String, _ images: ImageArguments, _ part: DataPart, for glow: Glow<Float>, model: String
+  _ location: String, _ images: ImageArguments, _ part: DataPart, for model: StoredModel, path: String,
+  readsAttributes: Bool = false
 ) throws -> OpenedData {
-  let shape = ImageShape(glow.configuration)
-  let opened = try images.open(location, part, model: shape)
+  let shape = ImageShape(model.glow.configuration)
+  let opened = try images.open(location, part, model: shape, readsAttributes: readsAttributes)
   if opened.dataset.shape != shape {
     throw ConfigurationError(
-      "\(location): images of \(opened.dataset.shape) do not fit \(model), a model of \(shape) images")
+      "\(location): images of \(opened.dataset.shape) do not fit \(path), a model of \(shape) images")
   }
-  if glow.configuration.isConditional && opened.dataset.classNames.isEmpty {
-    throw ConfigurationError("\(location) has no classes, and \(model) needs the class of every image")
+  return try matchingClasses(opened, location, of: model, path: path)
+}
+
+/// The same images with their classes under the numbers of a class-conditional model.
+///
+/// - Throws: `FileError`; `ConfigurationError` if their classes are not the model's.
+func matchingClasses(
+  _ opened: OpenedData, _ location: String, of model: StoredModel, path: String
+) throws -> OpenedData {
+  let configuration = model.glow.configuration
+  if !configuration.isConditional { return opened }
+  let names = opened.dataset.classNames
+  if names.isEmpty {
+    throw ConfigurationError("\(location) has no classes, and \(path) needs the class of every image")
   }
-  if glow.configuration.isConditional && opened.dataset.classNames.count > glow.configuration.classCount {
-    throw ConfigurationError(
-      "\(location) has \(opened.dataset.classNames.count) classes and \(model) knows "
-        + "\(glow.configuration.classCount)")
-  }
-  return opened
+  let known = try ClassNames.read(model.metadata, count: configuration.classCount, path: path)
+  let places = try ClassNames.places(
+    of: names, in: known, count: configuration.classCount, location: location, path: path)
+  return opened.with(opened.dataset.relabelled(known ?? names, places: places))
 }

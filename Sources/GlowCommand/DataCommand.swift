@@ -9,7 +9,10 @@ struct DataCommand: ParsableCommand {
 
   @Argument(help: "As --data of the other commands.") var location: String
   @Option(help: "Use only the first images.") var limit: Int?
-  @Option(help: "A .npy file of bytes [N, H, W, C], or a folder for PNGs and list_attr_celeba.txt.")
+  @Option(
+    help:
+      "A .npy file of bytes [N, H, W, C], or a folder for PNGs (one folder a class) and list_attr_celeba.txt."
+  )
   var export: String?
   @Option(help: "train or test, where the data has both.") var split = DataPart.train
 
@@ -20,6 +23,7 @@ struct DataCommand: ParsableCommand {
   func run() throws {
     var options = DataOptions()
     options.limit = limit
+    options.readsAttributes = true
     let opened = try DataSource.open(location, part: split, options: options)
     let dataset = opened.dataset
     print("\(opened.kind): \(dataset.count) images of \(dataset.shape)")
@@ -35,12 +39,25 @@ struct DataCommand: ParsableCommand {
       try write(dataset, to: export)
       return print("written to \(export)")
     }
-    do { try FileManager.default.createDirectory(atPath: export, withIntermediateDirectories: true) } catch {
-      throw FileError(export, "cannot make this folder: \(error.localizedDescription)")
+    try writeFolder(dataset, to: export)
+    print("written to \(export)")
+  }
+
+  /// One PNG an image, in one folder a class if there are classes, and the list of attributes if there are any.
+  private func writeFolder(_ dataset: any Dataset, to export: String) throws {
+    for name in dataset.classNames where name.isEmpty || name.hasPrefix(".") || name.contains("/") {
+      throw FileError(export, "cannot hold a folder for the class '\(name)'")
+    }
+    for folder in [export] + dataset.classNames.map({ "\(export)/\($0)" }) {
+      do { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) } catch
+      {
+        throw FileError(folder, "cannot make this folder: \(error.localizedDescription)")
+      }
     }
     var rows: [AttributeList.Row] = []
     for index in 0..<dataset.count {
-      let name = String(format: "%06d.png", index + 1)
+      let folder = dataset.label(index).map { "\(dataset.classNames[$0])/" } ?? ""
+      let name = folder + String(format: "%06d.png", index + 1)
       try PNG.write(try dataset.image(index), to: "\(export)/\(name)")
       if let attributes = dataset.attributes(index) {
         rows.append(AttributeList.Row(file: name, values: attributes))
@@ -48,9 +65,9 @@ struct DataCommand: ParsableCommand {
     }
     if !rows.isEmpty {
       try AtomicFile.write(
-        AttributeList.format(names: dataset.attributeNames, rows: rows), to: "\(export)/list_attr_celeba.txt")
+        AttributeList.format(names: dataset.attributeNames, rows: rows),
+        to: "\(export)/\(AttributeList.fileName)")
     }
-    print("written to \(export)")
   }
 
   private func write(_ dataset: any Dataset, to path: String) throws {

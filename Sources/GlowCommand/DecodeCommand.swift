@@ -32,9 +32,10 @@ struct DecodeCommand: ParsableCommand {
   }
 
   func run() throws {
-    let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
+    let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
+    let glow = stored.glow
     let file = try LatentFile(latents, size: glow.latentCount)
-    let labels = try labels(glow, count: file.count)
+    let labels = try labels(stored, count: file.count)
     let isGrid = out.hasSuffix(".png")
     if isGrid && file.count > Self.largestGrid {
       throw FileError(
@@ -71,15 +72,16 @@ struct DecodeCommand: ParsableCommand {
   ///
   /// - Throws: `ConfigurationError` if the model needs classes and none are given; `FileError` if the data are not
   ///   as many images as there are rows.
-  private func labels(_ glow: Glow<Float>, count: Int) throws -> (_ row: Int) -> Int {
+  private func labels(_ stored: StoredModel, count: Int) throws -> (_ row: Int) -> Int {
     guard let data else {
-      let label = try classes.label(glow, model: model, alternative: ", or the encoded images with --data")
+      let label = try classes.label(
+        stored.glow, model: model, alternative: ", or the encoded images with --data")
       return { _ in label }
     }
-    if !glow.configuration.isConditional {
+    if !stored.glow.configuration.isConditional {
       throw ConfigurationError("\(model) is not conditional: leave out --data")
     }
-    let dataset = try openData(data, images, split, for: glow, model: model).dataset
+    let dataset = try openData(data, images, split, for: stored, path: model).dataset
     if dataset.count != count {
       throw FileError(data, "holds \(dataset.count) images, expected the \(count) that are in \(latents)")
     }

@@ -49,33 +49,48 @@ struct DetectCommand: ParsableCommand {
     let model: String
     let known: Side
     let foreign: Side
+    let split: String
+    let limit: Int?
     let meanTrainingBitsPerDim: Double?
     let scores: [String: Metrics]
+    let dequantization: String
+    let importanceSamples: Int
     let seed: UInt64
+    /// Of both sets.
+    let seconds: Double
+    let imagesPerSecond: Double
 
     enum CodingKeys: String, CodingKey {
       case model
       case known = "in"
       case foreign = "out"
-      case meanTrainingBitsPerDim, scores, seed
+      case split, limit, meanTrainingBitsPerDim, scores, dequantization, importanceSamples, seed, seconds
+      case imagesPerSecond
     }
   }
 
-  func run() throws {
-    let (glow, metadata) = try ModelFile.read(model, as: Float.self, team: threads.team())
-    let sets = try [known, foreign].map { try openData($0, images, split, for: glow, model: model) }
-    let scorer = try scoring.scorer(glow)
-    let mean = try meanTrainingBits(glow, metadata, scorer)
+  func run() throws { try endingAtSignals(detect) }
+
+  private func detect() throws {
+    let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
+    let data = [known, foreign]
+    let sets = try data.map { try openData($0, images, split, for: stored, path: model) }
+    let scorer = try scoring.scorer(stored.glow)
+    let mean = try meanTrainingBits(stored, scorer)
     if let scores { try makeFolder(scores) }
-    let collected = try zip(["in", "out"], sets).map { name, opened in
-      try score(opened.dataset, scorer, glow, mean, to: scores.map { "\($0)/\(name).jsonl" })
+    var collected: [CollectedScores] = []
+    let seconds = try secondsTaken {
+      for (name, opened) in zip(["in", "out"], sets) {
+        let path = scores.map { "\($0)/\(name).jsonl" }
+        collected.append(try records(opened.dataset, scorer, stored.glow, mean, to: path))
+      }
     }
-    for (data, scores) in zip([known, foreign], collected) { warnOfSkipped(scores, data) }
-    let sides = try zip(zip([known, foreign], sets), collected).map { set, scores in
-      let score = try scores.summary()
+    let sides = try data.indices.map { place in
+      warnOfSkipped(collected[place], data[place])
+      let score = try collected[place].summary()
       return Side(
-        data: set.0, images: score.images, skipped: scores.skipped, bitsPerDim: score.bitsPerDimension,
-        standardError: score.standardError, note: set.1.note)
+        data: data[place], images: score.images, skipped: collected[place].skipped,
+        bitsPerDim: score.bitsPerDimension, standardError: score.standardError, note: sets[place].note)
     }
     var metrics: [DetectionScore: DetectionMetrics] = [:]
     for score in DetectionScore.allCases {
@@ -83,45 +98,55 @@ struct DetectCommand: ParsableCommand {
       metrics[score] = DetectionMetrics(known: known, foreign: foreign)
       if let scores { try draw(score, known: known, foreign: foreign, in: scores) }
     }
-    if json {
-      let result = Result(
-        model: model, known: sides[0], foreign: sides[1], meanTrainingBitsPerDim: mean,
-        scores: Dictionary(
-          uniqueKeysWithValues: metrics.map {
-            (
-              $0.rawValue,
-              Metrics(
-                auroc: $1.auroc, averagePrecision: $1.averagePrecision,
-                falsePositiveRate: $1.falsePositiveRate)
-            )
-          }), seed: scoring.seed)
-      print(try jsonLine(result))
-    } else {
-      print(text(sides, mean, metrics))
-    }
+    print(json ? try jsonLine(result(sides, mean, metrics, seconds)) : text(sides, mean, metrics))
   }
 
-  /// What the model keeps, or the mean over --train.
-  private func meanTrainingBits(
-    _ glow: Glow<Float>, _ metadata: [String: String], _ scorer: Scorer
-  ) throws -> Double? {
+  private func result(
+    _ sides: [Side], _ mean: Double?, _ metrics: [DetectionScore: DetectionMetrics], _ seconds: Double
+  ) -> Result {
+    var scores: [String: Metrics] = [:]
+    for (score, values) in metrics {
+      scores[score.rawValue] = Metrics(
+        auroc: values.auroc, averagePrecision: values.averagePrecision,
+        falsePositiveRate: values.falsePositiveRate)
+    }
+    return Result(
+      model: model, known: sides[0], foreign: sides[1], split: split.rawValue, limit: images.limit,
+      meanTrainingBitsPerDim: mean, scores: scores, dequantization: scoring.dequantization.rawValue,
+      importanceSamples: scoring.importanceSamples, seed: scoring.seed, seconds: seconds,
+      imagesPerSecond: Double(sides.reduce(0) { $0 + $1.images + $1.skipped }) / seconds)
+  }
+
+  /// The mean over --train, or what the model keeps, if it was taken with the same noise.
+  private func meanTrainingBits(_ stored: StoredModel, _ scorer: Scorer) throws -> Double? {
+    let advice = "typicality is left out: give the training images with --train DATA"
     if let train {
       var collected = CollectedScores()
-      let opened = try openData(train, images, .train, for: glow, model: model)
-      try scorer.score(opened.dataset, scoring.settings) { collected.add($0) }
+      let opened = try openData(train, images, .train, for: stored, path: model)
+      var settings = scoring.settings
+      // The first draw of several: what typicality compares with the mean.
+      settings.importanceSamples = 1
+      try scoreUntilSignal(opened.dataset, scorer, settings) { collected.add($0) }
       warnOfSkipped(collected, train)
       return try collected.summary().bitsPerDimension
     }
-    let mean = try TrainingBits.read(metadata, path: model)
-    if mean == nil {
+    guard let kept = try TrainingBits.read(stored.metadata, path: model) else {
       warn(
-        "\(model) keeps no mean bits/dim of its training images, so typicality is left out: "
-          + "give the training images with --train DATA")
+        "\(model) keeps no mean bits/dim of its training images (only the model.safetensors of a finished run does, "
+          + "best.safetensors does not), so \(advice)")
+      return nil
     }
-    return mean
+    if let noise = kept.dequantisation, noise != scoring.dequantization {
+      warn(
+        "\(model) keeps the mean bits/dim of its training images with --dequantization \(noise.rawValue), not "
+          + "\(scoring.dequantization.rawValue), so \(advice)")
+      return nil
+    }
+    return kept.mean
   }
 
-  private func score(
+  /// Scores a data set, with a record of each image at `path`.
+  private func records(
     _ dataset: any Dataset, _ scorer: Scorer, _ glow: Glow<Float>, _ mean: Double?, to path: String?
   ) throws -> CollectedScores {
     var settings = scoring.settings
@@ -130,7 +155,7 @@ struct DetectCommand: ParsableCommand {
     try ScoreTable.write(
       to: path, levels: glow.configuration.levels, detection: DetectionScore.allCases, meanTrainingBits: mean
     ) { table in
-      try scorer.score(dataset, settings) { record in
+      try scoreUntilSignal(dataset, scorer, settings) { record in
         collected.add(record)
         try table?.append(record)
       }
@@ -164,6 +189,7 @@ struct DetectCommand: ParsableCommand {
         side.bitsPerDim, side.standardError, side.images, side.note.map { "; \($0)" } ?? "")
     }
     if let mean { lines.append(String(format: "mean bits/dim of the training images: %.4f", mean)) }
+    lines.append("dequantization \(scoring.dequantization.rawValue), seed \(scoring.seed)")
     lines.append("score           AUROC  average precision  FPR at 95 % TPR")
     for score in DetectionScore.allCases {
       guard let values = metrics[score] else { continue }

@@ -23,8 +23,9 @@ struct EncodeCommand: ParsableCommand {
   @OptionGroup var threads: TeamArguments
 
   func run() throws {
-    let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
-    let opened = try openData(data, split, for: glow, model: model)
+    let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
+    let glow = stored.glow
+    let opened = try openData(data, split, for: stored, path: model)
     let count = opened.dataset.count
     if let note = opened.note { print(note) }
     let scorer = Scorer(glow, batch: min(64, count))

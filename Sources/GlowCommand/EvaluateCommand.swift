@@ -36,7 +36,12 @@ struct EvaluateCommand: ParsableCommand {
     let imagesPerSecond: Double
     let model: String
     let data: String
+    /// The part that was scored, if the data have parts.
     let split: String?
+    let limit: Int?
+    let imageSize: Int?
+    let resize: String
+    let onError: String
     let dequantization: String
     let importanceSamples: Int
     let seed: UInt64
@@ -45,21 +50,22 @@ struct EvaluateCommand: ParsableCommand {
     let note: String?
   }
 
-  func run() throws {
+  func run() throws { try endingAtSignals(evaluate) }
+
+  private func evaluate() throws {
     let team = threads.team()
-    let glow = try ModelFile.read(model, as: Float.self, team: team).glow
-    let opened = try openData(data, split, for: glow, model: model)
-    let scorer = try scoring.scorer(glow)
-    var collected = CollectedScores()
-    let duration = try ContinuousClock().measure {
-      try ScoreTable.write(to: scores, levels: glow.configuration.levels) { table in
-        try scorer.score(opened.dataset, scoring.settings) { record in
+    let stored = try ModelFile.read(model, as: Float.self, team: team)
+    let opened = try openData(data, split, for: stored, path: model)
+    let scorer = try scoring.scorer(stored.glow)
+    var collected = CollectedScores(keepsFirstDraw: scoring.importanceSamples > 1)
+    let seconds = try secondsTaken {
+      try ScoreTable.write(to: scores, levels: stored.glow.configuration.levels) { table in
+        try scoreUntilSignal(opened.dataset, scorer, scoring.settings) { record in
           collected.add(record)
           try table?.append(record)
         }
       }
-    }.components
-    let seconds = Double(duration.seconds) + Double(duration.attoseconds) * 1e-18
+    }
     warnOfSkipped(collected, data.data)
     let score = try collected.summary()
     let result = Result(
@@ -70,7 +76,9 @@ struct EvaluateCommand: ParsableCommand {
         ? Score(collected.firstDrawBits).bitsPerDimension : nil,
       skipped: collected.skipped, seconds: seconds,
       imagesPerSecond: Double(score.images + collected.skipped) / seconds, model: model, data: data.data,
-      split: opened.part?.rawValue, dequantization: scoring.dequantization.rawValue,
+      split: opened.part?.rawValue, limit: data.images.limit, imageSize: data.images.imageSize,
+      resize: data.images.resize.rawValue, onError: scoring.onError.rawValue,
+      dequantization: scoring.dequantization.rawValue,
       importanceSamples: scoring.importanceSamples, seed: scoring.seed, batch: scoring.batch,
       threads: team.count, note: opened.note)
     print(json ? try jsonLine(result) : text(result, score))
@@ -79,7 +87,10 @@ struct EvaluateCommand: ParsableCommand {
   private static let fractions = [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]
 
   private func text(_ result: Result, _ score: Score) -> String {
-    var lines = result.note.map { [$0] } ?? []
+    var lines = [
+      "\(result.model) on \(result.data)" + (result.split.map { ", its \($0) images" } ?? "")
+    ]
+    if let note = result.note { lines.append(note) }
     lines.append(
       String(
         format: "bits/dim %.4f ± %.4f (standard error) on %d images, %.1f images/s",
@@ -101,10 +112,4 @@ struct EvaluateCommand: ParsableCommand {
         result.skipped))
     return lines.joined(separator: "\n")
   }
-}
-
-/// Says on stderr how many images have no score, and why the first has none.
-func warnOfSkipped(_ scores: CollectedScores, _ data: String) {
-  guard let failure = scores.firstFailure else { return }
-  warn("\(data): \(scores.skipped) images were skipped; the first: \(failure)")
 }

@@ -20,8 +20,9 @@ struct ReconstructCommand: ParsableCommand {
   }
 
   func run() throws {
-    let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
-    let data = try openData(data, .test, for: glow, model: model).dataset
+    let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
+    let glow = stored.glow
+    let data = try openData(data, .test, for: stored, path: model).dataset
     let originals = ImageArray(try (0..<min(count, data.count)).map { try data.image($0) })
     var images: [ByteImage] = []
     let reconstruction = try Scorer(glow, batch: min(64, originals.count)).reconstruct(originals) {

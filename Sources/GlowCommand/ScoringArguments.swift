@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import GlowFlow
 import GlowImages
 import GlowTraining
@@ -50,15 +49,4 @@ struct ScoringArguments: ParsableArguments {
     }
     return Scorer(glow, batch: batch)
   }
-}
-
-/// Writes a line to stderr.
-func warn(_ message: String) { FileHandle.standardError.write(Data("warning: \(message)\n".utf8)) }
-
-/// One JSON object on one line, with sorted keys in snake case.
-func jsonLine(_ value: some Encodable) throws -> String {
-  let encoder = JSONEncoder()
-  encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-  encoder.keyEncodingStrategy = .convertToSnakeCase
-  return String(decoding: try encoder.encode(value), as: UTF8.self)
 }

@@ -37,9 +37,10 @@ struct SheetCommand: ParsableCommand {
   }
 
   func run() throws {
-    let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
+    let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
+    let glow = stored.glow
     let label = try classes.label(glow, model: model)
-    let opened = try openData(data, .test, for: glow, model: model)
+    let opened = try openData(data, .test, for: stored, path: model, readsAttributes: true)
     if let note = opened.note { print(note) }
     let test = opened.dataset
     let space = LatentSpace(glow, label: label)
@@ -62,7 +63,7 @@ struct SheetCommand: ParsableCommand {
       let path = LatentPath.points(from: ends[0], to: ends[1], steps: Self.columns, method: .linear)
       rows.append(LabelledSheet.Row("interpolation", try space.decode(path)))
     }
-    if let row = try attributeRow(glow, test, shown, space) { rows.append(row) }
+    if let row = try attributeRow(stored, test, shown, space) { rows.append(row) }
     try checkFinite(sampler.decoded + space.decoded)
     var sheet = LabelledSheet(rows: rows)
     sheet.scale = scale
@@ -73,9 +74,10 @@ struct SheetCommand: ParsableCommand {
   /// The first of the `shown` test images not known to have the attribute, more and more of which is added; nil if
   /// no image is shown, or no attribute is asked for and none tells images apart.
   private func attributeRow(
-    _ glow: Glow<Float>, _ test: any Dataset, _ shown: [Int], _ space: LatentSpace
+    _ stored: StoredModel, _ test: any Dataset, _ shown: [Int], _ space: LatentSpace
   ) throws -> LabelledSheet.Row? {
-    let train = try openData(data, .train, for: glow, model: model).dataset
+    let glow = stored.glow
+    let train = try openData(data, .train, for: stored, path: model, readsAttributes: true).dataset
     let attributes = DatasetAttributes(train)
     let asked = try name.map { try attributes.index(of: $0, data: data.data) }
     if shown.isEmpty || attributes.names.isEmpty { return nil }

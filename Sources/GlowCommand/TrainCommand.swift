@@ -29,11 +29,12 @@ struct TrainCommand: ParsableCommand {
       throw FileError(out, "holds a run already: use --resume to go on with it, or another folder")
     }
     let terminal = Terminal()
-    let opened = try data.open(.train)
-    let test = openTest(opened, terminal)
-    if let note = opened.note { terminal.note(note) }
     let team = threads.team()
-    let (configuration, glow) = try resolve(opened.dataset, team: team, terminal)
+    let start = try initFrom.map { try ModelFile.read($0, as: Float.self, team: team) }
+    let opened = try open(.train, start)
+    let test = openTest(opened, start, terminal)
+    if let note = opened.note { terminal.note(note) }
+    let (configuration, glow) = try resolve(opened.dataset, start?.glow, team: team, terminal)
     try opened.dataset.checkAll()
     try test?.dataset.checkAll()
     let trainer = try Trainer(
@@ -64,20 +65,26 @@ struct TrainCommand: ParsableCommand {
   }
 
   /// The held-out images, if the data have any; why not is said, since training can do without.
-  private func openTest(_ train: OpenedData, _ terminal: Terminal) -> OpenedData? {
+  private func openTest(_ train: OpenedData, _ start: StoredModel?, _ terminal: Terminal) -> OpenedData? {
     if train.part == nil { return nil }
-    do { return try data.open(.test) } catch {
+    do { return try open(.test, start) } catch {
       terminal.note("no held-out images: \(error)")
       return nil
     }
   }
 
+  /// Opens the data, their classes under the numbers of the model to start from.
+  private func open(_ part: DataPart, _ start: StoredModel?) throws -> OpenedData {
+    let opened = try data.open(part)
+    guard let start, let initFrom else { return opened }
+    return try matchingClasses(opened, data.data, of: start, path: initFrom)
+  }
+
   private func resolve(
-    _ dataset: any Dataset, team: ThreadTeam, _ terminal: Terminal
+    _ dataset: any Dataset, _ start: Glow<Float>?, team: ThreadTeam, _ terminal: Terminal
   ) throws -> (RunConfiguration, Glow<Float>) {
     let settings = training.configuration(imageCount: dataset.count)
     try settings.validate()
-    let start = try initFrom.map { try ModelFile.read($0, as: Float.self, team: team).glow }
     var configuration = RunConfiguration(
       data: data.data, model: try start?.configuration ?? model.configuration(for: dataset),
       training: settings, imageCount: dataset.count, threads: team.count,

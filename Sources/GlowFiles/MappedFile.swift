@@ -9,10 +9,18 @@ public final class MappedFile: @unchecked Sendable {
   private let bytes: UnsafeRawBufferPointer
 
   /// - Throws: `FileError` if the file cannot be opened or is not a regular file.
-  public init(_ path: String) throws {
+  public convenience init(_ path: String) throws { try self.init(bytes: Array(path.utf8), path: path) }
+
+  /// - Parameters:
+  ///   - name: the file's path as the system has it, which need not be UTF-8.
+  ///   - path: the same for a person to read.
+  /// - Throws: `FileError` if the file cannot be opened or is not a regular file.
+  public init(bytes name: [UInt8], path: String) throws {
     self.path = path
     // O_NONBLOCK: opening a named pipe would otherwise wait for somebody to write to it.
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    let descriptor = (name.map { CChar(bitPattern: $0) } + [0]).withUnsafeBufferPointer {
+      open($0.baseAddress!, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    }
     if descriptor < 0 { throw FileError.system(path, "cannot open") }
     defer { close(descriptor) }
     var status = stat()

@@ -49,7 +49,8 @@ public struct Dequantisation: Sendable {
   }
 
   /// A 64-bit digest of an image's bytes (FNV-1a), which keys its noise in evaluation: the score then depends
-  /// on nothing but the image, the model and the seed.
+  /// on nothing but the image, the model and the seed. Two images of one digest, which chance gives to a pair in 2⁶⁴,
+  /// would only share their noise.
   ///
   /// - Parameter draw: which of several draws of the noise; those after draw 0 have their number digested too.
   public static func digest(_ pixels: UnsafeBufferPointer<UInt8>, draw: Int = 0) -> UInt64 {

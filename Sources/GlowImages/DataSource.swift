@@ -11,9 +11,11 @@ public struct DataOptions: Sendable {
   /// Seed of the built-in faces and of the synthetic images.
   public var seed: UInt64 = 0
   /// The shape of the model that the images are for. Unless `imageSize` says otherwise, images of another size are
-  /// brought to its side, if it is square and they are all of one size; grey images are repeated in three channels
+  /// brought to its side, if it is square and they are all of one size; a grey image is repeated in three channels
   /// if it is RGB. A folder then opens even if its first file cannot be read.
   public var modelShape: ImageShape?
+  /// Read the list of attributes beside a folder of images, which must then name all of them.
+  public var readsAttributes = false
 
   public init() {}
 
@@ -33,6 +35,11 @@ public struct OpenedData: Sendable {
   public let note: String?
   /// "CIFAR-10", "IDX", "images", ".npy", "faces", "constant" or "noise".
   public let kind: String
+
+  /// The same knowledge about another view of the images.
+  public func with(_ dataset: any Dataset) -> OpenedData {
+    OpenedData(dataset: dataset, part: part, note: note, kind: kind)
+  }
 }
 
 /// Opens data by looking at what is there.
@@ -76,7 +83,7 @@ public enum DataSource {
     if !FileManager.default.fileExists(atPath: location) {
       throw FileError(location, "no such file or folder")
     }
-    if isFolder(location) { return try findInFolder(location, part: part, options: options) }
+    if RawPath(location).isFolder { return try findInFolder(location, part: part, options: options) }
     if location.hasSuffix(".npy") {
       return OpenedData(dataset: try NumpyDataset(location), part: nil, note: nil, kind: ".npy")
     }
@@ -86,13 +93,14 @@ public enum DataSource {
   private static func findInFolder(
     _ folder: String, part: DataPart, options: DataOptions
   ) throws -> OpenedData {
-    let names = try list(folder)
-    if CIFARDataset.recognises(names) {
-      let batches = try CIFARDataset(folder: folder, names: names, part: part)
+    let names = try RawPath(folder).list()
+    let others = (0..<names.count).filter { !ImageFolderDataset.isPNG(names.bytes($0)) }.map { names[$0] }
+    if CIFARDataset.recognises(others) {
+      let batches = try CIFARDataset(folder: folder, names: others, part: part)
       return OpenedData(dataset: batches, part: part, note: nil, kind: "CIFAR-10")
     }
-    if IDXDataset.recognises(names) {
-      let files = try IDXDataset(folder: folder, names: names, part: part)
+    if IDXDataset.recognises(others) {
+      let files = try IDXDataset(folder: folder, names: others, part: part)
       return OpenedData(dataset: files, part: part, note: nil, kind: "IDX")
     }
     // Files may differ in size, so a folder of images converts them itself, before they have one shape.

@@ -3,8 +3,8 @@ import GlowFiles
 
 /// A folder of PNG files: all in it, or one folder a class, either way possibly within train/ and test/.
 ///
-/// Images are in the order of their names, class by class. CelebA's list of attributes is used if it stands in
-/// the folder of the images or in the one above.
+/// Images are in the order of their names' bytes, class by class. CelebA's list of attributes is read, if that is asked
+/// for, where it stands in the folder of the images or in the one above.
 public struct ImageFolderDataset: Dataset {
   public let shape: ImageShape
   public let classNames: [String]
@@ -22,135 +22,104 @@ public struct ImageFolderDataset: Dataset {
     let rows: [[Bool]]
   }
 
-  private let base: String
+  private let base: RawPath
   /// Below `base`: "a.png" or "cat/a.png".
   private let names: NameList
   /// Of each image, if there are classes.
   private let labels: [UInt32]
   private let resizer: Resizer?
-  /// Grey images are repeated in three channels.
-  private let repeatsGrey: Bool
-  /// What every file must hold, if not any size will do; and which file says so.
+  /// What every file must hold unless it has `shape` already; and which file says so.
   private let expected: (shape: ImageShape, like: String)
+  /// Of the model that the images are for.
+  private let model: ImageShape?
   private let acceptsAnySize: Bool
   private let attributeTable: AttributeTable?
 
   /// - Parameter names: what is in `folder`.
   /// - Throws: `FileError`.
-  init(folder: String, names: [String], part: DataPart, options: DataOptions) throws {
-    let parts = DataPart.allCases.filter {
-      names.contains($0.rawValue) && isFolder("\(folder)/\($0.rawValue)")
-    }
+  init(folder: String, names: NameList, part: DataPart, options: DataOptions) throws {
+    let root = RawPath(folder)
+    let parts = DataPart.allCases.filter { root.appending($0.rawValue).isFolder }
     self.part = parts.isEmpty ? nil : part
     if !parts.isEmpty && !parts.contains(part) {
       throw FileError(folder, "has a folder '\(parts[0].rawValue)' but no folder '\(part.rawValue)'")
     }
-    base = parts.isEmpty ? folder : "\(folder)/\(part.rawValue)"
-    let (names, labels, classNames) = try Self.findFiles(
-      base: base, allBases: parts.isEmpty ? [folder] : parts.map { "\(folder)/\($0.rawValue)" })
-    if names.count == 0 { throw FileError(base, Self.nothingFound(in: try list(base))) }
-    (self.names, self.labels, self.classNames) = (names, labels, classNames)
+    let contents =
+      try parts.isEmpty
+      ? [FolderContents(of: root, names: names)]
+      : parts.map { try FolderContents(of: root.appending($0.rawValue)) }
+    // The classes of all parts are numbered together.
+    let classes = Set(contents.flatMap { $0.classes.keys }).sorted { $0.lexicographicallyPrecedes($1) }
+    let own = contents[parts.firstIndex(of: part) ?? 0]
+    base = own.base
+    classNames = classes.map { RawPath.text($0[...]) }
+    (self.names, labels) = try own.images(classes)
+    if self.names.count == 0 { throw FileError(base.text, Self.nothingFound(in: try base.list())) }
 
-    expected = try Self.expectation(base: base, names: names, model: options.modelShape)
-    repeatsGrey = options.modelShape?.channels == 3 && expected.shape.channels == 1
+    model = options.modelShape
     acceptsAnySize = options.imageSize != nil
     resizer = options.resizer
-    let shape = repeatsGrey ? GreyToRGB.shape(expected.shape) : expected.shape
+    let probe = FolderProbe(base: base, names: self.names)
+    expected =
+      try model.map { probe.expectation(for: $0, canResize: options.resizer != nil) } ?? probe.first()
+    let repeatsGrey = model?.channels == 3 && probe.hasGrey
+    let shape = ImageShape(
+      height: expected.shape.height, width: expected.shape.width,
+      channels: model?.channels ?? expected.shape.channels)
     self.shape = resizer?.shape(shape) ?? shape
     let notes = [
       repeatsGrey ? GreyToRGB.note : nil, resizer?.note(expected.shape),
     ].compactMap { $0 }
     note = notes.isEmpty ? nil : notes.joined(separator: "; ")
-    attributeTable = try Self.readAttributes(base: base, names: names)
+    attributeTable = options.readsAttributes ? try Self.readAttributes(base: base, names: self.names) : nil
   }
 
   public func label(_ index: Int) -> Int? { labels.isEmpty ? nil : Int(labels[index]) }
   public func attributes(_ index: Int) -> [Bool]? { attributeTable?.rows[index] }
-  public func source(_ index: Int) -> String { "\(base)/\(names[index])" }
+  public func source(_ index: Int) -> String { base.appending(names.bytes(index)).text }
 
   public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
-    let path = source(index)
-    try MappedFile(path).withBytes { bytes in
-      let found = try PNG.shape(of: bytes, path: path)
-      try check(found, path: path)
-      if found == shape { return try PNG.decode(bytes, path: path, into: pixels) }
-      var image = try PNG.decode(bytes, path: path)
-      if repeatsGrey { image = GreyToRGB.convert(image) }
+    let file = try base.appending(names.bytes(index)).open()
+    try file.withBytes { bytes in
+      let found = try PNG.shape(of: bytes, path: file.path)
+      try check(found, path: file.path)
+      if found == shape { return try PNG.decode(bytes, path: file.path, into: pixels) }
+      var image = try PNG.decode(bytes, path: file.path)
+      if shape.channels == 3 { image = GreyToRGB.convert(image) }
       _ = pixels.update(fromContentsOf: resizer?.resize(image).pixels ?? image.pixels)
     }
   }
 
   public func check(_ index: Int) throws {
-    try check(PNG.shape(ofFile: source(index)), path: source(index))
+    let file = try base.appending(names.bytes(index)).open()
+    try check(file.withBytes { try PNG.shape(of: $0, path: file.path) }, path: file.path)
   }
 
   private func check(_ found: ImageShape, path: String) throws {
-    if found.channels != expected.shape.channels {
+    let isRepeated = found.channels == 1 && model?.channels == 3
+    if found.channels != shape.channels && !isRepeated {
       let names = [1: "grey", 3: "RGB"]
       throw FileError(
         path,
-        "is \(names[found.channels]!), expected \(names[expected.shape.channels]!) like \(expected.like)")
+        "is \(names[found.channels]!), expected \(names[shape.channels] ?? "\(shape.channels) channels") like "
+          + (model == nil ? expected.like : "the model's images"))
     }
-    if !acceptsAnySize && (found.height, found.width) != (expected.shape.height, expected.shape.width) {
-      throw FileError(
-        path,
-        "is \(found), expected \(expected.shape) like \(expected.like); bring all to one size with "
-          + "--image-size N")
-    }
+    let wanted = expected.shape
+    if acceptsAnySize || found.hasSize(of: shape) || found.hasSize(of: wanted) { return }
+    let size = ImageShape(height: wanted.height, width: wanted.width, channels: found.channels)
+    throw FileError(
+      path,
+      "is \(found), expected \(size) like \(expected.like)"
+        + (model != nil && resizer == nil ? "" : "; bring all to one size with --image-size N"))
   }
 
-  /// The shape that files must have: that of the first; for a model its own if one of the first files has it, else
-  /// that of the first one that can be read.
-  private static func expectation(
-    base: String, names: NameList, model: ImageShape?
-  ) throws -> (shape: ImageShape, like: String) {
-    let paths = (0..<min(largestProbe, names.count)).map { "\(base)/\(names[$0])" }
-    guard let model else { return (try PNG.shape(ofFile: paths[0]), paths[0]) }
-    let found = paths.compactMap { path in
-      (try? PNG.shape(ofFile: path)).map { (shape: $0, like: path) }
-    }
-    return found.first { $0.shape == model } ?? found.first ?? (model, "the model's images")
+  static func isPNG(_ name: ArraySlice<UInt8>) -> Bool {
+    name.suffix(4).first == UInt8(ascii: ".") && name.suffix(3).map { $0 | 0x20 } == Array("png".utf8)
   }
 
-  private static let largestProbe = 16
-
-  // MARK: Finding the files
-
-  /// - Parameter allBases: the folders of all parts, whose classes are numbered together.
-  private static func findFiles(
-    base: String, allBases: [String]
-  ) throws -> (names: NameList, labels: [UInt32], classNames: [String]) {
-    let flat = pngNames(try list(base))
-    let classes = Set(try allBases.flatMap(classFolders)).sorted()
-    if !flat.isEmpty && !classes.isEmpty {
-      throw FileError(
-        base, "holds images, such as \(flat[0]), and also folders of images, such as \(classes[0])")
-    }
-    var names = NameList()
-    for name in flat { names.append(name) }
-    var labels: [UInt32] = []
-    for (label, folder) in classes.enumerated() where isFolder("\(base)/\(folder)") {
-      for name in pngNames(try list("\(base)/\(folder)")) {
-        names.append("\(folder)/\(name)")
-        labels.append(UInt32(label))
-      }
-    }
-    return (names, labels, classes)
-  }
-
-  private static func classFolders(_ base: String) throws -> [String] {
-    try list(base).filter { name in
-      try !isPNG(name) && isFolder("\(base)/\(name)") && !pngNames(list("\(base)/\(name)")).isEmpty
-    }
-  }
-
-  private static func pngNames(_ names: [String]) -> [String] { names.filter(isPNG) }
-
-  private static func isPNG(_ name: String) -> Bool { name.lowercased().hasSuffix(".png") }
-
-  private static func nothingFound(in names: [String]) -> String {
-    if names.isEmpty { return "is empty, expected \(DataSource.recognised)" }
-    let other = names.first { name in
+  private static func nothingFound(in names: NameList) -> String {
+    if names.count == 0 { return "is empty, expected \(DataSource.recognised)" }
+    let other = (0..<names.count).lazy.map { names[$0] }.first { name in
       [".jpg", ".jpeg", ".bmp", ".gif", ".webp"].contains { name.lowercased().hasSuffix($0) }
     }
     let hint = other.map { " (\($0) is not read: convert images to PNG)" } ?? ""
@@ -159,8 +128,8 @@ public struct ImageFolderDataset: Dataset {
 
   // MARK: Attributes
 
-  private static func readAttributes(base: String, names: NameList) throws -> AttributeTable? {
-    let paths = ["\(base)/\(AttributeList.fileName)", "\(base)/../\(AttributeList.fileName)"]
+  private static func readAttributes(base: RawPath, names: NameList) throws -> AttributeTable? {
+    let paths = ["", "../"].map { "\(base.text)/\($0)\(AttributeList.fileName)" }
     guard let path = paths.first(where: { FileManager.default.fileExists(atPath: $0) }) else { return nil }
     let (attributes, rows) = try MappedFile(path).withBytes { try AttributeList.parse($0, path: path) }
     // CelebA lists .jpg files; they may have been converted, so the extension does not count.
@@ -177,20 +146,4 @@ public struct ImageFolderDataset: Dataset {
   private static func withoutExtension(_ name: String) -> Substring {
     name.lastIndex(of: ".").map { name[..<$0] } ?? name[...]
   }
-}
-
-/// Names in a folder without the hidden ones, sorted.
-///
-/// - Throws: `FileError`.
-func list(_ folder: String) throws -> [String] {
-  do {
-    return try FileManager.default.contentsOfDirectory(atPath: folder).filter { !$0.hasPrefix(".") }.sorted()
-  } catch {
-    throw FileError(folder, "cannot list the folder: \(error.localizedDescription)")
-  }
-}
-
-func isFolder(_ path: String) -> Bool {
-  var isDirectory: ObjCBool = false
-  return FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) && isDirectory.boolValue
 }

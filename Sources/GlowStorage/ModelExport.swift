@@ -76,13 +76,13 @@ public enum ModelExport {
     ).matrix
   }
 
-  /// What has been written must read back as the model, up to the rounding of a sum in Float.
+  /// What has been written must read back as the model, up to rounding where a relation computes.
   private static func check(
     _ relation: Relation, _ ours: [[Double]], _ stored: [[Double]], format: ForeignFormat, path: String
   ) throws {
     for (name, (expected, found)) in zip(relation.ours, zip(ours, try relation.read(stored))) {
       let largest = expected.reduce(0) { max($0, abs($1)) }
-      if zip(expected, found).contains(where: { abs($0 - $1) > 1e-6 * largest }) {
+      if zip(expected, found).contains(where: { abs($0 - $1) > relation.tolerance * largest }) {
         throw FileError(
           path, "cannot write \(name) as \(format.rawValue)'s: \(relation.limit)")
       }

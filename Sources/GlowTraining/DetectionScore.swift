@@ -7,7 +7,8 @@ public enum DetectionScore: String, Sendable, CaseIterable {
   /// Bits/dim less those of the image as a PNG file, because a flow rates simple images as likely whatever it was
   /// trained on (the score S of Serrà et al. 2020, with libpng as the compressor).
   case complexity
-  /// Distance of bits/dim to their mean on the training images (the single-image case of Nalisnick et al. 2019,
+  /// Distance of bits/dim, with the first draw of the noise alone, to their mean on the training images, which is of one
+  /// draw too (the single-image case of Nalisnick et al. 2019,
   /// "Detecting out-of-distribution inputs to deep generative models using typicality", section 3).
   case typicality
 
@@ -17,14 +18,31 @@ public enum DetectionScore: String, Sendable, CaseIterable {
     switch self {
     case .likelihood: score.bitsPerDimension
     case .complexity: score.compressedBitsPerDimension.map { score.bitsPerDimension - $0 }
-    case .typicality: meanTrainingBits.map { abs(score.bitsPerDimension - $0) }
+    case .typicality: meanTrainingBits.map { abs(score.likelihood.bitsPerDimension - $0) }
     }
   }
 }
 
-/// The mean bits/dim of a model's training images, kept in the metadata of its file.
-public enum TrainingBits {
+/// The mean bits/dim of a model's training images and the noise it was taken with, kept in the metadata of its file.
+public struct TrainingBits: Sendable, Equatable {
+  public let mean: Double
+  /// Nil if the file does not say.
+  public let dequantisation: DequantisationKind?
+
+  public init(mean: Double, dequantisation: DequantisationKind?) {
+    self.mean = mean
+    self.dequantisation = dequantisation
+  }
+
   public static let key = "glow.mean_training_bits_per_dim"
+  static let dequantisationKey = "glow.mean_training_dequantization"
+
+  /// What a model's file keeps of it.
+  var metadata: [String: String] {
+    var metadata = [Self.key: "\(mean)"]
+    metadata[Self.dequantisationKey] = dequantisation?.rawValue
+    return metadata
+  }
 
   /// Images that the mean is taken over at the end of a run that trained on so many: enough for a mean that is sharp
   /// beside the spread of single images, and few enough to add but a few percent to the run.
@@ -32,12 +50,18 @@ public enum TrainingBits {
 
   /// The mean that a file's metadata hold, if any.
   ///
-  /// - Throws: `FileError` if what they hold is not a finite number.
-  public static func read(_ metadata: [String: String], path: String) throws -> Double? {
+  /// - Throws: `FileError` if what they hold is not a finite number or no kind of noise.
+  public static func read(_ metadata: [String: String], path: String) throws -> TrainingBits? {
     guard let text = metadata[key] else { return nil }
     guard let value = Double(text), value.isFinite else {
       throw FileError(path, "\(key): is '\(text.prefix(40))', expected a number")
     }
-    return value
+    let kind = try metadata[dequantisationKey].map { text in
+      guard let kind = DequantisationKind(rawValue: text) else {
+        throw FileError(path, "\(dequantisationKey): is '\(text.prefix(40))', expected uniform or none")
+      }
+      return kind
+    }
+    return TrainingBits(mean: value, dequantisation: kind)
   }
 }

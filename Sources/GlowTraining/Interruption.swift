@@ -1,6 +1,11 @@
 import Glibc
 import Synchronization
 
+/// Ends a job that a signal asked to end, when thrown through it.
+public struct InterruptedError: Error {
+  public let signal: Int32
+}
+
 /// Asks a long job to end at the next good place when the process is sent SIGINT, SIGTERM or SIGUSR1.
 public enum Interruption {
   private static let received = Atomic<Int32>(0)
@@ -31,5 +36,10 @@ public enum Interruption {
   public static var signal: Int32? {
     let value = received.load(ordering: .relaxed)
     return value == 0 ? nil : value
+  }
+
+  /// - Throws: `InterruptedError` if a signal asked to end.
+  public static func check() throws {
+    if let signal { throw InterruptedError(signal: signal) }
   }
 }

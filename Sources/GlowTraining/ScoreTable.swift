@@ -1,7 +1,7 @@
 import GlowFiles
 
 /// Writes the records of scored images as they come, one a line: as JSON objects, or as comma-separated values
-/// (RFC 4180) under a line of names. Every record has every field; what does not apply is null, or empty.
+/// (quoted as in RFC 4180, each line ending in a line feed alone) under a line of names. Every record has every field; what does not apply is null, or empty.
 public struct ScoreTable {
   public enum Format: String, Sendable, CaseIterable {
     case jsonl, csv
@@ -11,7 +11,7 @@ public struct ScoreTable {
   private let levels: Int
   private let detection: [DetectionScore]
   private let meanTrainingBits: Double?
-  private let append: (String) throws -> Void
+  private let writeLine: (String) throws -> Void
 
   /// Calls `body` with a table that becomes the file at `path` when it returns.
   ///
@@ -49,15 +49,15 @@ public struct ScoreTable {
     let fields = fields(index: record.index, path: record.path, label: record.label, record.result)
     switch format {
     case .jsonl:
-      try append("{" + fields.map { "\"\($0)\":\($1.json)" }.joined(separator: ",") + "}")
-    case .csv: try append(fields.map(\.value.csv).joined(separator: ","))
+      try writeLine("{" + fields.map { "\"\($0)\":\($1.json)" }.joined(separator: ",") + "}")
+    case .csv: try writeLine(fields.map(\.value.csv).joined(separator: ","))
     }
   }
 
   private func begin() throws {
     if format == .csv {
       let names = fields(index: 0, path: "", label: nil, .failure(FileError("", ""))).map(\.name)
-      try append(names.joined(separator: ","))
+      try writeLine(names.joined(separator: ","))
     }
   }
 

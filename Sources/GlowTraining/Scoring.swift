@@ -18,7 +18,7 @@ public final class Scorer {
 
   /// Calls `body` with each image's record, in order.
   ///
-  /// - Parameter shouldStop: asked before each batch.
+  /// - Parameter shouldStop: asked before each batch and each further draw of the noise, it must not go back to false.
   /// - Throws: unless `settings.onError` is `skip`, `FileError` of the first image that cannot be read, or whose
   ///   log-likelihood is not finite.
   public func score(
@@ -26,7 +26,8 @@ public final class Scorer {
     _ body: (ScoreRecord) throws -> Void
   ) throws {
     try forEachBatch(dataset, shouldStop: shouldStop) { items in
-      var scores = try scores(items.filter { $0.error == nil }, dataset, settings).makeIterator()
+      let readable = items.filter { $0.error == nil }
+      guard var scores = try scores(readable, dataset, settings, shouldStop)?.makeIterator() else { return }
       for item in items {
         let path = dataset.source(item.index)
         let result: Result<ImageScore, FileError>
@@ -121,11 +122,15 @@ public final class Scorer {
     }
   }
 
-  /// The scores of images that could be read.
+  /// The scores of images that could be read; nil if it was to stop.
   private func scores(
-    _ items: [ReadAhead.Item], _ dataset: any Dataset, _ settings: ScoringSettings
-  ) throws -> [ImageScore] {
-    let draws = (0..<settings.importanceSamples).map { forward(items, dataset, settings, draw: $0) }
+    _ items: [ReadAhead.Item], _ dataset: any Dataset, _ settings: ScoringSettings, _ shouldStop: () -> Bool
+  ) throws -> [ImageScore]? {
+    var draws: [[LogLikelihood]] = []
+    for draw in 0..<settings.importanceSamples {
+      if draw > 0 && shouldStop() { return nil }
+      draws.append(forward(items, dataset, settings, draw: draw))
+    }
     let complexities = settings.measuresComplexity ? try complexities(items, dataset.shape) : nil
     return items.indices.map { place in
       ImageScore(draws: draws.map { $0[place] }, compressedBitsPerDimension: complexities?[place])

@@ -105,7 +105,7 @@ extension Trainer {
     if averaged.bitsPerDimension < best ?? .infinity {
       try ModelFile.write(
         evaluated,
-        metadata: ["glow.step": String(state.step), RunFolder.bestKey: "\(averaged.bitsPerDimension)"],
+        metadata: try metadata([RunFolder.bestKey: "\(averaged.bitsPerDimension)"]),
         to: folder.best)
       best = averaged.bitsPerDimension
     }
@@ -122,15 +122,27 @@ extension Trainer {
     return interruption() == nil ? mean.ifFinite : nil
   }
 
+  /// What every model file of the run keeps, and `more`.
+  private func metadata(_ more: [String: String]) throws -> [String: String] {
+    var metadata = more
+    metadata["glow.step"] = String(state.step)
+    if glow.configuration.isConditional && train.classNames.count == glow.configuration.classCount {
+      metadata[ClassNames.key] = try ClassNames.text(train.classNames)
+    }
+    return metadata
+  }
+
   /// Writes model and checkpoint, and removes checkpoints that are older than those to keep. Later ones, which were
   /// damaged and passed over, do not count.
   func save(meanTrainingBits: Double? = nil) throws {
-    var metadata = ["glow.step": String(state.step)]
-    metadata[TrainingBits.key] = meanTrainingBits.map { "\($0)" }
+    var more: [String: String] = [:]
+    if let meanTrainingBits {
+      more = TrainingBits(mean: meanTrainingBits, dequantisation: training.dequantisation).metadata
+    }
     let values = valuesOfModel()
     try withExtendedLifetime(values) {
       try ModelFile.write(
-        evaluated, values: values.map { UnsafePointer($0.base) }, metadata: metadata, to: folder.model)
+        evaluated, values: values.map { UnsafePointer($0.base) }, metadata: metadata(more), to: folder.model)
     }
     try Checkpoint.write(state, configuration, to: folder.checkpoint(state.step))
     let steps = folder.checkpointSteps().filter { $0 <= state.step }

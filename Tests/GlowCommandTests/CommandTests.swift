@@ -152,6 +152,7 @@ struct CommandTests {
     let summary = try object(fromArray.output)
     #expect(summary["skipped"] as? Int == 0 && summary["importance_samples"] as? Int == 1)
     #expect((summary["quantiles"] as? [String: Double])?.count == 7)
+    #expect(summary["resize"] as? String == "box" && summary["on_error"] as? String == "fail")
     #expect(summary["images_per_second"] is Double && summary["standard_error"] is Double)
 
     try write("png/000000.png", Array("not a picture".utf8))
@@ -171,12 +172,30 @@ struct CommandTests {
     let detection = try glow(
       "detect", "run", "--in", "faces", "--out", "noise", "--limit", "24", "--scores", "detection", "--json")
     #expect(detection.status == 0, "\(detection.error)")
+    let settings = try object(detection.output)
+    #expect(settings["dequantization"] as? String == "uniform" && settings["importance_samples"] as? Int == 1)
+    #expect(settings["split"] as? String == "test" && settings["limit"] as? Int == 24)
+    #expect(settings["seconds"] is Double && settings["images_per_second"] is Double)
     let scores = try #require(try object(detection.output)["scores"] as? [String: [String: Double]])
     #expect(Set(scores.keys) == ["bits_per_dim", "complexity", "typicality"])
     #expect(scores["bits_per_dim"]?["auroc"] == 1 && scores["bits_per_dim"]?["false_positive_rate"] == 0)
     let record = try records("detection/out.jsonl")[0]
     let parts = ["bits_per_dim", "compressed_bits_per_dim", "complexity"].compactMap { record[$0] as? Double }
     #expect(parts.count == 3 && abs(parts[0] - parts[1] - parts[2]) < 1e-9 && parts[1] > 8)
+    let mean = try #require(settings["mean_training_bits_per_dim"] as? Double)
+    let typicality = try #require(record["typicality"] as? Double)
+    #expect(abs(typicality - abs(parts[0] - mean)) < 1e-12)
+    let withTrain = try glow(
+      "detect", "run", "--in", "faces", "--out", "noise", "--limit", "24", "--train", "faces", "--json",
+      "--importance-samples", "2")
+    let first = try glow("evaluate", "run", "--data", "faces", "--split", "train", "--limit", "24", "--json")
+    #expect(
+      try object(withTrain.output)["mean_training_bits_per_dim"] as? Double
+        == object(first.output)["bits_per_dim"] as? Double)
+    let noNoise = try glow(
+      "detect", "run", "--in", "faces", "--out", "noise", "--limit", "4", "--dequantization", "none")
+    #expect(noNoise.status == 0 && noNoise.error.contains("with --dequantization uniform, not none"))
+    #expect(!noNoise.output.contains("typicality") && noNoise.output.contains("seed 0"))
     #expect(
       try FileManager.default.contentsOfDirectory(atPath: "\(root)/detection").sorted()
         == ["bits_per_dim.png", "complexity.png", "in.jsonl", "out.jsonl", "typicality.png"])

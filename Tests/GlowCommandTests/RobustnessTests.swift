@@ -329,4 +329,24 @@ struct RobustnessTests {
     #expect(limited.end() == 1 && limited.error.contains("use a smaller --batch"), "\(limited.error)")
     #expect(files("run").isEmpty)
   }
+
+  @Test(
+    "a signal ends scoring with no table, no hidden file and 128 + its number", arguments: [SIGTERM, SIGINT],
+    ["evaluate", "detect"])
+  func interruptedScoring(signal: Int32, command: String) throws {
+    defer { clean() }
+    #expect(try train(["--out", "run", "--steps", "1"] + RobustnessTests.tiny).end() == 0)
+    let arguments =
+      command == "evaluate"
+      ? ["evaluate", "run", "--data", "noise", "--scores", "records/in.jsonl"]
+      : ["detect", "run", "--in", "noise", "--out", "faces", "--scores", "records"]
+    try FileManager.default.createDirectory(atPath: "\(root)/records", withIntermediateDirectories: true)
+    let job = try Job(glow, arguments + ["--limit", "100000000", "--batch", "4", "--threads", "1"], in: root)
+    for _ in 0..<6000 where files("records").isEmpty && job.process.isRunning { usleep(10_000) }
+    #expect(files("records") == [".in.jsonl.partial"])
+    job.send(signal)
+    #expect(job.end() == 128 + signal && !job.wasKilled, "\(job.error)")
+    #expect(job.error.contains("interrupted by signal \(signal)"), "\(job.error)")
+    #expect(files("records").isEmpty)
+  }
 }

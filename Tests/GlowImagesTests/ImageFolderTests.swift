@@ -1,3 +1,4 @@
+import Glibc
 import GlowFiles
 import Testing
 
@@ -136,11 +137,40 @@ struct ImageFolderTests {
     let list = Array(AttributeList.format(names: ["Smiling", "Young"], rows: rows).utf8)
     try folder.write(list, AttributeList.fileName)
     let location = subfolder.isEmpty ? folder.path : "\(folder.path)/images"
-    let dataset = try DataSource.open(location, part: .train).dataset
+    var options = DataOptions()
+    options.readsAttributes = true
+    let dataset = try DataSource.open(location, part: .train, options: options).dataset
     #expect(dataset.attributeNames == ["Smiling", "Young"])
     #expect(dataset.attributes(0) == [false, false] && dataset.attributes(1) == [true, false])
     try folder.write(testImage(2, 2, 3), "\(subfolder)000003.png")
-    #expect(throws: FileError.self) { try DataSource.open(location, part: .train) }
+    #expect(throws: FileError.self) { try DataSource.open(location, part: .train, options: options) }
+    // Only who asks for attributes needs a list that is whole.
+    let images = try DataSource.open(location, part: .train).dataset
+    #expect(images.count == 3 && images.attributeNames.isEmpty)
+    try images.checkAll()
+  }
+
+  @Test("names that are not UTF-8 are opened by their bytes and shown with escapes")
+  func otherEncoding() throws {
+    let image = testImage(4, 4, 3)
+    let other = try folder.write(image, "cat/a.png")
+    // "é" and "ü" in ISO 8859-1.
+    let group = Array("\(folder.path)/caf".utf8) + [0xE9]
+    let file = group + Array("/gr".utf8) + [0xFC] + Array("n.png".utf8)
+    func call(_ path: [UInt8], _ body: (UnsafePointer<CChar>) -> Int32) -> Int32 {
+      (path + [0]).map { CChar(bitPattern: $0) }.withUnsafeBufferPointer { body($0.baseAddress!) }
+    }
+    #expect(call(group) { mkdir($0, 0o777) } == 0)
+    #expect(call(file) { link(other, $0) } == 0)
+    defer {
+      _ = call(file) { unlink($0) }
+      _ = call(group) { rmdir($0) }
+    }
+    let dataset = try open().dataset
+    #expect(dataset.count == 2 && dataset.classNames == ["caf\\xE9", "cat"])
+    #expect(dataset.source(0) == "\(folder.path)/caf\\xE9/gr\\xFCn.png")
+    #expect(try dataset.image(0) == image && dataset.label(0) == 0 && dataset.label(1) == 1)
+    try dataset.checkAll()
   }
 }
 

@@ -62,7 +62,7 @@ struct ModelShapeTests {
       small, "is 2×2×3, expected 4×4×3 like \(first); bring all to one size with --image-size N"
     ) { try dataset.image(1) }
     #expect(try dataset.image(2) == testImage(4, 4, 3))
-    expectError(grey, "is grey, expected RGB like \(first)") { try dataset.image(3) }
+    #expect(try dataset.image(3) == GreyToRGB.convert(PNG.read(grey)))
     #expect(try open(rgb, imageSize: 4).dataset.image(1).shape == rgb)
   }
 
@@ -76,6 +76,34 @@ struct ModelShapeTests {
     #expect(throws: FileError.self) { try opened.dataset.image(1) }
     #expect(throws: FileError.self) { try opened.dataset.checkAll() }
     #expect(try PNG.shape(ofFile: second).height == 6)
+  }
+
+  @Test("a file of the model's size is taken as it is, and a grey one as RGB, wherever it stands")
+  func lateFiles() throws {
+    for index in 0..<16 { try folder.write(testImage(8, 8, 3), "a\(index).png") }
+    let own = testImage(4, 4, 3, seed: 3)
+    try folder.write(own, "b.png")
+    try folder.write(testImage(4, 4, 1, seed: 4), "c.png")
+    try folder.write(testImage(8, 8, 1), "d.png")
+    let other = try folder.write(testImage(6, 6, 3), "e.png")
+    let dataset = try open(rgb).dataset
+    #expect(try dataset.image(16) == own)
+    #expect(try dataset.image(17) == GreyToRGB.convert(testImage(4, 4, 1, seed: 4)))
+    #expect(try dataset.image(18).shape == rgb)
+    for index in 0..<19 { try dataset.check(index) }
+    expectError(
+      other,
+      "is 6×6×3, expected 8×8×3 like \(folder.path)/a0.png; bring all to one size with --image-size N"
+    ) { try dataset.check(19) }
+  }
+
+  @Test("a grey model takes no RGB file, wherever it stands")
+  func greyModel() throws {
+    let colour = try folder.write(testImage(4, 4, 3), "a.png")
+    for index in 0..<16 { try folder.write(testImage(4, 4, 1), "b\(index).png") }
+    let dataset = try open(ImageShape(height: 4, width: 4, channels: 1)).dataset
+    expectError(colour, "is RGB, expected grey like the model's images") { try dataset.image(0) }
+    #expect(try dataset.image(16) == testImage(4, 4, 1))
   }
 
   @Test("a folder of damaged files alone has the model's shape")

@@ -10,7 +10,9 @@ struct RealDataTests {
 
   @Test("every file of PngSuite decodes, or is refused if its name starts with x")
   func pngSuite() throws {
-    let names = try list("\(folder)/pngsuite").filter { $0.hasSuffix(".png") }
+    let names = try FileManager.default.contentsOfDirectory(atPath: "\(folder)/pngsuite").sorted().filter {
+      $0.hasSuffix(".png")
+    }
     try #require(names.count > 20)
     for name in names {
       let path = "\(folder)/pngsuite/\(name)"
@@ -28,7 +30,7 @@ struct RealDataTests {
 
   @Test("interlaced files hold the same as the others")
   func interlacing() throws {
-    let names = try list("\(folder)/pngsuite")
+    let names = try FileManager.default.contentsOfDirectory(atPath: "\(folder)/pngsuite").sorted()
     let pairs = names.filter { names.contains("i" + $0) }
     try #require(pairs.count > 10)
     for name in pairs {

@@ -173,18 +173,49 @@ struct HostileModelTests {
     try expect(("classCount", 65536), reason: "describes a model of more than ")
   }
 
+  /// Writes a file of tensors of zeros.
+  private func write(_ tensors: [(name: String, shape: [Int])]) throws {
+    var writer = SafetensorsWriter()
+    for (name, shape) in tensors {
+      writer.add(name, shape: shape, values: [Float](repeating: 0, count: shape.reduce(1, *)))
+    }
+    try writer.write(to: path)
+  }
+
+  private let firstStep: [(name: String, shape: [Int])] = [
+    ("blocks.0.flows.0.actnorm.loc", [1, 12, 1, 1]),
+    ("blocks.0.flows.0.coupling.net.0.weight", [1, 6, 3, 3]),
+    ("blocks.0.flows.0.coupling.net.4.conv.weight", [12, 1, 3, 3]),
+  ]
+
   @Test("names that tell of a thousand steps are not believed without their tensors")
   func hugeImport() throws {
-    var writer = SafetensorsWriter()
-    for (name, shape) in [
-      ("blocks.0.flows.0.actnorm.loc", [1, 12, 1, 1]), ("blocks.0.flows.1023.actnorm.loc", [1]),
-      ("blocks.4.flows.0.actnorm.loc", [1]), ("blocks.0.flows.0.coupling.net.0.weight", [1, 6, 3, 3]),
-      ("blocks.0.flows.0.coupling.net.4.conv.weight", [12, 1, 3, 3]),
-    ] { writer.add(name, shape: shape, values: [Float](repeating: 0, count: shape.reduce(1, *))) }
-    try writer.write(to: path)
+    try write(
+      firstStep + (1..<1024).map { ("blocks.0.flows.\($0).actnorm.loc", [1]) }
+        + (1..<5).map { ("blocks.\($0).flows.0.actnorm.loc", [1]) })
     let error = try #require(throws: FileError.self) {
       try ModelImport.read(path, from: .rosinality, as: Float.self)
     }
     #expect(error.reason.hasPrefix("describes a model of more than "))
+  }
+
+  @Test("the number of a step tells of no steps before it")
+  func lastStepAlone() throws {
+    try write(firstStep + [("blocks.0.flows.1023.actnorm.loc", [1]), ("blocks.4.flows.0.actnorm.loc", [1])])
+    #expect(throws: FileError(path, "blocks.0.flows.0.actnorm.initialized: is missing")) {
+      try ModelImport.read(path, from: .rosinality, as: Float.self)
+    }
+  }
+
+  @Test("a split after a thousand steps is not believed without their tensors")
+  func lateSplit() throws {
+    try write([
+      ("flow.layers.1.actnorm.bias", [1, 12, 1, 1]), ("flow.layers.1.block.0.conv.weight", [1, 6, 3, 3]),
+      ("flow.layers.1.block.4.conv.weight", [12, 1, 3, 3]), ("flow.layers.1024.conv.bias", [1]),
+    ])
+    let error = try #require(throws: FileError.self) {
+      try ModelImport.read(path, from: .y0ast, as: Float.self)
+    }
+    #expect(error.reason.hasPrefix("describes a model of more than "), "\(error)")
   }
 }

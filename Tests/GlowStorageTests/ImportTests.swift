@@ -137,6 +137,14 @@ struct ImportTests {
       additive, .rosinality,
       "cannot write level0.step0.coupling.conv3.weight as rosinality's: its edge channel is a padding of ones, "
         + "and the weights of this one are not the sums of the others'")
+    let small: Glow<Double> = try randomGlow(hasEdges: false)
+    let filter = small.parameters["level0.step0.coupling.conv1.weight"]!
+    // The last input of the last tap is the edge channel.
+    small.values.base[filter.offset + filter.count - 1] = 1e-12
+    refuse(
+      small, .y0ast,
+      "cannot write level0.step0.coupling.conv1.weight as y0ast's: "
+        + "it has no edge channel, and the weights of this one are not 0")
     let edgeOfPrior: Glow<Double> = try randomGlow(hasEdges: false)
     edgeOfPrior.values.base[edgeOfPrior.parameters["top.prior.weight"]!.offset] = 0.1
     refuse(
@@ -293,6 +301,29 @@ struct ImportTests {
       let _: Glow<Float> = try ModelImport.read(path, from: format)
     }
     #expect(error.reason.hasSuffix("is missing"))
+  }
+
+  @Test("a file of another format is refused with that format", arguments: [0, 4, 5])
+  func wrongFormat(index: Int) throws {
+    let reference = Reference.all[index]
+    for format in ForeignFormat.allCases where format != reference.format {
+      #expect(
+        throws: FileError(
+          reference.path,
+          "\(format.firstName): is missing, and \(reference.format.firstName) is there: "
+            + "this is a model of \(reference.format.rawValue)")
+      ) { let _: Glow<Float> = try ModelImport.read(reference.path, from: format) }
+    }
+  }
+
+  @Test("an image size that does not divide is answered by one that does, and by no other number of levels")
+  func indivisibleSize() throws {
+    let reference = Reference.all[5]
+    #expect(
+      throws: FileError(
+        reference.path,
+        "images of 30×30 cannot be halved 3 times, the levels of this model: use --image-size 32")
+    ) { let _: Glow<Float> = try ModelImport.read(reference.path, from: .rosinality, imageSize: 30) }
   }
 
   @Test("a step that mixes the channels in two ways is refused")

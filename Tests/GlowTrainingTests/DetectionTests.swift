@@ -67,7 +67,14 @@ struct DetectionTests {
   @Test("the mean of the training images is read from a model's metadata, or refused")
   func metadata() throws {
     #expect(try TrainingBits.read([:], path: "m") == nil)
-    #expect(try TrainingBits.read([TrainingBits.key: "3.25"], path: "m") == 3.25)
+    #expect(try TrainingBits.read([TrainingBits.key: "3.25"], path: "m")?.mean == 3.25)
+    let kept = TrainingBits(mean: 4.5, dequantisation: DequantisationKind.none)
+    #expect(try TrainingBits.read(kept.metadata, path: "m") == kept)
+    var other = kept.metadata
+    other["glow.mean_training_dequantization"] = "some"
+    #expect(
+      throws: FileError("m", "glow.mean_training_dequantization: is 'some', expected uniform or none")
+    ) { try TrainingBits.read(other, path: "m") }
     for text in ["", "many", "nan", "inf"] {
       #expect(throws: FileError("m", "\(TrainingBits.key): is '\(text)', expected a number")) {
         try TrainingBits.read([TrainingBits.key: text], path: "m")

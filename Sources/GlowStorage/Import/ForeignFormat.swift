@@ -9,6 +9,15 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
   /// https://github.com/rosinality/glow-pytorch
   case rosinality
 
+  /// The tensor of the first step's actnorm, which every model of the format has.
+  var firstName: String {
+    switch self {
+    case .openai: "model/0/0/actnorm_center/b"
+    case .y0ast: "flow.layers.1.actnorm.bias"
+    case .rosinality: "blocks.0.flows.0.actnorm.loc"
+    }
+  }
+
   /// The relations of all of a format's tensors with all of our parameters.
   ///
   /// - Parameter shapes: of the file to read, whose steps may each hold their mixing of the channels in another
@@ -32,6 +41,13 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
     case .openai: try OpenAILayout.detect(shapes, &configuration)
     case .y0ast: try Y0astLayout.detect(shapes, &configuration)
     case .rosinality: try RosinalityLayout.detect(shapes, &configuration)
+    }
+    // The levels are the file's: only the size can be another.
+    let factor = 1 << min(max(configuration.levels, 0), 12)
+    if imageSize % factor != 0 && (1...12).contains(configuration.levels) && imageSize > 0 {
+      throw ConfigurationError(
+        "images of \(imageSize)×\(imageSize) cannot be halved \(configuration.levels) times, the levels of this "
+          + "model: use --image-size \((imageSize + factor - 1) / factor * factor)")
     }
     try configuration.validate()
     return configuration

@@ -21,7 +21,14 @@ package struct ForeignModel {
     }
     let table = ShapeTable(shapes: shapes)
     configuration = try file.explaining {
-      try format.configuration(table, imageSize: imageSize, bits: bits)
+      if !table.has(format.firstName),
+        let other = ForeignFormat.allCases.first(where: { table.has($0.firstName) })
+      {
+        throw RelationError(
+          name: format.firstName,
+          reason: "is missing, and \(other.firstName) is there: this is a model of \(other.rawValue)")
+      }
+      return try format.configuration(table, imageSize: imageSize, bits: bits)
     }
     try ModelFile.checkSize(configuration, file)
     relations = try file.explaining { [configuration] in

@@ -23,6 +23,8 @@ struct Relation: Sendable {
   let write: @Sendable (_ ours: [[Double]]) throws -> [[Double]]
   /// What the format lacks, if `write` cannot be the inverse for all values.
   var limit = "it has nothing that holds these values"
+  /// How far, relative to the largest, values may be from what `read` makes of what `write` wrote.
+  var tolerance = 1e-6
 }
 
 /// What a relation finds wrong with one tensor.
@@ -96,7 +98,7 @@ extension Relation {
     Relation(
       stored: [], ours: [ours], counts: [count],
       read: { _ in [[Double](repeating: 0, count: count)] }, pullBack: { _, _ in [] }, write: { _ in [] },
-      limit: limit)
+      limit: limit, tolerance: 0)
   }
 
   /// What the file has and the model does not: the element at each index is `value`.
@@ -143,6 +145,8 @@ extension Relation {
         }
       }
     }
+    // The sums of a padding of ones were rounded to the precision of their file.
+    if padding == 0 { relation.tolerance = 0 }
     relation.limit =
       padding == 0
       ? "it has no edge channel, and the weights of this one are not 0"
@@ -172,6 +176,7 @@ extension Relation {
         }
       }
     }
+    relation.tolerance = 0
     relation.limit = "its top prior is the same at all positions, and this one is not"
     return relation
   }

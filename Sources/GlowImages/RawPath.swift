@@ -1,0 +1,65 @@
+import Foundation
+import Glibc
+import GlowFiles
+
+/// A path as the system has it, in bytes that need not be UTF-8, and as a person reads it.
+struct RawPath: Sendable {
+  let bytes: [UInt8]
+  let text: String
+
+  init(_ text: String) {
+    bytes = Array(text.utf8)
+    self.text = text
+  }
+
+  private init(bytes: [UInt8], text: String) {
+    self.bytes = bytes
+    self.text = text
+  }
+
+  /// What is called `name` in this folder.
+  func appending(_ name: ArraySlice<UInt8>) -> RawPath {
+    RawPath(bytes: bytes + [UInt8(ascii: "/")] + name, text: "\(text)/\(Self.text(name))")
+  }
+
+  func appending(_ name: String) -> RawPath { appending(Array(name.utf8)[...]) }
+
+  /// A name as it is if it is UTF-8, else with every byte that is not ASCII written like \xE9.
+  static func text(_ name: ArraySlice<UInt8>) -> String {
+    if let text = String(validating: name, as: UTF8.self) { return text }
+    return name.map { $0 < 0x80 ? String(UnicodeScalar($0)) : String(format: "\\x%02X", $0) }.joined()
+  }
+
+  /// - Throws: `FileError`.
+  func open() throws -> MappedFile { try MappedFile(bytes: bytes, path: text) }
+
+  var isFolder: Bool {
+    var status = stat()
+    return withCString { stat($0, &status) } == 0 && status.st_mode & S_IFMT == S_IFDIR
+  }
+
+  /// Names in this folder without the hidden ones, sorted. Calls `opendir` and `readdir`.
+  ///
+  /// - Throws: `FileError`.
+  func list() throws -> NameList {
+    guard let stream = withCString({ opendir($0) }) else {
+      throw FileError.system(text, "cannot list the folder")
+    }
+    defer { closedir(stream) }
+    var names = NameList()
+    errno = 0
+    while let entry = readdir(stream) {
+      withUnsafeBytes(of: &entry.pointee.d_name) { buffer in
+        let name = buffer.prefix { $0 != 0 }
+        if name.first != UInt8(ascii: ".") { names.append(name) }
+      }
+      errno = 0
+    }
+    if errno != 0 { throw FileError.system(text, "cannot list the folder") }
+    return names.sorted()
+  }
+
+  private func withCString<Result>(_ body: (UnsafePointer<CChar>) -> Result) -> Result {
+    (bytes.map { CChar(bitPattern: $0) } + [0]).withUnsafeBufferPointer { body($0.baseAddress!) }
+  }
+}
