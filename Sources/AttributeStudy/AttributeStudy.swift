@@ -85,7 +85,7 @@ struct AttributeStudy: ParsableCommand {
     return (independent, correlated)
   }
 
-  /// Prints a row an attribute pushed for, and returns the strengths that reach most and change least besides.
+  /// Prints a row an attribute pushed for, and returns the best strengths.
   private func measure(_ vectors: [[Float]], _ space: LatentSpace, _ probe: AttributeProbe) throws -> [Double]
   {
     print("| pushed | strength | has it now | " + probe.names.joined(separator: " | ") + " |")
@@ -101,8 +101,11 @@ struct AttributeStudy: ParsableCommand {
     }
   }
 
+  /// What makes a strength the best: most faces that have the attribute, among strengths at which no other attribute
+  /// changes for more than a tenth of them; where there is no such strength, the one that exceeds that least.
   private func value(_ push: AttributePush, _ attribute: Int) -> Double {
-    push.reached - push.largestSideEffect(of: attribute)
+    let sideEffect = push.largestSideEffect(of: attribute)
+    return sideEffect <= 0.1 ? push.reached : -sideEffect
   }
 
   private func row(_ push: AttributePush, _ attribute: Int, _ names: [String]) -> String {
