@@ -163,11 +163,16 @@ struct DetectCommand: ParsableCommand {
     return collected
   }
 
-  /// Writes a histogram of both sets.
+  /// Writes a histogram of both sets. Scores far outside of the known images' range, which would squeeze all others
+  /// into one bin, stand at its edge.
   private func draw(_ score: DetectionScore, known: [Double], foreign: [Double], in folder: String) throws {
+    let sorted = known.sorted()
+    let (lowest, highest) = (sorted[0], sorted[sorted.count - 1])
+    let room = max(3 * (highest - lowest), .leastNormalMagnitude)
+    let shown = foreign.map { min(max($0, lowest - room), highest + room) }
     let histogram = Histogram(
-      horizontalTitle: score.title,
-      samples: [.init("in: \(name(self.known))", known), .init("out: \(name(self.foreign))", foreign)])
+      horizontalTitle: shown == foreign ? score.title : "\(score.title) (what lies further out stands at the edge)",
+      samples: [.init("in: \(name(self.known))", known), .init("out: \(name(self.foreign))", shown)])
     try PNG.write(histogram.image(), to: "\(folder)/\(score.rawValue).png")
   }
 
