@@ -132,9 +132,11 @@ public struct RunConfiguration: Codable, Sendable, Hashable {
     in folder: RunFolder, note: (String) -> Void
   ) throws -> (configuration: RunConfiguration, isOfCheckpoint: Bool)? {
     let stated = Result { try read(in: folder) }
-    let kept = folder.checkpointSteps().reversed().lazy.compactMap { step in
-      (try? Checkpoint.configuration(folder.checkpoint(step))).map { (step, $0) }
-    }.first
+    var kept: (Int, RunConfiguration)?
+    // Not a lazy sequence, which would read the file twice: another process may remove it in between.
+    for step in folder.checkpointSteps().reversed() where kept == nil {
+      kept = (try? Checkpoint.configuration(folder.checkpoint(step))).map { (step, $0) }
+    }
     guard let (step, configuration) = kept else { return try stated.get().map { ($0, false) } }
     var resumed = configuration
     let source = "the settings of \(folder.checkpoint(step)) are used"
