@@ -171,7 +171,8 @@ struct DetectCommand: ParsableCommand {
     let room = max(3 * (highest - lowest), .leastNormalMagnitude)
     let shown = foreign.map { min(max($0, lowest - room), highest + room) }
     let histogram = Histogram(
-      horizontalTitle: shown == foreign ? score.title : "\(score.title) (what lies further out stands at the edge)",
+      horizontalTitle: shown == foreign
+        ? score.title : "\(score.title) (what lies further out stands at the edge)",
       samples: [.init("in: \(name(self.known))", known), .init("out: \(name(self.foreign))", shown)])
     try PNG.write(histogram.image(), to: "\(folder)/\(score.rawValue).png")
   }
