@@ -188,12 +188,12 @@ struct Convolution: Sendable {
 
   /// Adds up the patches around each position of a band, and its bias, into two planes: `first` has the
   /// first half of the channels, `second` the rest, each [band positions, out/2] (all of them in `first`,
-  /// [band positions, out], if `second` is nil).
+  /// [band positions, out], if `second` is nil). `rowStep` is as in `scatterPatches`.
   func collect<S: Scalar>(
-    _ picturePatches: UnsafePointer<S>, band: Band, folded: UnsafePointer<S>,
+    _ picturePatches: UnsafePointer<S>, rowStep: Int, band: Band, folded: UnsafePointer<S>,
     bordered: UnsafeMutablePointer<S>, first: UnsafeMutablePointer<S>, second: UnsafeMutablePointer<S>?
   ) {
-    scatterPatches(picturePatches, channels: outChannels, band: band, bordered: bordered)
+    scatterPatches(picturePatches, rowStep: rowStep, channels: outChannels, band: band, bordered: bordered)
     let split = second == nil ? outChannels : outChannels / 2
     for row in 0..<band.rows {
       for column in 0..<band.width {
@@ -211,15 +211,15 @@ struct Convolution: Sendable {
     }
   }
 
-  /// Adjoint of `collect`: the gradient of the patches, [band positions, 9·out], from that of the outputs of
+  /// Adjoint of `collect`: the gradient of the patches, band positions times every `rowStep`-th row, from that of the outputs of
   /// the whole picture, [positions, out]; adds the band's part to the folded bias's gradient.
   func collectBackward<S: Scalar>(
     pictureOutputGradient: UnsafePointer<S>, band: Band, bordered: UnsafeMutablePointer<S>,
-    patchesGradient: UnsafeMutablePointer<S>, foldedGradient: UnsafeMutablePointer<S>
+    patchesGradient: UnsafeMutablePointer<S>, rowStep: Int, foldedGradient: UnsafeMutablePointer<S>
   ) {
     gatherPatches(
       from: pictureOutputGradient, stride: outChannels, channels: outChannels, band: band,
-      bordered: bordered, into: patchesGradient)
+      bordered: bordered, into: patchesGradient, rowStep: rowStep)
     for row in 0..<band.rows {
       for column in 0..<band.width {
         let borderClass = band.borderClass(row: band.firstRow + row, column: column)

@@ -112,7 +112,8 @@ struct CouplingNetwork: Sendable {
 
   // MARK: Tiles
 
-  /// patches ← the 3×3 neighbourhoods of the tile's positions in the first `inChannels` channels.
+  /// patches ← the 3×3 neighbourhoods of the tile's positions in the first `inChannels` channels, its pictures taking
+  /// turns (`Tile.rowStep`).
   func gatherInput<S: Scalar>(
     tile: Tile, activations: UnsafePointer<S>, stride: Int, scratch: Scratch<S>
   ) {
@@ -121,7 +122,7 @@ struct CouplingNetwork: Sendable {
       gatherPatches(
         from: activations + (tile.firstImage + image) * tile.shape.positions * stride, stride: stride,
         channels: inChannels, band: tile.band, bordered: scratch.bordered,
-        into: scratch.patches + image * tile.positionsPerImage * 9 * inChannels)
+        into: scratch.patches + image * 9 * inChannels, rowStep: tile.rowStep)
     }
     scratch.clock.lap(.patches)
   }
@@ -139,12 +140,9 @@ struct CouplingNetwork: Sendable {
       Matrix(scratch.patches, rows: rows, columns: 9 * inChannels), first.weightView(folded),
       into: Matrix(scratch.hidden1, rows: rows, columns: width))
     scratch.clock.lap(.products)
-    for image in 0..<tile.imageCount {
-      let offset = image * tile.positionsPerImage * width
-      addBorderBiasAndRectify(
-        scratch.hidden1 + offset, band: tile.band, width: width, bias: folded + first.foldedBias,
-        into: hidden1 + offset)
-    }
+    addBorderBiasAndRectify(
+      scratch.hidden1, band: tile.band, pictures: tile.rowStep, width: width, bias: folded + first.foldedBias,
+      into: hidden1)
     scratch.clock.lap(.elementwise)
     // [rows × width]·[width × width] → [rows × width]
     multiply(
@@ -152,7 +150,7 @@ struct CouplingNetwork: Sendable {
       into: Matrix(scratch.hidden2, rows: rows, columns: width))
     scratch.clock.lap(.products)
     addBiasAndRectify(
-      scratch.hidden2, rows: tile.positions, width: width, bias: folded + foldedHiddenBias, into: hidden2)
+      scratch.hidden2, rows: rows, width: width, bias: folded + foldedHiddenBias, into: hidden2)
     scratch.clock.lap(.elementwise)
   }
 
@@ -165,16 +163,14 @@ struct CouplingNetwork: Sendable {
     multiply(
       Matrix(scratch.patches, rows: rows, columns: 9 * inChannels), first.weightView(folded),
       into: Matrix(scratch.hidden1, rows: rows, columns: width))
-    for image in 0..<tile.imageCount {
-      let hidden = scratch.hidden1 + image * tile.positionsPerImage * width
-      if layer == 0 {
-        addBorderBias(hidden, band: tile.band, width: width, bias: folded + first.foldedBias)
-      } else {
-        addBorderBiasAndRectify(
-          hidden, band: tile.band, width: width, bias: folded + first.foldedBias, into: hidden)
-      }
+    if layer == 0 {
+      return addBorderBias(
+        scratch.hidden1, band: tile.band, pictures: tile.rowStep, width: width,
+        bias: folded + first.foldedBias)
     }
-    if layer == 0 { return }
+    addBorderBiasAndRectify(
+      scratch.hidden1, band: tile.band, pictures: tile.rowStep, width: width, bias: folded + first.foldedBias,
+      into: scratch.hidden1)
     multiply(
       Matrix(scratch.hidden1, rows: rows, columns: width), hiddenWeightView(folded),
       into: Matrix(scratch.hidden2, rows: rows, columns: width))
@@ -192,7 +188,7 @@ struct CouplingNetwork: Sendable {
     clock.lap(.products)
   }
 
-  /// The gradient at the input, as patches still to be added up, [tile positions, 9·in]; adds the tile's part
+  /// The gradient at the input, as patches still to be added up, [multiplyRows, 9·in]; adds the tile's part
   /// to the folded weights' gradient.
   ///
   /// - Parameters:
@@ -215,7 +211,7 @@ struct CouplingNetwork: Sendable {
     for image in 0..<tile.imageCount {
       last.collectBackward(
         pictureOutputGradient: pictureOutputGradient(image), band: tile.band, bordered: scratch.bordered,
-        patchesGradient: dOutput.base + image * tile.positionsPerImage * 9 * outChannels,
+        patchesGradient: dOutput.base + image * 9 * outChannels, rowStep: tile.rowStep,
         foldedGradient: foldedGradient)
     }
     clock.lap(.patches)
@@ -235,12 +231,9 @@ struct CouplingNetwork: Sendable {
     let dHidden1 = Matrix(scratch.hiddenGradient1, rows: rows, columns: width)
     multiply(dHidden2, hiddenWeightView(folded).transposed, into: dHidden1)
     clock.lap(.products)
-    for image in 0..<tile.imageCount {
-      let offset = image * tile.positionsPerImage * width
-      addBorderBiasAndRectifyBackward(
-        activations: hidden1 + offset, gradient: dHidden1.base + offset, band: tile.band, width: width,
-        biasGradient: foldedGradient + first.foldedBias)
-    }
+    addBorderBiasAndRectifyBackward(
+      activations: hidden1, gradient: dHidden1.base, band: tile.band, pictures: tile.rowStep, width: width,
+      biasGradient: foldedGradient + first.foldedBias)
     clock.lap(.elementwise)
     // dW2 += [width × rows]·[rows × width]
     multiply(hidden1View.transposed, dHidden2, into: hiddenWeightView(foldedGradient), accumulate: accumulate)

@@ -69,14 +69,24 @@ struct FlowStep: Sendable {
     _ tile: Tile, from x: UnsafeMutablePointer<S>, into y: UnsafeMutablePointer<S>,
     folded: UnsafeMutablePointer<S>
   ) {
+    applyMap(tile, from: x, into: y, matrix: folded + map.matrix, bias: folded + map.bias)
+  }
+
+  /// Each picture by itself, so that its rows stand where they always stand.
+  private func applyMap<S: Scalar>(
+    _ tile: Tile, from source: UnsafeMutablePointer<S>, into target: UnsafeMutablePointer<S>,
+    matrix: UnsafeMutablePointer<S>, bias: UnsafePointer<S>
+  ) {
     let c = map.channels
-    let start = tile.start * c
-    // [rows × channels]·[channels × channels] → [rows × channels]
-    multiply(
-      Matrix(x + start, rows: tile.multiplyRows, columns: c),
-      Matrix(folded + map.matrix, rows: c, columns: c),
-      into: Matrix(y + start, rows: tile.multiplyRows, columns: c))
-    addBias(y + start, rows: tile.positions, width: c, bias: folded + map.bias)
+    let rows = tile.positionsPerImage
+    for image in 0..<tile.imageCount {
+      let start = (tile.start + image * rows) * c
+      // [rows × channels]·[channels × channels] → [rows × channels]
+      multiply(
+        Matrix(source + start, rows: rows, columns: c), Matrix(matrix, rows: c, columns: c),
+        into: Matrix(target + start, rows: rows, columns: c))
+    }
+    addBias(target + tile.start * c, rows: tile.positions, width: c, bias: bias)
   }
 
   /// The coupling network up to its last product, from the tile's patches.
@@ -111,10 +121,11 @@ struct FlowStep: Sendable {
     scratch: Scratch<S>
   ) {
     network.last.collect(
-      tile.picture(
-        image, of: scratch.outputPatches, orShared: level.sharedOutputPatches ?? scratch.outputPatches,
-        columns: 9 * network.outChannels),
-      band: tile.band, folded: folded, bordered: scratch.bordered, first: scratch.first,
+      tile.firstRow(
+        ofPicture: image, of: scratch.outputPatches,
+        orShared: level.sharedOutputPatches ?? scratch.outputPatches, columns: 9 * network.outChannels),
+      rowStep: tile.rowStep, band: tile.band, folded: folded, bordered: scratch.bordered,
+      first: scratch.first,
       second: coupling.isAffine ? scratch.second : nil)
     scratch.clock.lap(.patches)
   }
@@ -148,12 +159,7 @@ struct FlowStep: Sendable {
           shift: scratch.first, scale: scratch.second)
         scratch.clock.lap(.elementwise)
       }
-      let start = tile.start * c
-      // [rows × channels]·[channels × channels] → [rows × channels]
-      multiply(
-        Matrix(y + start, rows: tile.multiplyRows, columns: c), Matrix(inverse, rows: c, columns: c),
-        into: Matrix(x + start, rows: tile.multiplyRows, columns: c))
-      addBias(x + start, rows: tile.positions, width: c, bias: inverse + c * c)
+      applyMap(tile, from: y, into: x, matrix: inverse, bias: inverse + c * c)
       scratch.clock.lap(.channelMap)
     }
   }
@@ -217,8 +223,9 @@ struct FlowStep: Sendable {
         scratch.clock.start()
         for image in 0..<tile.imageCount {
           scatterPatches(
-            tile.picture(image, of: scratch.patchesGradient, orShared: sharedPatches, columns: 9 * half),
-            channels: half, band: tile.band, bordered: scratch.bordered)
+            tile.firstRow(
+              ofPicture: image, of: scratch.patchesGradient, orShared: sharedPatches, columns: 9 * half),
+            rowStep: tile.rowStep, channels: half, band: tile.band, bordered: scratch.bordered)
           addInner(
             scratch.bordered, band: tile.band, channels: half,
             to: g + (tile.start + image * tile.positionsPerImage) * c, stride: c)

@@ -76,7 +76,8 @@ extension Glow {
     var parts = [Moments](repeating: Moments(channels: channels), count: tiling.tileCount)
     parts.withUnsafeMutableBufferPointer { parts in
       team.run(tiling.tileCount) { index, thread in
-        let tile = tiling.tile(index)
+        // Rows of pictures that a tile has room for but does not hold must not count.
+        let tile = tiling.tile(index).withoutEmptyRows
         body(tile, thread) { parts[index].add($0, rows: tile.positions) }
       }
     }

@@ -104,7 +104,7 @@ struct Split: Sendable {
           pictureOutputGradient: tile.picture(
             image, of: scratch.output, orShared: sharedOutput, columns: c),
           band: tile.band, bordered: scratch.bordered,
-          patchesGradient: dPatches.base + image * tile.positionsPerImage * 9 * c,
+          patchesGradient: dPatches.base + image * tile.positionsPerImage * 9 * c, rowStep: 1,
           foldedGradient: partial)
       }
       // dW += [half × rows]·[rows × 9·channels];  dz1 += [rows × 9·channels]·[9·channels × half]
@@ -124,14 +124,18 @@ struct Split: Sendable {
     _ tile: Tile, _ z: UnsafeMutablePointer<S>, _ level: LevelBuffers<S>,
     folded: UnsafeMutablePointer<S>, scratch: Scratch<S>
   ) {
-    let rows = tile.multiplyRows
     let patches = tile.rows(
       of: scratch.outputPatches, orShared: level.sharedOutputPatches ?? scratch.outputPatches,
       columns: 18 * half)
-    // [rows × half]·[half × 9·channels] → [rows × 9·channels]
-    multiply(
-      Matrix(z + tile.start * 2 * half, rows: rows, columns: half, stride: 2 * half),
-      convolution.weightView(folded), into: Matrix(patches, rows: rows, columns: 18 * half))
+    // Each picture by itself, so that its rows stand where they always stand.
+    let rows = tile.positionsPerImage
+    for image in 0..<tile.imageCount {
+      // [rows × half]·[half × 9·channels] → [rows × 9·channels]
+      multiply(
+        Matrix(z + (tile.start + image * rows) * 2 * half, rows: rows, columns: half, stride: 2 * half),
+        convolution.weightView(folded),
+        into: Matrix(patches + image * rows * 18 * half, rows: rows, columns: 18 * half))
+    }
   }
 
   /// mean into `scratch.first`, logs into `scratch.second`.
@@ -143,7 +147,7 @@ struct Split: Sendable {
       tile.picture(
         image, of: scratch.outputPatches, orShared: level.sharedOutputPatches ?? scratch.outputPatches,
         columns: 18 * half),
-      band: tile.band, folded: folded, bordered: scratch.bordered, first: scratch.first,
+      rowStep: 1, band: tile.band, folded: folded, bordered: scratch.bordered, first: scratch.first,
       second: scratch.second)
   }
 }

@@ -2,19 +2,18 @@ import GlowKernels
 
 /// How the positions of a batch at one level are cut into tiles, the units of work.
 ///
-/// A tile is up to 4 whole pictures that fit into `targetRows` positions or, where one picture is larger, a
-/// band of its rows. Tiles depend on the shapes alone, never on the number of threads, so that neither do
-/// the results. Tiles of pictures always multiply matrices of the full tile's size, whatever the number
-/// of pictures in the last one: so a picture's result does not depend on the size of the batch either.
+/// A tile is a few whole pictures that fit into `targetRows` positions together or, where one picture is larger, a
+/// band of its rows. Tiles depend on the shapes alone, never on the number of threads, so that neither do the results.
 package struct Tiling: Sendable {
   /// About so many positions keep a tile's hidden activations in the cache through a coupling network.
   package static let defaultRows = 256
   /// Small pictures would make few tiles of a small batch, and threads would wait: no more of them share one.
-  static let mostImages = 4
+  private static let mostImages = 4
 
   let shape: LevelShape
   let batch: Int
   let targetRows: Int
+  let purpose: Purpose
   /// Pictures in a tile, or 1 if a tile is a band.
   let imagesPerTile: Int
   /// Picture rows in a tile.
@@ -22,13 +21,27 @@ package struct Tiling: Sendable {
   let bandsPerImage: Int
   let tileCount: Int
   /// Positions of a full tile.
-  let tileRows: Int
+  package let tileRows: Int
 
-  init(shape: LevelShape, batch: Int, targetRows: Int = Tiling.defaultRows) {
+  /// - Parameter scalar: the type that the tiles' products are computed in.
+  package init<S: Scalar>(
+    shape: LevelShape, batch: Int, purpose: Purpose, targetRows: Int = Tiling.defaultRows, _ scalar: S.Type
+  ) {
+    let fitting = max(1, min(targetRows / shape.positions, Tiling.mostImages))
+    // What an image's score or latents are must not depend on its neighbours in the tile.
+    let images =
+      purpose.isTraining
+      ? fitting
+      : (1...fitting).last { rowsComeOutAlike(pictures: $0, positions: shape.positions, S.self) } ?? 1
+    self.init(shape: shape, batch: batch, purpose: purpose, targetRows: targetRows, imagesPerTile: images)
+  }
+
+  private init(shape: LevelShape, batch: Int, purpose: Purpose, targetRows: Int, imagesPerTile: Int) {
     self.shape = shape
     self.batch = batch
+    self.purpose = purpose
     self.targetRows = targetRows
-    imagesPerTile = max(1, min(targetRows / shape.positions, Tiling.mostImages))
+    self.imagesPerTile = imagesPerTile
     rowsPerBand = shape.positions <= targetRows ? shape.height : max(1, targetRows / shape.width)
     bandsPerImage = (shape.height + rowsPerBand - 1) / rowsPerBand
     tileCount = (batch + imagesPerTile - 1) / imagesPerTile * bandsPerImage
@@ -36,13 +49,13 @@ package struct Tiling: Sendable {
   }
 
   /// The same tiles for another number of images.
-  func resized(batch: Int) -> Tiling { Tiling(shape: shape, batch: batch, targetRows: targetRows) }
+  func resized(batch: Int) -> Tiling {
+    Tiling(
+      shape: shape, batch: batch, purpose: purpose, targetRows: targetRows, imagesPerTile: imagesPerTile)
+  }
 
   /// True if no tile needs anything of another.
   var holdsWholeImages: Bool { bandsPerImage == 1 }
-
-  /// Positions of the batch, and room for the last tile to be full.
-  var paddedRows: Int { holdsWholeImages ? tileCount * tileRows : batch * shape.positions }
 
   func tile(_ index: Int) -> Tile {
     if holdsWholeImages {
@@ -50,14 +63,13 @@ package struct Tiling: Sendable {
       let count = min(imagesPerTile, batch - first)
       return Tile(
         shape: shape, firstSlot: first, firstImage: first, imageCount: count, firstRow: 0, rows: shape.height,
-        multiplyRows: tileRows, holdsWholeImages: true)
+        rowStep: purpose.isTraining ? count : imagesPerTile, holdsWholeImages: true)
     }
     let firstRow = index % bandsPerImage * rowsPerBand
     let rows = min(rowsPerBand, shape.height - firstRow)
     return Tile(
       shape: shape, firstSlot: index, firstImage: index / bandsPerImage, imageCount: 1, firstRow: firstRow,
-      rows: rows,
-      multiplyRows: rows * shape.width, holdsWholeImages: false)
+      rows: rows, rowStep: 1, holdsWholeImages: false)
   }
 
   // MARK: Running over tiles
@@ -140,8 +152,10 @@ struct Tile: Sendable {
   let imageCount: Int
   let firstRow: Int
   let rows: Int
-  /// Rows of this tile's matrix products: those of a full tile, whatever it holds.
-  let multiplyRows: Int
+  /// The pictures of a tile take turns in the rows of its matrix products: from one position of a picture to its next it
+  /// is so many rows. As many as a full tile has pictures, whatever this one holds, so that the size of the batch does
+  /// not show in a result; in training, which has no use for that, as many as it holds.
+  var rowStep: Int
   let holdsWholeImages: Bool
 
   /// The first position, counted through the batch.
@@ -149,6 +163,15 @@ struct Tile: Sendable {
   var positions: Int { imageCount * rows * shape.width }
   /// Positions of one picture in this tile.
   var positionsPerImage: Int { rows * shape.width }
+  /// Rows of this tile's matrix products.
+  var multiplyRows: Int { rowStep * positionsPerImage }
+
+  /// The same pictures in products that have no rows without a picture.
+  var withoutEmptyRows: Tile {
+    var tile = self
+    tile.rowStep = imageCount
+    return tile
+  }
 
   var band: Band { Band(height: shape.height, width: shape.width, firstRow: firstRow, rows: rows) }
 
@@ -160,7 +183,7 @@ struct Tile: Sendable {
     holdsWholeImages ? scratch : shared + start * columns
   }
 
-  /// Position 0 of picture `image` (counted in the tile) in the same kind of buffer.
+  /// Position 0 of picture `image` (counted in the tile) in the same kind of buffer, one picture after the other.
   func picture<S>(
     _ image: Int, of scratch: UnsafeMutablePointer<S>, orShared shared: UnsafeMutablePointer<S>,
     columns: Int
@@ -168,5 +191,13 @@ struct Tile: Sendable {
     holdsWholeImages
       ? scratch + image * shape.positions * columns
       : shared + firstImage * shape.positions * columns
+  }
+
+  /// The same where the pictures take turns; the picture's next row is `rowStep` rows on.
+  func firstRow<S>(
+    ofPicture image: Int, of scratch: UnsafeMutablePointer<S>, orShared shared: UnsafeMutablePointer<S>,
+    columns: Int
+  ) -> UnsafeMutablePointer<S> {
+    holdsWholeImages ? scratch + image * columns : shared + firstImage * shape.positions * columns
   }
 }

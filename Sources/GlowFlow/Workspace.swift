@@ -103,6 +103,7 @@ public final class Workspace<S: Scalar>: @unchecked Sendable {
         (phase, scratch.reduce(0) { $0 + $1.clock[phase] })
       })
   }
+  /// Of each thread `PhaseClock.count` values, which are whole numbers: a slab only lends them its aligned memory.
   private var phaseClocks: Slab<Double>?
 
   /// Switches the threads' clocks on, from zero.
@@ -178,8 +179,7 @@ struct WorkspacePlan {
     out booking: inout Reservation, threads: Int, at base: UnsafeMutablePointer<S>
   ) -> (UnsafeMutablePointer<S>, [LevelBuffers<S>], [Scratch<S>], UnsafeMutablePointer<S>?) {
     func reserve(_ count: Int) -> UnsafeMutablePointer<S> {
-      // Past the end of a buffer of patches a vector may run over: 8 values of room.
-      UnsafeMutablePointer(base + booking.reserve(count + 8))
+      UnsafeMutablePointer(base + booking.reserve(count))
     }
     let images = reserve(batch * configuration.dimensions)
     let depth = configuration.depth
@@ -188,8 +188,8 @@ struct WorkspacePlan {
     var most = (bordered: 0, input: 0, plane: 0, hidden: 0, groups: 0)
     for level in 0..<configuration.levels {
       let shape = configuration.shape(ofLevel: level)
-      let tiling = Tiling(shape: shape, batch: batch, targetRows: tileRows)
-      let rows = tiling.paddedRows
+      let tiling = Tiling(shape: shape, batch: batch, purpose: purpose, targetRows: tileRows, S.self)
+      let rows = batch * shape.positions
       let half = shape.channels / 2
       let isTop = level == configuration.levels - 1
       let keepsHidden = purpose == .training(keepsHidden: true)

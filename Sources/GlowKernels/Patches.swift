@@ -18,10 +18,9 @@ public struct Band: Sendable {
     self.rows = rows
   }
 
-  /// Values that a bordered copy of the band needs: [rows + 2, width + 2, channels] and room for the
-  /// last vector to run over.
+  /// Values of a bordered copy of the band: [rows + 2, width + 2, channels].
   @inlinable
-  public func borderedCount(channels: Int) -> Int { (rows + 2) * (width + 2) * channels + 8 }
+  public func borderedCount(channels: Int) -> Int { (rows + 2) * (width + 2) * channels }
 
   /// Which of the nine neighbours exist: 1 first row, 2 last row, 4 first column, 8 last column of the picture.
   @inlinable
@@ -46,12 +45,12 @@ public func isOutside(borderClass: Int, dy: Int, dx: Int) -> Bool {
 /// - Parameters:
 ///   - picture: the whole picture, positions `stride` values apart, of which the first `channels` are read.
 ///   - bordered: scratch of `band.borderedCount`.
-///   - patches: [rows·width, 9·channels], and room for 7 values more.
+///   - patches: rows of 9·channels values, of which every `rowStep`-th is written: rows·width of them.
 @specialized(where S == Float)
 @specialized(where S == Double)
 public func gatherPatches<S: Scalar>(
   from picture: UnsafePointer<S>, stride: Int, channels: Int, band: Band,
-  bordered: UnsafeMutablePointer<S>, into patches: UnsafeMutablePointer<S>
+  bordered: UnsafeMutablePointer<S>, into patches: UnsafeMutablePointer<S>, rowStep: Int
 ) {
   let width = band.width
   let line = (width + 2) * channels
@@ -72,22 +71,29 @@ public func gatherPatches<S: Scalar>(
     }
   }
   let run = 3 * channels
-  let vectors = (run + 7) / 8
   for row in 0..<band.rows {
     for column in 0..<width {
-      // Whole vectors run over the end of each run; the next run, or the slack, takes the surplus.
-      let target = patches + (row * width + column) * 9 * channels
+      let target = patches + (row * width + column) * rowStep * 9 * channels
       for dy in 0..<3 {
-        let source = UnsafeRawPointer(bordered + (row + dy) * line + column * channels)
-        let destination = UnsafeMutableRawPointer(target + dy * run)
-        for vector in 0..<vectors {
-          let offset = vector * 8 * MemoryLayout<S>.stride
-          let value = source.loadUnaligned(fromByteOffset: offset, as: SIMD8<S>.self)
-          destination.storeBytes(of: value, toByteOffset: offset, as: SIMD8<S>.self)
-        }
+        copyRun(bordered + (row + dy) * line + column * channels, run, to: target + dy * run)
       }
     }
   }
+}
+
+/// Copies `count` values in whole vectors, of which the last overlaps the one before it.
+@inlinable @inline(__always)
+func copyRun<S: Scalar>(_ source: UnsafePointer<S>, _ count: Int, to target: UnsafeMutablePointer<S>) {
+  if count < 8 {
+    for index in 0..<count { target[index] = source[index] }
+    return
+  }
+  var index = 0
+  while index + 8 < count {
+    target.store(source.vector(index), index)
+    index += 8
+  }
+  target.store(source.vector(count - 8), count - 8)
 }
 
 /// col2im, the adjoint of `gatherPatches`: every patch is added to the neighbourhood it belongs to.
@@ -96,13 +102,13 @@ public func gatherPatches<S: Scalar>(
 /// below it.
 ///
 /// - Parameters:
-///   - patches: the patch rows of the whole picture, [height·width, 9·channels]; only those of the band and
-///     of its two neighbouring rows are read.
+///   - patches: the patch rows of the whole picture, height·width times every `rowStep`-th of 9·channels values; only
+///     those of the band and of its two neighbouring picture rows are read.
 ///   - bordered: receives [rows + 2, width + 2, channels]; its inner part is the result.
 @specialized(where S == Float)
 @specialized(where S == Double)
 public func scatterPatches<S: Scalar>(
-  _ patches: UnsafePointer<S>, channels: Int, band: Band, bordered: UnsafeMutablePointer<S>
+  _ patches: UnsafePointer<S>, rowStep: Int, channels: Int, band: Band, bordered: UnsafeMutablePointer<S>
 ) {
   let width = band.width
   let line = (width + 2) * channels
@@ -115,7 +121,7 @@ public func scatterPatches<S: Scalar>(
       let targetRow = sourceRow - band.firstRow + dy
       if targetRow < 1 || targetRow > band.rows { continue }
       for column in 0..<width {
-        let source = patches + ((sourceRow * width + column) * 9 + dy * 3) * channels
+        let source = patches + ((sourceRow * width + column) * rowStep * 9 + dy * 3) * channels
         let target = bordered + targetRow * line + column * channels
         var index = 0
         while index < whole {

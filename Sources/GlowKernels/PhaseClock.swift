@@ -14,8 +14,8 @@ public enum Phase: Int, CaseIterable, Sendable {
   case elementwise
 }
 
-/// Adds up how long one thread spends in each phase: one reading of the clock a phase and tile, and nothing when
-/// switched off.
+/// Adds up how long one thread spends in each phase: one reading of the clock a phase and tile, and one comparison
+/// when switched off.
 public struct PhaseClock: @unchecked Sendable {
   /// Nanoseconds of each phase, then the last reading.
   private let nanoseconds: UnsafeMutablePointer<UInt64>?

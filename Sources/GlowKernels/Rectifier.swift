@@ -48,19 +48,21 @@ public func addBiasAndRectify<S: Scalar>(
   for row in 0..<rows { rectify(values + row * width, bias, width, into: target + row * width) }
 }
 
-/// The same with the bias of each position's border class; values and target are [band positions, width],
-/// bias is [borderClassCount, width].
+/// The same with the bias of each position's border class. The pictures take turns: values and target are
+/// [band positions, pictures, width]; bias is [borderClassCount, width].
 @specialized(where S == Float)
 @specialized(where S == Double)
 public func addBorderBiasAndRectify<S: Scalar>(
-  _ values: UnsafePointer<S>, band: Band, width: Int, bias: UnsafePointer<S>,
+  _ values: UnsafePointer<S>, band: Band, pictures: Int, width: Int, bias: UnsafePointer<S>,
   into target: UnsafeMutablePointer<S>
 ) {
   for row in 0..<band.rows {
     for column in 0..<band.width {
-      let borderClass = band.borderClass(row: band.firstRow + row, column: column)
-      let offset = (row * band.width + column) * width
-      rectify(values + offset, bias + borderClass * width, width, into: target + offset)
+      let bias = bias + band.borderClass(row: band.firstRow + row, column: column) * width
+      let first = (row * band.width + column) * pictures
+      for offset in stride(from: first * width, to: (first + pictures) * width, by: width) {
+        rectify(values + offset, bias, width, into: target + offset)
+      }
     }
   }
 }
@@ -82,14 +84,16 @@ public func addBiasAndRectifyBackward<S: Scalar>(
 @specialized(where S == Float)
 @specialized(where S == Double)
 public func addBorderBiasAndRectifyBackward<S: Scalar>(
-  activations: UnsafePointer<S>, gradient: UnsafeMutablePointer<S>, band: Band, width: Int,
+  activations: UnsafePointer<S>, gradient: UnsafeMutablePointer<S>, band: Band, pictures: Int, width: Int,
   biasGradient: UnsafeMutablePointer<S>
 ) {
   for row in 0..<band.rows {
     for column in 0..<band.width {
-      let borderClass = band.borderClass(row: band.firstRow + row, column: column)
-      let offset = (row * band.width + column) * width
-      rectifyBackward(activations + offset, gradient + offset, biasGradient + borderClass * width, width)
+      let biasGradient = biasGradient + band.borderClass(row: band.firstRow + row, column: column) * width
+      let first = (row * band.width + column) * pictures
+      for offset in stride(from: first * width, to: (first + pictures) * width, by: width) {
+        rectifyBackward(activations + offset, gradient + offset, biasGradient, width)
+      }
     }
   }
 }

@@ -10,18 +10,18 @@ public func addBias<S: Scalar>(
   }
 }
 
-/// Adds the bias of each position's border class; values is [band positions, width], bias is
-/// [borderClassCount, width].
+/// Adds the bias of each position's border class. The pictures take turns: values is
+/// [band positions, pictures, width]; bias is [borderClassCount, width].
 @specialized(where S == Float)
 @specialized(where S == Double)
 public func addBorderBias<S: Scalar>(
-  _ values: UnsafeMutablePointer<S>, band: Band, width: Int, bias: UnsafePointer<S>
+  _ values: UnsafeMutablePointer<S>, band: Band, pictures: Int, width: Int, bias: UnsafePointer<S>
 ) {
   for row in 0..<band.rows {
     for column in 0..<band.width {
       let borderClass = band.borderClass(row: band.firstRow + row, column: column)
       addBias(
-        values + (row * band.width + column) * width, rows: 1, width: width,
+        values + (row * band.width + column) * pictures * width, rows: pictures, width: width,
         bias: bias + borderClass * width)
     }
   }

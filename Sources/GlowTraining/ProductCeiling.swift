@@ -16,8 +16,6 @@ struct ProductCeiling {
 
   let configuration: GlowConfiguration
   let team: ThreadTeam
-  /// Positions of a tile.
-  let rows = Tiling.defaultRows
 
   /// Floating-point operations a second over all products of a pass, each weighed by its share of the work.
   func operationsPerSecond(isTraining: Bool) -> Double {
@@ -36,6 +34,9 @@ struct ProductCeiling {
 
   /// Those of `CouplingNetwork`, forward and then backward.
   private func products(_ shape: LevelShape, isTraining: Bool) -> [Product] {
+    let rows = Tiling(
+      shape: shape, batch: 1, purpose: isTraining ? .training(keepsHidden: true) : .inference, Float.self
+    ).tileRows
     let half = shape.channels / 2
     let (width, input) = (configuration.width, 9 * half)
     let output = configuration.coupling == .affine ? 18 * half : 9 * half

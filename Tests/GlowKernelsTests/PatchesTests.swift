@@ -13,15 +13,19 @@ struct PatchesTests {
     return values
   }
 
-  @Test("im2col", arguments: [1, 2, 3, 8, 13], [(0, 5), (0, 2), (2, 3), (4, 1)])
+  @Test(
+    "im2col writes its rows and nothing else", arguments: [1, 2, 3, 8, 13], [(0, 5), (0, 2), (2, 3), (4, 1)])
   func gather(channels: Int, rows: (first: Int, count: Int)) {
     let (height, width, stride) = (5, 4, channels + 3)
     let picture = random(height * width * stride, 1)
     let band = Band(height: height, width: width, firstRow: rows.first, rows: rows.count)
     var bordered = [Double](repeating: .nan, count: band.borderedCount(channels: channels))
-    var patches = [Double](repeating: .nan, count: rows.count * width * 9 * channels + 7)
+    let step = channels % 2 == 0 ? 1 : 3
+    var patches = [Double](repeating: .nan, count: rows.count * width * step * 9 * channels)
     gatherPatches(
-      from: picture, stride: stride, channels: channels, band: band, bordered: &bordered, into: &patches)
+      from: picture, stride: stride, channels: channels, band: band, bordered: &bordered, into: &patches,
+      rowStep: step)
+    #expect(patches.count { !$0.isNaN } == rows.count * width * 9 * channels)
     for row in 0..<rows.count {
       for column in 0..<width {
         for dy in 0..<3 {
@@ -30,7 +34,7 @@ struct PatchesTests {
               let (y, x) = (rows.first + row + dy - 1, column + dx - 1)
               let isInside = (0..<height).contains(y) && (0..<width).contains(x)
               let expected = isInside ? picture[(y * width + x) * stride + channel] : 0
-              let found = patches[((row * width + column) * 9 + dy * 3 + dx) * channels + channel]
+              let found = patches[((row * width + column) * step * 9 + dy * 3 + dx) * channels + channel]
               #expect(found == expected)
             }
           }
@@ -46,10 +50,11 @@ struct PatchesTests {
     let picture = random(height * width * channels, 2)
     let patches = random(height * width * 9 * channels, 3)
     var bordered = [Double](repeating: .nan, count: band.borderedCount(channels: channels))
-    var gathered = [Double](repeating: .nan, count: patches.count + 7)
+    var gathered = [Double](repeating: .nan, count: patches.count)
     gatherPatches(
-      from: picture, stride: channels, channels: channels, band: band, bordered: &bordered, into: &gathered)
-    scatterPatches(patches, channels: channels, band: band, bordered: &bordered)
+      from: picture, stride: channels, channels: channels, band: band, bordered: &bordered, into: &gathered,
+      rowStep: 1)
+    scatterPatches(patches, rowStep: 1, channels: channels, band: band, bordered: &bordered)
     var scattered = [Double](repeating: 0, count: picture.count)
     addInner(bordered, band: band, channels: channels, to: &scattered, stride: channels)
     let left = zip(gathered, patches).reduce(0) { $0 + $1.0 * $1.1 }
@@ -57,14 +62,22 @@ struct PatchesTests {
     #expect(abs(left - right) < 1e-12 * max(1, abs(left)))
   }
 
-  @Test("col2im in bands is col2im of the whole picture")
+  @Test("col2im in bands is col2im of the whole picture, also where pictures take turns")
   func bands() {
     let (height, width, channels) = (6, 3, 5)
     let patches = random(height * width * 9 * channels, 4)
+    var inTurns = random(2 * patches.count, 5)
+    for row in 0..<height * width {
+      for index in 0..<9 * channels {
+        inTurns[row * 18 * channels + index] = patches[row * 9 * channels + index]
+      }
+    }
     func scatter(_ firstRow: Int, _ rows: Int) -> [Double] {
       let band = Band(height: height, width: width, firstRow: firstRow, rows: rows)
       var bordered = [Double](repeating: .nan, count: band.borderedCount(channels: channels))
-      scatterPatches(patches, channels: channels, band: band, bordered: &bordered)
+      scatterPatches(
+        rows < height ? inTurns : patches, rowStep: rows < height ? 2 : 1, channels: channels, band: band,
+        bordered: &bordered)
       var result = [Double](repeating: 0, count: rows * width * channels)
       addInner(bordered, band: band, channels: channels, to: &result, stride: channels)
       return result
