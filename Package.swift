@@ -13,8 +13,7 @@ let package = Package(
       ]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
-    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
   targets: [
     // Installed C libraries, named by their pkg-config file and Debian package.
@@ -39,11 +38,7 @@ let package = Package(
     .target(name: "GlowImages", dependencies: ["GlowFiles", "GlowKernels", "CPNGCodec", "CZlib"]),
     .target(name: "GlowPlots", dependencies: ["GlowImages", "CCairo"]),
     .target(name: "GlowStorage", dependencies: ["GlowFiles", "GlowFlow", "CZlib"]),
-    .target(
-      name: "GlowTraining",
-      dependencies: [
-        "GlowStorage", "GlowImages", .product(name: "Logging", package: "swift-log"),
-      ]),
+    .target(name: "GlowTraining", dependencies: ["GlowStorage", "GlowImages"]),
     .target(name: "GlowLatents", dependencies: ["GlowTraining"]),
     .executableTarget(
       name: "GlowCommand",

@@ -79,7 +79,7 @@ struct DetectCommand: ParsableCommand {
     let mean = try meanTrainingBits(stored, scorer)
     if let scores { try makeFolder(scores) }
     var collected: [CollectedScores] = []
-    let seconds = try secondsTaken {
+    let seconds = try secondsOf {
       for (name, opened) in zip(["in", "out"], sets) {
         let path = scores.map { "\($0)/\(name).jsonl" }
         collected.append(try records(opened.dataset, scorer, stored.glow, mean, to: path))
@@ -168,7 +168,7 @@ struct DetectCommand: ParsableCommand {
   private func draw(_ score: DetectionScore, known: [Double], foreign: [Double], in folder: String) throws {
     let sorted = known.sorted()
     let (lowest, highest) = (sorted[0], sorted[sorted.count - 1])
-    let room = max(3 * (highest - lowest), .leastNormalMagnitude)
+    let room = lowest < highest ? 3 * (highest - lowest) : .infinity
     let shown = foreign.map { min(max($0, lowest - room), highest + room) }
     let histogram = Histogram(
       horizontalTitle: shown == foreign

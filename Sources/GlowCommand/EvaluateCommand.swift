@@ -58,7 +58,7 @@ struct EvaluateCommand: ParsableCommand {
     let opened = try openData(data, split, for: stored, path: model)
     let scorer = try scoring.scorer(stored.glow)
     var collected = CollectedScores(keepsFirstDraw: scoring.importanceSamples > 1)
-    let seconds = try secondsTaken {
+    let seconds = try secondsOf {
       try ScoreTable.write(to: scores, levels: stored.glow.configuration.levels) { table in
         try scoreUntilSignal(opened.dataset, scorer, scoring.settings) { record in
           collected.add(record)

@@ -42,9 +42,3 @@ func scoreUntilSignal(
   try scorer.score(dataset, settings, shouldStop: { Interruption.signal != nil }, body)
   try Interruption.check()
 }
-
-/// Seconds that `body` takes.
-func secondsTaken(_ body: () throws -> Void) rethrows -> Double {
-  let duration = try ContinuousClock().measure(body).components
-  return Double(duration.seconds) + Double(duration.attoseconds) * 1e-18
-}

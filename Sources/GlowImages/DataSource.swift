@@ -66,18 +66,18 @@ public enum DataSource {
     return limited(resized(repeated(opened, options), options), options)
   }
 
-  private static let faceCounts: [DataPart: Int] = [.train: 10_000, .test: 1_000]
+  private static let builtInCounts: [DataPart: Int] = [.train: 10_000, .test: 1_000]
 
   private static func find(_ location: String, part: DataPart, options: DataOptions) throws -> OpenedData {
     if location == "faces" {
-      let count = options.limit ?? faceCounts[part]!
+      let count = options.limit ?? builtInCounts[part]!
       let faces = FaceDataset(count: count, seed: options.seed, part: part)
       return OpenedData(dataset: faces, part: part, note: nil, kind: "faces")
     }
     if let kind = SyntheticDataset.Kind(rawValue: location) {
       let images = SyntheticDataset(
         kind, shape: options.modelShape ?? ImageShape(height: 32, width: 32, channels: 3),
-        count: options.limit ?? faceCounts[part]!, seed: options.seed, part: part)
+        count: options.limit ?? builtInCounts[part]!, seed: options.seed, part: part)
       return OpenedData(dataset: images, part: part, note: nil, kind: location)
     }
     if !FileManager.default.fileExists(atPath: location) {

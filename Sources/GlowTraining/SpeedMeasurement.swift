@@ -181,8 +181,8 @@ public final class SpeedMeasurement {
   }
 }
 
-/// Wall time.
-func secondsOf(_ body: () throws -> Void) rethrows -> Double {
+/// Seconds that `body` takes, by the wall clock.
+public func secondsOf(_ body: () throws -> Void) rethrows -> Double {
   let duration = try ContinuousClock().measure(body).components
   return Double(duration.seconds) + Double(duration.attoseconds) * 1e-18
 }

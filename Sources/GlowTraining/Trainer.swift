@@ -172,7 +172,7 @@ public final class Trainer {
   }
 
   /// An image that cannot be read must not cost the steps so far: the weights know nothing of it.
-  private func savingOnFailure<Result>(_ body: () throws -> Result) throws -> Result {
+  func savingOnFailure<Result>(_ body: () throws -> Result) throws -> Result {
     do { return try body() } catch {
       // Of two errors, that of the image comes first.
       do {
@@ -187,7 +187,7 @@ public final class Trainer {
 
   private struct Measurement {
     let labels: [Int]?
-    /// Nil if a channel map could not be inverted.
+    /// A failure if a channel map could not be inverted.
     var objective: Result<Objective, any Error>
     var gradientNorm: Double
   }

@@ -89,8 +89,10 @@ extension Trainer {
     do { try evaluated.parametersChanged() } catch let error as SingularMapError {
       return progress.note("step \(state.step): no evaluation: \(error)")
     }
-    let averaged = try score(evaluated)
-    let raw = training.averageDecay > 0 ? try score(glow) : averaged
+    let (averaged, raw) = try savingOnFailure {
+      let averaged = try score(evaluated)
+      return (averaged, training.averageDecay > 0 ? try score(glow) : averaged)
+    }
     if stop() { return }
     progress.note(
       String(

@@ -59,7 +59,7 @@ extension CommandTests {
     #expect(imported.status == 0 && imported.output.contains("depth 2, width 16"), "\(imported.error)")
 
     let bits = try bitsPerDimension("model.safetensors")
-    #expect(abs(bits / weights.bitsPerDimension - 1) < 3e-7)
+    #expect(abs(bits / weights.bitsPerDimension - 1) < 2e-8)
 
     let noNoise = ["--dequantization", "none"]
     let encoded = try glow(
@@ -93,7 +93,7 @@ extension CommandTests {
         "import", "foreign.safetensors", "--from", target, "--image-size", "\(weights.shape[1])", "--out",
         "again.safetensors")
       #expect(again.status == 0, "\(again.error)")
-      #expect(abs(try bitsPerDimension("again.safetensors") / bits - 1) < 1e-7, "\(target)")
+      #expect(abs(try bitsPerDimension("again.safetensors") / bits - 1) < 2e-8, "\(target)")
     }
   }
 }

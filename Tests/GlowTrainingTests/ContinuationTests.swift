@@ -54,6 +54,21 @@ struct ContinuationTests {
     try expectSame(whole, second)
   }
 
+  @Test("a held-out image that cannot be read is named, and the steps before it are saved")
+  func unreadableTest() throws {
+    defer { runs.remove() }
+    let evaluating = { (configuration: inout RunConfiguration) in configuration.training.evaluateEvery = 5 }
+    let whole = try runs.trainer("whole", steps: 10, change: evaluating)
+    _ = try whole.run()
+    let first = try runs.trainer("parts", steps: 10, test: DamagedFaces(damaged: 3), change: evaluating)
+    #expect(throws: FileError("somewhere", "is damaged")) { try first.run() }
+    #expect(first.folder.checkpointSteps() == [5])
+    let second = try runs.trainer("parts", steps: 10, change: evaluating)
+    try second.resume()
+    #expect(try second.run() == .finished)
+    try expectSame(whole, second)
+  }
+
   @Test("a signal during the closing pass leaves a run that can be finished")
   func closingPass() throws {
     defer { runs.remove() }

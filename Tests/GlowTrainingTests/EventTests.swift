@@ -8,11 +8,6 @@ import Testing
 
 @testable import GlowTraining
 
-private struct Silence: ProgressReport {
-  func step(_ progress: TrainingProgress) {}
-  func note(_ message: String) {}
-}
-
 @Suite("Event files")
 struct EventTests {
   private let root = FileManager.default.temporaryDirectory.appending(path: "glow-events-\(UUID())").path
@@ -157,7 +152,7 @@ struct EventTests {
       RunConfiguration(data: "faces", model: model, training: training),
       glow: Glow(configuration: model, seed: 0, team: ThreadTeam(count: 2)),
       train: FaceDataset(count: 64, seed: 0, part: .train), test: FaceDataset(count: 8, seed: 0, part: .test),
-      folder: RunFolder(root), progress: Silence())
+      folder: RunFolder(root), progress: Listener())
     trainer.writesEvents = true
     return trainer
   }

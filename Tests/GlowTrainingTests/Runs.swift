@@ -25,6 +25,7 @@ struct Runs {
   func trainer(
     _ name: String, steps: Int, threads: Int = 2, listener: Listener = Listener(),
     train: any Dataset = FaceDataset(count: 50, seed: 0, part: .train),
+    test: any Dataset = FaceDataset(count: 8, seed: 0, part: .test),
     change: (inout RunConfiguration) -> Void = { _ in }
   ) throws -> Trainer {
     var model = GlowConfiguration()
@@ -44,8 +45,7 @@ struct Runs {
     return try Trainer(
       configuration,
       glow: Glow(configuration: configuration.model, seed: 0, team: ThreadTeam(count: threads)),
-      train: train, test: FaceDataset(count: 8, seed: 0, part: .test),
-      folder: RunFolder("\(root)/\(name)"), progress: listener)
+      train: train, test: test, folder: RunFolder("\(root)/\(name)"), progress: listener)
   }
 
   func bytes(_ path: String) throws -> [UInt8] { try MappedFile(path).withBytes { Array($0) } }
