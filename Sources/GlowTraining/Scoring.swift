@@ -126,6 +126,7 @@ public final class Scorer {
   private func scores(
     _ items: [ReadAhead.Item], _ dataset: any Dataset, _ settings: ScoringSettings, _ shouldStop: () -> Bool
   ) throws -> [ImageScore]? {
+    if items.isEmpty { return [] }
     var draws: [[LogLikelihood]] = []
     for draw in 0..<settings.importanceSamples {
       if draw > 0 && shouldStop() { return nil }

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import GlowTestSupport
 import Testing
 
 /// Training as another process that is killed, interrupted, or finds the disk full.
@@ -82,7 +83,7 @@ struct RobustnessTests {
 
   @Test(
     "killed at 50 random instants, four times: it always resumes, and ends as if it never was",
-    arguments: 0..<4)
+    .disabled(if: isSanitized, "too slow to reach a checkpoint"), arguments: 0..<4)
   func killed(part: Int) throws {
     defer { clean() }
     let run = RobustnessTests.tiny + ["--checkpoint-every", "1", "--log-every", "1", "--eval-every", "0"]
@@ -119,7 +120,9 @@ struct RobustnessTests {
     #expect(try bytes("whole/model.safetensors") == bytes("run/model.safetensors"))
   }
 
-  @Test("a file-size limit, as a full disk: a clear error, the last good checkpoint and no half files")
+  @Test(
+    "a file-size limit, as a full disk: a clear error, the last good checkpoint and no half files",
+    .disabled(if: isSanitized, "a sanitizer's memory is a file"))
   func fullDisk() throws {
     defer { clean() }
     let run = RobustnessTests.tiny + ["--checkpoint-every", "2", "--log-every", "1", "--eval-every", "0"]
@@ -283,7 +286,9 @@ struct RobustnessTests {
     #expect(job.end() == 0 && job.error.contains("--threads 1000: 112 are used"), "\(job.error)")
   }
 
-  @Test("threads that the system does not start are done without")
+  @Test(
+    "threads that the system does not start are done without",
+    .disabled(if: isSanitized, "a sanitizer takes more address space"))
   func fewThreads() throws {
     defer { clean() }
     #expect(try train(["--out", "run", "--steps", "1"] + RobustnessTests.tiny).end() == 0)
@@ -312,7 +317,9 @@ struct RobustnessTests {
     #expect(steps == Array(1...steps.count))
   }
 
-  @Test("a model that does not fit into memory is refused before anything is written")
+  @Test(
+    "a model that does not fit into memory is refused before anything is written",
+    .disabled(if: isSanitized, "a sanitizer takes more address space"))
   func memory() throws {
     defer { clean() }
     let huge = try train(["--out", "run", "--width", "16384", "--depth", "1024"])
