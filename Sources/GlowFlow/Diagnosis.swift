@@ -42,7 +42,7 @@ extension Glow {
           return level == 0 ? "the images" : "the input of level\(level) (\(part))"
         }
         for step in 0..<configuration.depth {
-          forwardStep(level, step, workspace)
+          forwardSteps(level, step..<step + 1, workspace)
           let name = steps[level][step].name
           if let part = nonFinitePart(level, before: step + 1, workspace, &largest, name) {
             return "\(name), \(part)"

@@ -25,41 +25,39 @@ struct FlowStep: Sendable {
 
   // MARK: Forward
 
-  /// y = coupling(x·A + c), with Σ ln scale added to each picture's slot.
+  static let forwardPhases = 3
+
+  /// y = coupling(x·A + c) for a tile, with Σ ln scale added to each picture's slot.
   func forward<S: Scalar>(
-    _ level: LevelBuffers<S>, step: Int, folded: UnsafeMutablePointer<S>, scratch: [Scratch<S>],
-    logDeterminants: UnsafeMutablePointer<Double>, team: ThreadTeam
+    phase: Int, _ tile: Tile, _ level: LevelBuffers<S>, step: Int, folded: UnsafeMutablePointer<S>,
+    scratch: Scratch<S>, logDeterminants: UnsafeMutablePointer<Double>
   ) {
-    let x = level.activations(before: step)
     let y = level.activations(before: step + 1)
-    level.tiling.forEachTile(team, phases: 3) { phase, tile, thread in
-      let scratch = scratch[thread]
-      switch phase {
-      case 0:
+    switch phase {
+    case 0:
+      scratch.clock.start()
+      applyMap(tile, from: level.activations(before: step), into: y, folded: folded)
+      scratch.clock.lap(.channelMap)
+    case 1:
+      network.gatherInput(tile: tile, activations: y, stride: map.channels, scratch: scratch)
+      runNetwork(tile, level, step: step, folded: folded, scratch: scratch)
+    default:
+      let half = coupling.channels
+      for image in 0..<tile.imageCount {
         scratch.clock.start()
-        applyMap(tile, from: x, into: y, folded: folded)
-        scratch.clock.lap(.channelMap)
-      case 1:
-        network.gatherInput(tile: tile, activations: y, stride: map.channels, scratch: scratch)
-        runNetwork(tile, level, step: step, folded: folded, scratch: scratch)
-      default:
-        let half = coupling.channels
-        for image in 0..<tile.imageCount {
-          scratch.clock.start()
-          collect(tile, image, level, folded: folded, scratch: scratch)
-          let count = tile.positionsPerImage
-          let start = tile.start + image * count
-          if coupling.isAffine {
-            logDeterminants[tile.firstSlot + image] += Coupling.scale(scratch.second, count: count * half)
-            if !level.scales.isEmpty {
-              (level.scales[step] + start * half).update(from: scratch.second, count: count * half)
-            }
+        collect(tile, image, level, folded: folded, scratch: scratch)
+        let count = tile.positionsPerImage
+        let start = tile.start + image * count
+        if coupling.isAffine {
+          logDeterminants[tile.firstSlot + image] += Coupling.scale(scratch.second, count: count * half)
+          if !level.scales.isEmpty {
+            (level.scales[step] + start * half).update(from: scratch.second, count: count * half)
           }
-          coupling.forward(
-            y + start * map.channels + half, stride: map.channels, positions: count,
-            shift: scratch.first, scale: scratch.second)
-          scratch.clock.lap(.elementwise)
         }
+        coupling.forward(
+          y + start * map.channels + half, stride: map.channels, positions: count,
+          shift: scratch.first, scale: scratch.second)
+        scratch.clock.lap(.elementwise)
       }
     }
   }
@@ -132,49 +130,51 @@ struct FlowStep: Sendable {
 
   // MARK: Inverse
 
-  /// x = (coupling⁻¹(y) − c)·A⁻¹ from the activations after the step, which it changes, into those before it.
+  static let inversePhases = 2
+
+  /// x = (coupling⁻¹(y) − c)·A⁻¹ for a tile, from the activations after the step, which it changes, into those before it.
   ///
   /// - Parameter inverse: A⁻¹ [channels, channels], then −c·A⁻¹ [channels].
   func inverse<S: Scalar>(
-    _ level: LevelBuffers<S>, step: Int, folded: UnsafeMutablePointer<S>,
-    inverse: UnsafeMutablePointer<S>, scratch: [Scratch<S>], team: ThreadTeam
+    phase: Int, _ tile: Tile, _ level: LevelBuffers<S>, step: Int, folded: UnsafeMutablePointer<S>,
+    inverse: UnsafeMutablePointer<S>, scratch: Scratch<S>
   ) {
     let y = level.activations(before: step + 1)
     let x = level.activations(before: step)
     let c = map.channels
-    level.tiling.forEachTile(team, phases: 2) { phase, tile, thread in
-      let scratch = scratch[thread]
-      if phase == 0 {
-        network.gatherInput(tile: tile, activations: y, stride: c, scratch: scratch)
-        runNetwork(tile, level, step: step, folded: folded, scratch: scratch)
-        return
-      }
-      scratch.clock.start()
-      for image in 0..<tile.imageCount {
-        collect(tile, image, level, folded: folded, scratch: scratch)
-        let count = tile.positionsPerImage
-        if coupling.isAffine { _ = Coupling.scale(scratch.second, count: count * coupling.channels) }
-        coupling.inverse(
-          y + (tile.start + image * count) * c + coupling.channels, stride: c, positions: count,
-          shift: scratch.first, scale: scratch.second)
-        scratch.clock.lap(.elementwise)
-      }
-      applyMap(tile, from: y, into: x, matrix: inverse, bias: inverse + c * c)
-      scratch.clock.lap(.channelMap)
+    if phase == 0 {
+      network.gatherInput(tile: tile, activations: y, stride: c, scratch: scratch)
+      runNetwork(tile, level, step: step, folded: folded, scratch: scratch)
+      return
     }
+    scratch.clock.start()
+    for image in 0..<tile.imageCount {
+      collect(tile, image, level, folded: folded, scratch: scratch)
+      let count = tile.positionsPerImage
+      if coupling.isAffine { _ = Coupling.scale(scratch.second, count: count * coupling.channels) }
+      coupling.inverse(
+        y + (tile.start + image * count) * c + coupling.channels, stride: c, positions: count,
+        shift: scratch.first, scale: scratch.second)
+      scratch.clock.lap(.elementwise)
+    }
+    applyMap(tile, from: y, into: x, matrix: inverse, bias: inverse + c * c)
+    scratch.clock.lap(.channelMap)
   }
 
   // MARK: Backward
 
-  /// Turns the gradient at the output, in `level.gradient`, into that at the input, and writes the gradient of
+  static let backwardPhases = 3
+
+  /// Turns a tile's gradient at the output, in `level.gradient`, into that at the input, and adds to the gradient of
   /// the folded weights (all but the log-determinant of the channel map, which `ChannelMap.foldBackward` adds).
   ///
   /// - Parameters:
   ///   - logDeterminantGradients: one an image.
-  ///   - foldedGradient: receives the sum over the batch.
+  ///   - part: the sum of the folded weights' gradient, which holds nothing yet if `isFirst`.
   func backward<S: Scalar>(
-    _ level: LevelBuffers<S>, step: Int, folded: UnsafeMutablePointer<S>, workspace: Workspace<S>,
-    logDeterminantGradients: UnsafePointer<S>, foldedGradient: UnsafeMutablePointer<S>, team: ThreadTeam
+    phase: Int, _ tile: Tile, _ level: LevelBuffers<S>, step: Int, folded: UnsafeMutablePointer<S>,
+    scratch: Scratch<S>, logDeterminantGradients: UnsafePointer<S>, part: UnsafeMutablePointer<S>,
+    isFirst: Bool
   ) {
     let x = level.activations(before: step)
     let y = level.activations(before: step + 1)
@@ -182,76 +182,69 @@ struct FlowStep: Sendable {
     let c = map.channels
     let half = coupling.channels
     let outputs = network.outChannels
-    level.tiling.forEachGroup(team, phases: 3) { phase, tile, group, isFirst, thread in
-      let scratch = workspace.scratch[thread]
-      let partial = workspace.groupGradients! + group * foldedCount
-      let sharedOutput = level.sharedOutput ?? scratch.output
-      let sharedPatches = level.sharedPatches ?? scratch.patchesGradient
-      switch phase {
-      case 0:
-        scratch.clock.start()
-        if isFirst { clearBiases(of: partial) }
-        let networkGradient = tile.rows(of: scratch.output, orShared: sharedOutput, columns: outputs)
-        for image in 0..<tile.imageCount {
-          let count = tile.positionsPerImage
-          let start = tile.start + image * count
-          coupling.backward(
-            output: y + start * c + half, gradient: g + start * c + half, stride: c, positions: count,
-            scale: level.scales.isEmpty ? y : level.scales[step] + start * half,
-            logDeterminantGradient: logDeterminantGradients[tile.firstImage + image],
-            networkGradient: networkGradient + image * count * outputs)
-        }
-        scratch.clock.lap(.elementwise)
-      case 1:
-        let (hidden1, hidden2) = hidden(tile, level, step: step, scratch: scratch)
-        if level.hidden1.isEmpty {
-          network.gatherInput(tile: tile, activations: y, stride: c, scratch: scratch)
-          network.forwardHidden(
-            tile: tile, folded: folded, scratch: scratch, hidden1: hidden1, hidden2: hidden2)
-        }
-        network.backward(
-          tile: tile, activations: y, stride: c, folded: folded, hidden1: hidden1, hidden2: hidden2,
-          scratch: scratch,
-          pictureOutputGradient: { image in
-            UnsafePointer(
-              tile.picture(image, of: scratch.output, orShared: sharedOutput, columns: outputs))
-          },
-          foldedGradient: partial, accumulate: !isFirst,
-          inputPatchesGradient: tile.rows(
-            of: scratch.patchesGradient, orShared: sharedPatches, columns: 9 * half))
-      default:
-        scratch.clock.start()
-        for image in 0..<tile.imageCount {
-          scatterPatches(
-            tile.firstRow(
-              ofPicture: image, of: scratch.patchesGradient, orShared: sharedPatches, columns: 9 * half),
-            rowStep: tile.rowStep, channels: half, band: tile.band, bordered: scratch.bordered)
-          addInner(
-            scratch.bordered, band: tile.band, channels: half,
-            to: g + (tile.start + image * tile.positionsPerImage) * c, stride: c)
-        }
-        scratch.clock.lap(.patches)
-        mapBackward(
-          tile, x: x, gradient: g, folded: folded, partial: partial, accumulate: !isFirst, scratch: scratch)
+    let sharedOutput = level.sharedOutput ?? scratch.output
+    let sharedPatches = level.sharedPatches ?? scratch.patchesGradient
+    switch phase {
+    case 0:
+      scratch.clock.start()
+      if isFirst { clearBiases(of: part) }
+      let networkGradient = tile.rows(of: scratch.output, orShared: sharedOutput, columns: outputs)
+      for image in 0..<tile.imageCount {
+        let count = tile.positionsPerImage
+        let start = tile.start + image * count
+        coupling.backward(
+          output: y + start * c + half, gradient: g + start * c + half, stride: c, positions: count,
+          scale: level.scales.isEmpty ? y : level.scales[step] + start * half,
+          logDeterminantGradient: logDeterminantGradients[tile.firstImage + image],
+          networkGradient: networkGradient + image * count * outputs)
       }
+      scratch.clock.lap(.elementwise)
+    case 1:
+      let (hidden1, hidden2) = hidden(tile, level, step: step, scratch: scratch)
+      if level.hidden1.isEmpty {
+        network.gatherInput(tile: tile, activations: y, stride: c, scratch: scratch)
+        network.forwardHidden(
+          tile: tile, folded: folded, scratch: scratch, hidden1: hidden1, hidden2: hidden2)
+      }
+      network.backward(
+        tile: tile, activations: y, stride: c, folded: folded, hidden1: hidden1, hidden2: hidden2,
+        scratch: scratch,
+        pictureOutputGradient: { image in
+          UnsafePointer(
+            tile.picture(image, of: scratch.output, orShared: sharedOutput, columns: outputs))
+        },
+        foldedGradient: part, accumulate: !isFirst,
+        inputPatchesGradient: tile.rows(
+          of: scratch.patchesGradient, orShared: sharedPatches, columns: 9 * half))
+    default:
+      scratch.clock.start()
+      for image in 0..<tile.imageCount {
+        scatterPatches(
+          tile.firstRow(
+            ofPicture: image, of: scratch.patchesGradient, orShared: sharedPatches, columns: 9 * half),
+          rowStep: tile.rowStep, channels: half, band: tile.band, bordered: scratch.bordered)
+        addInner(
+          scratch.bordered, band: tile.band, channels: half,
+          to: g + (tile.start + image * tile.positionsPerImage) * c, stride: c)
+      }
+      scratch.clock.lap(.patches)
+      mapBackward(
+        tile, x: x, gradient: g, folded: folded, part: part, accumulate: !isFirst, scratch: scratch)
     }
-    addUp(
-      workspace.groupGradients!, groups: level.tiling.groupCount, count: foldedCount,
-      into: foldedGradient, team: team)
   }
 
   /// Makes room for sums of biases; products overwrite the rest with a group's first tile.
-  private func clearBiases<S: Scalar>(of partial: UnsafeMutablePointer<S>) {
-    (partial + map.bias).update(repeating: 0, count: map.channels)
-    (partial + network.foldedHiddenBias).update(repeating: 0, count: network.width)
-    network.first.clearBias(of: partial)
-    network.last.clearBias(of: partial)
+  private func clearBiases<S: Scalar>(of part: UnsafeMutablePointer<S>) {
+    (part + map.bias).update(repeating: 0, count: map.channels)
+    (part + network.foldedHiddenBias).update(repeating: 0, count: network.width)
+    network.first.clearBias(of: part)
+    network.last.clearBias(of: part)
   }
 
   /// dA += xᵀ·dy, dc += Σ dy, and dx = dy·Aᵀ in place of dy.
   private func mapBackward<S: Scalar>(
     _ tile: Tile, x: UnsafeMutablePointer<S>, gradient: UnsafeMutablePointer<S>,
-    folded: UnsafeMutablePointer<S>, partial: UnsafeMutablePointer<S>, accumulate: Bool, scratch: Scratch<S>
+    folded: UnsafeMutablePointer<S>, part: UnsafeMutablePointer<S>, accumulate: Bool, scratch: Scratch<S>
   ) {
     let c = map.channels
     let rows = tile.positions
@@ -259,8 +252,8 @@ struct FlowStep: Sendable {
     // dA += [channels × rows]·[rows × channels]
     multiply(
       Matrix(x + tile.start * c, rows: rows, columns: c).transposed, dy,
-      into: Matrix(partial + map.matrix, rows: c, columns: c), accumulate: accumulate)
-    addRows(dy.base, rows: rows, width: c, to: partial + map.bias)
+      into: Matrix(part + map.matrix, rows: c, columns: c), accumulate: accumulate)
+    addRows(dy.base, rows: rows, width: c, to: part + map.bias)
     // dx = [rows × channels]·[channels × channels]
     let dx = Matrix(scratch.first, rows: rows, columns: c)
     multiply(dy, Matrix(folded + map.matrix, rows: c, columns: c).transposed, into: dx)

@@ -168,7 +168,7 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
     workspace.begin(count: count)
     for level in 0..<configuration.levels {
       enter(level, workspace)
-      for step in 0..<configuration.depth { forwardStep(level, step, workspace) }
+      forwardSteps(level, 0..<configuration.depth, workspace)
       leave(level, workspace, labels: labels)
     }
     workspace.classifierResult = classifier.map { classifier in
@@ -196,11 +196,17 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
     }
   }
 
-  func forwardStep(_ level: Int, _ step: Int, _ workspace: Workspace<S>) {
-    workspace.logDeterminantSlots[level].withUnsafeMutableBufferPointer {
-      steps[level][step].forward(
-        workspace.levels[level], step: step, folded: foldedStep(level, step), scratch: workspace.scratch,
-        logDeterminants: $0.baseAddress!, team: team)
+  /// The steps of a range, one after the other.
+  func forwardSteps(_ level: Int, _ range: Range<Int>, _ workspace: Workspace<S>) {
+    let buffers = workspace.levels[level]
+    workspace.logDeterminantSlots[level].withUnsafeMutableBufferPointer { slots in
+      buffers.tiling.forEachTile(team, steps: range.count, phases: FlowStep.forwardPhases) {
+        index, phase, tile, thread in
+        let step = range.lowerBound + index
+        steps[level][step].forward(
+          phase: phase, tile, buffers, step: step, folded: foldedStep(level, step),
+          scratch: workspace.scratch[thread], logDeterminants: slots.baseAddress!)
+      }
     }
   }
 
@@ -273,15 +279,29 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
           workspace: workspace, weights: scalarWeights,
           foldedGradient: foldedGradient.base + layout.splits[level], team: team)
       }
-      for step in (0..<configuration.depth).reversed() {
-        steps[level][step].backward(
-          workspace.levels[level], step: step, folded: foldedStep(level, step), workspace: workspace,
-          logDeterminantGradients: scalarWeights,
-          foldedGradient: foldedGradient.base + layout.steps[level * configuration.depth + step], team: team)
-      }
+      backwardSteps(level, workspace, weights: scalarWeights)
       unsqueezeGradient(level, workspace, imageGradient: imageGradient)
     }
     try foldBackward(totalWeight: weights.reduce(0, +), gradients: gradients)
+  }
+
+  /// All steps of a level, the last first.
+  private func backwardSteps(_ level: Int, _ workspace: Workspace<S>, weights: [S]) {
+    let buffers = workspace.levels[level]
+    let depth = configuration.depth
+    weights.withUnsafeBufferPointer { weights in
+      buffers.tiling.sumOverTiles(
+        team, phases: FlowStep.backwardPhases, parts: workspace.partialGradients!,
+        count: steps[level][0].foldedCount,
+        into: (0..<depth).reversed().map { foldedGradient.base + layout.steps[level * depth + $0] }
+      ) { index, phase, tile, part, isFirst, thread in
+        let step = depth - 1 - index
+        steps[level][step].backward(
+          phase: phase, tile, buffers, step: step, folded: foldedStep(level, step),
+          scratch: workspace.scratch[thread], logDeterminantGradients: weights.baseAddress!, part: part,
+          isFirst: isFirst)
+      }
+    }
   }
 
   /// Hands the gradient at a level's input down to z1 of the level before, or to the images.
@@ -358,10 +378,12 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
           buffers, depth: configuration.depth, folded: folded.base + layout.splits[level],
           scratch: workspace.scratch, team: team)
       }
-      for step in (0..<configuration.depth).reversed() {
+      buffers.tiling.forEachTile(team, steps: configuration.depth, phases: FlowStep.inversePhases) {
+        index, phase, tile, thread in
+        let step = configuration.depth - 1 - index
         steps[level][step].inverse(
-          buffers, step: step, folded: foldedStep(level, step), inverse: inverses[level][step].base,
-          scratch: workspace.scratch, team: team)
+          phase: phase, tile, buffers, step: step, folded: foldedStep(level, step),
+          inverse: inverses[level][step].base, scratch: workspace.scratch[thread])
       }
       unsqueeze(level, workspace)
     }

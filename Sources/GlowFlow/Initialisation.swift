@@ -29,11 +29,11 @@ extension Glow {
             add(x + tile.start * step.map.channels)
           }, values: values.base)
         _ = try step.map.fold(values.base, into: folded)
-        buffers.tiling.forEachTile(team, phases: 1) { _, tile, _ in
+        buffers.tiling.forEachTile(team) { _, _, tile, _ in
           step.applyMap(tile, from: x, into: y, folded: folded)
         }
         initialise(step.network, buffers.tiling, input: y, stride: step.map.channels, folded, workspace)
-        forwardStep(level, index, workspace)
+        forwardSteps(level, index..<index + 1, workspace)
       }
     }
     isInitialised = true

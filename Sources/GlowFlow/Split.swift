@@ -27,7 +27,7 @@ struct Split: Sendable {
     logDensities: UnsafeMutablePointer<Double>, team: ThreadTeam
   ) {
     let z = level.activations(before: depth)
-    level.tiling.forEachTile(team, phases: 2) { phase, tile, thread in
+    level.tiling.forEachTile(team, phases: 2) { _, phase, tile, thread in
       let scratch = scratch[thread]
       if phase == 0 {
         multiplyInput(tile, z, level, folded: folded, scratch: scratch)
@@ -53,7 +53,7 @@ struct Split: Sendable {
     team: ThreadTeam
   ) {
     let z = level.activations(before: depth)
-    level.tiling.forEachTile(team, phases: 2) { phase, tile, thread in
+    level.tiling.forEachTile(team, phases: 2) { _, phase, tile, thread in
       let scratch = scratch[thread]
       if phase == 0 {
         multiplyInput(tile, z, level, folded: folded, scratch: scratch)
@@ -79,12 +79,13 @@ struct Split: Sendable {
     let z = level.activations(before: depth)
     let g = level.gradient!
     let c = 2 * half
-    level.tiling.forEachGroup(team, phases: 2) { phase, tile, group, isFirst, thread in
+    level.tiling.sumOverTiles(
+      team, phases: 2, parts: workspace.partialGradients!, count: foldedCount, into: [foldedGradient]
+    ) { _, phase, tile, part, isFirst, thread in
       let scratch = workspace.scratch[thread]
-      let partial = workspace.groupGradients! + group * foldedCount
       let sharedOutput = level.sharedOutput ?? scratch.output
       if phase == 0 {
-        if isFirst { partial.update(repeating: 0, count: foldedCount) }
+        if isFirst { part.update(repeating: 0, count: foldedCount) }
         let priorGradient = tile.rows(of: scratch.output, orShared: sharedOutput, columns: c)
         for image in 0..<tile.imageCount {
           let count = tile.positionsPerImage
@@ -105,19 +106,16 @@ struct Split: Sendable {
             image, of: scratch.output, orShared: sharedOutput, columns: c),
           band: tile.band, bordered: scratch.bordered,
           patchesGradient: dPatches.base + image * tile.positionsPerImage * 9 * c, rowStep: 1,
-          foldedGradient: partial)
+          foldedGradient: part)
       }
       // dW += [half × rows]·[rows × 9·channels];  dz1 += [rows × 9·channels]·[9·channels × half]
       multiply(
         Matrix(z + tile.start * c, rows: rows, columns: half, stride: c).transposed, dPatches,
-        into: convolution.weightView(partial), accumulate: true)
+        into: convolution.weightView(part), accumulate: true)
       multiply(
         dPatches, convolution.weightView(folded).transposed,
         into: Matrix(g + tile.start * c, rows: rows, columns: half, stride: c), accumulate: true)
     }
-    addUp(
-      workspace.groupGradients!, groups: level.tiling.groupCount, count: foldedCount,
-      into: foldedGradient, team: team)
   }
 
   private func multiplyInput<S: Scalar>(

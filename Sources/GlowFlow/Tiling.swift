@@ -9,6 +9,8 @@ package struct Tiling: Sendable {
   package static let defaultRows = 256
   /// Small pictures would make few tiles of a small batch, and threads would wait: no more of them share one.
   private static let mostImages = 4
+  /// More may in training, whose products are faster with twice as many rows, if the batch makes so many tiles of them.
+  private static let fewestLargeTiles = 8
 
   let shape: LevelShape
   let batch: Int
@@ -27,12 +29,15 @@ package struct Tiling: Sendable {
   package init<S: Scalar>(
     shape: LevelShape, batch: Int, purpose: Purpose, targetRows: Int = Tiling.defaultRows, _ scalar: S.Type
   ) {
-    let fitting = max(1, min(targetRows / shape.positions, Tiling.mostImages))
-    // What an image's score or latents are must not depend on its neighbours in the tile.
-    let images =
-      purpose.isTraining
-      ? fitting
-      : (1...fitting).last { rowsComeOutAlike(pictures: $0, positions: shape.positions, S.self) } ?? 1
+    let images: Int
+    if purpose.isTraining {
+      let most = max(Tiling.mostImages, batch / Tiling.fewestLargeTiles)
+      images = max(1, min(2 * targetRows / shape.positions, most))
+    } else {
+      // What an image's score or latents are must depend neither on its neighbours in the tile nor on the batch.
+      let most = max(1, min(targetRows / shape.positions, Tiling.mostImages))
+      images = (1...most).last { rowsComeOutAlike(pictures: $0, positions: shape.positions, S.self) } ?? 1
+    }
     self.init(shape: shape, batch: batch, purpose: purpose, targetRows: targetRows, imagesPerTile: images)
   }
 
@@ -72,65 +77,29 @@ package struct Tiling: Sendable {
       rows: rows, rowStep: 1, holdsWholeImages: false)
   }
 
-  // MARK: Running over tiles
+  // MARK: Groups
 
   /// Groups of neighbouring tiles whose parameter gradients are summed together, in order, before the groups'
-  /// sums are added up, in order. Large groups, because a group's sum is written and read once whatever its
-  /// size; at least 8 where there are as many tiles, so that threads find work; at most 64, which bounds the
-  /// memory for the sums whatever the number of threads.
+  /// sums are added up, in order (`sumOverTiles`). Large groups, because a group's sum is written and read once
+  /// whatever its size; at least 8 where there are as many tiles, so that threads find work; at most 64, which bounds
+  /// the memory for the sums whatever the number of threads.
   var tilesPerGroup: Int {
-    let groups = min(max(tileCount / Tiling.tilesOfLargeGroup, 8), 64)
+    let groups = min(max(tileCount / max(1, min(4, Tiling.rowsOfLargeGroup / tileRows)), 8), 64)
     return (tileCount + groups - 1) / groups
   }
 
-  private static let tilesOfLargeGroup = 4
+  private static let rowsOfLargeGroup = 1024
 
   var groupCount: Int { (tileCount + tilesPerGroup - 1) / tilesPerGroup }
 
-  /// Runs `body(phase, tile, thread)` over all tiles and phases. No tile enters a phase before all have left
-  /// the one before it, unless tiles are whole pictures: those need nothing of each other and do not wait.
-  func forEachTile(
-    _ team: ThreadTeam, phases: Int, _ body: (_ phase: Int, _ tile: Tile, _ thread: Int) -> Void
-  ) {
-    if holdsWholeImages {
-      team.run(tileCount) { index, thread in
-        let tile = self.tile(index)
-        for phase in 0..<phases { body(phase, tile, thread) }
-      }
-    } else {
-      for phase in 0..<phases {
-        team.run(tileCount) { index, thread in body(phase, tile(index), thread) }
-      }
-    }
+  /// Sums of groups that must be there at the same time: those of two steps.
+  var partCount: Int { 2 * groupCount }
+
+  func tiles(ofGroup group: Int) -> Range<Int> {
+    group * tilesPerGroup..<min(tileCount, (group + 1) * tilesPerGroup)
   }
 
-  /// The same in groups: the tiles of a group are taken in order by one thread.
-  func forEachGroup(
-    _ team: ThreadTeam, phases: Int,
-    _ body: (_ phase: Int, _ tile: Tile, _ group: Int, _ isFirst: Bool, _ thread: Int) -> Void
-  ) {
-    func tiles(_ group: Int) -> Range<Int> {
-      group * tilesPerGroup..<min(tileCount, (group + 1) * tilesPerGroup)
-    }
-    if holdsWholeImages {
-      team.run(groupCount) { group, thread in
-        for index in tiles(group) {
-          let tile = self.tile(index)
-          for phase in 0..<phases {
-            body(phase, tile, group, index == tiles(group).lowerBound, thread)
-          }
-        }
-      }
-    } else {
-      for phase in 0..<phases {
-        team.run(groupCount) { group, thread in
-          for index in tiles(group) {
-            body(phase, tile(index), group, index == tiles(group).lowerBound, thread)
-          }
-        }
-      }
-    }
-  }
+  // MARK: Slots
 
   /// The tiles that hold part of an image, in order, each with the image's place in it.
   func slots(ofImage image: Int) -> StrideTo<Int> {

@@ -85,10 +85,11 @@ struct TopPrior: Sendable {
     foldedGradient: UnsafeMutablePointer<S>, team: ThreadTeam
   ) {
     let c = shape.channels
-    level.tiling.forEachGroup(team, phases: 1) { _, tile, group, isFirst, thread in
+    level.tiling.sumOverTiles(
+      team, parts: workspace.partialGradients!, count: foldedCount, into: [foldedGradient]
+    ) { _, _, tile, part, isFirst, thread in
       let scratch = workspace.scratch[thread]
-      let partial = workspace.groupGradients! + group * foldedCount
-      if isFirst { partial.update(repeating: 0, count: foldedCount) }
+      if isFirst { part.update(repeating: 0, count: foldedCount) }
       for image in 0..<tile.imageCount {
         let count = tile.positionsPerImage
         let start = (tile.start + image * count) * c
@@ -100,12 +101,12 @@ struct TopPrior: Sendable {
           let from = scratch.output + position * 2 * c
           if let convolution {
             let borderClass = tile.borderClass(position)
-            let to = partial + convolution.foldedBias + borderClass * 2 * c
+            let to = part + convolution.foldedBias + borderClass * 2 * c
             for channel in 0..<2 * c { to[channel] += from[channel] }
           }
           if let embedding, let label = labels?[tile.firstImage + image] {
-            let row = partial + embedding.folded + label * 2 * c
-            let bias = embedding.biasPointer(partial)
+            let row = part + embedding.folded + label * 2 * c
+            let bias = embedding.biasPointer(part)
             for channel in 0..<2 * c {
               row[channel] += from[channel]
               bias[channel] += from[channel]
@@ -114,16 +115,13 @@ struct TopPrior: Sendable {
         }
       }
     }
-    addUp(
-      workspace.groupGradients!, groups: level.tiling.groupCount, count: foldedCount,
-      into: foldedGradient, team: team)
   }
 
   private func forEachPart<S: Scalar>(
     _ level: LevelBuffers<S>, _ team: ThreadTeam,
     _ body: (_ tile: Tile, _ image: Int, _ start: Int, _ positions: Int, _ thread: Int) -> Void
   ) {
-    level.tiling.forEachTile(team, phases: 1) { _, tile, thread in
+    level.tiling.forEachTile(team) { _, _, tile, thread in
       for image in 0..<tile.imageCount {
         let count = tile.positionsPerImage
         body(tile, image, (tile.start + image * count) * shape.channels, count, thread)

@@ -77,8 +77,8 @@ public final class Workspace<S: Scalar>: @unchecked Sendable {
   private(set) var levels: [LevelBuffers<S>]
   private(set) var scratch: [Scratch<S>]
   var classifierResult: ClassifierResult<S>?
-  /// Sums of parameter gradients, one a group of tiles: [groups, largest folded count].
-  let groupGradients: UnsafeMutablePointer<S>?
+  /// Parts of sums of parameter gradients (`Tiling.sumOverTiles`): [parts, largest folded count].
+  let partialGradients: UnsafeMutablePointer<S>?
   /// Sums over the parts of each image, by level (`Tiling.slots`), in Double.
   var logDeterminantSlots: [[Double]]
   var priorSlots: [[Double]]
@@ -91,7 +91,7 @@ public final class Workspace<S: Scalar>: @unchecked Sendable {
     _ = plan.lay(out: &booking, threads: threads, at: UnsafeMutablePointer<S>(bitPattern: 64)!)
     slab = Slab(count: booking.count)
     booking = Reservation()
-    (images, levels, scratch, groupGradients) = plan.lay(out: &booking, threads: threads, at: slab.base)
+    (images, levels, scratch, partialGradients) = plan.lay(out: &booking, threads: threads, at: slab.base)
     logDeterminantSlots = []
     priorSlots = []
   }
@@ -185,7 +185,7 @@ struct WorkspacePlan {
     let depth = configuration.depth
     let width = configuration.width
     var levels: [LevelBuffers<S>] = []
-    var most = (bordered: 0, input: 0, plane: 0, hidden: 0, groups: 0)
+    var most = (bordered: 0, input: 0, plane: 0, hidden: 0, parts: 0)
     for level in 0..<configuration.levels {
       let shape = configuration.shape(ofLevel: level)
       let tiling = Tiling(shape: shape, batch: batch, purpose: purpose, targetRows: tileRows, S.self)
@@ -215,7 +215,7 @@ struct WorkspacePlan {
       most.input = max(most.input, tiling.tileRows * 9 * half)
       most.plane = max(most.plane, tiling.tileRows * shape.channels)
       most.hidden = max(most.hidden, tiling.tileRows * width)
-      most.groups = max(most.groups, tiling.groupCount)
+      most.parts = max(most.parts, tiling.partCount)
     }
     let scratch = (0..<threads).map { _ in
       Scratch(
@@ -226,7 +226,7 @@ struct WorkspacePlan {
         outputPatches: reserve(9 * most.plane), output: reserve(2 * most.plane),
         first: reserve(most.plane), second: reserve(most.plane))
     }
-    let groups = purpose.isTraining ? reserve(most.groups * largestFoldedCount) : nil
-    return (images, levels, scratch, groups)
+    let parts = purpose.isTraining ? reserve(most.parts * largestFoldedCount) : nil
+    return (images, levels, scratch, parts)
   }
 }

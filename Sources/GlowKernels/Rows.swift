@@ -56,19 +56,15 @@ public func addInner<S: Scalar>(
   }
 }
 
-/// sum ← Σ parts[g, :] in the order of g, shared out over the team; parts is [groups, count].
+/// sum ← Σ parts[p, :] in the order of p, in the columns of `range`; parts is [parts, stride].
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func addUp<S: Scalar>(
-  _ parts: UnsafePointer<S>, groups: Int, count: Int, into sum: UnsafeMutablePointer<S>, team: ThreadTeam
+public func addParts<S: Scalar>(
+  _ parts: UnsafePointer<S>, _ count: Int, stride: Int, _ range: Range<Int>, into sum: UnsafeMutablePointer<S>
 ) {
-  let block = 4096
-  team.run((count + block - 1) / block) { piece, _ in
-    let range = piece * block..<min(count, (piece + 1) * block)
-    (sum + range.lowerBound).update(from: parts + range.lowerBound, count: range.count)
-    for group in 1..<max(1, groups) {
-      let part = parts + group * count
-      for index in range { sum[index] += part[index] }
-    }
+  (sum + range.lowerBound).update(from: parts + range.lowerBound, count: range.count)
+  for part in 1..<max(1, count) {
+    let values = parts + part * stride
+    for index in range { sum[index] += values[index] }
   }
 }

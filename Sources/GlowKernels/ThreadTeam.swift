@@ -101,12 +101,7 @@ public final class ThreadTeam: @unchecked Sendable {
       working.store(count - 1, ordering: .relaxed)
       startOthers()
       takePieces(thread: 0)
-      var watched = 0
-      while working.load(ordering: .acquiring) > 0 {
-        // On a machine with more threads than processors the others need this one's.
-        watched += 1
-        if watched > 10_000 { sched_yield() }
-      }
+      watch { working.load(ordering: .acquiring) == 0 }
       self.body = nil
     }
   }
@@ -154,3 +149,13 @@ public final class ThreadTeam: @unchecked Sendable {
 
 /// The processor whose kernels OpenBLAS has chosen to run. Calls `openblas_get_corename`.
 public func openBLASCoreName() -> String { String(cString: openblas_get_corename()) }
+
+/// Watches for something that another thread is about to do.
+func watch(until isDone: () -> Bool) {
+  var watched = 0
+  while !isDone() {
+    // On a machine with more threads than processors the others need this one's.
+    watched += 1
+    if watched > 10_000 { sched_yield() }
+  }
+}

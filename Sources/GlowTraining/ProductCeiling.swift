@@ -15,6 +15,7 @@ struct ProductCeiling {
   }
 
   let configuration: GlowConfiguration
+  let batch: Int
   let team: ThreadTeam
 
   /// Floating-point operations a second over all products of a pass, each weighed by its share of the work.
@@ -35,7 +36,7 @@ struct ProductCeiling {
   /// Those of `CouplingNetwork`, forward and then backward.
   private func products(_ shape: LevelShape, isTraining: Bool) -> [Product] {
     let rows = Tiling(
-      shape: shape, batch: 1, purpose: isTraining ? .training(keepsHidden: true) : .inference, Float.self
+      shape: shape, batch: batch, purpose: isTraining ? .training(keepsHidden: true) : .inference, Float.self
     ).tileRows
     let half = shape.channels / 2
     let (width, input) = (configuration.width, 9 * half)

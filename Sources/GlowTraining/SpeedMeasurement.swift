@@ -80,7 +80,7 @@ public final class SpeedMeasurement {
     let times = try (0..<runs).map { _ in try secondsOf(prepared.run) }.sorted()
     let median = times[runs / 2]
     let peak = max(before, self.peak())
-    let ceiling = ProductCeiling(configuration: glow.configuration, team: glow.team)
+    let ceiling = ProductCeiling(configuration: glow.configuration, batch: batch, team: glow.team)
     let work = 2 * multiplyAdds * Double(batch) * (job == .train ? 3 : 1)
     return Result(
       job: job, imagesPerSecond: Double(batch) / median, gigaflops: work / median / 1e9,

@@ -133,7 +133,7 @@ final class SmallModel {
       forward: { x in
         self.workspace.begin(count: self.images)
         buffers().activations(before: 0).update(from: x, count: count)
-        self.glow.forwardStep(0, 0, self.workspace)
+        self.glow.forwardSteps(0, 0..<1, self.workspace)
         let constant =
           Double(buffers().shape.positions) * self.glow.channelMapConditions()[0].logDeterminant
         let sums = (0..<self.images).map { image in
@@ -149,10 +149,13 @@ final class SmallModel {
           try step.map.fold(self.glow.values.base, into: self.glow.foldedStep(0, 0)))
         var inverse = matrix + bias
         buffers().activations(before: 1).update(from: y, count: count)
-        inverse.withUnsafeMutableBufferPointer {
-          step.inverse(
-            buffers(), step: 0, folded: self.glow.foldedStep(0, 0), inverse: $0.baseAddress!,
-            scratch: self.workspace.scratch, team: self.glow.team)
+        inverse.withUnsafeMutableBufferPointer { inverse in
+          buffers().tiling.forEachTile(self.glow.team, phases: FlowStep.inversePhases) {
+            _, phase, tile, thread in
+            step.inverse(
+              phase: phase, tile, buffers(), step: 0, folded: self.glow.foldedStep(0, 0),
+              inverse: inverse.baseAddress!, scratch: self.workspace.scratch[thread])
+          }
         }
         return read(buffers().activations(before: 0))
       },
@@ -160,9 +163,14 @@ final class SmallModel {
         let folded = self.glow.foldedStep(0, 0)
         let gradient = Slab<Double>(count: step.foldedCount)
         buffers().gradient!.update(from: dy, count: count)
-        step.backward(
-          buffers(), step: 0, folded: folded, workspace: self.workspace,
-          logDeterminantGradients: dLogDeterminants, foldedGradient: gradient.base, team: self.glow.team)
+        buffers().tiling.sumOverTiles(
+          self.glow.team, phases: FlowStep.backwardPhases, parts: self.workspace.partialGradients!,
+          count: step.foldedCount, into: [gradient.base]
+        ) { _, phase, tile, part, isFirst, thread in
+          step.backward(
+            phase: phase, tile, buffers(), step: 0, folded: folded, scratch: self.workspace.scratch[thread],
+            logDeterminantGradients: dLogDeterminants, part: part, isFirst: isFirst)
+        }
         step.network.foldBackward(
           folded: folded, foldedGradient: gradient.base, values: self.glow.values.base,
           into: self.gradients.base)
