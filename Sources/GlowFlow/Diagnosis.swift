@@ -112,12 +112,12 @@ extension Glow {
   public func channelMapConditions() -> [MapCondition] {
     let all = Array(zip(steps.joined(), factorisations.joined()))
     return [MapCondition](unsafeUninitializedCapacity: all.count) { conditions, count in
-      let start = UncheckedPointer(conditions.baseAddress!)
+      let start = conditions.baseAddress!
       team.run(all.count) { index, _ in
         let (step, map) = all[index]
         let mixing = try? Factorisation(
           step.map.mixing.matrix(UnsafePointer(values.base)), size: step.map.channels)
-        (start.pointer + index).initialize(
+        (start + index).initialize(
           to: MapCondition(
             step: step.name, mixingLogDeterminant: mixing?.logAbsoluteDeterminant ?? -.infinity,
             mixingCondition: (try? mixing?.conditionNumber()) ?? .infinity,
@@ -127,10 +127,4 @@ extension Glow {
       count = all.count
     }
   }
-}
-
-/// Hands a buffer to the team, whose pieces write to different elements of it.
-private struct UncheckedPointer<Value>: @unchecked Sendable {
-  let pointer: UnsafeMutablePointer<Value>
-  init(_ pointer: UnsafeMutablePointer<Value>) { self.pointer = pointer }
 }

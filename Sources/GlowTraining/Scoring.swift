@@ -167,7 +167,7 @@ public final class Scorer {
       buffer.initialize(repeating: 0)
       count = items.count
       // Each piece writes to its own place.
-      nonisolated(unsafe) let bits = buffer
+      let bits = buffer
       glow.team.run(items.count) { place, _ in
         failures.catching(place) {
           let image = ByteImage(shape: shape, pixels: items[place].pixels.map { $0 & mask })
