@@ -9,8 +9,8 @@ package struct Tiling: Sendable {
   package static let defaultRows = 256
   /// Small pictures would make few tiles of a small batch, and threads would wait: no more of them share one.
   private static let mostImages = 4
-  /// More may in training, whose products are faster with twice as many rows, if the batch makes so many tiles of them.
-  private static let fewestLargeTiles = 8
+  /// Products of twice as many rows are faster. From this batch on training has them: there are tiles enough.
+  private static let largeBatch = 64
 
   let shape: LevelShape
   let batch: Int
@@ -29,15 +29,12 @@ package struct Tiling: Sendable {
   package init<S: Scalar>(
     shape: LevelShape, batch: Int, purpose: Purpose, targetRows: Int = Tiling.defaultRows, _ scalar: S.Type
   ) {
-    let images: Int
-    if purpose.isTraining {
-      let most = max(Tiling.mostImages, batch / Tiling.fewestLargeTiles)
-      images = max(1, min(2 * targetRows / shape.positions, most))
-    } else {
-      // What an image's score or latents are must depend neither on its neighbours in the tile nor on the batch.
-      let most = max(1, min(targetRows / shape.positions, Tiling.mostImages))
-      images = (1...most).last { rowsComeOutAlike(pictures: $0, positions: shape.positions, S.self) } ?? 1
-    }
+    let factor = purpose.isTraining && batch >= Tiling.largeBatch ? 2 : 1
+    let most = max(1, factor * min(targetRows / shape.positions, Tiling.mostImages))
+    // What an image's score or latents are must depend neither on its neighbours in the tile nor on the batch.
+    let images =
+      purpose.isTraining
+      ? most : (1...most).last { rowsComeOutAlike(pictures: $0, positions: shape.positions, S.self) } ?? 1
     self.init(shape: shape, batch: batch, purpose: purpose, targetRows: targetRows, imagesPerTile: images)
   }
 

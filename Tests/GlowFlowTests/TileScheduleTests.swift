@@ -10,7 +10,7 @@ struct TileScheduleTests {
   private func tiling(inBands: Bool) -> Tiling {
     Tiling(
       shape: LevelShape(height: 4, width: 4, channels: 4), batch: 11, purpose: .training(keepsHidden: true),
-      targetRows: inBands ? 8 : 16, Float.self)
+      targetRows: inBands ? 8 : 32, Float.self)
   }
 
   @Test("every tile goes through every phase of every step once and in order", arguments: [false, true])
