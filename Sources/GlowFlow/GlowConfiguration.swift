@@ -1,3 +1,5 @@
+import GlowKernels
+
 /// How the second half of the channels is changed by a flow step (section 3.3 of Kingma & Dhariwal 2018).
 public enum CouplingKind: String, Sendable, Codable, CaseIterable {
   case affine, additive
@@ -52,14 +54,19 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
       channels: imageChannels << (level + 2))
   }
 
+  /// The three products that the rows of a level's tiles go through in each coupling network.
+  package func couplingProducts(ofLevel level: Int) -> [ProductShape] {
+    let half = shape(ofLevel: level).channels / 2
+    return [
+      ProductShape(inner: 9 * half, columns: width), ProductShape(inner: width, columns: width),
+      ProductShape(inner: width, columns: 9 * half * (coupling == .affine ? 2 : 1)),
+    ]
+  }
+
   /// The weights of the coupling networks' convolutions: nearly all parameters of the model, counted without
   /// building it.
   public var couplingWeightCount: Int {
-    (0..<levels).reduce(0) { sum, level in
-      let half = shape(ofLevel: level).channels / 2
-      let outputs = coupling == .affine ? 2 * half : half
-      return sum + depth * (9 * half * width + width * width + 9 * width * outputs)
-    }
+    depth * (0..<levels).flatMap(couplingProducts).reduce(0) { $0 + $1.inner * $1.columns }
   }
 
   /// - Throws: `ConfigurationError` with the first setting that no model can be built from.

@@ -2,8 +2,9 @@ import GlowKernels
 
 /// How the positions of a batch at one level are cut into tiles, the units of work.
 ///
-/// A tile is a few whole pictures that fit into `targetRows` positions together or, where one picture is larger, a
-/// band of its rows. Tiles depend on the shapes alone, never on the number of threads, so that neither do the results.
+/// A tile is a few whole pictures that fit into `targetRows` positions together (in training of a large batch twice as
+/// many) or, where one picture is larger, a band of its rows. Tiles never depend on the number of threads, so that
+/// neither do the results.
 package struct Tiling: Sendable {
   /// About so many positions keep a tile's hidden activations in the cache through a coupling network.
   package static let defaultRows = 256
@@ -25,16 +26,20 @@ package struct Tiling: Sendable {
   /// Positions of a full tile.
   package let tileRows: Int
 
-  /// - Parameter scalar: the type that the tiles' products are computed in.
+  /// - Parameters:
+  ///   - products: those of the tiles' rows.
+  ///   - scalar: the type that they are computed in.
   package init<S: Scalar>(
-    shape: LevelShape, batch: Int, purpose: Purpose, targetRows: Int = Tiling.defaultRows, _ scalar: S.Type
+    shape: LevelShape, batch: Int, purpose: Purpose, targetRows: Int = Tiling.defaultRows,
+    products: [ProductShape], _ scalar: S.Type
   ) {
     let factor = purpose.isTraining && batch >= Tiling.largeBatch ? 2 : 1
     let most = max(1, factor * min(targetRows / shape.positions, Tiling.mostImages))
     // What an image's score or latents are must depend neither on its neighbours in the tile nor on the batch.
     let images =
       purpose.isTraining
-      ? most : (1...most).last { rowsComeOutAlike(pictures: $0, positions: shape.positions, S.self) } ?? 1
+      ? most
+      : (1...most).last { rowsComeOutAlike(pictures: $0, positions: shape.positions, products, S.self) } ?? 1
     self.init(shape: shape, batch: batch, purpose: purpose, targetRows: targetRows, imagesPerTile: images)
   }
 
@@ -78,19 +83,22 @@ package struct Tiling: Sendable {
 
   /// Groups of neighbouring tiles whose parameter gradients are summed together, in order, before the groups'
   /// sums are added up, in order (`sumOverTiles`). Large groups, because a group's sum is written and read once
-  /// whatever its size; at least 8 where there are as many tiles, so that threads find work; at most 64, which bounds
+  /// whatever its size; but about 8 where there are as many tiles, so that threads find work; at most 64, which bounds
   /// the memory for the sums whatever the number of threads.
-  var tilesPerGroup: Int {
-    let groups = min(max(tileCount / max(1, min(4, Tiling.rowsOfLargeGroup / tileRows)), 8), 64)
-    return (tileCount + groups - 1) / groups
+  var groupCount: Int { (tileCount + tilesPerGroup - 1) / tilesPerGroup }
+
+  private var tilesPerGroup: Int { (tileCount + mostGroups - 1) / mostGroups }
+
+  /// Does not fall when tiles are added, as `groupCount` may.
+  private var mostGroups: Int {
+    let tilesOfLargeGroup = max(1, min(4, Tiling.rowsOfLargeGroup / tileRows))
+    return min(max(tileCount / tilesOfLargeGroup, 8), 64, tileCount)
   }
 
   private static let rowsOfLargeGroup = 1024
 
-  var groupCount: Int { (tileCount + tilesPerGroup - 1) / tilesPerGroup }
-
-  /// Sums of groups that must be there at the same time: those of two steps.
-  var partCount: Int { 2 * groupCount }
+  /// Sums of groups for which there must be room: those of two steps, for this number of images or a smaller one.
+  var partCount: Int { 2 * mostGroups }
 
   func tiles(ofGroup group: Int) -> Range<Int> {
     group * tilesPerGroup..<min(tileCount, (group + 1) * tilesPerGroup)

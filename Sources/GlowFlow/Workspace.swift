@@ -34,7 +34,7 @@ struct Scratch<S: Scalar> {
   var clock = PhaseClock(nil)
 }
 
-/// The buffers of one level. Rows are positions of the batch.
+/// The buffers of one level. Rows are positions of the batch; in the hidden activations a tile's pictures take turns.
 struct LevelBuffers<S: Scalar> {
   let shape: LevelShape
   /// Of the images in the workspace, which may be fewer than it has room for.
@@ -188,7 +188,9 @@ struct WorkspacePlan {
     var most = (bordered: 0, input: 0, plane: 0, hidden: 0, parts: 0)
     for level in 0..<configuration.levels {
       let shape = configuration.shape(ofLevel: level)
-      let tiling = Tiling(shape: shape, batch: batch, purpose: purpose, targetRows: tileRows, S.self)
+      let tiling = Tiling(
+        shape: shape, batch: batch, purpose: purpose, targetRows: tileRows,
+        products: configuration.couplingProducts(ofLevel: level), S.self)
       let rows = batch * shape.positions
       let half = shape.channels / 2
       let isTop = level == configuration.levels - 1

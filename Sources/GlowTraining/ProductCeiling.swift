@@ -24,7 +24,7 @@ struct ProductCeiling {
     var seconds = 0.0
     for level in 0..<configuration.levels {
       let shape = configuration.shape(ofLevel: level)
-      for product in products(shape, isTraining: isTraining) {
+      for product in products(level, isTraining: isTraining) {
         let operations = 2 * product.multiplyAdds * Double(shape.positions)
         work += operations
         seconds += operations / speed(of: product)
@@ -33,27 +33,22 @@ struct ProductCeiling {
     return work / seconds
   }
 
-  /// Those of `CouplingNetwork`, forward and then backward.
-  private func products(_ shape: LevelShape, isTraining: Bool) -> [Product] {
+  /// Those of `CouplingNetwork`, forward and then backward: [rows × k]·[k × n] and its two gradients.
+  private func products(_ level: Int, isTraining: Bool) -> [Product] {
+    let shapes = configuration.couplingProducts(ofLevel: level)
     let rows = Tiling(
-      shape: shape, batch: batch, purpose: isTraining ? .training(keepsHidden: true) : .inference, Float.self
+      shape: configuration.shape(ofLevel: level), batch: batch,
+      purpose: isTraining ? .training(keepsHidden: true) : .inference, products: shapes, Float.self
     ).tileRows
-    let half = shape.channels / 2
-    let (width, input) = (configuration.width, 9 * half)
-    let output = configuration.coupling == .affine ? 18 * half : 9 * half
-    let forward = [
-      Product(m: rows, n: width, k: input), Product(m: rows, n: width, k: width),
-      Product(m: rows, n: output, k: width),
-    ]
-    if !isTraining { return forward }
-    return forward + [
-      Product(m: rows, n: width, k: output, transposesSecond: true),
-      Product(m: width, n: output, k: rows, transposesFirst: true, accumulates: true),
-      Product(m: rows, n: width, k: width, transposesSecond: true),
-      Product(m: width, n: width, k: rows, transposesFirst: true, accumulates: true),
-      Product(m: input, n: width, k: rows, transposesFirst: true, accumulates: true),
-      Product(m: rows, n: input, k: width, transposesSecond: true),
-    ]
+    return shapes.flatMap { shape in
+      let (n, k) = (shape.columns, shape.inner)
+      let forward = Product(m: rows, n: n, k: k)
+      if !isTraining { return [forward] }
+      return [
+        forward, Product(m: rows, n: k, k: n, transposesSecond: true),
+        Product(m: k, n: n, k: rows, transposesFirst: true, accumulates: true),
+      ]
+    }
   }
 
   /// Operations a second of one product on every thread at once, each with operands of its own; the best of five.

@@ -10,7 +10,7 @@ struct TileScheduleTests {
   private func tiling(inBands: Bool) -> Tiling {
     Tiling(
       shape: LevelShape(height: 4, width: 4, channels: 4), batch: 11, purpose: .training(keepsHidden: true),
-      targetRows: inBands ? 8 : 32, Float.self)
+      targetRows: inBands ? 8 : 32, products: [], Float.self)
   }
 
   @Test("every tile goes through every phase of every step once and in order", arguments: [false, true])
@@ -31,6 +31,18 @@ struct TileScheduleTests {
     #expect(wrong.load(ordering: .relaxed) == 0)
     for index in 0..<tiling.tileCount { turns.wait(for: index, toReach: expected.count) }
     #expect(seen.allSatisfy { $0.base[0] == Double(expected.count) })
+  }
+
+  @Test("a workspace has room for the parts of any smaller number of images", arguments: [16, 32, 64])
+  func parts(targetRows: Int) {
+    for batch in 1...150 {
+      let tiling = Tiling(
+        shape: LevelShape(height: 4, width: 4, channels: 4), batch: batch,
+        purpose: .training(keepsHidden: true),
+        targetRows: targetRows, products: [], Float.self)
+      #expect((1...batch).allSatisfy { 2 * tiling.resized(batch: $0).groupCount <= tiling.partCount })
+      #expect((0..<tiling.groupCount).flatMap { tiling.tiles(ofGroup: $0) } == Array(0..<tiling.tileCount))
+    }
   }
 
   @Test(
