@@ -32,19 +32,18 @@ public struct RunFolder: Sendable {
   /// - Returns: the lock that keeps other processes out.
   /// - Throws: `FileError`, if another process is training here, too.
   func create() throws -> FolderLock {
-    var new: [String] = []
-    var folder = "\(path)/samples"
-    while !folder.isEmpty && !FileManager.default.fileExists(atPath: folder) {
+    var new: [URL] = []
+    var folder = URL(filePath: "\(path)/samples").standardizedFileURL
+    while !FileManager.default.fileExists(atPath: folder.path) {
       new.append(folder)
-      folder = NSString(string: folder).deletingLastPathComponent
+      folder.deleteLastPathComponent()
     }
     do {
       try FileManager.default.createDirectory(atPath: "\(path)/samples", withIntermediateDirectories: true)
     } catch { throw FileError(path, "cannot make this folder: \(error.localizedDescription)") }
     // The names of new folders must survive a loss of power as the files in them do.
     for folder in new {
-      let parent = NSString(string: folder).deletingLastPathComponent
-      try AtomicFile.synchronise(folder: parent.isEmpty ? "." : parent)
+      try AtomicFile.synchronise(folder: folder.deletingLastPathComponent().path)
     }
     guard let lock = try FolderLock(path) else {
       throw FileError(path, "another process is training in this folder")

@@ -302,6 +302,14 @@ struct RobustnessTests {
     #expect(job.end() == 0 && !job.wasKilled && job.error.contains("threads, not 50"), "\(job.error)")
   }
 
+  @Test("a run folder may have any name", arguments: ["r", "r/", "./r", "r/s/t", "r//s", "ü", "a b/.c"])
+  func names(of folder: String) throws {
+    defer { clean() }
+    let job = try train(["--out", folder, "--steps", "1"] + RobustnessTests.tiny)
+    #expect(job.end() == 0, "\(job.error)")
+    #expect(files(folder).contains("model.safetensors"))
+  }
+
   @Test("two processes cannot train in one folder")
   func twoProcesses() throws {
     defer { clean() }
