@@ -211,8 +211,9 @@ struct Convolution: Sendable {
     }
   }
 
-  /// Adjoint of `collect`: the gradient of the patches, band positions times every `rowStep`-th row, from that of the outputs of
-  /// the whole picture, [positions, out]; adds the band's part to the folded bias's gradient.
+  /// Adjoint of `collect`: the gradient of the patches, every `rowStep`-th row of [band positions · rowStep, 9·out],
+  /// from that of the outputs of the whole picture, [positions, out]; adds the band's part to the folded bias's
+  /// gradient.
   func collectBackward<S: Scalar>(
     pictureOutputGradient: UnsafePointer<S>, band: Band, bordered: UnsafeMutablePointer<S>,
     patchesGradient: UnsafeMutablePointer<S>, rowStep: Int, foldedGradient: UnsafeMutablePointer<S>

@@ -1,3 +1,4 @@
+import Glibc
 import GlowKernels
 import Synchronization
 import Testing
@@ -17,19 +18,18 @@ struct TileScheduleTests {
   func order(inBands: Bool) {
     let tiling = tiling(inBands: inBands)
     #expect(tiling.holdsWholeImages != inBands && tiling.tileCount == (inBands ? 22 : 6))
-    let turns = Milestones(count: tiling.tileCount)
     let wrong = Atomic(0)
     let expected = (0..<5).flatMap { step in (0..<3).map { (step, $0) } }
     let seen = (0..<tiling.tileCount).map { _ in Slab<Double>(count: 1) }
     tiling.forEachTile(ThreadTeam(count: 3), steps: 5, phases: 3) { step, phase, tile, _ in
       let index = inBands ? tile.firstSlot : tile.firstImage / tiling.imagesPerTile
+      // One tile is slow: the other threads come to its next step while it is still in this one.
+      if index == 0 { usleep(1000) }
       let turn = Int(seen[index].base[0])
       if turn >= expected.count || expected[turn] != (step, phase) { wrong.add(1, ordering: .relaxed) }
       seen[index].base[0] += 1
-      turns.advance(index)
     }
     #expect(wrong.load(ordering: .relaxed) == 0)
-    for index in 0..<tiling.tileCount { turns.wait(for: index, toReach: expected.count) }
     #expect(seen.allSatisfy { $0.base[0] == Double(expected.count) })
   }
 
@@ -62,21 +62,21 @@ struct TileScheduleTests {
       ThreadTeam(count: threads), phases: 2, parts: parts.base, count: count, into: sums.map(\.base)
     ) { step, phase, tile, part, isFirst, _ in
       if phase == 1 { return }
+      if tile.firstImage == 0 { usleep(1000) }
       for index in 0..<count {
         part[index] = (isFirst ? 0 : part[index]) + contribution(step, tile, index)
       }
     }
     for step in 0..<steps {
-      for index in 0..<count {
-        var total: Float = 0
-        for group in 0..<tiling.groupCount {
-          let sum = tiling.tiles(ofGroup: group).reduce(Float(0)) {
-            $0 + contribution(step, tiling.tile($1), index)
-          }
-          total = group == 0 ? sum : total + sum
+      let expected = (0..<count).map { index in
+        (0..<tiling.groupCount).reduce(Float(0)) { total, group in
+          total
+            + tiling.tiles(ofGroup: group).reduce(Float(0)) {
+              $0 + contribution(step, tiling.tile($1), index)
+            }
         }
-        #expect(sums[step].base[index] == total)
       }
+      #expect(Array(sums[step].values) == expected, "step \(step)")
     }
   }
 }
