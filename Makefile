@@ -9,7 +9,7 @@ STUDIES ?= runs/studies
 GLOW = .build/release/glow
 SWIFT_FILES = Sources Tests Package.swift Fuzzing/Sources Fuzzing/Package.swift
 PACKAGES = libopenblas-dev liblapacke-dev libpng-dev zlib1g-dev libcairo2-dev fonts-dejavu-core pkg-config
-# Tests run optimised; they have a build folder of their own because they need other compiler options.
+# Tests run optimized; they have a build folder of their own because they need other compiler options.
 TEST = $(SWIFT) test -c release -Xswiftc -enable-testing
 
 # Inputs for each fuzz target.
@@ -40,7 +40,7 @@ test: deps ## Run the tests. GLOW_TEST_DATA=DIR adds those on real data sets.
 	$(TEST) --scratch-path .build-tests
 
 fuzz: deps ## Try every reader on RUNS damaged files (docs/fuzzing.md).
-	@# Optimised, but with the checks of unsafe pointers that an optimised build leaves out. A crash is libFuzzer's to
+	@# Optimized, but with the checks of unsafe pointers that an optimized build leaves out. A crash is libFuzzer's to
 	@# report: under AddressSanitizer Swift's own report crashes too.
 	$(SWIFT) build -c release --package-path Fuzzing --scratch-path .build-fuzz --sanitize address \
 	  -Xswiftc $(COVERAGE) -Xcc -f$(COVERAGE:-%=%) -Xswiftc -enable-testing -Xswiftc -assert-config -Xswiftc Debug \

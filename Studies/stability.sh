@@ -1,7 +1,7 @@
 #!/bin/sh
 # How many training runs end in a usable model at learning rates that are too high, with the guards and without.
 #
-# 20 seeds for each optimiser and rate, no warm-up, on CIFAR-10. A model is usable if `glow evaluate` gives it less
+# 20 seeds for each optimizer and rate, no warm-up, on CIFAR-10. A model is usable if `glow evaluate` gives it less
 # than 8 bits/dim, which is what the images take without any model, on 1,000 held-out images. A run that is
 # finished is not run again; one that was stopped goes on. Prints the table as it stands.
 #
@@ -37,7 +37,7 @@ for seed in $(seq "$seeds"); do
   done
 done
 
-echo "optimiser  rate  guards  runs  usable  median bits/dim of the usable"
+echo "optimizer  rate  guards  runs  usable  median bits/dim of the usable"
 for optimizer in $optimizers; do
   for rate in $rates; do
     for guards in guards none; do

@@ -96,13 +96,13 @@ def training_step(model, images):
     import torch
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-    optimiser = torch.optim.Adamax(model.parameters(), lr=1e-3, foreach=True)
+    optimizer = torch.optim.Adamax(model.parameters(), lr=1e-3, foreach=True)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999))
 
     def step():
         model.bits_per_dimension(images).mean().backward()
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         average.update_parameters(model)
 
     return step
@@ -129,7 +129,7 @@ def measure(options: argparse.Namespace, variant: str, job: str) -> dict:
     torch.manual_seed(1)
     model = Glow(options.levels, options.depth, options.width, options.image_size)
     images = torch.rand(options.batch, *model.image_shape) - 0.5
-    model.initialise(images[:16])
+    model.initialize(images[:16])
     if "channels_last" in variant:
         model = model.to(memory_format=torch.channels_last)
         images = images.to(memory_format=torch.channels_last)

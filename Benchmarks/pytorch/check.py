@@ -4,7 +4,7 @@
 
 GLOW is the command; MODEL a .safetensors file of an unconditional affine model with 1x1 convolutions; IMAGES.npy
 uint8 [N, H, W, C]. Without the two, a small model is trained on made-up images first. The PyTorch model has no edge indicator, so the indicator's weights are set to zero in a
-copy of MODEL that both sides then read. Compared are the mean bits/dim without dequantisation noise, every
+copy of MODEL that both sides then read. Compared are the mean bits/dim without dequantization noise, every
 latent value, and the images after the way back. Exit status 1 if they differ.
 """
 

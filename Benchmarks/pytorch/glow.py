@@ -1,6 +1,6 @@
 """Glow (Kingma & Dhariwal 2018) in PyTorch, written to be as fast as PyTorch allows while staying plain.
 
-The parameterisation is that of the Swift implementation, whose parameter names it shares, except that the 3x3
+The parameterization is that of the Swift implementation, whose parameter names it shares, except that the 3x3
 convolutions pad with zeros only: there is no edge indicator. Tensors are [N, C, H, W]. As there, what is linear
 and per channel (actnorm, exp(3·logs)) is folded into the weights of a convolution once per pass, instead of
 being applied to every position.
@@ -16,7 +16,7 @@ LOGS_FACTOR = 3.0
 
 
 class ActNorm(nn.Module):
-    """y = (x + bias)·exp(3·logs), never applied by itself but folded into a neighbouring convolution."""
+    """y = (x + bias)·exp(3·logs), never applied by itself but folded into a neighboring convolution."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -27,7 +27,7 @@ class ActNorm(nn.Module):
         return torch.exp(LOGS_FACTOR * self.logs)
 
     @torch.no_grad()
-    def initialise(self, x: Tensor) -> None:
+    def initialize(self, x: Tensor) -> None:
         """Gives every channel of the batch `x` mean 0 and deviation 1 after the map."""
         self.bias.copy_(-x.mean(dim=(0, 2, 3)))
         deviation = x.var(dim=(0, 2, 3), correction=0).sqrt()
@@ -78,10 +78,10 @@ class CouplingNetwork(nn.Module):
         return self.conv3(hidden).chunk(2, dim=1)
 
     @torch.no_grad()
-    def initialise(self, z: Tensor) -> None:
-        self.actnorm1.initialise(F.conv2d(z, self.conv1.weight, padding=1))
+    def initialize(self, z: Tensor) -> None:
+        self.actnorm1.initialize(F.conv2d(z, self.conv1.weight, padding=1))
         hidden = F.relu_(self.conv1(z, self.actnorm1))
-        self.actnorm2.initialise(F.conv2d(hidden, self.conv2.weight))
+        self.actnorm2.initialize(F.conv2d(hidden, self.conv2.weight))
 
 
 class InvertibleConvolution(nn.Module):
@@ -125,10 +125,10 @@ class FlowStep(nn.Module):
         return F.conv2d(torch.cat([first, second], dim=1), inverse.t()[:, :, None, None], -bias @ inverse)
 
     @torch.no_grad()
-    def initialise(self, x: Tensor) -> None:
-        self.actnorm.initialise(x)
+    def initialize(self, x: Tensor) -> None:
+        self.actnorm.initialize(x)
         matrix, bias = self.channel_map()
-        self.coupling.initialise(F.conv2d(x, matrix.t()[:, :, None, None], bias).chunk(2, dim=1)[0])
+        self.coupling.initialize(F.conv2d(x, matrix.t()[:, :, None, None], bias).chunk(2, dim=1)[0])
 
 
 class Split(nn.Module):
@@ -251,13 +251,13 @@ class Glow(nn.Module):
         return shapes
 
     @torch.no_grad()
-    def initialise(self, images: Tensor) -> None:
+    def initialize(self, images: Tensor) -> None:
         """Sets every actnorm from a batch, one step after the other."""
         z = images
         for level in self.levels:
             z = F.pixel_unshuffle(z, 2)
             for step in level.steps:
-                step.initialise(z)
+                step.initialize(z)
                 z, _ = step(z)
             if level.split is not None:
                 z = level.split(z)[0]

@@ -60,7 +60,7 @@ struct AttributeStudy: ParsableCommand {
           try orthogonal ? statistics.partialEffect($0) : statistics.meanDifference($0)
         }
         print(
-          "\n\(title): \(orthogonal ? "orthogonalised vectors" : "mean differences"), \(statistics.count) faces\n"
+          "\n\(title): \(orthogonal ? "orthogonalized vectors" : "mean differences"), \(statistics.count) faces\n"
         )
         let best = try measure(vectors, space, probe)
         if let out, !orthogonal && statistics.count == independent.count {

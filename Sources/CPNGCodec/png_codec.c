@@ -69,7 +69,7 @@ static void read_info(reader *self) {
   png_set_user_limits(self->png, PNG_CODEC_MAXIMUM_SIDE, PNG_CODEC_MAXIMUM_SIDE);
   png_set_chunk_cache_max(self->png, 64);
   png_set_chunk_malloc_max(self->png, 8 << 20);
-  // Pixels are taken as stored: colour profiles, gamma and texts are not even parsed.
+  // Pixels are taken as stored: color profiles, gamma and texts are not even parsed.
   png_set_keep_unknown_chunks(self->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
   png_set_read_fn(self->png, self, take);
   png_read_info(self->png, self->info);

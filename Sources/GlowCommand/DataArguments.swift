@@ -53,7 +53,7 @@ struct ImageArguments: ParsableArguments {
 /// A model as its file has it.
 typealias StoredModel = (glow: Glow<Float>, metadata: [String: String])
 
-/// Opens images for a model: brought to its size if it is square, grey ones as RGB if it is, their classes under its
+/// Opens images for a model: brought to its size if it is square, gray ones as RGB if it is, their classes under its
 /// numbers.
 ///
 /// - Throws: `FileError`; `ConfigurationError` if they do not fit it.

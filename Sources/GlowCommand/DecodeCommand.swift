@@ -19,8 +19,8 @@ struct DecodeCommand: ParsableCommand {
   @Argument(help: "A .safetensors file or a run folder.") var model: String
   @Option(help: "A .npy file, float32 [N, H·W·C].") var latents: String
   @Option(help: "A .png file for a grid, or a folder for one PNG an image.") var out: String
-  @Option(help: "The dequantisation that the latents were made with.")
-  var dequantization = DequantisationKind.none
+  @Option(help: "The dequantization that the latents were made with.")
+  var dequantization = DequantizationKind.none
   @OptionGroup var classes: ClassArguments
   @Option(help: "The images that were encoded, for their classes.") var data: String?
   @Option(help: "train or test, where the data has both.") var split = DataPart.test

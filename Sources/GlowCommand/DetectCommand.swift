@@ -136,7 +136,7 @@ struct DetectCommand: ParsableCommand {
           + "best.safetensors does not), so \(advice)")
       return nil
     }
-    if let noise = kept.dequantisation, noise != scoring.dequantization {
+    if let noise = kept.dequantization, noise != scoring.dequantization {
       warn(
         "\(model) keeps the mean bits/dim of its training images with --dequantization \(noise.rawValue), not "
           + "\(scoring.dequantization.rawValue), so \(advice)")

@@ -9,7 +9,7 @@ struct EncodeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "encode", abstract: "Write the latents of images as a .npy file.",
     discussion: """
-      The array is float32 [N, H·W·C]. A row holds the standardised latents of one image: split 0, split 1, …, top, \
+      The array is float32 [N, H·W·C]. A row holds the standardized latents of one image: split 0, split 1, …, top, \
       each in (row, column, channel) order. Every batch is decoded again, and the largest error printed.
       """)
 
@@ -18,8 +18,8 @@ struct EncodeCommand: ParsableCommand {
   @Option(help: "The .npy file to write.") var out: String
   @Option(help: "train or test, where the data has both.") var split = DataPart.test
   @Option(help: "uniform, or none for latents that decode to the very images.")
-  var dequantization = DequantisationKind.none
-  @Option(help: "Seed of the dequantisation noise.") var seed: UInt64 = 0
+  var dequantization = DequantizationKind.none
+  @Option(help: "Seed of the dequantization noise.") var seed: UInt64 = 0
   @OptionGroup var threads: TeamArguments
 
   func run() throws {
@@ -32,7 +32,7 @@ struct EncodeCommand: ParsableCommand {
     var reconstruction: Reconstruction?
     try LatentFile.write(to: out, count: count, size: glow.latentCount) { append in
       reconstruction = try scorer.reconstruct(
-        opened.dataset, dequantisation: dequantization, seed: seed
+        opened.dataset, dequantization: dequantization, seed: seed
       ) { _, latents, _ in try append(latents) }
     }
     print("\(out): latents of \(count) images, float32 [\(count), \(glow.latentCount)]")

@@ -8,8 +8,8 @@ extension ErrorPolicy: ExpressibleByArgument {}
 /// How a command scores images.
 struct ScoringArguments: ParsableArguments {
   @Option(help: "Images a pass; the result does not depend on it.") var batch = 64
-  @Option(help: "uniform or none.") var dequantization = DequantisationKind.uniform
-  @Option(help: "Seed of the dequantisation noise.") var seed: UInt64 = 0
+  @Option(help: "uniform or none.") var dequantization = DequantizationKind.uniform
+  @Option(help: "Seed of the dequantization noise.") var seed: UInt64 = 0
   @Option(help: "Draws of the noise for each image; more than one tighten the bound.")
   var importanceSamples = 1
   @Option(help: "fail at the first image that cannot be read or scored, or skip those.")
@@ -32,7 +32,7 @@ struct ScoringArguments: ParsableArguments {
 
   var settings: ScoringSettings {
     var settings = ScoringSettings()
-    settings.dequantisation = dequantization
+    settings.dequantization = dequantization
     settings.seed = seed
     settings.importanceSamples = importanceSamples
     settings.onError = onError

@@ -7,8 +7,8 @@ import GlowKernels
 import GlowStorage
 import GlowTraining
 
-extension OptimiserKind: ExpressibleByArgument {}
-extension DequantisationKind: ExpressibleByArgument {}
+extension OptimizerKind: ExpressibleByArgument {}
+extension DequantizationKind: ExpressibleByArgument {}
 extension ActivationPolicy: ExpressibleByArgument {}
 
 struct TrainCommand: ParsableCommand {
@@ -56,7 +56,7 @@ struct TrainCommand: ParsableCommand {
     if trainer.badSteps > 0 { terminal.note("bad steps that were not taken: \(trainer.badSteps)") }
     if case .interrupted(let signal) = ending {
       terminal.note(
-        trainer.glow.isInitialised
+        trainer.glow.isInitialized
           ? "interrupted at step \(trainer.step); go on with --resume. The model is in \(folder.model)"
           : "interrupted before the first step; start again with --resume")
       throw ExitCode(128 + signal)
@@ -120,7 +120,7 @@ struct TrainingArguments: ParsableArguments {
   @Option(help: "Passes over the data (default 10).") var epochs: Double?
   @Option(help: "Updates, in place of --epochs.") var steps: Int?
   @Option(help: "Learning rate after the warm-up.") var lr = 1e-3
-  @Option(help: "adamax or adam.") var optimizer = OptimiserKind.adamax
+  @Option(help: "adamax or adam.") var optimizer = OptimizerKind.adamax
   @Option(help: "Epochs during which the rate rises from 0.") var warmupEpochs = 1.0
   @Option var beta1 = 0.9
   @Option var beta2 = 0.999
@@ -132,11 +132,11 @@ struct TrainingArguments: ParsableArguments {
   @Option(help: "Steps between two sample grids; 0 = never.") var sampleEvery = 500
   @Option(help: "Steps between two checkpoints; 0 = never.") var checkpointEvery = 1000
   @Option(help: "Checkpoints to keep.") var keep = 2
-  @Option(help: "uniform or none.") var dequantization = DequantisationKind.uniform
+  @Option(help: "uniform or none.") var dequantization = DequantizationKind.uniform
   @Flag(help: "Apply every update, even one that ruins the model.") var noGuards = false
   @Flag(help: "Take the images in the order of the data.") var noShuffle = false
   @Flag(help: "Mirror every other image at random.") var flip = false
-  @Option(help: "Images that the actnorms are initialised from.") var initImages = 256
+  @Option(help: "Images that the actnorms are initialized from.") var initImages = 256
   @Option(help: "Hidden activations: automatic, keep or recompute.") var activations = ActivationPolicy
     .automatic
 
@@ -152,17 +152,17 @@ struct TrainingArguments: ParsableArguments {
     configuration.steps =
       steps ?? Int(((epochs ?? 10) * Double(imageCount) / Double(max(1, batch))).rounded(.up))
     configuration.learningRate = lr
-    configuration.optimiser = optimizer
+    configuration.optimizer = optimizer
     configuration.warmupEpochs = warmupEpochs
     configuration.beta1 = beta1
     configuration.beta2 = beta2
     configuration.averageDecay = ema
     configuration.clipNorm = clipNorm
     configuration.seed = seed
-    configuration.dequantisation = dequantization
+    configuration.dequantization = dequantization
     configuration.shuffles = !noShuffle
     configuration.flips = flip
-    configuration.initialisationImages = initImages
+    configuration.initializationImages = initImages
     configuration.activations = activations
     configuration.logEvery = logEvery
     configuration.evaluateEvery = evalEvery ?? stepsOfEpoch

@@ -38,16 +38,16 @@ struct TrainingChart {
     var series: [LineChart.Series] = []
     for (index, run) in runs.enumerated() {
       let (train, test) = (run.history.trainBitsPerDimension, run.history.testBitsPerDimension)
-      let colour = Colour.palette[index % Colour.palette.count]
+      let color = Color.palette[index % Color.palette.count]
       if !train.isEmpty {
         // The legend has one key a run: that of the test curve where there is one.
         let name = isAlone ? "train" : test.isEmpty ? run.name : ""
-        series.append(.init(name, points(train), colour: colour, look: .faintLine))
+        series.append(.init(name, points(train), color: color, look: .faintLine))
       }
       if !test.isEmpty {
         series.append(
           .init(
-            isAlone ? "test" : run.name, points(test), colour: isAlone ? Colour.palette[1] : colour,
+            isAlone ? "test" : run.name, points(test), color: isAlone ? Color.palette[1] : color,
             look: .markedLine))
       }
     }

@@ -3,8 +3,8 @@ import Glibc
 
 /// Writing a file so that its name always stands for a whole one: the old or the new.
 ///
-/// The bytes go to a hidden neighbour, are synchronised to the disk, and the neighbour is renamed; then the
-/// folder is synchronised. A crash at any instant leaves the old file as it was and at most one neighbour.
+/// The bytes go to a hidden neighbor, are synchronized to the disk, and the neighbor is renamed; then the
+/// folder is synchronized. A crash at any instant leaves the old file as it was and at most one neighbor.
 /// Calls `open`, `write`, `fsync` and `rename`.
 public enum AtomicFile {
   /// A file that is being written.
@@ -20,8 +20,8 @@ public enum AtomicFile {
 
   /// Writes what `body` appends, piece by piece, as the file at `path`.
   ///
-  /// - Throws: `FileError`, or what `body` throws; the neighbour is then gone and what stood at `path` is untouched,
-  ///   unless it was the folder that could not be synchronised.
+  /// - Throws: `FileError`, or what `body` throws; the neighbor is then gone and what stood at `path` is untouched,
+  ///   unless it was the folder that could not be synchronized.
   public static func write(to path: String, _ body: (_ file: Growing) throws -> Void) throws {
     let temporary = temporaryPath(for: path)
     let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
@@ -35,12 +35,12 @@ public enum AtomicFile {
       unlink(temporary)
       throw error
     }
-    try synchronise(folder: split(path).folder)
+    try synchronize(folder: split(path).folder)
   }
 
   /// Writes `chunks` one after the other as the file at `path`.
   ///
-  /// - Throws: `FileError`; the neighbour is then gone and what stood at `path` is untouched.
+  /// - Throws: `FileError`; the neighbor is then gone and what stood at `path` is untouched.
   public static func write(_ chunks: [UnsafeRawBufferPointer], to path: String) throws {
     try write(to: path) { file in for chunk in chunks { try file.append(chunk) } }
   }
@@ -76,7 +76,7 @@ public enum AtomicFile {
   /// folder may be one to write in but not to open; these keep no promise.
   ///
   /// - Throws: `FileError`.
-  public static func synchronise(folder: String) throws {
+  public static func synchronize(folder: String) throws {
     let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if descriptor < 0 {
       if errno == EACCES { return }
@@ -84,7 +84,7 @@ public enum AtomicFile {
     }
     defer { close(descriptor) }
     if fsync(descriptor) != 0 && errno != EINVAL && errno != ENOTSUP {
-      throw FileError.system(folder, "cannot synchronise")
+      throw FileError.system(folder, "cannot synchronize")
     }
   }
 }

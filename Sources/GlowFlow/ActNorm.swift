@@ -1,7 +1,7 @@
 import Foundation
 import GlowKernels
 
-/// Activation normalisation (section 3.1 of Kingma & Dhariwal 2018): y = (x + b)·s with s = exp(3·logs), a
+/// Activation normalization (section 3.1 of Kingma & Dhariwal 2018): y = (x + b)·s with s = exp(3·logs), a
 /// bias and a scale for each channel.
 ///
 /// The log-determinant of a picture is H·W·Σ 3·logs. Forward, inverse and log-determinant are those of
@@ -49,10 +49,10 @@ struct ActNorm: Sendable {
     }
   }
 
-  /// Data-dependent initialisation: afterwards y has mean 0 and variance 1 over the batch in each channel.
+  /// Data-dependent initialization: afterwards y has mean 0 and variance 1 over the batch in each channel.
   ///
   /// b = −mean, logs = ln(1/(√mean((x + b)²) + 10⁻⁶))/3.
-  func initialise<S: Scalar>(from moments: Moments, values: UnsafeMutablePointer<S>) {
+  func initialize<S: Scalar>(from moments: Moments, values: UnsafeMutablePointer<S>) {
     for channel in 0..<channels {
       let deviation = moments.variance(channel).squareRoot()
       values[bias + channel] = S(-moments.mean(channel))

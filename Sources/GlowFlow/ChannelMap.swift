@@ -26,13 +26,13 @@ struct ChannelMap: Sendable {
     bias = folded.reserve(channels)
   }
 
-  /// Writes A and c, and returns the factorisation of A as rounded, which log-determinant, gradient and
+  /// Writes A and c, and returns the factorization of A as rounded, which log-determinant, gradient and
   /// inverse share.
   ///
   /// - Throws: `LinearAlgebraError` if A is singular or not finite.
   func fold<S: Scalar>(
     _ values: UnsafePointer<S>, into folded: UnsafeMutablePointer<S>
-  ) throws -> Factorisation {
+  ) throws -> Factorization {
     let (b, s) = actNorm.biasAndScale(values)
     let m = mixing.matrix(values)
     let c = product(zip(b, s).map { $0 * $1 }, m, rows: 1, inner: channels, columns: channels)
@@ -40,15 +40,15 @@ struct ChannelMap: Sendable {
       for j in 0..<channels { folded[matrix + i * channels + j] = S(s[i] * m[i * channels + j]) }
       folded[bias + i] = S(c[i])
     }
-    return try Factorisation(
+    return try Factorization(
       (0..<channels * channels).map { Double(folded[matrix + $0]) }, size: channels)
   }
 
   /// The inverse map x = y·A⁻¹ − c·A⁻¹ as (matrix, bias).
   func inverse<S: Scalar>(
-    _ folded: UnsafePointer<S>, _ factorisation: Factorisation
+    _ folded: UnsafePointer<S>, _ factorization: Factorization
   ) throws -> (matrix: [Double], bias: [Double]) {
-    let matrix = try factorisation.inverse()
+    let matrix = try factorization.inverse()
     let c = (0..<channels).map { -Double(folded[bias + $0]) }
     return (matrix, product(c, matrix, rows: 1, inner: channels, columns: channels))
   }

@@ -15,7 +15,7 @@ protocol ChannelMixing: Sendable {
     matrixGradient: [Double], values: UnsafePointer<S>, into gradients: UnsafeMutablePointer<S>)
 
   /// Writes the initial values.
-  func initialise<S: Scalar>(_ values: UnsafeMutablePointer<S>, generator: Philox) throws
+  func initialize<S: Scalar>(_ values: UnsafeMutablePointer<S>, generator: Philox) throws
 }
 
 /// The mixing of one flow step, by kind. `prefix` names the step.

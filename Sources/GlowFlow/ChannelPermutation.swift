@@ -19,7 +19,7 @@ struct ChannelShuffle: ChannelMixing {
     matrixGradient: [Double], values: UnsafePointer<S>, into gradients: UnsafeMutablePointer<S>
   ) {}
 
-  func initialise<S: Scalar>(_ values: UnsafeMutablePointer<S>, generator: Philox) {
+  func initialize<S: Scalar>(_ values: UnsafeMutablePointer<S>, generator: Philox) {
     for (place, index) in generator.permutation(channels).enumerated() {
       values[indices + place] = S(index)
     }
@@ -38,7 +38,7 @@ struct ChannelReversal: ChannelMixing {
     matrixGradient: [Double], values: UnsafePointer<S>, into gradients: UnsafeMutablePointer<S>
   ) {}
 
-  func initialise<S: Scalar>(_ values: UnsafeMutablePointer<S>, generator: Philox) {}
+  func initialize<S: Scalar>(_ values: UnsafeMutablePointer<S>, generator: Philox) {}
 }
 
 /// The matrix M with x·M = (x[indices[0]], x[indices[1]], …).

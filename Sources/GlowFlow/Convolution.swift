@@ -8,10 +8,10 @@ import GlowKernels
 /// Kingma & Dhariwal 2018); with b and logs those of an actnorm it is the first layer of a coupling network.
 ///
 /// The edge indicator, a further input channel that is 0 inside the picture and 1 in the padding, adds a
-/// constant to each position that depends only on which of its neighbours exist. So it is folded, with b, into
+/// constant to each position that depends only on which of its neighbors exist. So it is folded, with b, into
 /// one bias for each of the 16 border classes, and the matrix products never see it.
 ///
-/// The scale is folded into the weights. `order` says which side of the product the neighbourhoods are on.
+/// The scale is folded into the weights. `order` says which side of the product the neighborhoods are on.
 struct Convolution: Sendable {
   enum Order {
     /// im2col, then [positions × 9·in]·[9·in × out]: for few channels in.
@@ -65,7 +65,7 @@ struct Convolution: Sendable {
 
   /// Where the folded weight has the `outChannels` values of one tap and input channel.
   ///
-  /// A patch row that is added to neighbour δ carries what that neighbour would have read at −δ, so the taps
+  /// A patch row that is added to neighbor δ carries what that neighbor would have read at −δ, so the taps
   /// of `productThenPatches` stand in reverse.
   private func foldedOffset(dy: Int, dx: Int, input: Int) -> Int {
     switch order {

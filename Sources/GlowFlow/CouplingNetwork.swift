@@ -46,7 +46,7 @@ struct CouplingNetwork: Sendable {
   }
 
   /// N(0, 0.05²) for the two hidden convolutions; the last stays zero.
-  func initialise<S: Scalar>(_ values: UnsafeMutablePointer<S>, generator: (Int) -> Philox) {
+  func initialize<S: Scalar>(_ values: UnsafeMutablePointer<S>, generator: (Int) -> Philox) {
     let ranges = [
       (first.weight, 9 * (inChannels + 1) * width), (hiddenWeight, width * width),
     ]
@@ -112,7 +112,7 @@ struct CouplingNetwork: Sendable {
 
   // MARK: Tiles
 
-  /// patches ← the 3×3 neighbourhoods of the tile's positions in the first `inChannels` channels, its pictures taking
+  /// patches ← the 3×3 neighborhoods of the tile's positions in the first `inChannels` channels, its pictures taking
   /// turns (`Tile.rowStep`).
   func gatherInput<S: Scalar>(
     tile: Tile, activations: UnsafePointer<S>, stride: Int, scratch: Scratch<S>

@@ -110,12 +110,12 @@ public struct MapCondition: Sendable {
 extension Glow {
   /// The condition of each step's channel map. Calls `dgetrf` and `dgecon` on the team.
   public func channelMapConditions() -> [MapCondition] {
-    let all = Array(zip(steps.joined(), factorisations.joined()))
+    let all = Array(zip(steps.joined(), factorizations.joined()))
     return [MapCondition](unsafeUninitializedCapacity: all.count) { conditions, count in
       let start = conditions.baseAddress!
       team.run(all.count) { index, _ in
         let (step, map) = all[index]
-        let mixing = try? Factorisation(
+        let mixing = try? Factorization(
           step.map.mixing.matrix(UnsafePointer(values.base)), size: step.map.channels)
         (start + index).initialize(
           to: MapCondition(

@@ -60,15 +60,15 @@ struct FactoredConvolution: ChannelMixing {
     }
   }
 
-  func initialise<S: Scalar>(_ values: UnsafeMutablePointer<S>, generator: Philox) throws {
-    let rotation = try Factorisation.randomRotation(size: channels, generator: generator)
+  func initialize<S: Scalar>(_ values: UnsafeMutablePointer<S>, generator: Philox) throws {
+    let rotation = try Factorization.randomRotation(size: channels, generator: generator)
     try set(values, to: rotation)
   }
 
   /// Writes the factors of `matrix`, [channels, channels] row-major.
   func set<S: Scalar>(_ values: UnsafeMutablePointer<S>, to matrix: [Double]) throws {
     let n = channels
-    let factors = try Factorisation.permutedTriangles(matrix, size: n)
+    let factors = try Factorization.permutedTriangles(matrix, size: n)
     for i in 0..<n {
       values[permutation + i] = S(factors.permutation[i])
       let diagonal = factors.upper[i * n + i]

@@ -1,10 +1,10 @@
 import Foundation
 import GlowKernels
 
-/// Diagonal Gaussians of latents: z ~ N(mean, exp(logs)²), written with the standardised
+/// Diagonal Gaussians of latents: z ~ N(mean, exp(logs)²), written with the standardized
 /// ε = (z − mean)·exp(−logs), which is N(0, 1).
 ///
-/// The density of z is that of ε less the log-determinant Σ logs of the standardisation. z lies `stride` apart
+/// The density of z is that of ε less the log-determinant Σ logs of the standardization. z lies `stride` apart
 /// from position to position; mean, logs and ε are planes [positions, channels].
 enum Gaussian {
   static let logTwoPi = log(2 * Double.pi)
@@ -24,8 +24,8 @@ enum Gaussian {
     }
   }
 
-  /// Standardises z into `epsilon`, turns `logs` into exp(−logs) and returns ln N(z; mean, exp(logs)²).
-  static func standardise<S: Scalar>(
+  /// Standardizes z into `epsilon`, turns `logs` into exp(−logs) and returns ln N(z; mean, exp(logs)²).
+  static func standardize<S: Scalar>(
     _ z: UnsafePointer<S>, stride: Int, positions: Int, channels: Int, mean: UnsafePointer<S>,
     logs: UnsafeMutablePointer<S>, epsilon: UnsafeMutablePointer<S>
   ) -> Double {

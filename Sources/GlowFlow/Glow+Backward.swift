@@ -91,7 +91,7 @@ extension Glow {
             foldedGradient: gradient,
             logDeterminantGradient: totalWeight
               * Double(configuration.shape(ofLevel: level).positions),
-            inverse: try factorisations[level][index % configuration.depth].inverse(),
+            inverse: try factorizations[level][index % configuration.depth].inverse(),
             values: values.base, into: gradients)
         } catch { failures[index] = error }
       }

@@ -76,7 +76,7 @@ extension Glow {
     var priors: [Double] = []
     for (level, buffers) in workspace.levels.enumerated() {
       let slots = buffers.tiling.slots(ofImage: image)
-      let constant = factorisations[level].reduce(0) { $0 + $1.logAbsoluteDeterminant }
+      let constant = factorizations[level].reduce(0) { $0 + $1.logAbsoluteDeterminant }
       logDeterminants.append(
         slots.reduce(Double(buffers.shape.positions) * constant) {
           $0 + workspace.logDeterminantSlots[level][$1]
@@ -84,7 +84,7 @@ extension Glow {
       priors.append(slots.reduce(0) { $0 + workspace.priorSlots[level][$1] })
     }
     return LogLikelihood(
-      dequantisationConstant: dequantisation.constant(dimensions: configuration.dimensions),
+      dequantizationConstant: dequantization.constant(dimensions: configuration.dimensions),
       logDeterminants: logDeterminants, priors: priors, dimensions: configuration.dimensions,
       classifierBits: workspace.classifierResult?.bits[image])
   }

@@ -37,7 +37,7 @@ extension Glow {
     try steps.indices.map { level in
       try steps[level].indices.map { step in
         let map = steps[level][step].map
-        let (matrix, bias) = try map.inverse(foldedStep(level, step), factorisations[level][step])
+        let (matrix, bias) = try map.inverse(foldedStep(level, step), factorizations[level][step])
         let slab = Slab<S>(count: matrix.count + bias.count)
         for (index, value) in (matrix + bias).enumerated() { slab.base[index] = S(value) }
         return slab

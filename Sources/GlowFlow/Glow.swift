@@ -23,7 +23,7 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
   public let parameters: ParameterList
   public let values: Slab<S>
   public let team: ThreadTeam
-  public let dequantisation: Dequantisation
+  public let dequantization: Dequantization
 
   let steps: [[FlowStep]]
   let splits: [Split]
@@ -36,12 +36,12 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
   private(set) lazy var foldedGradient = Slab<S>(count: folded.count)
   let layout: FoldedLayout
   /// Of each step's channel map, by level and step.
-  private(set) var factorisations: [[Factorisation]] = []
+  private(set) var factorizations: [[Factorization]] = []
   /// A⁻¹ and −c·A⁻¹ of each step's channel map; made when something is first decoded.
   var inverses: [[Slab<S>]]?
-  private let initialised: Int
+  private let initialized: Int
 
-  /// A new model with random weights. Its actnorms still wait for `initialise(from:)`.
+  /// A new model with random weights. Its actnorms still wait for `initialize(from:)`.
   ///
   /// - Throws: `ConfigurationError`.
   public convenience init(
@@ -58,8 +58,8 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
     self.configuration = configuration
     self.team = team
     self.tileRows = tileRows
-    dequantisation = Dequantisation(bits: configuration.bits)
-    initialised = layers.initialised
+    dequantization = Dequantization(bits: configuration.bits)
+    initialized = layers.initialized
     steps = layers.steps
     splits = layers.splits
     top = layers.top
@@ -79,15 +79,15 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
       return Philox(seed: seed, purpose: .weights, stream: stream)
     }
     for step in steps.joined() {
-      try step.map.mixing.initialise(values.base, generator: generator())
-      step.network.initialise(values.base) { _ in generator() }
+      try step.map.mixing.initialize(values.base, generator: generator())
+      step.network.initialize(values.base) { _ in generator() }
     }
   }
 
   /// Whether the actnorms have been set from data, or read from a file.
-  public var isInitialised: Bool {
-    get { values.base[initialised] != 0 }
-    set { values.base[initialised] = newValue ? 1 : 0 }
+  public var isInitialized: Bool {
+    get { values.base[initialized] != 0 }
+    set { values.base[initialized] = newValue ? 1 : 0 }
   }
 
   /// The total number of channel values that leave as latents, equal to the image's H·W·C.
@@ -112,7 +112,7 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
   public func parametersChanged() throws {
     inverses = nil
     let all = Array(steps.joined())
-    var results = [Result<Factorisation, any Error>?](repeating: nil, count: all.count)
+    var results = [Result<Factorization, any Error>?](repeating: nil, count: all.count)
     results.withUnsafeMutableBufferPointer { results in
       let results = results
       team.run(all.count) { index, _ in
@@ -131,7 +131,7 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
         throw SingularMapError(step: step.name, reason: reason)
       }
     }
-    factorisations = steps.indices.map { level in
+    factorizations = steps.indices.map { level in
       Array(flat[level * configuration.depth..<(level + 1) * configuration.depth])
     }
   }

@@ -23,7 +23,7 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   public var imageHeight = 32
   /// Pixels from left to right.
   public var imageWidth = 32
-  /// Values a pixel: 1 for grey, 3 for RGB.
+  /// Values a pixel: 1 for gray, 3 for RGB.
   public var imageChannels = 3
   /// Number of scales (L in the paper).
   public var levels = 3

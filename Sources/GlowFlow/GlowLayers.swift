@@ -1,8 +1,8 @@
 /// The layers of a model, which know where their parameters stand and own no memory.
 struct GlowLayers {
   let parameters: ParameterList
-  /// Offset of the entry that says whether the actnorms have been initialised.
-  let initialised: Int
+  /// Offset of the entry that says whether the actnorms have been initialized.
+  let initialized: Int
   let steps: [[FlowStep]]
   let splits: [Split]
   let top: TopPrior
@@ -12,7 +12,7 @@ struct GlowLayers {
   init(_ configuration: GlowConfiguration) throws {
     try configuration.validate()
     var list = ParameterList()
-    initialised = list.add("initialised", [1], isTrainable: false)
+    initialized = list.add("initialised", [1], isTrainable: false)
     var steps: [[FlowStep]] = []
     var splits: [Split] = []
     for level in 0..<configuration.levels {

@@ -23,8 +23,8 @@ struct InvertibleConvolution: ChannelMixing {
     for index in matrixGradient.indices { gradients[weight + index] += S(matrixGradient[index]) }
   }
 
-  func initialise<S: Scalar>(_ values: UnsafeMutablePointer<S>, generator: Philox) throws {
-    let rotation = try Factorisation.randomRotation(size: channels, generator: generator)
+  func initialize<S: Scalar>(_ values: UnsafeMutablePointer<S>, generator: Philox) throws {
+    let rotation = try Factorization.randomRotation(size: channels, generator: generator)
     for index in rotation.indices { values[weight + index] = S(rotation[index]) }
   }
 }

@@ -1,7 +1,7 @@
 import Foundation
 import GlowKernels
 
-/// The original's zero-initialised linear layer: y = (x·W + b)·exp(3·logs), x [in] and y [out].
+/// The original's zero-initialized linear layer: y = (x·W + b)·exp(3·logs), x [in] and y [out].
 ///
 /// As in `Convolution`, the scale is folded into weight and bias, which stand together as [in + 1, out], the
 /// bias last.

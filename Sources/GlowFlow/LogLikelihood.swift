@@ -3,7 +3,7 @@ import Foundation
 /// The parts of one image's log-likelihood in nats, and their sum.
 public struct LogLikelihood: Sendable, Hashable {
   /// −D·ln 2^b.
-  public let dequantisationConstant: Double
+  public let dequantizationConstant: Double
   /// Log-determinant of each level's flow steps.
   public let logDeterminants: [Double]
   /// ln of the prior density of the latents that leave at each level, the top's last.
@@ -15,7 +15,7 @@ public struct LogLikelihood: Sendable, Hashable {
 
   /// log p(x) in nats.
   public var nats: Double {
-    dequantisationConstant + logDeterminants.reduce(0, +) + priors.reduce(0, +)
+    dequantizationConstant + logDeterminants.reduce(0, +) + priors.reduce(0, +)
   }
 
   /// −log p(x)/(D·ln 2).

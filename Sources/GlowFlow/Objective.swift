@@ -1,7 +1,7 @@
 import Foundation
 import GlowKernels
 
-/// What training minimises: the mean bits/dim of a batch, plus, in a conditional model, 0.01 times the mean bits
+/// What training minimizes: the mean bits/dim of a batch, plus, in a conditional model, 0.01 times the mean bits
 /// of the classifier (the original implementation's weight).
 public struct Objective: Sendable {
   public static let classifierWeight = 0.01

@@ -8,7 +8,7 @@ public struct ParameterEntry: Sendable, Hashable {
   public let shape: [Int]
   /// Where it starts in every slab that follows the list.
   public let offset: Int
-  /// False for what is kept but not learned: permutations, signs, whether actnorm has been initialised.
+  /// False for what is kept but not learned: permutations, signs, whether actnorm has been initialized.
   public let isTrainable: Bool
 
   public var count: Int { shape.reduce(1, *) }
@@ -17,7 +17,7 @@ public struct ParameterEntry: Sendable, Hashable {
 
 /// The ordered list of a model's parameters.
 ///
-/// Values, gradients, optimiser moments and moving averages are slabs with the same offsets. Optimiser,
+/// Values, gradients, optimizer moments and moving averages are slabs with the same offsets. Optimizer,
 /// checkpoints, gradient checks and `glow inspect` all walk this one list.
 public struct ParameterList: Sendable {
   public private(set) var entries: [ParameterEntry] = []
@@ -43,7 +43,7 @@ public struct ParameterList: Sendable {
   /// The number of learned values.
   public var trainableCount: Int { entries.reduce(0) { $0 + ($1.isTrainable ? $1.count : 0) } }
 
-  /// Runs of neighbouring values that are all learned, in order.
+  /// Runs of neighboring values that are all learned, in order.
   public var trainableRanges: [Range<Int>] {
     entries.reduce(into: []) { ranges, entry in
       guard entry.isTrainable else { return }

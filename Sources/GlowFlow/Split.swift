@@ -37,7 +37,7 @@ struct Split: Sendable {
         collect(tile, image, level, folded: folded, scratch: scratch)
         let count = tile.positionsPerImage
         let start = tile.start + image * count
-        logDensities[tile.firstSlot + image] += Gaussian.standardise(
+        logDensities[tile.firstSlot + image] += Gaussian.standardize(
           z + start * 2 * half + half, stride: 2 * half, positions: count, channels: half,
           mean: scratch.first, logs: scratch.second, epsilon: level.epsilon + start * half)
         if let inverseDeviation = level.inverseDeviation {

@@ -4,7 +4,7 @@ import GlowKernels
 ///
 /// Tiles of whole pictures need nothing of each other, so no step waits for the end of the one before it: pieces of work
 /// are numbered step by step and taken in order, and a piece waits only for those it needs, which were taken earlier
-/// and are nearly always done. Bands need their neighbours: there all leave a phase before any enters the next.
+/// and are nearly always done. Bands need their neighbors: there all leave a phase before any enters the next.
 extension Tiling {
   /// Runs `body` once for every step, tile and phase; the phases of a tile follow each other.
   func forEachTile(

@@ -35,7 +35,7 @@ package struct Tiling: Sendable {
   ) {
     let factor = purpose.isTraining && batch >= Tiling.largeBatch ? 2 : 1
     let most = max(1, factor * min(targetRows / shape.positions, Tiling.mostImages))
-    // What an image's score or latents are must depend neither on its neighbours in the tile nor on the batch.
+    // What an image's score or latents are must depend neither on its neighbors in the tile nor on the batch.
     let images =
       purpose.isTraining
       ? most
@@ -81,7 +81,7 @@ package struct Tiling: Sendable {
 
   // MARK: Groups
 
-  /// Groups of neighbouring tiles whose parameter gradients are summed together, in order, before the groups'
+  /// Groups of neighboring tiles whose parameter gradients are summed together, in order, before the groups'
   /// sums are added up, in order (`sumOverTiles`). Large groups, because a group's sum is written and read once
   /// whatever its size; but about 8 where there are as many tiles, so that threads find work; at most 64, which bounds
   /// the memory for the sums whatever the number of threads.
@@ -150,7 +150,7 @@ struct Tile: Sendable {
   var band: Band { Band(height: shape.height, width: shape.width, firstRow: firstRow, rows: rows) }
 
   /// Where this tile's rows start in a buffer that is the thread's own scratch if tiles are independent,
-  /// and the whole level's if neighbouring bands must see it.
+  /// and the whole level's if neighboring bands must see it.
   func rows<S>(
     of scratch: UnsafeMutablePointer<S>, orShared shared: UnsafeMutablePointer<S>, columns: Int
   ) -> UnsafeMutablePointer<S> {

@@ -55,7 +55,7 @@ struct TopPrior: Sendable {
     forEachPart(level, team) { tile, image, start, count, thread in
       let scratch = scratch[thread]
       writeMeanAndLogs(tile, label: labels?[tile.firstImage + image], folded: folded, scratch: scratch)
-      logDensities[tile.firstSlot + image] += Gaussian.standardise(
+      logDensities[tile.firstSlot + image] += Gaussian.standardize(
         z + start, stride: shape.channels, positions: count, channels: shape.channels,
         mean: scratch.first, logs: scratch.second, epsilon: level.epsilon + start)
       if let inverseDeviation = level.inverseDeviation {

@@ -46,13 +46,13 @@ struct LevelBuffers<S: Scalar> {
   /// [rows, width] of each step, kept in training only.
   let hidden1: [UnsafeMutablePointer<S>]
   let hidden2: [UnsafeMutablePointer<S>]
-  /// The standardised latents that leave at this level: [rows, channels/2], at the top [rows, channels].
+  /// The standardized latents that leave at this level: [rows, channels/2], at the top [rows, channels].
   let epsilon: UnsafeMutablePointer<S>
   /// exp(−logs) of their prior, the same shape, training only.
   let inverseDeviation: UnsafeMutablePointer<S>?
   /// [rows, channels], training only: the gradient on its way down.
   let gradient: UnsafeMutablePointer<S>?
-  /// Only if tiles are bands, whose neighbours must see them: [rows, 9·channels],
+  /// Only if tiles are bands, whose neighbors must see them: [rows, 9·channels],
   /// [rows, channels], [rows, 9·channels/2].
   let sharedOutputPatches: UnsafeMutablePointer<S>?
   let sharedOutput: UnsafeMutablePointer<S>?

@@ -10,7 +10,7 @@ public enum AnimatedPNG {
   /// The bytes of a file that shows `frames` one after the other, for ever.
   ///
   /// - Parameters:
-  ///   - frames: at least one, all of one shape, grey or RGB.
+  ///   - frames: at least one, all of one shape, gray or RGB.
   ///   - milliseconds: how long each is shown, at most 65535.
   /// - Throws: `FileError` if libpng refuses.
   public static func encode(_ frames: [ByteImage], milliseconds: Int) throws -> [UInt8] {

@@ -19,7 +19,7 @@ public struct CIFARDataset: Dataset {
   private let labels: [UInt8]
 
   /// Whether a folder with files of these names is one of CIFAR-10.
-  static func recognises(_ names: [String]) -> Bool {
+  static func recognizes(_ names: [String]) -> Bool {
     DataPart.allCases.contains { !batchNames($0, among: names).isEmpty }
   }
 

@@ -11,7 +11,7 @@ public struct DataOptions: Sendable {
   /// Seed of the built-in faces and of the synthetic images.
   public var seed: UInt64 = 0
   /// The shape of the model that the images are for. Unless `imageSize` says otherwise, images of another size are
-  /// brought to its side, if it is square and they are all of one size; a grey image is repeated in three channels
+  /// brought to its side, if it is square and they are all of one size; a gray image is repeated in three channels
   /// if it is RGB. A folder then opens even if its first file cannot be read.
   public var modelShape: ImageShape?
   /// Read the list of attributes beside a folder of images, which must then name all of them.
@@ -44,13 +44,13 @@ public struct OpenedData: Sendable {
 
 /// Opens data by looking at what is there.
 public enum DataSource {
-  static let recognised =
+  static let recognized =
     "CIFAR-10 batches (data_batch_1.bin, test_batch.bin), IDX files (train-images-idx3-ubyte[.gz], "
     + "t10k-images-idx3-ubyte[.gz]), PNG images in one folder or one folder a class, a .npy file of bytes, "
     + "or one of the words 'faces', 'constant' and 'noise'"
 
   /// - Parameter location: a folder of CIFAR-10 batches, of IDX files or of PNG images; a .npy file; or one of the
-  ///   words "faces" for the built-in faces, "constant" for images of one colour and "noise" for uniform noise, these
+  ///   words "faces" for the built-in faces, "constant" for images of one color and "noise" for uniform noise, these
   ///   two of the model's shape or 32×32×3 ("./faces" is a folder of that name).
   /// - Throws: `FileError`.
   public static func open(
@@ -87,7 +87,7 @@ public enum DataSource {
     if location.hasSuffix(".npy") {
       return OpenedData(dataset: try NumpyDataset(location), part: nil, note: nil, kind: ".npy")
     }
-    throw FileError(location, "is not recognised, expected \(recognised)")
+    throw FileError(location, "is not recognized, expected \(recognized)")
   }
 
   private static func findInFolder(
@@ -95,11 +95,11 @@ public enum DataSource {
   ) throws -> OpenedData {
     let names = try RawPath(folder).list()
     let others = (0..<names.count).filter { !ImageFolderDataset.isPNG(names.bytes($0)) }.map { names[$0] }
-    if CIFARDataset.recognises(others) {
+    if CIFARDataset.recognizes(others) {
       let batches = try CIFARDataset(folder: folder, names: others, part: part)
       return OpenedData(dataset: batches, part: part, note: nil, kind: "CIFAR-10")
     }
-    if IDXDataset.recognises(others) {
+    if IDXDataset.recognizes(others) {
       let files = try IDXDataset(folder: folder, names: others, part: part)
       return OpenedData(dataset: files, part: part, note: nil, kind: "IDX")
     }
@@ -108,11 +108,11 @@ public enum DataSource {
     return OpenedData(dataset: images, part: images.part, note: images.note, kind: "images")
   }
 
-  /// Grey images for an RGB model.
+  /// Gray images for an RGB model.
   private static func repeated(_ opened: OpenedData, _ options: DataOptions) -> OpenedData {
     guard options.modelShape?.channels == 3, opened.dataset.shape.channels == 1 else { return opened }
     return OpenedData(
-      dataset: GreyToRGBDataset(base: opened.dataset), part: opened.part, note: GreyToRGB.note,
+      dataset: GrayToRGBDataset(base: opened.dataset), part: opened.part, note: GrayToRGB.note,
       kind: opened.kind)
   }
 

@@ -3,7 +3,7 @@ import GlowKernels
 /// The continuous parameters of one cartoon face.
 ///
 /// Lengths are in pixels of a 32×32 image before the pose is applied, with the origin in the middle of the
-/// image, x to the right and y down. Colours are sRGB in 0...1. All values are finite, all sizes positive.
+/// image, x to the right and y down. Colors are sRGB in 0...1. All values are finite, all sizes positive.
 public struct Face: Sendable {
   /// Position on the skin palette, 0 (light) to 1 (dark).
   public var skinTone: Float
@@ -47,7 +47,7 @@ public struct Face: Sendable {
   public var mouthOpening: Float
   /// Half the width of the mouth.
   public var mouthWidth: Float
-  /// Strength of the lips' colour, 0...1.
+  /// Strength of the lips' color, 0...1.
   public var lipColor: Float
   /// Strength of the red on the cheeks, 0...1.
   public var blush: Float
@@ -64,9 +64,9 @@ public struct Face: Sendable {
   /// Where the light comes from: components of a unit vector in the image plane, shorter if more frontal.
   public var light: SIMD2<Float>
 
-  /// Colour of the clothes.
+  /// Color of the clothes.
   public var clothes: SIMD3<Float>
-  /// Colour in the middle of the background.
+  /// Color in the middle of the background.
   public var background: SIMD3<Float>
   /// Change of the background's brightness from the middle to an edge, along x and along y.
   public var backgroundSlope: SIMD2<Float>
@@ -84,7 +84,7 @@ public struct Face: Sendable {
     public var squareness: Float
     /// Half the thickness of the rims.
     public var rim: Float
-    /// Colour of the rims.
+    /// Color of the rims.
     public var color: SIMD3<Float>
   }
 

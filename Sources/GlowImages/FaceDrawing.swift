@@ -49,7 +49,7 @@ private struct FacePainter {
     tilt = [cos(face.tilt), sin(face.tilt)]
   }
 
-  /// The colour at a point of the image, measured from its middle.
+  /// The color at a point of the image, measured from its middle.
   func color(at image: Point) -> Color {
     var color = face.background + FaceOutline.dot(face.backgroundSlope, image) / 16
     let moved = (image - face.shift) / face.scale

@@ -23,7 +23,7 @@ enum FaceOutline {
     return norm(point - start - along * position) - halfThickness
   }
 
-  /// The share of a pixel's area inside an outline at this distance from the pixel's centre.
+  /// The share of a pixel's area inside an outline at this distance from the pixel's center.
   static func coverage(_ distance: Float) -> Float { min(max(0.5 - distance, 0), 1) }
 
   /// The union of two outlines with a rounded seam of this width.

@@ -1,4 +1,4 @@
-/// The colours of faces, sRGB in 0...1.
+/// The colors of faces, sRGB in 0...1.
 enum FacePalette {
   static let black = SIMD3<Float>(repeating: 0)
   static let white = SIMD3<Float>(repeating: 1)
@@ -22,7 +22,7 @@ enum FacePalette {
       [0.86, 0.68, 0.38], [0.95, 0.85, 0.60])
   }
 
-  /// Irises: brown, hazel, green, grey, blue.
+  /// Irises: brown, hazel, green, gray, blue.
   static func iris(_ tone: Float) -> SIMD3<Float> {
     mix(
       tone, [0.30, 0.17, 0.09], [0.48, 0.33, 0.15], [0.28, 0.48, 0.27], [0.40, 0.52, 0.58],
@@ -41,7 +41,7 @@ enum FacePalette {
     return color
   }
 
-  /// Linear interpolation between evenly spaced colours.
+  /// Linear interpolation between evenly spaced colors.
   private static func mix(_ position: Float, _ stops: SIMD3<Float>...) -> SIMD3<Float> {
     let scaled = min(max(position, 0), 1) * Float(stops.count - 1)
     let lower = min(Int(scaled), stops.count - 2)

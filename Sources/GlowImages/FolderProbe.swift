@@ -16,7 +16,7 @@ struct FolderProbe {
     }
   }
 
-  var hasGrey: Bool { found.contains { $0.shape.channels == 1 } }
+  var hasGray: Bool { found.contains { $0.shape.channels == 1 } }
 
   /// The shape of the first file.
   ///

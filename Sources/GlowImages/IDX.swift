@@ -10,7 +10,7 @@ public struct IDXDataset: Dataset {
   private let images: IDXFile
   private let labels: [UInt8]
 
-  static func recognises(_ names: [String]) -> Bool {
+  static func recognizes(_ names: [String]) -> Bool {
     DataPart.allCases.contains { fileName(imagesName($0), among: names) != nil }
   }
 

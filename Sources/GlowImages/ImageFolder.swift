@@ -62,13 +62,13 @@ public struct ImageFolderDataset: Dataset {
     let probe = FolderProbe(base: base, names: self.names)
     expected =
       try model.map { probe.expectation(for: $0, canResize: options.resizer != nil) } ?? probe.first()
-    let repeatsGrey = model?.channels == 3 && probe.hasGrey
+    let repeatsGray = model?.channels == 3 && probe.hasGray
     let shape = ImageShape(
       height: expected.shape.height, width: expected.shape.width,
       channels: model?.channels ?? expected.shape.channels)
     self.shape = resizer?.shape(shape) ?? shape
     let notes = [
-      repeatsGrey ? GreyToRGB.note : nil, resizer?.note(expected.shape),
+      repeatsGray ? GrayToRGB.note : nil, resizer?.note(expected.shape),
     ].compactMap { $0 }
     note = notes.isEmpty ? nil : notes.joined(separator: "; ")
     attributeTable = options.readsAttributes ? try Self.readAttributes(base: base, names: self.names) : nil
@@ -85,7 +85,7 @@ public struct ImageFolderDataset: Dataset {
       try check(found, path: file.path)
       if found == shape { return try PNG.decode(bytes, path: file.path, into: pixels) }
       var image = try PNG.decode(bytes, path: file.path)
-      if shape.channels == 3 { image = GreyToRGB.convert(image) }
+      if shape.channels == 3 { image = GrayToRGB.convert(image) }
       _ = pixels.update(fromContentsOf: resizer?.resize(image).pixels ?? image.pixels)
     }
   }
@@ -98,7 +98,7 @@ public struct ImageFolderDataset: Dataset {
   private func check(_ found: ImageShape, path: String) throws {
     let isRepeated = found.channels == 1 && model?.channels == 3
     if found.channels != shape.channels && !isRepeated {
-      let names = [1: "grey", 3: "RGB"]
+      let names = [1: "gray", 3: "RGB"]
       throw FileError(
         path,
         "is \(names[found.channels]!), expected \(names[shape.channels] ?? "\(shape.channels) channels") like "
@@ -118,12 +118,12 @@ public struct ImageFolderDataset: Dataset {
   }
 
   private static func nothingFound(in names: NameList) -> String {
-    if names.count == 0 { return "is empty, expected \(DataSource.recognised)" }
+    if names.count == 0 { return "is empty, expected \(DataSource.recognized)" }
     let other = (0..<names.count).lazy.map { names[$0] }.first { name in
       [".jpg", ".jpeg", ".bmp", ".gif", ".webp"].contains { name.lowercased().hasSuffix($0) }
     }
     let hint = other.map { " (\($0) is not read: convert images to PNG)" } ?? ""
-    return "holds nothing that is recognised\(hint), expected \(DataSource.recognised)"
+    return "holds nothing that is recognized\(hint), expected \(DataSource.recognized)"
   }
 
   // MARK: Attributes

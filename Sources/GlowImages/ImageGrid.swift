@@ -6,7 +6,7 @@ public enum ImageGrid {
   ///   - images: at least one.
   ///   - columns: images in a row; nil makes the grid nearly square.
   ///   - scale: height and width on the grid of one pixel.
-  ///   - spacing: pixels of the grid between neighbouring images.
+  ///   - spacing: pixels of the grid between neighboring images.
   public static func arrange(
     _ images: [ByteImage], columns: Int? = nil, scale: Int = 1, spacing: Int = 2
   ) -> ByteImage {

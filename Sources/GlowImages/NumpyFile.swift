@@ -153,7 +153,7 @@ private struct NumpyHeaderScanner {
   }
 }
 
-/// Images in a .npy file of bytes: `[images, height, width, channels]`, or `[images, height, width]` if grey.
+/// Images in a .npy file of bytes: `[images, height, width, channels]`, or `[images, height, width]` if gray.
 public struct NumpyDataset: Dataset {
   public let shape: ImageShape
   public let count: Int

@@ -1,10 +1,10 @@
 import CPNGCodec
 import GlowFiles
 
-/// PNG files as bytes: grey stays one channel, everything else becomes RGB.
+/// PNG files as bytes: gray stays one channel, everything else becomes RGB.
 ///
 /// Sample values are taken as stored, because a change of them changes bits/dim: no gamma, no compositing
-/// (alpha is dropped), palettes become RGB, 1-, 2- and 4-bit grey fills 0...255, 16 bits are scaled to 8.
+/// (alpha is dropped), palettes become RGB, 1-, 2- and 4-bit gray fills 0...255, 16 bits are scaled to 8.
 /// Calls libpng.
 public enum PNG {
   /// Height and width that are read and written.
@@ -32,13 +32,13 @@ public enum PNG {
     try MappedFile(path).withBytes { try shape(of: $0, path: path) }
   }
 
-  /// The bytes of a PNG file with a grey or RGB image.
+  /// The bytes of a PNG file with a gray or RGB image.
   ///
   /// - Parameter compression: zlib's level, from 0 (none) to 9 (smallest).
   /// - Throws: `FileError` with the path "PNG" if libpng refuses, as it does when memory runs out.
   public static func encode(_ image: ByteImage, compression: Int = 6) throws -> [UInt8] {
     let shape = image.shape
-    precondition(shape.channels == 1 || shape.channels == 3, "PNG images are grey or RGB")
+    precondition(shape.channels == 1 || shape.channels == 3, "PNG images are gray or RGB")
     precondition((0...9).contains(compression), "zlib's levels are 0...9")
     var bytes: UnsafeMutablePointer<UInt8>?
     var count = 0

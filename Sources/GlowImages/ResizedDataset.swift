@@ -1,8 +1,8 @@
 /// How an image that is larger than wanted becomes smaller.
 public enum Resizing: String, Sendable, CaseIterable {
-  /// The centre square is averaged over areas.
+  /// The center square is averaged over areas.
   case box
-  /// The centre is cut out.
+  /// The center is cut out.
   case crop
 }
 
@@ -26,8 +26,8 @@ public struct Resizer: Sendable {
     let shape = image.shape
     if shape.height == size && shape.width == size { return image }
     let side = min(shape.height, shape.width)
-    if resizing == .box && side > size { return averaged(centred(image, height: side, width: side)) }
-    return centred(image, height: size, width: size)
+    if resizing == .box && side > size { return averaged(centered(image, height: side, width: side)) }
+    return centered(image, height: size, width: size)
   }
 
   /// What happens to images of `shape`, for a person to read; nil if nothing does.
@@ -43,8 +43,8 @@ public struct Resizer: Sendable {
     return "\(from) \(how) \(to): bits/dim is over the padded size"
   }
 
-  /// The centre of the image on a ground of zeros.
-  private func centred(_ image: ByteImage, height: Int, width: Int) -> ByteImage {
+  /// The center of the image on a ground of zeros.
+  private func centered(_ image: ByteImage, height: Int, width: Int) -> ByteImage {
     let (old, channels) = (image.shape, image.shape.channels)
     let rows = Overlap(old.height, height)
     let columns = Overlap(old.width, width)
@@ -59,7 +59,7 @@ public struct Resizer: Sendable {
     return ByteImage(shape: shape, pixels: pixels)
   }
 
-  /// Where the centre of a line of `source` values lies in a line of `target` ones.
+  /// Where the center of a line of `source` values lies in a line of `target` ones.
   private struct Overlap {
     let source: Int
     let target: Int

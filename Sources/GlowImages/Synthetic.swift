@@ -5,7 +5,7 @@ import GlowKernels
 /// Image i depends on the kind, the shape, the seed, the part and i alone.
 public struct SyntheticDataset: Dataset {
   public enum Kind: String, Sendable, CaseIterable {
-    /// One colour, drawn uniformly, all over the image.
+    /// One color, drawn uniformly, all over the image.
     case constant
     /// Every value drawn uniformly from 0...255.
     case noise

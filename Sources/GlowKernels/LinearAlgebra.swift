@@ -16,11 +16,11 @@ public enum LinearAlgebraError: Error, CustomStringConvertible, Equatable {
   }
 }
 
-/// The LU factorisation of a square row-major matrix, in Double.
+/// The LU factorization of a square row-major matrix, in Double.
 ///
 /// LAPACK reads the same bytes by columns and so factors Wᵀ: the determinant is the same, and the inverse
 /// comes back transposed twice, which is W⁻¹ by rows. Calls `dgetrf`, `dgetri` and `dgecon`.
-public struct Factorisation {
+public struct Factorization {
   public let size: Int
   private let original: [Double]
   private var factors: [Double]

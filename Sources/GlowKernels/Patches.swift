@@ -1,9 +1,9 @@
-/// The neighbourhoods of a 3×3 convolution as matrix rows, and back.
+/// The neighborhoods of a 3×3 convolution as matrix rows, and back.
 ///
 /// Pictures are NHWC. A band is `rows` picture rows from `firstRow` on of one picture of `height × width`.
-/// A patch row holds the 3×3 neighbourhood of one position, zero outside the picture, in the order
+/// A patch row holds the 3×3 neighborhood of one position, zero outside the picture, in the order
 /// (dy, dx, channel): 9·channels values. In a buffer with a border of one position all round, the three
-/// neighbours of one dy lie side by side, so a patch is three runs of 3·channels values.
+/// neighbors of one dy lie side by side, so a patch is three runs of 3·channels values.
 public struct Band: Sendable {
   public let height: Int
   public let width: Int
@@ -22,7 +22,7 @@ public struct Band: Sendable {
   @inlinable
   public func borderedCount(channels: Int) -> Int { (rows + 2) * (width + 2) * channels }
 
-  /// Which of the nine neighbours exist: 1 first row, 2 last row, 4 first column, 8 last column of the picture.
+  /// Which of the nine neighbors exist: 1 first row, 2 last row, 4 first column, 8 last column of the picture.
   @inlinable
   public func borderClass(row: Int, column: Int) -> Int {
     (row == 0 ? 1 : 0) + (row == height - 1 ? 2 : 0) + (column == 0 ? 4 : 0)
@@ -33,14 +33,14 @@ public struct Band: Sendable {
 /// The number of border classes (`Band.borderClass`), not all of which occur in every picture.
 public let borderClassCount = 16
 
-/// True where the neighbour (dy, dx), each in 0..<3, of a position of this class lies outside the picture.
+/// True where the neighbor (dy, dx), each in 0..<3, of a position of this class lies outside the picture.
 @inlinable
 public func isOutside(borderClass: Int, dy: Int, dx: Int) -> Bool {
   (dy == 0 && borderClass & 1 != 0) || (dy == 2 && borderClass & 2 != 0)
     || (dx == 0 && borderClass & 4 != 0) || (dx == 2 && borderClass & 8 != 0)
 }
 
-/// im2col: patches[p, :] = the neighbourhood of position p of the band.
+/// im2col: patches[p, :] = the neighborhood of position p of the band.
 ///
 /// - Parameters:
 ///   - picture: the whole picture, positions `stride` values apart, of which the first `channels` are read.
@@ -96,14 +96,14 @@ func copyRun<S: Scalar>(_ source: UnsafePointer<S>, _ count: Int, to target: Uns
   target.store(source.vector(count - 8), count - 8)
 }
 
-/// col2im, the adjoint of `gatherPatches`: every patch is added to the neighbourhood it belongs to.
+/// col2im, the adjoint of `gatherPatches`: every patch is added to the neighborhood it belongs to.
 ///
 /// Sums the contributions that fall into the band, which also come from the picture rows just above and
 /// below it.
 ///
 /// - Parameters:
 ///   - patches: the patch rows of the whole picture, height·width times every `rowStep`-th of 9·channels values; only
-///     those of the band and of its two neighbouring picture rows are read.
+///     those of the band and of its two neighboring picture rows are read.
 ///   - bordered: receives [rows + 2, width + 2, channels]; its inner part is the result.
 @specialized(where S == Float)
 @specialized(where S == Double)

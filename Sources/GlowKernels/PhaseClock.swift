@@ -2,7 +2,7 @@ import Glibc
 
 /// What a thread works at during a pass.
 public enum Phase: Int, CaseIterable, Sendable {
-  /// Gathering neighbourhoods for a convolution, and adding them up: im2col and col2im.
+  /// Gathering neighborhoods for a convolution, and adding them up: im2col and col2im.
   case patches
   /// Matrix products of the coupling networks, forward and for the gradients of their inputs.
   case products

@@ -7,7 +7,7 @@ import Glibc
 public struct Philox: Sendable {
   /// What the numbers are for; part of the counter, so that no two uses share a stream.
   public enum Purpose: UInt32, Sendable {
-    case weights, permutation, dequantisation, evaluation, latents, order, flip, cropping, faces, synthetic
+    case weights, permutation, dequantization, evaluation, latents, order, flip, cropping, faces, synthetic
   }
 
   public let key: SIMD2<UInt32>

@@ -1,4 +1,4 @@
-/// Eight neighbouring values at a time, at any alignment.
+/// Eight neighboring values at a time, at any alignment.
 extension UnsafePointer where Pointee: Scalar {
   @inlinable @inline(__always)
   public func vector(_ index: Int) -> SIMD8<Pointee> {

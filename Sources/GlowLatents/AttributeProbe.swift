@@ -28,7 +28,7 @@ public struct AttributeProbe: Sendable {
       Float(images.reduce(0) { $0 + Int($1[pixel]) }) / Float(images.count) / 128
     }
     let fit = LogisticFit(
-      inputs: images.map { [mean] in Self.centred($0, mean) }, truths: images.indices.map(attributes.values),
+      inputs: images.map { [mean] in Self.centered($0, mean) }, truths: images.indices.map(attributes.values),
       penalty: penalty)
     fit.run(epochs: epochs, seed: seed)
     (weights, bias) = (fit.weights, fit.bias)
@@ -36,7 +36,7 @@ public struct AttributeProbe: Sendable {
 
   /// Which attributes an image seems to have.
   public func read(_ image: ByteImage) -> [Bool] {
-    let input = Self.centred(image.pixels, mean)
+    let input = Self.centered(image.pixels, mean)
     return zip(weights, bias).map { weights, bias in
       zip(input, weights).reduce(bias) { $0 + $1.0 * $1.1 } > 0
     }
@@ -58,7 +58,7 @@ public struct AttributeProbe: Sendable {
     return right.map { Double($0) / Double(dataset.count) }
   }
 
-  private static func centred(_ pixels: [UInt8], _ mean: [Float]) -> [Float] {
+  private static func centered(_ pixels: [UInt8], _ mean: [Float]) -> [Float] {
     zip(pixels, mean).map { Float($0) / 128 - $1 }
   }
 }

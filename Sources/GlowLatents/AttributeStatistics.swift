@@ -114,8 +114,8 @@ public struct AttributeStatistics: Sendable {
   }
 
   /// The covariances of some attributes.
-  private func covariances(_ attributes: [Int]) throws -> Factorisation {
-    try Factorisation(
+  private func covariances(_ attributes: [Int]) throws -> Factorization {
+    try Factorization(
       attributes.flatMap { row in attributes.map { covariance(row, $0) } }, size: attributes.count)
   }
 

@@ -32,7 +32,7 @@ public final class LatentSpace {
       throw TrainingError("an image of \(other.shape) does not fit a model for \(shape)")
     }
     var latents: [[Float]] = []
-    try scorer.encode(ImageArray(images, label: label), dequantisation: .none) { latents.append($1) }
+    try scorer.encode(ImageArray(images, label: label), dequantization: .none) { latents.append($1) }
     return latents
   }
 

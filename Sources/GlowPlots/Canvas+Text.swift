@@ -12,12 +12,12 @@ public struct TextStyle: Sendable, Hashable {
   /// Of the font, in points.
   public var size: Double
   public var isBold: Bool
-  public var colour: Colour
+  public var color: Color
 
-  public init(size: Double = 11, isBold: Bool = false, colour: Colour = .ink) {
+  public init(size: Double = 11, isBold: Bool = false, color: Color = .ink) {
     self.size = size
     self.isBold = isBold
-    self.colour = colour
+    self.color = color
   }
 
   /// Height of a line.
@@ -45,7 +45,7 @@ extension Canvas {
       case .middle: -width / 2
       case .end: -width
       }
-    setColour(style.colour)
+    setColor(style.color)
     cairo_save(context)
     cairo_translate(context, place.x, place.y)
     if isUpward { cairo_rotate(context, -.pi / 2) }
@@ -68,7 +68,7 @@ extension Canvas {
       context, "DejaVu Sans", CAIRO_FONT_SLANT_NORMAL,
       style.isBold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL)
     cairo_set_font_size(context, style.size)
-    // Grey edges and unrounded widths: the same picture whatever screen the machine has.
+    // Gray edges and unrounded widths: the same picture whatever screen the machine has.
     let options = cairo_font_options_create()
     cairo_font_options_set_antialias(options, CAIRO_ANTIALIAS_GRAY)
     cairo_font_options_set_hint_style(options, CAIRO_HINT_STYLE_NONE)

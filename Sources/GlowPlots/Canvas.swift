@@ -58,32 +58,32 @@ public final class Canvas {
   /// Fills a rectangle. Calls `cairo_fill`.
   ///
   /// - Parameter opacity: 0 (nothing) to 1.
-  public func fill(_ rectangle: Rectangle, _ colour: Colour, opacity: Double = 1) {
-    setColour(colour, opacity)
+  public func fill(_ rectangle: Rectangle, _ color: Color, opacity: Double = 1) {
+    setColor(color, opacity)
     cairo_rectangle(context, rectangle.x, rectangle.y, rectangle.width, rectangle.height)
     cairo_fill(context)
   }
 
   /// Fills the area within a closed line. Calls `cairo_fill`.
-  public func fill(_ corners: [Point], _ colour: Colour, opacity: Double = 1) {
-    setColour(colour, opacity)
+  public func fill(_ corners: [Point], _ color: Color, opacity: Double = 1) {
+    setColor(color, opacity)
     trace(corners)
     cairo_fill(context)
   }
 
   /// Fills a circle. Calls `cairo_arc`.
-  public func dot(_ centre: Point, radius: Double, _ colour: Colour) {
-    setColour(colour)
+  public func dot(_ center: Point, radius: Double, _ color: Color) {
+    setColor(color)
     cairo_new_path(context)
-    cairo_arc(context, centre.x, centre.y, radius, 0, 2 * .pi)
+    cairo_arc(context, center.x, center.y, radius, 0, 2 * .pi)
     cairo_fill(context)
   }
 
   /// Draws a line through points. Calls `cairo_stroke`.
   ///
   /// - Parameter thickness: in points.
-  public func line(_ points: [Point], _ colour: Colour, thickness: Double = 1, opacity: Double = 1) {
-    setColour(colour, opacity)
+  public func line(_ points: [Point], _ color: Color, thickness: Double = 1, opacity: Double = 1) {
+    setColor(color, opacity)
     cairo_set_line_width(context, thickness)
     cairo_set_line_join(context, CAIRO_LINE_JOIN_ROUND)
     trace(points)
@@ -106,7 +106,7 @@ public final class Canvas {
   public func draw(_ image: ByteImage, x: Int, y: Int, enlargement: Int = 1) {
     let shape = image.shape
     let side = enlargement * scale
-    precondition(shape.channels == 1 || shape.channels == 3, "images are grey or RGB")
+    precondition(shape.channels == 1 || shape.channels == 3, "images are gray or RGB")
     precondition(
       x >= 0 && y >= 0 && enlargement >= 1 && x + shape.width * enlargement <= width
         && y + shape.height * enlargement <= height, "the image must lie within the canvas")
@@ -153,8 +153,8 @@ public final class Canvas {
     return ByteImage(shape: shape, pixels: pixels)
   }
 
-  func setColour(_ colour: Colour, _ opacity: Double = 1) {
-    cairo_set_source_rgba(context, colour.red, colour.green, colour.blue, opacity)
+  func setColor(_ color: Color, _ opacity: Double = 1) {
+    cairo_set_source_rgba(context, color.red, color.green, color.blue, opacity)
   }
 
   private func trace(_ points: [Point]) {

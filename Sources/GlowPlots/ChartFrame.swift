@@ -2,7 +2,7 @@
 struct ChartFrame {
   struct Key {
     let name: String
-    let colour: Colour
+    let color: Color
   }
 
   let area: Rectangle
@@ -84,7 +84,7 @@ struct ChartFrame {
         x = left
         y += 17
       }
-      canvas.line([Point(x, y), Point(x + keyLength, y)], key.colour, thickness: 3)
+      canvas.line([Point(x, y), Point(x + keyLength, y)], key.color, thickness: 3)
       canvas.text(key.name, at: Point(x + keyLength + 6, y), style: label)
       x += width + keyGap
     }

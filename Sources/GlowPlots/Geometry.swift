@@ -28,7 +28,7 @@ public struct Rectangle: Sendable, Hashable {
 }
 
 /// Red, green and blue in 0...1.
-public struct Colour: Sendable, Hashable {
+public struct Color: Sendable, Hashable {
   public var red: Double
   public var green: Double
   public var blue: Double
@@ -46,19 +46,19 @@ public struct Colour: Sendable, Hashable {
       blue: Double(code & 0xFF) / 255)
   }
 
-  public static let black = Colour(0x000000)
-  public static let white = Colour(0xFFFFFF)
+  public static let black = Color(0x000000)
+  public static let white = Color(0xFFFFFF)
   /// For text and axes.
-  public static let ink = Colour(0x262626)
+  public static let ink = Color(0x262626)
   /// For lines that guide the eye.
-  public static let faint = Colour(0xE4E4E4)
+  public static let faint = Color(0xE4E4E4)
 
-  /// Colours that people who see no red or no green tell apart too (Okabe & Ito 2008).
+  /// Colors that people who see no red or no green tell apart too (Okabe & Ito 2008).
   public static let palette = [
-    Colour(0x0072B2), Colour(0xD55E00), Colour(0x009E73), Colour(0xCC79A7), Colour(0xE69F00),
-    Colour(0x56B4E9),
+    Color(0x0072B2), Color(0xD55E00), Color(0x009E73), Color(0xCC79A7), Color(0xE69F00),
+    Color(0x56B4E9),
   ]
 
-  /// The palette's colour for the part of a chart with this index.
-  static func ofPart(_ index: Int) -> Colour { palette[index % palette.count] }
+  /// The palette's color for the part of a chart with this index.
+  static func ofPart(_ index: Int) -> Color { palette[index % palette.count] }
 }

@@ -5,13 +5,13 @@ public struct Histogram: Chart {
   public struct Sample: Sendable {
     public var name: String
     public var values: [Double]
-    public var colour: Colour?
+    public var color: Color?
 
-    /// - Parameter colour: nil takes the palette's next.
-    public init(_ name: String, _ values: [Double], colour: Colour? = nil) {
+    /// - Parameter color: nil takes the palette's next.
+    public init(_ name: String, _ values: [Double], color: Color? = nil) {
       self.name = name
       self.values = values
-      self.colour = colour
+      self.color = color
     }
   }
 
@@ -42,19 +42,19 @@ public struct Histogram: Chart {
     let frame = ChartFrame(
       on: canvas, in: rectangle, horizontal: horizontal, vertical: vertical, title: title,
       horizontalTitle: horizontalTitle, verticalTitle: verticalTitle,
-      keys: samples.indices.map { ChartFrame.Key(name: samples[$0].name, colour: colour($0)) })
+      keys: samples.indices.map { ChartFrame.Key(name: samples[$0].name, color: color($0)) })
     canvas.clipped(to: frame.area) {
       for index in samples.indices {
         for outline in outlines(edges, shares[index]) {
           let places = outline.map { frame.place($0.x, $0.y) }
-          canvas.fill(places, colour(index), opacity: 0.3)
-          canvas.line(places, colour(index), thickness: 1.25)
+          canvas.fill(places, color(index), opacity: 0.3)
+          canvas.line(places, color(index), thickness: 1.25)
         }
       }
     }
   }
 
-  private func colour(_ index: Int) -> Colour { samples[index].colour ?? .ofPart(index) }
+  private func color(_ index: Int) -> Color { samples[index].color ?? .ofPart(index) }
 
   /// - Throws: `DrawingError` naming the sample that cannot be drawn.
   private func check() throws {
@@ -103,7 +103,7 @@ public struct Histogram: Chart {
     return Int(max(1, min(100, (span / narrowest).rounded(.up))))
   }
 
-  /// The steps along the tops of neighbouring bins that are not empty, from the axis to the axis.
+  /// The steps along the tops of neighboring bins that are not empty, from the axis to the axis.
   private func outlines(_ edges: [Double], _ shares: [Double]) -> [[Point]] {
     shares.indices.split { shares[$0] == 0 }.map { bins in
       let tops = bins.flatMap { [Point(edges[$0], shares[$0]), Point(edges[$0 + 1], shares[$0])] }

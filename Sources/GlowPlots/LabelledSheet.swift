@@ -20,7 +20,7 @@ public struct LabelledSheet: Sendable {
   public var rows: [Row]
   /// Height and width on the sheet of a pixel of the images.
   public var scale = 2
-  /// Pixels between neighbouring images.
+  /// Pixels between neighboring images.
   public var spacing = 2
   public var textSize = 13.0
 
@@ -131,7 +131,7 @@ public struct LabelledSheet: Sendable {
       }
     }
     guard shape.channels == 1 || shape.channels == 3 else {
-      throw DrawingError("images of a sheet are grey or RGB, not \(shape)")
+      throw DrawingError("images of a sheet are gray or RGB, not \(shape)")
     }
     return shape
   }

@@ -11,14 +11,14 @@ public struct LineChart: Chart {
     public var name: String
     /// From left to right. Points that are not finite, or not positive on a logarithmic axis, interrupt the line.
     public var points: [Point]
-    public var colour: Colour?
+    public var color: Color?
     public var look: Look
 
-    /// - Parameter colour: nil takes the palette's next.
-    public init(_ name: String, _ points: [Point], colour: Colour? = nil, look: Look = .line) {
+    /// - Parameter color: nil takes the palette's next.
+    public init(_ name: String, _ points: [Point], color: Color? = nil, look: Look = .line) {
       self.name = name
       self.points = points
-      self.colour = colour
+      self.color = color
       self.look = look
     }
   }
@@ -49,30 +49,30 @@ public struct LineChart: Chart {
         points.lazy.map(\.y), fixed: verticalRange, isLogarithmic: hasLogarithmicVerticalAxis,
         maximumTicks: max(2, Int(rectangle.height / 35)))
     else { throw DrawingError("\(title ?? verticalTitle): there is no value to draw") }
-    let keys = series.indices.map { ChartFrame.Key(name: series[$0].name, colour: colour($0)) }
+    let keys = series.indices.map { ChartFrame.Key(name: series[$0].name, color: color($0)) }
     let frame = ChartFrame(
       on: canvas, in: rectangle, horizontal: horizontal, vertical: vertical, title: title,
       horizontalTitle: horizontalTitle, verticalTitle: verticalTitle, keys: keys.filter { !$0.name.isEmpty })
     canvas.clipped(to: frame.area) {
-      for index in series.indices { draw(series[index], colour(index), on: canvas, in: frame) }
+      for index in series.indices { draw(series[index], color(index), on: canvas, in: frame) }
     }
   }
 
-  private func colour(_ index: Int) -> Colour { series[index].colour ?? .ofPart(index) }
+  private func color(_ index: Int) -> Color { series[index].color ?? .ofPart(index) }
 
   private func canDraw(_ point: Point) -> Bool {
     AxisScale.canDraw(point.x, isLogarithmic: hasLogarithmicHorizontalAxis)
       && AxisScale.canDraw(point.y, isLogarithmic: hasLogarithmicVerticalAxis)
   }
 
-  private func draw(_ series: Series, _ colour: Colour, on canvas: Canvas, in frame: ChartFrame) {
+  private func draw(_ series: Series, _ color: Color, on canvas: Canvas, in frame: ChartFrame) {
     for piece in series.points.split(whereSeparator: { !canDraw($0) }) {
       let places = piece.map { frame.place($0.x, $0.y) }
       canvas.line(
-        places, colour, thickness: series.look == .faintLine ? 1 : 1.75,
+        places, color, thickness: series.look == .faintLine ? 1 : 1.75,
         opacity: series.look == .faintLine ? 0.45 : 1)
       if series.look == .markedLine || places.count == 1 {
-        for place in places { canvas.dot(place, radius: 2.75, colour) }
+        for place in places { canvas.dot(place, radius: 2.75, color) }
       }
     }
   }

@@ -4,7 +4,7 @@ import GlowFlow
 import GlowKernels
 import GlowStorage
 
-/// Everything that a training run needs to go on: weights, their average, the optimiser's moments, how far it has
+/// Everything that a training run needs to go on: weights, their average, the optimizer's moments, how far it has
 /// come, and what its guards remember. Data order and noise follow from the step.
 ///
 /// The state to go back to is the present one in a checkpoint that training writes on schedule; where it is not,

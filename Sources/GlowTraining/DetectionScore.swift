@@ -27,20 +27,20 @@ public enum DetectionScore: String, Sendable, CaseIterable {
 public struct TrainingBits: Sendable, Equatable {
   public let mean: Double
   /// Nil if the file does not say.
-  public let dequantisation: DequantisationKind?
+  public let dequantization: DequantizationKind?
 
-  public init(mean: Double, dequantisation: DequantisationKind?) {
+  public init(mean: Double, dequantization: DequantizationKind?) {
     self.mean = mean
-    self.dequantisation = dequantisation
+    self.dequantization = dequantization
   }
 
   public static let key = "glow.mean_training_bits_per_dim"
-  static let dequantisationKey = "glow.mean_training_dequantization"
+  static let dequantizationKey = "glow.mean_training_dequantization"
 
   /// What a model's file keeps of it.
   var metadata: [String: String] {
     var metadata = [Self.key: "\(mean)"]
-    metadata[Self.dequantisationKey] = dequantisation?.rawValue
+    metadata[Self.dequantizationKey] = dequantization?.rawValue
     return metadata
   }
 
@@ -56,12 +56,12 @@ public struct TrainingBits: Sendable, Equatable {
     guard let value = Double(text), value.isFinite else {
       throw FileError(path, "\(key): is '\(text.prefix(40))', expected a number")
     }
-    let kind = try metadata[dequantisationKey].map { text in
-      guard let kind = DequantisationKind(rawValue: text) else {
-        throw FileError(path, "\(dequantisationKey): is '\(text.prefix(40))', expected uniform or none")
+    let kind = try metadata[dequantizationKey].map { text in
+      guard let kind = DequantizationKind(rawValue: text) else {
+        throw FileError(path, "\(dequantizationKey): is '\(text.prefix(40))', expected uniform or none")
       }
       return kind
     }
-    return TrainingBits(mean: value, dequantisation: kind)
+    return TrainingBits(mean: value, dequantization: kind)
   }
 }

@@ -20,12 +20,12 @@ struct ImageFeed {
     self.configuration = configuration
   }
 
-  /// Puts images `start..<start + count` of the sequence into `workspace.images`, dequantised by the team, and
+  /// Puts images `start..<start + count` of the sequence into `workspace.images`, dequantized by the team, and
   /// returns their labels. Those that follow are read ahead.
   ///
   /// - Throws: `FileError` with the name of the first image that cannot be read.
   mutating func load(
-    _ start: Int, count: Int, into images: UnsafeMutablePointer<Float>, dequantisation: Dequantisation,
+    _ start: Int, count: Int, into images: UnsafeMutablePointer<Float>, dequantization: Dequantization,
     team: ThreadTeam
   ) throws -> [Int] {
     let reader = reader(from: start, count: count, threads: team.count)
@@ -38,7 +38,7 @@ struct ImageFeed {
       team.run(count) { item, _ in
         put(
           items[item], place: start + item, into: images + item * dataset.shape.count,
-          dequantisation: dequantisation)
+          dequantization: dequantization)
       }
       return items.map { dataset.label($0.index) ?? 0 }
     }
@@ -56,7 +56,7 @@ struct ImageFeed {
 
   private func put(
     _ item: ReadAhead.Item, place: Int, into values: UnsafeMutablePointer<Float>,
-    dequantisation: Dequantisation
+    dequantization: Dequantization
   ) {
     let stream = UInt64(place / dataset.count) << 32 | UInt64(item.index)
     if configuration.flips,
@@ -64,9 +64,9 @@ struct ImageFeed {
     {
       mirror(UnsafeMutableBufferPointer(mutating: item.pixels), shape: dataset.shape)
     }
-    let noise = Philox(seed: configuration.seed, purpose: .dequantisation, stream: stream)
-    dequantisation.apply(
-      item.pixels, noise: configuration.dequantisation == .uniform ? noise : nil, into: values)
+    let noise = Philox(seed: configuration.seed, purpose: .dequantization, stream: stream)
+    dequantization.apply(
+      item.pixels, noise: configuration.dequantization == .uniform ? noise : nil, into: values)
   }
 
   /// The image at `place`, and at each place after it.

@@ -12,8 +12,8 @@ public enum ErrorPolicy: String, Sendable, CaseIterable {
 
 /// How images are scored.
 public struct ScoringSettings: Sendable {
-  public var dequantisation = DequantisationKind.uniform
-  /// Seed of the dequantisation noise.
+  public var dequantization = DequantizationKind.uniform
+  /// Seed of the dequantization noise.
   public var seed: UInt64 = 0
   /// Draws of the noise for each image.
   public var importanceSamples = 1
@@ -26,7 +26,7 @@ public struct ScoringSettings: Sendable {
 
 /// What a model says of one image.
 public struct ImageScore: Sendable, Hashable {
-  /// With the first draw of the dequantisation noise, in its parts.
+  /// With the first draw of the dequantization noise, in its parts.
   public let likelihood: LogLikelihood
   /// Nats by which the bound of all draws exceeds that of the first; 0 with one draw.
   public let importanceGain: Double

@@ -40,8 +40,8 @@ public struct MemoryEstimate: Sendable {
     func estimate(_ keepsHidden: Bool) -> Int {
       max(
         glow.workspaceBytes(batch: configuration.batch, purpose: .training(keepsHidden: keepsHidden)),
-        glow.isInitialised
-          ? 0 : glow.workspaceBytes(batch: configuration.initialisationImages, purpose: .inference))
+        glow.isInitialized
+          ? 0 : glow.workspaceBytes(batch: configuration.initializationImages, purpose: .inference))
     }
     let limit = MemoryEstimate.limit(available)
     let kept = estimate(true)

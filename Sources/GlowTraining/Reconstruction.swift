@@ -20,16 +20,16 @@ extension Scorer {
   /// Takes images to their latents and back, batch by batch.
   ///
   /// - Parameters:
-  ///   - dequantisation: without noise, values are taken back to the nearest level; with noise, down.
+  ///   - dequantization: without noise, values are taken back to the nearest level; with noise, down.
   ///   - body: gets each image's index, latents (laid out as `encode` gives them) and what they decode to, in order.
   /// - Throws: `FileError` of the first image that cannot be read, `LinearAlgebraError` if a channel map has no
   ///   inverse, or what `body` throws.
   public func reconstruct(
-    _ dataset: any Dataset, dequantisation: DequantisationKind = .none, seed: UInt64 = 0,
+    _ dataset: any Dataset, dequantization: DequantizationKind = .none, seed: UInt64 = 0,
     _ body: (_ index: Int, _ latents: [Float], _ decoded: ByteImage) throws -> Void = { _, _, _ in }
   ) throws -> Reconstruction {
     var settings = ScoringSettings()
-    settings.dequantisation = dequantisation
+    settings.dequantization = dequantization
     settings.seed = seed
     var result = Reconstruction()
     try forEachBatch(dataset) { items in
@@ -46,10 +46,10 @@ extension Scorer {
         // Written so that a NaN is not passed over, and stays.
         if !(error <= result.largestError) && !result.largestError.isNaN { result.largestError = error }
       }
-      let decoded = glow.images(in: workspace, count: count, toNearest: dequantisation == .none)
+      let decoded = glow.images(in: workspace, count: count, toNearest: dequantization == .none)
       for (place, item) in items.enumerated() {
         let original = ByteImage(shape: dataset.shape, pixels: Array(item.pixels))
-        if decoded[place] == glow.dequantisation.reduced(original) { result.equal += 1 }
+        if decoded[place] == glow.dequantization.reduced(original) { result.equal += 1 }
         try body(item.index, latents[place], decoded[place])
       }
       result.images += count
@@ -58,7 +58,7 @@ extension Scorer {
   }
 }
 
-extension Dequantisation {
+extension Dequantization {
   /// The image as the model can tell it: each byte without its bits below the model's.
   fileprivate func reduced(_ image: ByteImage) -> ByteImage {
     ByteImage(shape: image.shape, pixels: image.pixels.map { ($0 >> (8 - bits)) << (8 - bits) })

@@ -43,7 +43,7 @@ public struct RunFolder: Sendable {
     } catch { throw FileError(path, "cannot make this folder: \(error.localizedDescription)") }
     // The names of new folders must survive a loss of power as the files in them do.
     for folder in new {
-      try AtomicFile.synchronise(folder: folder.deletingLastPathComponent().path)
+      try AtomicFile.synchronize(folder: folder.deletingLastPathComponent().path)
     }
     guard let lock = try FolderLock(path) else {
       throw FileError(path, "another process is training in this folder")
@@ -153,6 +153,12 @@ public struct RunConfiguration: Codable, Sendable, Hashable {
     return (resumed, true)
   }
 
+  /// Settings as version 0.1 spelled them.
+  private static let formerNames = [
+    "optimiser": "optimizer", "dequantisation": "dequantization",
+    "initialisationImages": "initializationImages",
+  ]
+
   /// Settings that an earlier version did not have stand at their defaults.
   ///
   /// - Throws: `FileError` for the file at `path`.
@@ -163,7 +169,7 @@ public struct RunConfiguration: Codable, Sendable, Hashable {
         let training = found["training"] as? [String: Any],
         let known = try JSONSerialization.jsonObject(with: defaults) as? [String: Any]
       else { throw FileError(path, "") }
-      found["training"] = known.merging(training) { $1 }
+      found["training"] = known.merging(training.map { (RunConfiguration.formerNames[$0] ?? $0, $1) }) { $1 }
       let result = try JSONDecoder().decode(
         RunConfiguration.self, from: try JSONSerialization.data(withJSONObject: found))
       try result.model.validate()

@@ -91,7 +91,7 @@ extension Glow<Float> {
     return (0..<count).map { item in
       var pixels = [UInt8](repeating: 0, count: shape.count)
       pixels.withUnsafeMutableBufferPointer {
-        dequantisation.quantise(workspace.images + item * shape.count, toNearest: toNearest, into: $0)
+        dequantization.quantize(workspace.images + item * shape.count, toNearest: toNearest, into: $0)
       }
       return ByteImage(shape: shape, pixels: pixels)
     }

@@ -18,7 +18,7 @@ public struct Score: Sendable {
     standardError = images > 1 ? (squares / Double(images - 1) / Double(images)).squareRoot() : 0
   }
 
-  /// The value that a fraction of the images does not exceed, interpolated linearly between neighbours
+  /// The value that a fraction of the images does not exceed, interpolated linearly between neighbors
   /// (definition 7 of Hyndman & Fan 1996).
   ///
   /// - Parameter fraction: 0 (smallest) to 1 (largest).

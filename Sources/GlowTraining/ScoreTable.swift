@@ -71,7 +71,7 @@ public struct ScoreTable {
     var fields: [(name: String, value: Field)] = [
       ("index", .integer(index)), ("path", .text(path)), ("label", .integer(label)),
       ("log_likelihood", .real(score?.nats)), ("bits_per_dim", .real(score?.bitsPerDimension)),
-      ("dequantization_constant", .real(likelihood?.dequantisationConstant)),
+      ("dequantization_constant", .real(likelihood?.dequantizationConstant)),
     ]
     for level in 0..<levels {
       fields.append(("log_determinant_\(level)", .real(likelihood?.logDeterminants[level])))

@@ -5,7 +5,7 @@ import GlowKernels
 
 /// Scores images with a model, in batches through one workspace.
 ///
-/// An image's dequantisation noise is keyed by the seed and the image's own bytes, so its score depends on nothing
+/// An image's dequantization noise is keyed by the seed and the image's own bytes, so its score depends on nothing
 /// but the image, the model and the seed. Images are read ahead of the batch that is scored.
 public final class Scorer {
   let glow: Glow<Float>
@@ -65,11 +65,11 @@ public final class Scorer {
   ///
   /// - Throws: `FileError` of the first image that cannot be read.
   public func score(
-    _ dataset: any Dataset, dequantisation: DequantisationKind = .uniform, seed: UInt64 = 0,
+    _ dataset: any Dataset, dequantization: DequantizationKind = .uniform, seed: UInt64 = 0,
     shouldStop: () -> Bool = { false }
   ) throws -> Score {
     var settings = ScoringSettings()
-    settings.dequantisation = dequantisation
+    settings.dequantization = dequantization
     settings.seed = seed
     var scores: [Double] = []
     try forEachBatch(dataset, shouldStop: shouldStop) { items in
@@ -84,11 +84,11 @@ public final class Scorer {
   ///
   /// - Throws: `FileError` of the first image that cannot be read.
   public func encode(
-    _ dataset: any Dataset, dequantisation: DequantisationKind = .uniform, seed: UInt64 = 0,
+    _ dataset: any Dataset, dequantization: DequantizationKind = .uniform, seed: UInt64 = 0,
     _ body: (_ index: Int, _ latents: [Float]) throws -> Void
   ) throws {
     var settings = ScoringSettings()
-    settings.dequantisation = dequantisation
+    settings.dequantization = dequantization
     settings.seed = seed
     try forEachBatch(dataset) { items in
       for item in items { if let error = item.error { throw error } }
@@ -147,9 +147,9 @@ public final class Scorer {
     glow.team.run(items.count) { place, _ in
       let pixels = items[place].pixels
       let noise = Philox(
-        seed: settings.seed, purpose: .evaluation, stream: Dequantisation.digest(pixels, draw: draw))
-      glow.dequantisation.apply(
-        pixels, noise: settings.dequantisation == .uniform ? noise : nil,
+        seed: settings.seed, purpose: .evaluation, stream: Dequantization.digest(pixels, draw: draw))
+      glow.dequantization.apply(
+        pixels, noise: settings.dequantization == .uniform ? noise : nil,
         into: workspace.images + place * size)
     }
     let labels = items.map { dataset.label($0.index) ?? 0 }

@@ -6,7 +6,7 @@ import GlowKernels
 public final class SpeedMeasurement {
   /// What is timed.
   public enum Job: String, CaseIterable, Sendable {
-    /// Objective, gradient, optimiser with moving average, folding.
+    /// Objective, gradient, optimizer with moving average, folding.
     case train
     /// Log-likelihoods.
     case evaluate
@@ -45,8 +45,8 @@ public final class SpeedMeasurement {
 
   private let glow: Glow<Float>
   private let batch: Int
-  /// Seconds in the optimiser and in folding, by the caller's watch.
-  private var optimiserSeconds = 0.0
+  /// Seconds in the optimizer and in folding, by the caller's watch.
+  private var optimizerSeconds = 0.0
   private static let productSize = 2048
 
   public init(_ configuration: GlowConfiguration, batch: Int, team: ThreadTeam) throws {
@@ -54,7 +54,7 @@ public final class SpeedMeasurement {
     self.batch = batch
     let workspace = glow.workspace(batch: min(batch, 16), purpose: .inference)
     fillImages(workspace)
-    try glow.initialise(workspace, count: workspace.batch)
+    try glow.initialize(workspace, count: workspace.batch)
   }
 
   /// Multiply-adds of one image forward: the three convolutions of every coupling network.
@@ -76,7 +76,7 @@ public final class SpeedMeasurement {
     let prepared = try prepare(job)
     try prepared.run()
     prepared.workspace.measurePhases()
-    optimiserSeconds = 0
+    optimizerSeconds = 0
     let times = try (0..<runs).map { _ in try secondsOf(prepared.run) }.sorted()
     let median = times[runs / 2]
     let peak = max(before, self.peak())
@@ -94,8 +94,8 @@ public final class SpeedMeasurement {
     var shares = workspace.phaseSeconds.map { phase, seconds in
       Share(name: phase.name, fraction: seconds / (total * Double(glow.team.count)))
     }
-    if optimiserSeconds > 0 {
-      shares.append(Share(name: "optimiser and folding", fraction: optimiserSeconds / total))
+    if optimizerSeconds > 0 {
+      shares.append(Share(name: "optimizer and folding", fraction: optimizerSeconds / total))
     }
     shares.sort { $0.fraction > $1.fraction }
     let known = shares.reduce(0) { $0 + $1.fraction }
@@ -133,9 +133,9 @@ public final class SpeedMeasurement {
       gradients.clear()
       _ = try glow.objective(workspace, count: batch, gradients: gradients.base)
       state.step += 1
-      self.optimiserSeconds += try secondsOf {
+      self.optimizerSeconds += try secondsOf {
         // A rate so small that the timed model stays the same.
-        state.optimiser.update(
+        state.optimizer.update(
           glow.values.base, gradients: gradients.base, step: state.step, rate: 1e-9,
           average: (state.averaged.values.base, 0.999), team: glow.team)
         try glow.parametersChanged()
@@ -147,7 +147,7 @@ public final class SpeedMeasurement {
     let size = glow.configuration.dimensions
     glow.team.run(workspace.batch) { image, _ in
       let own = UnsafeMutableBufferPointer(start: workspace.images + image * size, count: size)
-      Philox(seed: 2, purpose: .dequantisation, stream: UInt64(image)).fillUniform(own)
+      Philox(seed: 2, purpose: .dequantization, stream: UInt64(image)).fillUniform(own)
       for index in own.indices { own[index] -= 0.5 }
     }
   }

@@ -41,7 +41,7 @@ final class StepClock {
     return try body()
   }
 
-  /// The share of the time of all steps that images, dequantisation and log lines took.
+  /// The share of the time of all steps that images, dequantization and log lines took.
   var outsideShare: Double { stepSeconds > 0 ? outsideSeconds / stepSeconds : 0 }
 
   /// Over the latest steps.

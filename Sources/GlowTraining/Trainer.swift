@@ -13,7 +13,7 @@ public struct TrainingError: Error, CustomStringConvertible {
 
 /// Trains a Glow on images and keeps its run folder.
 ///
-/// A step: load and dequantise a batch, objective and gradient, judge them, optimiser with moving average, fold. What
+/// A step: load and dequantize a batch, objective and gradient, judge them, optimizer with moving average, fold. What
 /// is due at a step (evaluation, samples, checkpoint) is done between the gradient and the update: a scheduled
 /// checkpoint thus holds a state whose loss has been seen to be fine. Where it is not, all of it waits for the next
 /// state that is.
@@ -118,8 +118,8 @@ public final class Trainer {
     if writesEvents {
       log.events = try EventLog(folder: folder.events, after: state.step, kept: log.kept)
     }
-    if !glow.isInitialised { try initialise() }
-    if let signal = interruption(), !glow.isInitialised { return .interrupted(signal: signal) }
+    if !glow.isInitialized { try initialize() }
+    if let signal = interruption(), !glow.isInitialized { return .interrupted(signal: signal) }
     if state.step == 0 { state.beginAverage() }
     let workspace = glow.workspace(batch: training.batch, purpose: memory.purpose)
     let gradients = Slab<Float>(count: glow.parameters.count)
@@ -160,7 +160,7 @@ public final class Trainer {
     }
     progress.note(
       String(
-        format: "%.2f %% of the time of the steps went into images, dequantisation and log lines",
+        format: "%.2f %% of the time of the steps went into images, dequantization and log lines",
         100 * clock.outsideShare))
     let mean = try savingOnFailure { try meanTrainingBits() }
     if let signal = interruption() {
@@ -199,7 +199,7 @@ public final class Trainer {
     let labels = try clock.outside {
       try feed.load(
         state.step * training.batch, count: training.batch, into: workspace.images,
-        dequantisation: glow.dequantisation, team: team)
+        dequantization: glow.dequantization, team: team)
     }
     gradients.clear()
     let classes = glow.configuration.isConditional ? labels : nil
@@ -209,7 +209,7 @@ public final class Trainer {
     }
     return Measurement(
       labels: classes, objective: objective,
-      gradientNorm: state.optimiser.norm(of: gradients.base, team: team))
+      gradientNorm: state.optimizer.norm(of: gradients.base, team: team))
   }
 
   private func judge(_ measurement: Measurement, _ safeguard: inout Safeguard) -> Trouble? {
@@ -239,7 +239,7 @@ public final class Trainer {
       training.rate(ofStep: state.step, imageCount: train.count) * state.safeguard.rateFactor
     let norm = measurement.gradientNorm
     let scale = training.clipNorm > 0 ? min(1, training.clipNorm / norm) : 1
-    state.optimiser.update(
+    state.optimizer.update(
       glow.values.base, gradients: gradients.base, step: state.step, rate: rate, scale: scale,
       average: (state.averaged.values.base, training.averageDecay(ofStep: state.step)), team: team)
     do { try glow.parametersChanged() } catch let error as SingularMapError where training.guards {
@@ -282,12 +282,12 @@ public final class Trainer {
   }
 
   /// Sets the actnorms from the first images of the sequence, in one batch.
-  private func initialise() throws {
-    let count = min(training.initialisationImages, train.count)
+  private func initialize() throws {
+    let count = min(training.initializationImages, train.count)
     let workspace = glow.workspace(batch: count, purpose: .inference)
     _ = try feed.load(
-      0, count: count, into: workspace.images, dequantisation: glow.dequantisation, team: team)
-    try glow.initialise(workspace, count: count, shouldStop: { self.interruption() != nil })
-    if glow.isInitialised { progress.note("actnorms initialised from \(count) images") }
+      0, count: count, into: workspace.images, dequantization: glow.dequantization, team: team)
+    try glow.initialize(workspace, count: count, shouldStop: { self.interruption() != nil })
+    if glow.isInitialized { progress.note("actnorms initialized from \(count) images") }
   }
 }

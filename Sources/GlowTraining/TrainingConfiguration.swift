@@ -2,7 +2,7 @@ import Foundation
 import GlowFlow
 
 /// Noise that makes densities of bytes.
-public enum DequantisationKind: String, Sendable, Codable, CaseIterable {
+public enum DequantizationKind: String, Sendable, Codable, CaseIterable {
   case uniform
   /// u = 0: for comparison with other implementations.
   case none
@@ -22,7 +22,7 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var steps = 1000
   /// The learning rate after the warm-up.
   public var learningRate = 1e-3
-  public var optimiser = OptimiserKind.adamax
+  public var optimizer = OptimizerKind.adamax
   /// Passes over the data during which the rate rises linearly from 0.
   public var warmupEpochs = 1.0
   public var beta1 = 0.9
@@ -32,12 +32,12 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   /// The gradient is scaled down to this 2-norm; 0 leaves it.
   public var clipNorm = 0.0
   public var seed: UInt64 = 0
-  public var dequantisation = DequantisationKind.uniform
+  public var dequantization = DequantizationKind.uniform
   public var shuffles = true
   /// Every other image, at random, is mirrored.
   public var flips = false
-  /// Images that the actnorms are initialised from.
-  public var initialisationImages = 256
+  /// Images that the actnorms are initialized from.
+  public var initializationImages = 256
   public var activations = ActivationPolicy.automatic
   /// Bad steps are skipped or rolled back; without, every update is applied, whatever it is.
   public var guards = true
@@ -64,8 +64,8 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
     try require((0..<1).contains(averageDecay), "--ema must be in [0, 1), not \(averageDecay)")
     try require(clipNorm >= 0 && clipNorm.isFinite, "--clip-norm must not be negative, not \(clipNorm)")
     try require(
-      (1...1_000_000).contains(initialisationImages),
-      "--init-images must be 1 to 1000000, not \(initialisationImages)")
+      (1...1_000_000).contains(initializationImages),
+      "--init-images must be 1 to 1000000, not \(initializationImages)")
     try require(checkpointsKept >= 1, "--keep must be at least 1, not \(checkpointsKept)")
     for (name, value) in [
       ("log", logEvery), ("eval", evaluateEvery), ("sample", sampleEvery), ("checkpoint", checkpointEvery),

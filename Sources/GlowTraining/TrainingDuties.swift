@@ -84,7 +84,7 @@ extension Trainer {
     let stop = { self.interruption() != nil }
     func score(_ glow: Glow<Float>) throws -> Score {
       try Scorer(glow, batch: training.batch).score(
-        test, dequantisation: training.dequantisation, seed: training.seed, shouldStop: stop)
+        test, dequantization: training.dequantization, seed: training.seed, shouldStop: stop)
     }
     do { try evaluated.parametersChanged() } catch let error as SingularMapError {
       return progress.note("step \(state.step): no evaluation: \(error)")
@@ -118,7 +118,7 @@ extension Trainer {
     do { try evaluated.parametersChanged() } catch is SingularMapError { return nil }
     let count = TrainingBits.imageCount(trainedOn: state.step * training.batch, batch: training.batch)
     let mean = try Scorer(evaluated, batch: training.batch).score(
-      train.spread(over: count), dequantisation: training.dequantisation, seed: training.seed,
+      train.spread(over: count), dequantization: training.dequantization, seed: training.seed,
       shouldStop: { self.interruption() != nil }
     ).bitsPerDimension
     return interruption() == nil ? mean.ifFinite : nil
@@ -139,7 +139,7 @@ extension Trainer {
   func save(meanTrainingBits: Double? = nil) throws {
     var more: [String: String] = [:]
     if let meanTrainingBits {
-      more = TrainingBits(mean: meanTrainingBits, dequantisation: training.dequantisation).metadata
+      more = TrainingBits(mean: meanTrainingBits, dequantization: training.dequantization).metadata
     }
     let values = valuesOfModel()
     try withExtendedLifetime(values) {

@@ -6,7 +6,7 @@ final class TrainingState {
   let glow: Glow<Float>
   /// A model of the same shape whose weights are the moving average.
   let averaged: Glow<Float>
-  let optimiser: Optimiser<Float>
+  let optimizer: Optimizer<Float>
   /// Updates so far, skipped ones included.
   var step = 0
   var safeguard = Safeguard()
@@ -16,8 +16,8 @@ final class TrainingState {
   init(_ glow: Glow<Float>, _ configuration: TrainingConfiguration) throws {
     self.glow = glow
     averaged = try Glow(configuration: glow.configuration, team: glow.team)
-    optimiser = Optimiser(
-      configuration.optimiser, beta1: configuration.beta1, beta2: configuration.beta2,
+    optimizer = Optimizer(
+      configuration.optimizer, beta1: configuration.beta1, beta2: configuration.beta2,
       count: glow.parameters.count, ranges: glow.parameters.trainableRanges)
   }
 
@@ -25,7 +25,7 @@ final class TrainingState {
   var slabs: [(name: String, slab: Slab<Float>)] {
     [
       ("value", glow.values), ("average", averaged.values),
-      ("first_moment", optimiser.firstMoment), ("second_moment", optimiser.secondMoment),
+      ("first_moment", optimizer.firstMoment), ("second_moment", optimizer.secondMoment),
     ]
   }
 

@@ -108,8 +108,8 @@ struct CommandTests {
     try FileManager.default.createDirectory(atPath: "\(root)/empty", withIntermediateDirectories: true)
     #expect(try glow("data", "faces", "--limit", "1", "--export", "mixed").status == 0)
     try FileManager.default.removeItem(atPath: "\(root)/mixed/list_attr_celeba.txt")
-    let grey = try #require(Data(base64Encoded: greyPixel))
-    try write("mixed/z.png", Array(grey))
+    let gray = try #require(Data(base64Encoded: grayPixel))
+    try write("mixed/z.png", Array(gray))
     let before = try FileManager.default.contentsOfDirectory(atPath: root).sorted()
     for (data, path) in [
       ("missing", "missing"), ("empty", "empty"), ("truncated", "truncated/data_batch_1.bin"),
@@ -201,8 +201,8 @@ struct CommandTests {
         == ["bits_per_dim.png", "complexity.png", "in.jsonl", "out.jsonl", "typicality.png"])
   }
 
-  /// A grey PNG of 1×1.
-  private let greyPixel =
+  /// A gray PNG of 1×1.
+  private let grayPixel =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 
   @Test("usage errors exit with 64 and name the value")

@@ -87,11 +87,11 @@ extension CommandTests {
     #expect(
       try glow("interpolate", "run", "large.png", names[0], "--out", "strip.png").output.hasPrefix(
         "large.png: 64×80 images are averaged to 32×32\n"))
-    let grey = ByteImage(
+    let gray = ByteImage(
       shape: ImageShape(height: 32, width: 32, channels: 1), pixels: [UInt8](repeating: 1, count: 1024))
-    try PNG.write(grey, to: "\(root)/grey.png")
+    try PNG.write(gray, to: "\(root)/gray.png")
     try expectFailure(
-      "grey.png: is 32×32×1, expected 32×32×3", "interpolate", "run", "grey.png", names[0], "--out", "x.png")
+      "gray.png: is 32×32×1, expected 32×32×3", "interpolate", "run", "gray.png", names[0], "--out", "x.png")
     try expectFailure("missing.png", "interpolate", "run", "missing.png", names[0], "--out", "x.png")
     try expectFailure("not 3", "interpolate", "run", "a", "b", "c", "--out", "x.png", status: 64)
     try expectFailure("--grid", "interpolate", "run", "a", "b", "--grid", "3", "--out", "x.png", status: 64)

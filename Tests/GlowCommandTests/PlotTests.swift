@@ -36,9 +36,9 @@ struct PlotTests {
     try command.run()
   }
 
-  /// Pixels of a colour.
-  private func count(_ colour: Colour, in picture: ByteImage) -> Int {
-    let bytes = [colour.red, colour.green, colour.blue].map { UInt8(($0 * 255).rounded()) }
+  /// Pixels of a color.
+  private func count(_ color: Color, in picture: ByteImage) -> Int {
+    let bytes = [color.red, color.green, color.blue].map { UInt8(($0 * 255).rounded()) }
     return stride(from: 0, to: picture.pixels.count, by: 3).count {
       Array(picture.pixels[$0..<$0 + 3]) == bytes
     }
@@ -49,15 +49,15 @@ struct PlotTests {
     defer { try? FileManager.default.removeItem(atPath: root) }
     let (long, short) = (try run("long", lines(40)), try run("short", lines(1)))
     let out = "\(root)/out.png"
-    for (runs, colours) in [([long], 2), ([short], 1), ([long, short], 2)] {
+    for (runs, colors) in [([long], 2), ([short], 1), ([long, short], 2)] {
       let command = try #require(
         try GlowCommand.parseAsRoot(["plot"] + runs + ["--out", out]) as? PlotCommand)
       try command.run()
       let picture = try PNG.read(out)
       #expect(picture.shape == ImageShape(height: 1120, width: 1120, channels: 3))
-      // The colours of the runs or, of one run, those of training and test as far as they are logged.
-      let drawn = Colour.palette.map { count($0, in: picture) }
-      for index in 0..<3 { #expect((drawn[index] > 20) == (index < colours), "\(runs.count): \(drawn)") }
+      // The colors of the runs or, of one run, those of training and test as far as they are logged.
+      let drawn = Color.palette.map { count($0, in: picture) }
+      for index in 0..<3 { #expect((drawn[index] > 20) == (index < colors), "\(runs.count): \(drawn)") }
       try FileManager.default.removeItem(atPath: out)
     }
     let empty = try run("empty", "{\"step\":1,\"images\":1,\"epoch\":0,\"seconds\":0}\n")
@@ -79,7 +79,7 @@ struct PlotTests {
     #expect(try TrainingChart(runs: [tested]).column().charts.count == 1)
     let both = try #require(try TrainingChart(runs: [all, tested]).column().charts.first as? LineChart)
     #expect(both.series.map(\.name) == ["", "all", "tested"])
-    #expect(both.series[0].colour == both.series[1].colour && both.series[1].colour != both.series[2].colour)
+    #expect(both.series[0].color == both.series[1].color && both.series[1].color != both.series[2].color)
   }
 
   @Test("runs are named by the ends of their paths, or by the paths where those are alike")

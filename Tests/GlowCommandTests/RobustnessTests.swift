@@ -207,7 +207,7 @@ struct RobustnessTests {
     #expect(steps == Array(1...steps.count))
   }
 
-  @Test("signals are heeded during evaluation and initialisation")
+  @Test("signals are heeded during evaluation and initialization")
   func interruptedElsewhere() throws {
     defer { clean() }
     let size = ["--levels", "3", "--depth", "8", "--width", "64", "--threads", "1", "--sample-every", "0"]
@@ -221,18 +221,18 @@ struct RobustnessTests {
       ["--batch", "16", "--init-images", "16", "--steps", "5", "--eval-every", "1", "--log-every", "1"])
     #expect(evaluation.waits(for: "step 1/"))
     usleep(300_000)
-    let initialisation = try job("initialisation", limit: 3000, ["--init-images", "3000", "--steps", "5"])
-    #expect(initialisation.waits(for: "memory: about"))
+    let initialization = try job("initialization", limit: 3000, ["--init-images", "3000", "--steps", "5"])
+    #expect(initialization.waits(for: "memory: about"))
     usleep(300_000)
     for (job, message) in [
-      (evaluation, "interrupted at step 1;"), (initialisation, "interrupted before the first step"),
+      (evaluation, "interrupted at step 1;"), (initialization, "interrupted before the first step"),
     ] {
       let sent = ContinuousClock.now
       job.send(SIGTERM)
       #expect(job.end() == 128 + SIGTERM && job.error.contains(message), "\(job.error)")
       #expect(sent.duration(to: .now) < .seconds(10))
     }
-    #expect(!files("initialisation").contains { $0.hasSuffix(".safetensors") })
+    #expect(!files("initialization").contains { $0.hasSuffix(".safetensors") })
   }
 
   @Test("a second signal ends the process at once")
@@ -247,7 +247,7 @@ struct RobustnessTests {
         "16", "--width", "128", "--init-images", "8", "--steps", "5", "--threads", "1", "--activations",
         "recompute",
       ], in: root)
-    #expect(job.waits(for: "actnorms initialised"))
+    #expect(job.waits(for: "actnorms initialized"))
     usleep(200_000)
     job.send(SIGTERM)
     usleep(300_000)

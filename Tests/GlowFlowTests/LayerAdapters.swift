@@ -92,11 +92,11 @@ final class SmallModel {
     return layer(
       "channel map", prefix: "level0.step0",
       forward: { x in
-        let factorisation = try map.fold(self.glow.values.base, into: folded)
+        let factorization = try map.fold(self.glow.values.base, into: folded)
         return (
           apply(x, folded + map.matrix, folded + map.bias),
           [Double](
-            repeating: Double(positions) * factorisation.logAbsoluteDeterminant, count: self.images)
+            repeating: Double(positions) * factorization.logAbsoluteDeterminant, count: self.images)
         )
       },
       inverse: { y in
@@ -111,11 +111,11 @@ final class SmallModel {
         let dA = product(x, dy, rows: c, inner: count, columns: c, transposeFirst: true)
         for (index, value) in dA.enumerated() { gradient.base[map.matrix + index] = value }
         addRows(dy, rows: count, width: c, to: gradient.base + map.bias)
-        let factorisation = try map.fold(self.glow.values.base, into: folded)
+        let factorization = try map.fold(self.glow.values.base, into: folded)
         map.foldBackward(
           foldedGradient: gradient.base,
           logDeterminantGradient: Double(positions) * dLogDeterminants.reduce(0, +),
-          inverse: try factorisation.inverse(), values: self.glow.values.base,
+          inverse: try factorization.inverse(), values: self.glow.values.base,
           into: self.gradients.base)
         let matrix = (0..<c * c).map { folded[map.matrix + $0] }
         return product(dy, matrix, rows: count, inner: c, columns: c, transposeSecond: true)
@@ -174,11 +174,11 @@ final class SmallModel {
         step.network.foldBackward(
           folded: folded, foldedGradient: gradient.base, values: self.glow.values.base,
           into: self.gradients.base)
-        let factorisation = try step.map.fold(self.glow.values.base, into: folded)
+        let factorization = try step.map.fold(self.glow.values.base, into: folded)
         step.map.foldBackward(
           foldedGradient: gradient.base,
           logDeterminantGradient: Double(buffers().shape.positions) * dLogDeterminants.reduce(0, +),
-          inverse: try factorisation.inverse(), values: self.glow.values.base, into: self.gradients.base)
+          inverse: try factorization.inverse(), values: self.glow.values.base, into: self.gradients.base)
         return read(buffers().gradient!)
       })
   }
@@ -312,7 +312,7 @@ final class SmallModel {
           (0..<self.images).map { image in
             let own = latents.baseAddress! + image * count
             self.workspace.readLatents(image, into: own)
-            return likelihoods[image].nats - likelihoods[image].dequantisationConstant
+            return likelihoods[image].nats - likelihoods[image].dequantizationConstant
               - standardNormal((0..<count).map { own[$0] })
           }
         }

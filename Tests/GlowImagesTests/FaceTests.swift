@@ -106,7 +106,7 @@ import Testing
     let original = draw(face)
     let changes: [(String, (inout Face) -> Void)] = [
       ("smile", { $0.mouthBend = $0.isSmiling ? -0.5 : 2.2 }),
-      ("hair colour", { $0.hairTone = $0.isBlond ? 0.3 : 0.9 }),
+      ("hair color", { $0.hairTone = $0.isBlond ? 0.3 : 0.9 }),
       ("glasses", { $0.glasses = $0.glasses == nil ? Self.anyGlasses : nil }),
       ("hair length", { $0.hairEnd = $0.hasLongHair ? -2 : 17 }),
       ("mouth", { $0.mouthOpening = $0.hasOpenMouth ? 0 : 3 }),

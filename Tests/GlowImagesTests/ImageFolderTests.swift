@@ -77,12 +77,12 @@ struct ImageFolderTests {
     #expect(try resized.image(1).shape == ImageShape(height: 4, width: 4, channels: 3))
   }
 
-  @Test("grey among RGB is refused")
+  @Test("gray among RGB is refused")
   func mixedChannels() throws {
     let first = try folder.write(testImage(4, 4, 3), "a.png")
     let second = try folder.write(testImage(4, 4, 1), "b.png")
     let dataset = try open(imageSize: 2).dataset
-    expectError(second, "is grey, expected RGB like \(first)") { try dataset.checkAll() }
+    expectError(second, "is gray, expected RGB like \(first)") { try dataset.checkAll() }
   }
 
   @Test("images beside class folders are refused")
@@ -94,16 +94,16 @@ struct ImageFolderTests {
     }
   }
 
-  @Test("what is not recognised is answered by what would be")
-  func unrecognised() throws {
-    expectError(folder.path, "is empty, expected \(DataSource.recognised)") { try open() }
+  @Test("what is not recognized is answered by what would be")
+  func unrecognized() throws {
+    expectError(folder.path, "is empty, expected \(DataSource.recognized)") { try open() }
     try folder.write([1], "a.jpg")
     expectError(
       folder.path,
-      "holds nothing that is recognised (a.jpg is not read: convert images to PNG), "
-        + "expected \(DataSource.recognised)"
+      "holds nothing that is recognized (a.jpg is not read: convert images to PNG), "
+        + "expected \(DataSource.recognized)"
     ) { try open() }
-    expectError("\(folder.path)/a.jpg", "is not recognised, expected \(DataSource.recognised)") {
+    expectError("\(folder.path)/a.jpg", "is not recognized, expected \(DataSource.recognized)") {
       try DataSource.open("\(folder.path)/a.jpg", part: .train)
     }
     expectError("\(folder.path)/none", "no such file or folder") {

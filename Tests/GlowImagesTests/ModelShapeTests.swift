@@ -20,14 +20,14 @@ struct ModelShapeTests {
 
   private let rgb = ImageShape(height: 4, width: 4, channels: 3)
 
-  @Test("grey images become RGB ones, and that is said")
-  func grey() throws {
+  @Test("gray images become RGB ones, and that is said")
+  func gray() throws {
     let image = testImage(2, 2, 1)
     try folder.write(image, "a.png")
     let opened = try open(rgb)
     #expect(
       opened.note
-        == "grey images are repeated in three channels; 2×2 images are padded to 4×4: bits/dim is over the padded size"
+        == "gray images are repeated in three channels; 2×2 images are padded to 4×4: bits/dim is over the padded size"
     )
     let result = try opened.dataset.image(0)
     #expect(result.shape == rgb)
@@ -35,17 +35,17 @@ struct ModelShapeTests {
       #expect(result.pixels[(1 * 4 + 2) * 3 + channel] == image.pixels[1])
       #expect(result.pixels[channel] == 0)
     }
-    let grey = try open(ImageShape(height: 2, width: 2, channels: 1))
-    #expect(try grey.note == nil && grey.dataset.image(0) == image)
+    let gray = try open(ImageShape(height: 2, width: 2, channels: 1))
+    #expect(try gray.note == nil && gray.dataset.image(0) == image)
   }
 
-  @Test("grey arrays become RGB ones")
-  func greyArray() throws {
+  @Test("gray arrays become RGB ones")
+  func grayArray() throws {
     let bytes = NumpyHeader(dataType: "|u1", shape: [2, 4, 4]).encoded() + testImage(8, 4, 1).pixels
     let path = try folder.write(bytes, "images.npy")
     let opened = try open(rgb, location: path)
     let image = try opened.dataset.image(1)
-    #expect(opened.note == GreyToRGB.note && image.shape == rgb)
+    #expect(opened.note == GrayToRGB.note && image.shape == rgb)
     #expect(image.pixels == testImage(8, 4, 1).pixels[16...].flatMap { [$0, $0, $0] })
   }
 
@@ -54,7 +54,7 @@ struct ModelShapeTests {
     let text = try folder.write(Array("text".utf8), "a.png")
     let small = try folder.write(testImage(2, 2, 3), "b.png")
     let first = try folder.write(testImage(4, 4, 3), "c.png")
-    let grey = try folder.write(testImage(4, 4, 1), "d.png")
+    let gray = try folder.write(testImage(4, 4, 1), "d.png")
     let dataset = try open(rgb).dataset
     #expect(dataset.shape == rgb && dataset.count == 4)
     expectError(text, "is not a PNG file") { try dataset.image(0) }
@@ -62,7 +62,7 @@ struct ModelShapeTests {
       small, "is 2×2×3, expected 4×4×3 like \(first); bring all to one size with --image-size N"
     ) { try dataset.image(1) }
     #expect(try dataset.image(2) == testImage(4, 4, 3))
-    #expect(try dataset.image(3) == GreyToRGB.convert(PNG.read(grey)))
+    #expect(try dataset.image(3) == GrayToRGB.convert(PNG.read(gray)))
     #expect(try open(rgb, imageSize: 4).dataset.image(1).shape == rgb)
   }
 
@@ -78,7 +78,7 @@ struct ModelShapeTests {
     #expect(try PNG.shape(ofFile: second).height == 6)
   }
 
-  @Test("a file of the model's size is taken as it is, and a grey one as RGB, wherever it stands")
+  @Test("a file of the model's size is taken as it is, and a gray one as RGB, wherever it stands")
   func lateFiles() throws {
     for index in 0..<16 { try folder.write(testImage(8, 8, 3), "a\(index).png") }
     let own = testImage(4, 4, 3, seed: 3)
@@ -88,7 +88,7 @@ struct ModelShapeTests {
     let other = try folder.write(testImage(6, 6, 3), "e.png")
     let dataset = try open(rgb).dataset
     #expect(try dataset.image(16) == own)
-    #expect(try dataset.image(17) == GreyToRGB.convert(testImage(4, 4, 1, seed: 4)))
+    #expect(try dataset.image(17) == GrayToRGB.convert(testImage(4, 4, 1, seed: 4)))
     #expect(try dataset.image(18).shape == rgb)
     for index in 0..<19 { try dataset.check(index) }
     expectError(
@@ -97,12 +97,12 @@ struct ModelShapeTests {
     ) { try dataset.check(19) }
   }
 
-  @Test("a grey model takes no RGB file, wherever it stands")
-  func greyModel() throws {
-    let colour = try folder.write(testImage(4, 4, 3), "a.png")
+  @Test("a gray model takes no RGB file, wherever it stands")
+  func grayModel() throws {
+    let color = try folder.write(testImage(4, 4, 3), "a.png")
     for index in 0..<16 { try folder.write(testImage(4, 4, 1), "b\(index).png") }
     let dataset = try open(ImageShape(height: 4, width: 4, channels: 1)).dataset
-    expectError(colour, "is RGB, expected grey like the model's images") { try dataset.image(0) }
+    expectError(color, "is RGB, expected gray like the model's images") { try dataset.image(0) }
     #expect(try dataset.image(16) == testImage(4, 4, 1))
   }
 
@@ -128,18 +128,18 @@ struct ModelShapeTests {
     }
   }
 
-  @Test("constant images have one colour, noise all values; both depend on seed and index alone")
+  @Test("constant images have one color, noise all values; both depend on seed and index alone")
   func synthetic() throws {
     let shape = ImageShape(height: 16, width: 16, channels: 3)
     let constant = try open(shape, location: "constant").dataset
     let noise = try open(shape, location: "noise").dataset
     #expect(constant.count == 1000 && noise.shape == shape)
-    let colours = try (0..<20).map { index in
+    let colors = try (0..<20).map { index in
       let pixels = try constant.image(index).pixels
       #expect(pixels == (0..<256).flatMap { _ in pixels[0..<3] })
       return Array(pixels[0..<3])
     }
-    #expect(Set(colours).count == 20)
+    #expect(Set(colors).count == 20)
     var counts = [Int](repeating: 0, count: 256)
     for index in 0..<100 { for value in try noise.image(index).pixels { counts[Int(value)] += 1 } }
     // 76,800 values: 300 of each are expected, with a standard deviation of 17.3.

@@ -16,12 +16,12 @@ struct NumpyTests {
   @Test("four and three dimensions")
   func reading() throws {
     let values = [UInt8](0..<12)
-    let colour = try open(NumpyHeader(dataType: "|u1", shape: [2, 1, 2, 3]).encoded() + values)
-    #expect(colour.count == 2 && colour.shape == ImageShape(height: 1, width: 2, channels: 3))
-    #expect(try colour.image(1).pixels == Array(6..<12))
-    #expect(colour.source(1) == "\(folder.path)/a.npy#1")
-    let grey = try open(NumpyHeader(dataType: "|u1", shape: [2, 2, 3]).encoded() + values)
-    #expect(grey.shape == ImageShape(height: 2, width: 3, channels: 1))
+    let color = try open(NumpyHeader(dataType: "|u1", shape: [2, 1, 2, 3]).encoded() + values)
+    #expect(color.count == 2 && color.shape == ImageShape(height: 1, width: 2, channels: 3))
+    #expect(try color.image(1).pixels == Array(6..<12))
+    #expect(color.source(1) == "\(folder.path)/a.npy#1")
+    let gray = try open(NumpyHeader(dataType: "|u1", shape: [2, 2, 3]).encoded() + values)
+    #expect(gray.shape == ImageShape(height: 2, width: 3, channels: 1))
     let opened = try DataSource.open("\(folder.path)/a.npy", part: .train)
     #expect(opened.part == nil && opened.kind == ".npy")
   }

@@ -32,8 +32,8 @@ struct PNGTests {
     #expect(try PNG.encode(image, compression: 9).count < PNG.encode(image, compression: 0).count / 2)
   }
 
-  @Test("grey of 1, 2 and 4 bits fills 0 to 255")
-  func shallowGrey() throws {
+  @Test("gray of 1, 2 and 4 bits fills 0 to 255")
+  func shallowGray() throws {
     let one = Crafted.png(width: 4, height: 1, depth: 1, colorType: 0, rows: [[0b0110_0000]])
     #expect(try decode(one).pixels == [0, 255, 255, 0])
     let two = Crafted.png(width: 4, height: 1, depth: 2, colorType: 0, rows: [[0b0001_1011]])
@@ -43,7 +43,7 @@ struct PNGTests {
   }
 
   @Test("16 bits are scaled to the nearest of 8")
-  func deepGrey() throws {
+  func deepGray() throws {
     let bytes = Crafted.png(
       width: 3, height: 1, depth: 16, colorType: 0, rows: [[0x00, 0x80, 0x00, 0x81, 0xFF, 0xFF]])
     // 128/257 is nearer to 0, 129/257 nearer to 1; dropping the low byte would make both 0.
@@ -57,8 +57,8 @@ struct PNGTests {
     let image = try decode(rgba)
     #expect(image.shape == ImageShape(height: 1, width: 2, channels: 3))
     #expect(image.pixels == [10, 20, 30, 40, 50, 60])
-    let grey = Crafted.png(width: 2, height: 1, depth: 8, colorType: 4, rows: [[10, 0, 40, 128]])
-    #expect(try decode(grey).pixels == [10, 40])
+    let gray = Crafted.png(width: 2, height: 1, depth: 8, colorType: 4, rows: [[10, 0, 40, 128]])
+    #expect(try decode(gray).pixels == [10, 40])
   }
 
   @Test("a palette becomes RGB, its transparency and a gamma change nothing")

@@ -20,7 +20,7 @@ struct RealDataTests {
         #expect(throws: FileError.self, "\(name)") { try PNG.read(path) }
       } else {
         let image = try PNG.read(path)
-        // The digit before the colour type's letter: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA.
+        // The digit before the color type's letter: 0 gray, 2 RGB, 3 palette, 4 gray and alpha, 6 RGBA.
         let type = name.dropLast(".png".count).suffix(4).first
         #expect(image.shape.channels == (type == "0" || type == "4" ? 1 : 3), "\(name)")
         #expect(Set(image.pixels).count > 1, "\(name)")

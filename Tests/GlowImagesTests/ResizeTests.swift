@@ -31,8 +31,8 @@ struct ResizeTests {
     #expect(Resizer(size: size, resizing: .box).resize(image) == slowAverage(image, size: size))
   }
 
-  @Test("an oblong image is first cut to its centre square")
-  func centreSquare() {
+  @Test("an oblong image is first cut to its center square")
+  func centerSquare() {
     let image = testImage(4, 7, 1)
     var square: [UInt8] = []
     for row in 0..<4 { square += image.pixels[row * 7 + 1..<row * 7 + 5] }

@@ -30,17 +30,17 @@ struct MatrixTests {
   }
 
   @Test("determinant, inverse and condition number")
-  func factorisation() throws {
+  func factorization() throws {
     let n = 6
     let w = random(n * n, 3)
-    let factorisation = try Factorisation(w, size: n)
-    let identity = GlowKernels.product(w, try factorisation.inverse(), rows: n, inner: n, columns: n)
+    let factorization = try Factorization(w, size: n)
+    let identity = GlowKernels.product(w, try factorization.inverse(), rows: n, inner: n, columns: n)
     for i in 0..<n { for j in 0..<n { #expect(abs(identity[i * n + j] - (i == j ? 1 : 0)) < 1e-12) } }
     // det of [[2, 1], [4, −3]] = −10.
-    #expect(abs(try Factorisation([2, 1, 4, -3], size: 2).logAbsoluteDeterminant - log(10)) < 1e-14)
-    #expect(abs(try Factorisation([1, 0, 0, 1e-3], size: 2).conditionNumber() - 1000) < 1e-9)
+    #expect(abs(try Factorization([2, 1, 4, -3], size: 2).logAbsoluteDeterminant - log(10)) < 1e-14)
+    #expect(abs(try Factorization([1, 0, 0, 1e-3], size: 2).conditionNumber() - 1000) < 1e-9)
     #expect(throws: LinearAlgebraError.singular(pivot: 2, size: 2)) {
-      try Factorisation([1, 2, 2, 4], size: 2)
+      try Factorization([1, 2, 2, 4], size: 2)
     }
   }
 
@@ -48,7 +48,7 @@ struct MatrixTests {
   func triangles() throws {
     let n = 5
     let w = random(n * n, 4)
-    let (permutation, lower, upper) = try Factorisation.permutedTriangles(w, size: n)
+    let (permutation, lower, upper) = try Factorization.permutedTriangles(w, size: n)
     let lu = GlowKernels.product(lower, upper, rows: n, inner: n, columns: n)
     for i in 0..<n { for j in 0..<n { #expect(abs(lu[permutation[i] * n + j] - w[i * n + j]) < 1e-13) } }
     for i in 0..<n { for j in 0..<n where j > i { #expect(lower[i * n + j] == 0 && upper[j * n + i] == 0) } }
@@ -56,12 +56,12 @@ struct MatrixTests {
 
   @Test("random rotations are orthogonal with determinant 1", arguments: [1, 2, 7, 12])
   func rotation(size: Int) throws {
-    let r = try Factorisation.randomRotation(size: size, generator: Philox(seed: 8, purpose: .weights))
+    let r = try Factorization.randomRotation(size: size, generator: Philox(seed: 8, purpose: .weights))
     let identity = GlowKernels.product(r, r, rows: size, inner: size, columns: size, transposeSecond: true)
     for i in 0..<size {
       for j in 0..<size { #expect(abs(identity[i * size + j] - (i == j ? 1 : 0)) < 1e-13) }
     }
-    #expect(abs(try Factorisation(r, size: size).logAbsoluteDeterminant) < 1e-12)
+    #expect(abs(try Factorization(r, size: size).logAbsoluteDeterminant) < 1e-12)
     #expect(determinant(r, size) > 0)
   }
 

@@ -3,7 +3,7 @@ import Testing
 
 /// Every fast kernel beside a slow obvious one. Outputs are filled with rubbish first, so that a cell that is not
 /// written shows.
-@Suite("Neighbourhoods of 3×3 convolutions")
+@Suite("Neighborhoods of 3×3 convolutions")
 struct PatchesTests {
   private func random(_ count: Int, _ stream: UInt64) -> [Double] {
     var values = [Double](repeating: 0, count: count)

@@ -43,7 +43,7 @@ struct PhiloxTests {
 
   @Test("uniform numbers fill [0, 1), the same in Float and Double")
   func uniform() {
-    let generator = Philox(seed: 2, purpose: .dequantisation, stream: 9)
+    let generator = Philox(seed: 2, purpose: .dequantization, stream: 9)
     let x: [Double] = values(100_001) { generator.fillUniform($0) }
     let y: [Float] = values(100_001) { generator.fillUniform($0) }
     #expect(zip(x, y).allSatisfy { $0 == Double($1) })

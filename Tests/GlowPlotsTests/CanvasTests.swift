@@ -11,10 +11,10 @@ struct CanvasTests {
     return Array(image.pixels[start..<start + 3])
   }
 
-  @Test("rectangles fill exactly their pixels, in the colour asked for")
+  @Test("rectangles fill exactly their pixels, in the color asked for")
   func rectangles() throws {
     let canvas = try Canvas(width: 4, height: 3, scale: 2)
-    canvas.fill(Rectangle(x: 1, y: 1, width: 2, height: 1), Colour(0x1020F0))
+    canvas.fill(Rectangle(x: 1, y: 1, width: 2, height: 1), Color(0x1020F0))
     let image = try canvas.image()
     #expect(image.shape == ImageShape(height: 6, width: 8, channels: 3))
     for y in 0..<6 {
@@ -50,11 +50,11 @@ struct CanvasTests {
   func text() throws {
     func darkColumns(_ anchor: TextAnchor) throws -> (first: Int, last: Int) {
       let canvas = try Canvas(width: 200, height: 40)
-      canvas.text("HHH", at: Point(100, 20), anchor: anchor, style: TextStyle(size: 20, colour: .black))
+      canvas.text("HHH", at: Point(100, 20), anchor: anchor, style: TextStyle(size: 20, color: .black))
       let image = try canvas.image()
       let dark = (0..<200).filter { x in (0..<40).contains { pixel(image, x, $0)[0] < 64 } }
       let rows = (0..<40).filter { y in (0..<200).contains { pixel(image, $0, y)[0] < 64 } }
-      #expect(rows.first! >= 11 && rows.last! <= 28, "centred on its place: \(rows)")
+      #expect(rows.first! >= 11 && rows.last! <= 28, "centered on its place: \(rows)")
       return (dark.first!, dark.last!)
     }
     let width = try Canvas(width: 1, height: 1).textWidth("HHH", style: TextStyle(size: 20))
@@ -68,7 +68,7 @@ struct CanvasTests {
   @Test("text that is read from below is as high as it was wide")
   func upwardText() throws {
     let canvas = try Canvas(width: 40, height: 200)
-    canvas.text("HHH", at: Point(20, 150), style: TextStyle(size: 20, colour: .black), isUpward: true)
+    canvas.text("HHH", at: Point(20, 150), style: TextStyle(size: 20, color: .black), isUpward: true)
     let image = try canvas.image()
     let rows = (0..<200).filter { y in (0..<40).contains { pixel(image, $0, y)[0] < 64 } }
     #expect(rows.last! <= 150 && rows.first! < 120 && rows.first! > 90)

@@ -5,9 +5,9 @@ import Testing
 
 @Suite("Charts")
 struct ChartTests {
-  /// Pixels that show a colour of the palette unmixed.
-  private func count(_ colour: Colour, in image: ByteImage) -> Int {
-    let bytes = [colour.red, colour.green, colour.blue].map { UInt8(($0 * 255).rounded()) }
+  /// Pixels that show a color of the palette unmixed.
+  private func count(_ color: Color, in image: ByteImage) -> Int {
+    let bytes = [color.red, color.green, color.blue].map { UInt8(($0 * 255).rounded()) }
     return stride(from: 0, to: image.pixels.count, by: 3).count { Array(image.pixels[$0..<$0 + 3]) == bytes }
   }
 
@@ -22,10 +22,10 @@ struct ChartTests {
     var chart = lines([Point(0, 0), Point(1, 1)])
     (chart.horizontalRange, chart.verticalRange) = (0...1, 0...1)
     let image = try chart.image(width: 300, height: 200, scale: 1)
-    let colour = Colour.palette[0]
+    let color = Color.palette[0]
     func isBlue(_ x: Int, _ y: Int) -> Bool {
       let start = (y * image.shape.width + x) * 3
-      return image.pixels[start] < 100 && Double(image.pixels[start + 2]) > colour.blue * 200
+      return image.pixels[start] < 100 && Double(image.pixels[start + 2]) > color.blue * 200
     }
     // The frame is 80 from the left, 22 from the right, 10 from the top, 44 from the bottom.
     for share in [0.1, 0.5, 0.9] {
@@ -49,7 +49,7 @@ struct ChartTests {
     #expect(throws: DrawingError.self) { try negative.image() }
   }
 
-  @Test("every series has its colour, in the chart and in the legend")
+  @Test("every series has its color, in the chart and in the legend")
   func series() throws {
     let one = try lines([Point(0, 0), Point(1, 1)]).image()
     #expect(count(.palette[0], in: one) > 0 && count(.palette[1], in: one) == 0)

@@ -25,7 +25,7 @@ struct FactorTests {
 
   /// P, L, U, log s and sign of a matrix. What stands in the other triangles must not count.
   private func split(_ matrix: [Double], _ n: Int) throws -> [(shape: [Int], values: [Double])] {
-    let factors = try Factorisation.permutedTriangles(matrix, size: n)
+    let factors = try Factorization.permutedTriangles(matrix, size: n)
     let diagonal = (0..<n).map { factors.upper[$0 * n + $0] }
     return [
       ([n, n], squareMatrix(n) { factors.permutation[$0] == $1 ? 1 : 0 }),
@@ -39,7 +39,7 @@ struct FactorTests {
   /// Copies a reference's weights, with the matrices of the chosen steps in factors.
   ///
   /// - Parameter change: turns a tensor of that into another, or leaves it out.
-  private func factorise(
+  private func factorize(
     _ reference: Reference, onlyFirst: Bool = false,
     _ change: (_ name: String, _ values: [Double]) -> [Double]? = { $1 }
   ) throws {
@@ -88,7 +88,7 @@ struct FactorTests {
 
   @Test("score as the matrices they are made of", arguments: plain, [false, true])
   func likelihoods(reference: Reference, onlyFirst: Bool) throws {
-    try factorise(reference, onlyFirst: onlyFirst)
+    try factorize(reference, onlyFirst: onlyFirst)
     let factored: Glow<Double> = try imported(reference)
     let keepsFactors = reference.format == .openai && !onlyFirst
     #expect(factored.configuration.permutation == (keepsFactors ? .factoredConvolution : .convolution))
@@ -114,9 +114,9 @@ struct FactorTests {
         path, format: .openai, imageSize: reference.imageSize, bits: reference.bits)
       return try model.pullBack(gradients.base, of: glow.parameters)
     }
-    try factorise(reference)
+    try factorize(reference)
     let kept = try gradients()
-    try factorise(reference, onlyFirst: true)
+    try factorize(reference, onlyFirst: true)
     let multiplied = try gradients()
     for suffix in ["L", "U", "log_S"] {
       let name = "model/0/0/invconv/\(suffix)"
@@ -135,14 +135,14 @@ struct FactorTests {
     let step = reference.format == .openai ? "model/1/1" : "flow.layers.6"
     let names = names(reference.format).factors.map { "weight.\(step)\($0)" }
     for name in names {
-      try factorise(reference) { $0 == name ? nil : $1 }
+      try factorize(reference) { $0 == name ? nil : $1 }
       refuse("\(name.dropFirst(7)): is missing")
     }
-    try factorise(reference) { $0 == names[0] ? $1.map { _ in 1 } : $1 }
+    try factorize(reference) { $0 == names[0] ? $1.map { _ in 1 } : $1 }
     refuse("\(names[0].dropFirst(7)): is not a permutation matrix")
-    try factorise(reference) { $0 == names[4] ? $1.map { _ in 0 } : $1 }
+    try factorize(reference) { $0 == names[4] ? $1.map { _ in 0 } : $1 }
     refuse("\(names[4].dropFirst(7)): value 0 is 0.0, expected 1 or -1")
-    try factorise(reference) { $0.hasPrefix("weight.\(step)") ? nil : $1 }
+    try factorize(reference) { $0.hasPrefix("weight.\(step)") ? nil : $1 }
     refuse(
       reference.format == .openai ? "\(step)/invconv/W: is missing" : "\(step).invconv.weight: is missing")
   }

@@ -357,9 +357,9 @@ struct ImportTests {
     let mask = "blocks.0.flows.1.invconv.u_mask"
     try copy(rosinality) { ($1, $0 == "weight.\(mask)" ? $2.reversed() : $2) }
     refuse(rosinality, "\(mask): value 1 is 0.0, expected 1.0")
-    let initialised = "blocks.0.flows.1.actnorm.initialized"
-    try copy(rosinality) { ($1, $0 == "weight.\(initialised)" ? [0] : $2) }
-    refuse(rosinality, "\(initialised): value 0 is 0.0, expected 1.0")
+    let initialized = "blocks.0.flows.1.actnorm.initialized"
+    try copy(rosinality) { ($1, $0 == "weight.\(initialized)" ? [0] : $2) }
+    refuse(rosinality, "\(initialized): value 0 is 0.0, expected 1.0")
   }
 
   @Test("a negative scale of rosinality's is the sign of a row of the 1×1 convolution")

@@ -29,7 +29,7 @@ func randomGlow<S: Scalar>(
       if !hasEdges && isEdge(index) { glow.values.base[entry.offset + index] = 0 }
     }
   }
-  glow.isInitialised = true
+  glow.isInitialized = true
   try glow.parametersChanged()
   return glow
 }
@@ -52,7 +52,7 @@ struct ModelFileTests {
     }
     try ModelFile.write(glow, metadata: ["note": "kept"], to: path)
     let (fromFile, metadata) = try ModelFile.read(path, as: Float.self)
-    #expect(fromFile.configuration == glow.configuration && fromFile.isInitialised)
+    #expect(fromFile.configuration == glow.configuration && fromFile.isInitialized)
     #expect(fromFile.values.values.elementsEqual(glow.values.values))
     #expect(metadata["note"] == "kept" && metadata["format"] == "glow" && metadata["glow.version"] == "1")
     // What was read may be written again, with the metadata it came with.

@@ -90,7 +90,7 @@ struct ReferenceRun<S: Scalar> {
     }
   }
 
-  /// What leaves the flow at a level before it is standardised, as PyTorch has it: [count, channels, height, width].
+  /// What leaves the flow at a level before it is standardized, as PyTorch has it: [count, channels, height, width].
   func leaving(_ level: Int) -> [Double] {
     let shape = glow.latentShapes[level]
     let all = glow.configuration.shape(ofLevel: level)

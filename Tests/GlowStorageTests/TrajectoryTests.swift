@@ -20,7 +20,7 @@ struct TrajectoryTests {
     let glow = run.glow
     let expected = try run.expected("trajectory.loss")
     #expect(expected.count == 20)
-    let optimiser = Optimiser<S>(
+    let optimizer = Optimizer<S>(
       .adamax, count: glow.parameters.count, ranges: glow.parameters.trainableRanges)
     let gradients = Slab<S>(count: glow.parameters.count)
     var losses: [Double] = []
@@ -30,7 +30,7 @@ struct TrajectoryTests {
       losses.append(
         try glow.objective(run.workspace, count: run.count, labels: run.labels, gradients: gradients.base)
           .loss)
-      optimiser.update(glow.values.base, gradients: gradients.base, step: step, rate: 1e-3, team: glow.team)
+      optimizer.update(glow.values.base, gradients: gradients.base, step: step, rate: 1e-3, team: glow.team)
       try glow.parametersChanged()
     }
     let lossError = zip(losses, expected).map { abs($0 - $1) / abs($1) }.max()!

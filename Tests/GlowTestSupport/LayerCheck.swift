@@ -23,7 +23,7 @@ public struct CheckedLayer {
     (_ output: [Double], _ dLogDeterminants: [Double]) -> (value: Double, gradient: [Double]) =
       linearUpstream
 
-  /// A linear function that favours no symmetry.
+  /// A linear function that favors no symmetry.
   public static func linearUpstream(_ output: [Double], _: [Double]) -> (value: Double, gradient: [Double]) {
     let gradient = output.indices.map { cos(1 + 0.7 * Double($0)) }
     return (zip(output, gradient).reduce(0) { $0 + $1.0 * $1.1 }, gradient)
@@ -187,7 +187,7 @@ private func derivatives(
   return a.indices.map { (a[$0] - 8 * b[$0] + 8 * c[$0] - d[$0]) / (12 * h) }
 }
 
-/// Gaussian elimination with partial pivoting: deliberately not the package's own factorisation.
+/// Gaussian elimination with partial pivoting: deliberately not the package's own factorization.
 private func logAbsoluteDeterminant(_ matrix: [Double], size n: Int) -> Double {
   var a = matrix
   var result = 0.0

@@ -190,7 +190,7 @@ struct ContinuationTests {
     let listener = Listener()
     let run = try runs.trainer("run", steps: 100, listener: listener)
     run.glow.values.base[run.glow.parameters[bias]!.offset] = .infinity
-    run.glow.isInitialised = true
+    run.glow.isInitialized = true
     try run.glow.parametersChanged()
     #expect(throws: TrainingError.self) { try run.run() }
     #expect(listener.heard("no state has been good yet") && !listener.heard("back to the state"))

@@ -68,7 +68,7 @@ struct DetectionTests {
   func metadata() throws {
     #expect(try TrainingBits.read([:], path: "m") == nil)
     #expect(try TrainingBits.read([TrainingBits.key: "3.25"], path: "m")?.mean == 3.25)
-    let kept = TrainingBits(mean: 4.5, dequantisation: DequantisationKind.none)
+    let kept = TrainingBits(mean: 4.5, dequantization: DequantizationKind.none)
     #expect(try TrainingBits.read(kept.metadata, path: "m") == kept)
     var other = kept.metadata
     other["glow.mean_training_dequantization"] = "some"

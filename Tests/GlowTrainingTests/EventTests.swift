@@ -145,7 +145,7 @@ struct EventTests {
     var model = GlowConfiguration()
     (model.levels, model.depth, model.width) = (2, 1, 8)
     var training = TrainingConfiguration()
-    (training.batch, training.steps, training.initialisationImages) = (8, steps, 16)
+    (training.batch, training.steps, training.initializationImages) = (8, steps, 16)
     (training.logEvery, training.evaluateEvery, training.sampleEvery) = (5, 15, 15)
     training.checkpointEvery = 20
     let trainer = try Trainer(

@@ -13,7 +13,7 @@ struct GuardTests {
 
   /// A rate at which this model explodes within a few steps.
   private func wild(_ configuration: inout RunConfiguration) {
-    configuration.training.optimiser = .adam
+    configuration.training.optimizer = .adam
     configuration.training.learningRate = 0.3
     configuration.training.evaluateEvery = 15
   }

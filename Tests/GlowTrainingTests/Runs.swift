@@ -36,7 +36,7 @@ struct Runs {
     training.batch = 8
     training.steps = steps
     training.warmupEpochs = 0
-    training.initialisationImages = 16
+    training.initializationImages = 16
     training.averageDecay = 0.9
     training.logEvery = 5
     training.checkpointEvery = 10

@@ -143,7 +143,7 @@ struct ScoreTableTests {
   }
 
   @Test(
-    "records are the same bytes whatever the order, the batch, the threads and the neighbours",
+    "records are the same bytes whatever the order, the batch, the threads and the neighbors",
     arguments: [1, 3])
   func invariance(samples: Int) throws {
     defer { clean() }
@@ -241,8 +241,8 @@ struct ImportanceTests {
       let pixels = try faces.image(index).pixels
       let nats = (0..<3).map { draw in
         pixels.withUnsafeBufferPointer {
-          let stream = Dequantisation.digest($0, draw: draw)
-          glow.dequantisation.apply(
+          let stream = Dequantization.digest($0, draw: draw)
+          glow.dequantization.apply(
             $0, noise: Philox(seed: 0, purpose: .evaluation, stream: stream), into: workspace.images)
         }
         return glow.forward(workspace, count: 1)[0].nats

@@ -6,7 +6,7 @@ import GlowStorage
 import GlowTraining
 import Testing
 
-/// A model with random weights none of which is zero, its actnorms initialised after that.
+/// A model with random weights none of which is zero, its actnorms initialized after that.
 ///
 /// - Parameter weightDeviation: of the last convolutions, which start at zero otherwise.
 func randomModel(
@@ -31,18 +31,18 @@ func randomModel(
   let workspace = glow.workspace(batch: 16, purpose: .inference)
   for index in 0..<16 {
     try faces.image(index).pixels.withUnsafeBufferPointer {
-      glow.dequantisation.apply(
-        $0, noise: Philox(seed: 1, purpose: .dequantisation, stream: UInt64(index)),
+      glow.dequantization.apply(
+        $0, noise: Philox(seed: 1, purpose: .dequantization, stream: UInt64(index)),
         into: workspace.images + index * faces.shape.count)
     }
   }
-  try glow.initialise(workspace, count: 16)
+  try glow.initialize(workspace, count: 16)
   return glow
 }
 
 @Suite("Scores and samples")
 struct ScoringTests {
-  @Test("a score depends on neither batch size, threads nor neighbours")
+  @Test("a score depends on neither batch size, threads nor neighbors")
   func invariance() throws {
     let faces = FaceDataset(count: 70, seed: 0, part: .test)
     func scores(batch: Int, threads: Int, _ data: any Dataset) throws -> [LogLikelihood] {

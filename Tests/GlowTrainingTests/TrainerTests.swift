@@ -23,7 +23,7 @@ struct TrainerTests {
       configuration.model.width = 16
       configuration.training.warmupEpochs = TrainingConfiguration().warmupEpochs
       configuration.training.flips = true
-      configuration.training.initialisationImages = 32
+      configuration.training.initializationImages = 32
       configuration.training.logEvery = TrainingConfiguration().logEvery
       configuration.training.evaluateEvery = 25
       configuration.training.sampleEvery = 25
@@ -121,7 +121,7 @@ struct TrainerTests {
     defer { runs.remove() }
     let run = try trainer("run", steps: 100)
     run.glow.values.base[run.glow.parameters["level0.split.conv.bias"]!.offset] = .infinity
-    run.glow.isInitialised = true
+    run.glow.isInitialized = true
     try run.glow.parametersChanged()
     let before = Array(run.glow.values.values)
     #expect(throws: TrainingError.self) { try run.run() }

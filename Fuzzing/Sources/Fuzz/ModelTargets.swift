@@ -85,7 +85,7 @@ func smallGlow(
       }
     }
   }
-  glow.isInitialised = true
+  glow.isInitialized = true
   try glow.parametersChanged()
   return glow
 }

@@ -62,7 +62,7 @@ nonisolated(unsafe) private let run = try! makeTrainer(RunFolder(scratch.path))
 
 private func makeTrainer(_ folder: RunFolder) throws -> Trainer {
   var training = TrainingConfiguration()
-  (training.batch, training.steps, training.initialisationImages) = (1, 1, 1)
+  (training.batch, training.steps, training.initializationImages) = (1, 1, 1)
   let glow = try smallGlow { $0.levels = 1 }
   let shape = ImageShape(height: 4, width: 4, channels: 1)
   let images = ImageArray([ByteImage(shape: shape, pixels: [UInt8](0..<16))])

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// PNG between bytes in memory and rows of 8-bit grey or RGB. libpng reports errors by longjmp, which stays
+// PNG between bytes in memory and rows of 8-bit gray or RGB. libpng reports errors by longjmp, which stays
 // within these functions: they return 0, or -1 with libpng's words in `message`.
 
 #define PNG_CODEC_MAXIMUM_SIDE 16384
@@ -13,7 +13,7 @@
 typedef struct {
   uint32_t width;
   uint32_t height;
-  // Once decoded: 1 (grey) or 3 (RGB).
+  // Once decoded: 1 (gray) or 3 (RGB).
   uint32_t channels;
   // One row before decompression takes this many bytes in the file's own depth, without its filter byte.
   size_t stored_row_bytes;

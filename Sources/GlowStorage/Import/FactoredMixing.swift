@@ -84,7 +84,7 @@ struct FactorTensors: Sendable {
   ///
   /// - Throws: `LinearAlgebraError` if it is singular.
   func split(_ matrix: [Double]) throws -> [[Double]] {
-    let factors = try Factorisation.permutedTriangles(matrix, size: size)
+    let factors = try Factorization.permutedTriangles(matrix, size: size)
     let diagonal = (0..<size).map { factors.upper[$0 * size + $0] }
     return [
       squareMatrix(size) { row, column in factors.permutation[row] == column ? 1 : 0 }, factors.lower,

@@ -72,7 +72,7 @@ package struct ForeignModel {
       }
     }
     precondition(rest.isEmpty, "the layout of the format leaves out \(rest)")
-    glow.isInitialised = true
+    glow.isInitialized = true
     try glow.accept(path: file.path)
     return glow
   }

@@ -77,7 +77,7 @@ struct OpenAILayout {
     ]
   }
 
-  /// A zero-initialised convolution or, with two axes, linear layer.
+  /// A zero-initialized convolution or, with two axes, linear layer.
   private func layer(_ name: String, _ ours: String, shape: [Int]) -> [Relation] {
     let out = shape.last!
     return [

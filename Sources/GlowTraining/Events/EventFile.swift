@@ -69,7 +69,7 @@ final class EventFile {
 
   /// - Parameters:
   ///   - png: a PNG file's bytes.
-  ///   - channels: 1 (grey) or 3 (RGB).
+  ///   - channels: 1 (gray) or 3 (RGB).
   /// - Throws: `FileError`.
   func append(step: Int, tag: String, png: [UInt8], height: Int, width: Int, channels: Int) throws {
     var image = ProtocolMessage()

@@ -2,7 +2,7 @@ import Foundation
 import GlowKernels
 
 /// How the parameters follow the gradient.
-public enum OptimiserKind: String, Sendable, Codable, CaseIterable {
+public enum OptimizerKind: String, Sendable, Codable, CaseIterable {
   /// Adam with the largest past gradient in place of its root mean square (section 7 of Kingma & Ba 2015).
   case adamax
   /// Kingma & Ba 2015, algorithm 1.
@@ -19,8 +19,8 @@ public enum OptimiserKind: String, Sendable, Codable, CaseIterable {
 ///     average ← decay·average + (1 − decay)·w
 ///
 /// The bias factor is the original implementation's for both. ε = 10⁻⁸.
-public final class Optimiser<S: Scalar> {
-  public let kind: OptimiserKind
+public final class Optimizer<S: Scalar> {
+  public let kind: OptimizerKind
   public let beta1: Double
   public let beta2: Double
   public let firstMoment: Slab<S>
@@ -30,7 +30,7 @@ public final class Optimiser<S: Scalar> {
 
   /// - Parameter ranges: the values that are learned (`ParameterList.trainableRanges`).
   public init(
-    _ kind: OptimiserKind, beta1: Double = 0.9, beta2: Double = 0.999, count: Int, ranges: [Range<Int>]
+    _ kind: OptimizerKind, beta1: Double = 0.9, beta2: Double = 0.999, count: Int, ranges: [Range<Int>]
   ) {
     self.kind = kind
     self.beta1 = beta1
@@ -39,8 +39,8 @@ public final class Optimiser<S: Scalar> {
     secondMoment = Slab(count: count)
     // Blocks are fixed by the parameters alone, so that sums over them do not depend on the threads.
     self.ranges = ranges.flatMap { range in
-      stride(from: range.lowerBound, to: range.upperBound, by: Optimiser.blockCount).map {
-        $0..<min(range.upperBound, $0 + Optimiser.blockCount)
+      stride(from: range.lowerBound, to: range.upperBound, by: Optimizer.blockCount).map {
+        $0..<min(range.upperBound, $0 + Optimizer.blockCount)
       }
     }
   }

@@ -3,15 +3,15 @@ import GlowKernels
 import GlowTraining
 import Testing
 
-@Suite("Optimisers, against the formulas written out")
-struct OptimiserTests {
-  @Test("five updates with a moving average", arguments: OptimiserKind.allCases)
-  func updates(kind: OptimiserKind) {
+@Suite("Optimizers, against the formulas written out")
+struct OptimizerTests {
+  @Test("five updates with a moving average", arguments: OptimizerKind.allCases)
+  func updates(kind: OptimizerKind) {
     let team = ThreadTeam(count: 2)
     // Two ranges with a gap that must stay as it is, long enough for several blocks.
     let count = 40_000
     let ranges = [0..<20_001, 20_005..<count]
-    let optimiser = Optimiser<Double>(kind, count: count, ranges: ranges)
+    let optimizer = Optimizer<Double>(kind, count: count, ranges: ranges)
     let values = Slab<Double>(count: count)
     let average = Slab<Double>(count: count)
     let gradients = Slab<Double>(count: count)
@@ -25,8 +25,8 @@ struct OptimiserTests {
       Philox(seed: 2, purpose: .weights, stream: UInt64(step)).fillNormal(gradients.values)
       var squares = 0.0
       for index in ranges.joined() { squares += gradients.base[index] * gradients.base[index] }
-      #expect(abs(optimiser.norm(of: gradients.base, team: team) - squares.squareRoot()) < 1e-9)
-      optimiser.update(
+      #expect(abs(optimizer.norm(of: gradients.base, team: team) - squares.squareRoot()) < 1e-9)
+      optimizer.update(
         values.base, gradients: gradients.base, step: step, rate: 0.01, scale: 0.5,
         average: (average.base, 0.9), team: team)
       for index in ranges.joined() {

@@ -1,17 +1,17 @@
 import GlowKernels
 
 extension Glow {
-  /// Data-dependent initialisation (section 3.1 of Kingma & Dhariwal 2018) on the `count` images in
+  /// Data-dependent initialization (section 3.1 of Kingma & Dhariwal 2018) on the `count` images in
   /// `workspace.images`: every actnorm, those in the coupling networks too, is set so that its output has
   /// mean 0 and variance 1 over the whole batch, one after the other in the order of the flow.
   ///
   /// Ends with the parameters folded. Any workspace will do.
   ///
-  /// - Parameter shouldStop: asked before each flow step; if it says so, the model is left uninitialised.
+  /// - Parameter shouldStop: asked before each flow step; if it says so, the model is left uninitialized.
   /// - Throws: `SingularMapError`.
   @specialized(where S == Float)
   @specialized(where S == Double)
-  public func initialise(
+  public func initialize(
     _ workspace: Workspace<S>, count: Int, shouldStop: () -> Bool = { false }
   ) throws {
     workspace.begin(count: count)
@@ -24,7 +24,7 @@ extension Glow {
         let buffers = workspace.levels[level]
         let x = buffers.activations(before: index)
         let y = buffers.activations(before: index + 1)
-        step.map.actNorm.initialise(
+        step.map.actNorm.initialize(
           from: moments(buffers.tiling, channels: step.map.channels) { tile, _, add in
             add(x + tile.start * step.map.channels)
           }, values: values.base)
@@ -32,16 +32,16 @@ extension Glow {
         buffers.tiling.forEachTile(team) { _, _, tile, _ in
           step.applyMap(tile, from: x, into: y, folded: folded)
         }
-        initialise(step.network, buffers.tiling, input: y, stride: step.map.channels, folded, workspace)
+        initialize(step.network, buffers.tiling, input: y, stride: step.map.channels, folded, workspace)
         forwardSteps(level, index..<index + 1, workspace)
       }
     }
-    isInitialised = true
+    isInitialized = true
     try parametersChanged()
   }
 
   /// Sets the two inner actnorms of a coupling network.
-  private func initialise(
+  private func initialize(
     _ network: CouplingNetwork, _ tiling: Tiling, input: UnsafeMutablePointer<S>, stride: Int,
     _ folded: UnsafeMutablePointer<S>, _ workspace: Workspace<S>
   ) {
@@ -63,7 +63,7 @@ extension Glow {
           ofLayer: layer, tile: tile, folded: folded, scratch: scratch)
         add(layer == 0 ? scratch.hidden1 : scratch.hidden2)
       }
-      actNorm.initialise(from: moments, values: values.base)
+      actNorm.initialize(from: moments, values: values.base)
     }
     network.fold(values.base, into: folded)
   }

@@ -6,7 +6,7 @@ import GlowKernels
 /// With b bits, a byte v is reduced to q = ⌊v / 2^(8−b)⌋ and becomes x = q/2^b − ½ + u/2^b with u uniform in
 /// [0, 1): log p(x) plus the constant −D·ln 2^b bounds the log-probability of the discrete image from below
 /// (section 2 of Kingma & Dhariwal 2018; Theis et al. 2016).
-public struct Dequantisation: Sendable {
+public struct Dequantization: Sendable {
   /// Bits a channel value, 1...8.
   public let bits: Int
 
@@ -36,7 +36,7 @@ public struct Dequantisation: Sendable {
   /// to the nearest level instead, so that small errors of the round trip do not matter.
   @specialized(where S == Float)
   @specialized(where S == Double)
-  public func quantise<S: Scalar>(
+  public func quantize<S: Scalar>(
     _ values: UnsafePointer<S>, toNearest: Bool = false, into pixels: UnsafeMutableBufferPointer<UInt8>
   ) {
     let levels = S(1 << bits)

@@ -1,6 +1,6 @@
-/// Repeats the one channel of grey images three times, for models of RGB images.
-enum GreyToRGB {
-  static let note = "grey images are repeated in three channels"
+/// Repeats the one channel of gray images three times, for models of RGB images.
+enum GrayToRGB {
+  static let note = "gray images are repeated in three channels"
 
   static func shape(_ shape: ImageShape) -> ImageShape {
     ImageShape(height: shape.height, width: shape.width, channels: 3)
@@ -12,11 +12,11 @@ enum GreyToRGB {
   }
 }
 
-/// Another data set's grey images as RGB ones.
-struct GreyToRGBDataset: Dataset {
+/// Another data set's gray images as RGB ones.
+struct GrayToRGBDataset: Dataset {
   let base: any Dataset
 
-  var shape: ImageShape { GreyToRGB.shape(base.shape) }
+  var shape: ImageShape { GrayToRGB.shape(base.shape) }
   var count: Int { base.count }
   var classNames: [String] { base.classNames }
   func label(_ index: Int) -> Int? { base.label(index) }
@@ -26,6 +26,6 @@ struct GreyToRGBDataset: Dataset {
   func check(_ index: Int) throws { try base.check(index) }
 
   func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
-    _ = pixels.update(fromContentsOf: GreyToRGB.convert(try base.image(index)).pixels)
+    _ = pixels.update(fromContentsOf: GrayToRGB.convert(try base.image(index)).pixels)
   }
 }
