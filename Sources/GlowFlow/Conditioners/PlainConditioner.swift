@@ -49,8 +49,8 @@ struct PlainConditioner: Conditioner {
     patches = blueprint.buffer(columns: 9 * input, .stage)
     product1 = blueprint.buffer(columns: width, .stage)
     product2 = blueprint.buffer(columns: width, .stage)
-    hidden1 = blueprint.buffer(columns: width, .recomputable(product1))
-    hidden2 = blueprint.buffer(columns: width, .recomputable(product2))
+    hidden1 = blueprint.buffer(columns: width, .recomputable(sharing: product1))
+    hidden2 = blueprint.buffer(columns: width, .recomputable(sharing: product2))
     hiddenGradient1 = blueprint.buffer(columns: width, .stage, isForBackward: true)
     hiddenGradient2 = blueprint.buffer(columns: width, .stage, isForBackward: true)
     outputPatches = blueprint.buffer(columns: 9 * output, .halo)
@@ -221,7 +221,7 @@ struct PlainConditioner: Conditioner {
   @specialized(where S == Float)
   @specialized(where S == Double)
   func addInputGradient<S: Scalar>(_ image: Int, to gradient: Matrix<S>, _ site: Site<S>) {
-    first.addInputGradient(
+    addPatches(
       site[inputPatchesGradient].interleaved(image), to: gradient, bordered: bordered, site)
   }
 }
