@@ -120,22 +120,16 @@ struct PlainConditioner: Conditioner {
 
   // MARK: Passes
 
-  /// patches ← the 3×3 neighborhoods of the tile's positions.
-  private func gatherPatches<S: Scalar>(_ site: Site<S>) {
+  private func gatherInput<S: Scalar>(_ site: Site<S>) {
     site.clock.start()
-    for image in 0..<site.tile.imageCount {
-      let picture = site.output.picture(image)
-      GlowKernels.gatherPatches(
-        from: picture.base, stride: picture.stride, channels: shape.inChannels, band: site.tile.band,
-        bordered: site.memory(bordered), into: site[patches].interleavedPart(image).base,
-        rowStep: site.tile.rowStep)
-    }
+    gatherPatches(
+      shape.inChannels, of: site.output.picture, into: patches, bordered: bordered, site)
     site.clock.lap(.patches)
   }
 
   /// [rows × 9·in]·[9·in × width] → [rows × width], from the neighborhoods into `product1`.
   private func multiplyPatches<S: Scalar>(_ site: Site<S>) {
-    gatherPatches(site)
+    gatherInput(site)
     multiply(site[patches].own, site.weights[first.foldedWeight], into: site[product1].own)
     site.clock.lap(.products)
   }
@@ -210,7 +204,7 @@ struct PlainConditioner: Conditioner {
     gradient.add(hidden1.transposed, dHidden2, to: hidden.foldedWeight)
     clock.lap(.weightGradients)
     // dW1 += [9·in × rows]·[rows × width];  dpatches = [rows × width]·[width × 9·in]
-    gatherPatches(site)
+    gatherInput(site)
     gradient.add(site[patches].own.transposed, dHidden1, to: first.foldedWeight)
     clock.lap(.weightGradients)
     multiply(

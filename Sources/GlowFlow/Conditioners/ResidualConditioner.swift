@@ -227,25 +227,15 @@ struct ResidualConditioner: Conditioner {
   /// uᵢ, or its neighborhoods.
   private func blockInput<S: Scalar>(_ index: Int, _ site: Site<S>) -> Matrix<S> {
     guard let patches else { return activation(index, site).own }
-    for image in 0..<site.tile.imageCount {
-      let picture = activation(index, site).interleaved(image)
-      gatherPatches(
-        from: picture.base, stride: picture.stride, channels: width, band: site.tile.band,
-        bordered: site.memory(bordered), into: site[patches].interleavedPart(image).base,
-        rowStep: site.tile.rowStep)
-    }
+    gatherPatches(
+      width, of: activation(index, site).interleaved, into: patches, bordered: bordered, site)
     site.clock.lap(.patches)
     return site[patches].own
   }
 
   private func gatherInput<S: Scalar>(_ site: Site<S>) {
-    for image in 0..<site.tile.imageCount {
-      let picture = site.output.picture(image)
-      gatherPatches(
-        from: picture.base, stride: picture.stride, channels: shape.inChannels, band: site.tile.band,
-        bordered: site.memory(bordered), into: site[inputPatches].interleavedPart(image).base,
-        rowStep: site.tile.rowStep)
-    }
+    gatherPatches(
+      shape.inChannels, of: site.output.picture, into: inputPatches, bordered: bordered, site)
     site.clock.lap(.patches)
   }
 

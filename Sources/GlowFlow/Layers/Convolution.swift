@@ -230,7 +230,7 @@ struct Convolution: Sendable {
     _ outputGradient: Matrix<S>, into patches: Matrix<S>, bordered: Buffer, _ site: Site<S>
   ) {
     let band = site.tile.band
-    gatherPatches(
+    GlowKernels.gatherPatches(
       from: outputGradient.base, stride: outputGradient.stride, channels: outChannels, band: band,
       bordered: site.memory(bordered), into: patches.base, rowStep: patches.stride / patches.columns)
     let sums = site.weightGradient![foldedBias]
@@ -242,6 +242,25 @@ struct Convolution: Sendable {
         for channel in 0..<outChannels { sum[channel] += from[channel] }
       }
     }
+  }
+}
+
+/// The 3×3 neighborhoods of a tile's positions in the first `channels` channels, batch-interleaved: the beginning of
+/// `Convolution.Order.patchesThenProduct`.
+///
+/// - Parameters:
+///   - picture: the rows of each of the tile's pictures (`Rows.picture` or `Rows.interleaved`).
+///   - patches: for 9·channels columns.
+///   - bordered: for as many channels.
+func gatherPatches<S: Scalar>(
+  _ channels: Int, of picture: (Int) -> Matrix<S>, into patches: Buffer, bordered: Buffer, _ site: Site<S>
+) {
+  for image in 0..<site.tile.imageCount {
+    let picture = picture(image)
+    GlowKernels.gatherPatches(
+      from: picture.base, stride: picture.stride, channels: channels, band: site.tile.band,
+      bordered: site.memory(bordered), into: site[patches].interleavedPart(image).base,
+      rowStep: site.tile.rowStep)
   }
 }
 
