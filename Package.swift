@@ -53,6 +53,7 @@ let package = Package(
       ]),
 
     .target(name: "GlowTestSupport", dependencies: ["GlowFiles", "GlowFlow"], path: "Tests/GlowTestSupport"),
+    .testTarget(name: "GlowTestSupportTests", dependencies: ["GlowTestSupport"]),
     .testTarget(name: "GlowFilesTests", dependencies: ["GlowFiles"]),
     .testTarget(name: "GlowKernelsTests", dependencies: ["GlowKernels", "GlowTestSupport"]),
     .testTarget(name: "GlowFlowTests", dependencies: ["GlowFlow", "GlowTestSupport"]),
@@ -62,7 +63,7 @@ let package = Package(
       name: "GlowStorageTests", dependencies: ["GlowStorage", "GlowTraining", "GlowTestSupport"],
       resources: [.copy("Fixtures")]),
     .testTarget(name: "GlowTrainingTests", dependencies: ["GlowTraining", "GlowTestSupport"]),
-    .testTarget(name: "GlowLatentsTests", dependencies: ["GlowLatents"]),
+    .testTarget(name: "GlowLatentsTests", dependencies: ["GlowLatents", "GlowTestSupport"]),
     .testTarget(
       name: "GlowCommandTests", dependencies: ["GlowCommand", "GlowTraining", "GlowPlots", "GlowTestSupport"]),
   ],
