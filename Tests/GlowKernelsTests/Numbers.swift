@@ -1,4 +1,5 @@
 import GlowKernels
+import Testing
 
 /// Normal numbers, the same for the same stream.
 func random<S: Scalar>(_ count: Int, _ stream: UInt64, _: S.Type = S.self) -> [S] {
@@ -7,7 +8,13 @@ func random<S: Scalar>(_ count: Int, _ stream: UInt64, _: S.Type = S.self) -> [S
   return values
 }
 
-/// Whether the numbers are the same, a NaN being the same as a NaN.
-func areSame<S: Scalar>(_ a: [S], _ b: [S]) -> Bool {
-  a.count == b.count && zip(a, b).allSatisfy { $0 == $1 || ($0.isNaN && $1.isNaN) }
+/// Expects equal numbers, a NaN where a NaN is expected, and tells the first that differs.
+func expectSame<S: Scalar>(
+  _ found: [S], _ expected: [S], sourceLocation: SourceLocation = #_sourceLocation
+) {
+  #expect(found.count == expected.count, sourceLocation: sourceLocation)
+  let differing = zip(found, expected).enumerated().first { _, pair in
+    pair.0 != pair.1 && !(pair.0.isNaN && pair.1.isNaN)
+  }
+  #expect(differing == nil, sourceLocation: sourceLocation)
 }

@@ -35,13 +35,13 @@ struct RectifierTests {
           (0..<rows * width).map { rectified(source[$0] + bias[$0 % width]) } + [77]
         var target = [S](repeating: 77, count: rows * width + 1)
         addBiasAndRectify(source, rows: rows, width: width, bias: bias, into: &target)
-        #expect(areSame(target, expected))
+        expectSame(target, expected)
         var inPlace = source
         inPlace.withUnsafeMutableBufferPointer {
           addBiasAndRectify(
             $0.baseAddress!, rows: rows, width: width, bias: bias, into: $0.baseAddress!)
         }
-        #expect(areSame(inPlace, expected))
+        expectSame(inPlace, expected)
       }
     }
     check(Float.self)
@@ -63,7 +63,8 @@ struct RectifierTests {
         var found = gradient
         addBiasAndRectifyBackward(
           activations: activations, gradient: &found, rows: rows, width: width, biasGradient: &sums)
-        #expect(areSame(found, expected) && areSame(sums, expectedSums))
+        expectSame(found, expected)
+        expectSame(sums, expectedSums)
       }
     }
     check(Float.self)
@@ -84,7 +85,7 @@ struct RectifierTests {
         var target = [S](repeating: 77, count: count + 1)
         addBorderBiasAndRectify(
           source, band: band, pictures: pictures, width: width, bias: bias, into: &target)
-        #expect(areSame(target, expected))
+        expectSame(target, expected)
       }
     }
     check(Float.self)
@@ -108,7 +109,8 @@ struct RectifierTests {
         addBorderBiasAndRectifyBackward(
           activations: activations, gradient: &found, band: band, pictures: pictures, width: width,
           biasGradient: &sums)
-        #expect(areSame(found, expected) && areSame(sums, expectedSums))
+        expectSame(found, expected)
+        expectSame(sums, expectedSums)
       }
     }
     check(Float.self)
@@ -126,7 +128,7 @@ struct RowsTests {
         let bias: [S] = random(width, 2)
         let expected = found.enumerated().map { $0 < rows * width ? $1 + bias[$0 % width] : $1 }
         addBias(&found, rows: rows, width: width, bias: bias)
-        #expect(found == expected)
+        expectSame(found, expected)
       }
     }
     check(Float.self)
@@ -142,7 +144,7 @@ struct RowsTests {
         var expected = found
         forEachValue(band, pictures, width) { index, place in expected[index] += bias[place] }
         addBorderBias(&found, band: band, pictures: pictures, width: width, bias: bias)
-        #expect(found == expected)
+        expectSame(found, expected)
       }
     }
     check(Float.self)
@@ -158,7 +160,7 @@ struct RowsTests {
         var expected = found
         for index in values.indices { expected[index % width] += values[index] }
         addRows(values, rows: rows, width: width, to: &found)
-        #expect(found == expected)
+        expectSame(found, expected)
       }
     }
     check(Float.self)
@@ -181,7 +183,7 @@ struct RowsTests {
         }
       }
       addInner(bordered, band: band, channels: channels, to: &found, stride: stride)
-      #expect(found == expected)
+      expectSame(found, expected)
     }
     check(Float.self)
     check(Double.self)
@@ -198,7 +200,7 @@ struct RowsTests {
           range.contains(column) ? (1..<count).reduce(parts[column]) { $0 + parts[$1 * stride + column] } : 77
         }
         addParts(parts, count, stride: stride, range, into: &found)
-        #expect(found == expected)
+        expectSame(found, expected)
       }
     }
     check(Float.self)
