@@ -17,7 +17,7 @@ func rectify<S: Scalar>(
   }
 }
 
-/// gradient ← gradient where activation > 0, else 0; biasGradient += gradient.
+/// gradient ← 0 where activation ≤ 0; biasGradient += gradient.
 @inlinable @inline(__always)
 func rectifyBackward<S: Scalar>(
   _ activation: UnsafePointer<S>, _ gradient: UnsafeMutablePointer<S>,
@@ -31,7 +31,7 @@ func rectifyBackward<S: Scalar>(
     index += 8
   }
   while index < count {
-    let value = activation[index] > 0 ? gradient[index] : 0
+    let value = activation[index] <= 0 ? 0 : gradient[index]
     gradient[index] = value
     biasGradient[index] += value
     index += 1
