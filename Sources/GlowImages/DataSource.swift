@@ -78,7 +78,8 @@ public struct OpenedData: Sendable {
 public enum DataSource {
   static let recognized =
     "PNG, JPEG or WebP images in one folder or one folder a class, CIFAR-10 batches (data_batch_1.bin, test_batch.bin), "
-    + "IDX files (train-images-idx3-ubyte, t10k-images-idx3-ubyte), .npy or .npz arrays of bytes, each in a folder, "
+    + "IDX files (train-images-idx3-ubyte, t10k-images-idx3-ubyte), .npy or .npz arrays of bytes, SVHN's .mat files, "
+    + "TFRecords, each in a folder, "
     + ".zip or .tar, or one of the words 'faces', 'constant' and 'noise'"
 
   /// - Parameter location: a folder, .zip or .tar file of images, of CIFAR-10 batches, of IDX files or of arrays; one
@@ -169,7 +170,7 @@ public enum DataSource {
   private typealias Layout = @Sendable (DataFiles, DataPart, DataOptions) throws -> OpenedData?
 
   private static let layouts: [Layout] = [
-    CIFARDataset.open, IDXDataset.open, ArrayFiles.open,
+    CIFARDataset.open, IDXDataset.open, MatlabDataset.open, RecordDataset.open, ArrayFiles.open,
   ]
 
   /// - Throws: `FileError` if the data have parts already, or an image cannot be read.
