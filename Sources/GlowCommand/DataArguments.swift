@@ -37,7 +37,7 @@ struct ImageArguments: ParsableArguments {
   @Option(help: "Use only the square of this side in the center of each image, before it is reduced.")
   var crop: Int?
 
-  @Option(help: "Use only the first images.")
+  @Option(help: "Use only so many images: the first ones, or some of every class where folders are classes.")
   var limit: Int?
 
   @Option(help: "The share of the images to hold out for testing, such as 0.1, where the data has no parts.")

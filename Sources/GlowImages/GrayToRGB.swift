@@ -23,6 +23,17 @@ enum GrayToRGB {
   }
 }
 
+extension ByteImage {
+  /// The same image with three channels, or with one if it has no colors; nil if that cannot be.
+  public func with(channels: Int) -> ByteImage? {
+    switch channels {
+    case 1: GrayToRGB.invert(self)
+    case 3: GrayToRGB.convert(self)
+    default: nil
+    }
+  }
+}
+
 /// Another data set's gray images as RGB ones.
 struct GrayToRGBDataset: Dataset {
   let base: any Dataset

@@ -87,12 +87,9 @@ protocol ImageCodec: Sendable {
 public enum ImageFile {
   static let codecs: [any ImageCodec.Type] = [PNG.self, JPEG.self, WebP.self]
 
-  /// - Parameter channels: 3 repeats a gray image in three channels, 1 takes one of an image without colors.
   /// - Throws: `FileError`.
-  public static func read(_ path: String, channels: Int? = nil) throws -> ByteImage {
-    let image = try MappedFile(path).withBytes { try decode($0, path: path) }
-    if channels == 3 { return GrayToRGB.convert(image) }
-    return (channels == 1 ? GrayToRGB.invert(image) : nil) ?? image
+  public static func read(_ path: String) throws -> ByteImage {
+    try MappedFile(path).withBytes { try decode($0, path: path) }
   }
 
   static func header(of bytes: UnsafeRawBufferPointer, path: String) throws -> ImageHeader {
