@@ -26,6 +26,10 @@ let package = Package(
     .systemLibrary(
       name: "CPNG", path: "Modules/CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
     .systemLibrary(
+      name: "CJPEG", path: "Modules/CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg62-turbo-dev"])]),
+    .systemLibrary(
+      name: "CWebP", path: "Modules/CWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"])]),
+    .systemLibrary(
       name: "CZlib", path: "Modules/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(
       name: "CCairo", path: "Modules/CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
@@ -33,9 +37,12 @@ let package = Package(
     .target(name: "GlowFiles"),
     .target(name: "GlowKernels", dependencies: ["COpenBLAS", "CLAPACKE"]),
     .target(name: "GlowFlow", dependencies: ["GlowKernels"]),
-    // libpng reports errors by longjmp, which must never cross Swift: the calls stand in C.
+    // libpng and libjpeg report errors by longjmp, which must never cross Swift: the calls stand in C.
     .target(name: "CPNGCodec", dependencies: ["CPNG"]),
-    .target(name: "GlowImages", dependencies: ["GlowFiles", "GlowKernels", "CPNGCodec", "CZlib"]),
+    .target(name: "CJPEGCodec", dependencies: ["CJPEG"]),
+    .target(
+      name: "GlowImages",
+      dependencies: ["GlowFiles", "GlowKernels", "CPNGCodec", "CJPEGCodec", "CWebP", "CZlib"]),
     .target(name: "GlowPlots", dependencies: ["GlowImages", "CCairo"]),
     .target(name: "GlowStorage", dependencies: ["GlowFiles", "GlowFlow", "CZlib"]),
     .target(name: "GlowTraining", dependencies: ["GlowStorage", "GlowImages"]),

@@ -41,10 +41,21 @@ typedef struct {
   png_infop info;
   const uint8_t *bytes;
   size_t left;
+  // Of 16 bits, in rows, before they are reduced.
+  uint8_t *deep;
+  int has_all_rows;
 } reader;
+
+// What a file ends with: a chunk without content.
+static const uint8_t ending[12] = {0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xAE, 0x42, 0x60, 0x82};
 
 static void take(png_structp png, png_bytep target, size_t count) {
   reader *from = png_get_io_ptr(png);
+  if (from->left == 0 && from->has_all_rows && count == 8) {
+    // Where a chunk should begin there is nothing more: the file lacks only its last one.
+    from->bytes = ending;
+    from->left = sizeof ending;
+  }
   if (count > from->left) png_error(png, "the file ends early");
   memcpy(target, from->bytes, count);
   from->bytes += count;
@@ -63,7 +74,10 @@ static int open_reader(reader *self, const uint8_t *bytes, size_t count, char *m
   return 0;
 }
 
-static void close_reader(reader *self) { png_destroy_read_struct(&self->png, &self->info, NULL); }
+static void close_reader(reader *self) {
+  png_destroy_read_struct(&self->png, &self->info, NULL);
+  free(self->deep);
+}
 
 static void read_info(reader *self) {
   png_set_user_limits(self->png, PNG_CODEC_MAXIMUM_SIDE, PNG_CODEC_MAXIMUM_SIDE);
@@ -71,6 +85,7 @@ static void read_info(reader *self) {
   png_set_chunk_malloc_max(self->png, 8 << 20);
   // Pixels are taken as stored: color profiles, gamma and texts are not even parsed.
   png_set_keep_unknown_chunks(self->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+  png_set_keep_unknown_chunks(self->png, PNG_HANDLE_CHUNK_AS_DEFAULT, (png_const_bytep)"sBIT", 1);
   png_set_read_fn(self->png, self, take);
   png_read_info(self->png, self->info);
 }
@@ -79,51 +94,109 @@ static uint32_t decoded_channels(const reader *self) {
   return png_get_color_type(self->png, self->info) & PNG_COLOR_MASK_COLOR ? 3 : 1;
 }
 
+// What is called after setjmp stands in a function of its own, to which the reader or writer is no automatic variable:
+// those may be lost by longjmp.
+
+static int try_read_info(reader *self) {
+  if (setjmp(png_jmpbuf(self->png))) return -1;
+  read_info(self);
+  return 0;
+}
+
 int png_codec_read_header(const uint8_t *bytes, size_t count, png_codec_header *header, char *message) {
   reader self;
   if (open_reader(&self, bytes, count, message) != 0) return -1;
-  if (setjmp(png_jmpbuf(self.png))) {
+  if (try_read_info(&self) != 0) {
     close_reader(&self);
     return -1;
   }
-  read_info(&self);
   header->width = png_get_image_width(self.png, self.info);
   header->height = png_get_image_height(self.png, self.info);
   header->channels = decoded_channels(&self);
+  header->depth = png_get_bit_depth(self.png, self.info);
+  header->has_alpha = (png_get_color_type(self.png, self.info) & PNG_COLOR_MASK_ALPHA) != 0 ||
+                      png_get_valid(self.png, self.info, PNG_INFO_tRNS) != 0;
   header->stored_row_bytes = png_get_rowbytes(self.png, self.info);
   close_reader(&self);
   return 0;
 }
 
-static void decode(reader *self, uint8_t *pixels, size_t capacity) {
+// Bits of a channel's 16 that are significant, which are the upper ones.
+static int significant_bits(const reader *self, size_t channel, size_t colors) {
+  png_color_8p bits;
+  if (png_get_sBIT(self->png, self->info, &bits) == 0) return 16;
+  int found = channel == colors ? bits->alpha
+              : colors == 1     ? bits->gray
+              : channel == 0    ? bits->red
+              : channel == 1    ? bits->green
+                                : bits->blue;
+  return found >= 1 && found <= 16 ? found : 16;
+}
+
+// Scales values of 16 bits to the nearest of 8 and returns the largest one of the colors.
+static uint32_t reduce(const reader *self, const uint8_t *deep, uint8_t *pixels, size_t count, size_t channels) {
+  size_t colors = decoded_channels(self);
+  uint32_t largest = 0;
+  for (size_t channel = 0; channel < channels; channel++) {
+    int bits = significant_bits(self, channel, colors);
+    uint32_t top = (1u << bits) - 1;
+    for (size_t at = channel; at < count; at += channels) {
+      uint32_t stored = (uint32_t)deep[2 * at] << 8 | deep[2 * at + 1];
+      if (channel < colors && stored > largest) largest = stored;
+      pixels[at] = (uint8_t)(((stored >> (16 - bits)) * 255 + top / 2) / top);
+    }
+  }
+  return largest;
+}
+
+static void decode(reader *self, int keeps_alpha, uint8_t *pixels, size_t capacity, uint32_t *largest) {
   read_info(self);
+  int is_deep = png_get_bit_depth(self->png, self->info) == 16;
   png_set_palette_to_rgb(self->png);
   png_set_expand_gray_1_2_4_to_8(self->png);
-  png_set_scale_16(self->png);
-  png_set_strip_alpha(self->png);
+  if (keeps_alpha) {
+    png_set_tRNS_to_alpha(self->png);
+    png_set_add_alpha(self->png, is_deep ? 0xFFFF : 0xFF, PNG_FILLER_AFTER);
+  } else {
+    png_set_strip_alpha(self->png);
+  }
   int passes = png_set_interlace_handling(self->png);
   png_read_update_info(self->png, self->info);
 
   size_t height = png_get_image_height(self->png, self->info);
   size_t row_bytes = png_get_rowbytes(self->png, self->info);
-  size_t expected = (size_t)png_get_image_width(self->png, self->info) * decoded_channels(self);
-  if (row_bytes != expected || row_bytes * height != capacity) png_error(self->png, "unexpected row size");
-  for (int pass = 0; pass < passes; pass++) {
-    for (size_t row = 0; row < height; row++) png_read_row(self->png, pixels + row * row_bytes, NULL);
+  size_t channels = decoded_channels(self) + (keeps_alpha ? 1 : 0);
+  size_t row = (size_t)png_get_image_width(self->png, self->info) * channels;
+  if (row_bytes != (is_deep ? 2 * row : row) || row * height != capacity) png_error(self->png, "unexpected row size");
+  uint8_t *rows = pixels;
+  if (is_deep) {
+    self->deep = malloc(2 * capacity);
+    if (self->deep == NULL) png_error(self->png, "out of memory");
+    rows = self->deep;
   }
+  for (int pass = 0; pass < passes; pass++) {
+    for (size_t line = 0; line < height; line++) png_read_row(self->png, rows + line * row_bytes, NULL);
+  }
+  self->has_all_rows = 1;
   png_read_end(self->png, NULL);
+  if (is_deep) *largest = reduce(self, self->deep, pixels, capacity, channels);
 }
 
-int png_codec_decode(const uint8_t *bytes, size_t count, uint8_t *pixels, size_t capacity, char *message) {
+static int try_decode(reader *self, int keeps_alpha, uint8_t *pixels, size_t capacity, uint32_t *largest) {
+  if (setjmp(png_jmpbuf(self->png))) return -1;
+  decode(self, keeps_alpha, pixels, capacity, largest);
+  return 0;
+}
+
+int png_codec_decode(
+  const uint8_t *bytes, size_t count, int keeps_alpha, uint8_t *pixels, size_t capacity, uint32_t *largest,
+  char *message) {
   reader self;
   if (open_reader(&self, bytes, count, message) != 0) return -1;
-  if (setjmp(png_jmpbuf(self.png))) {
-    close_reader(&self);
-    return -1;
-  }
-  decode(&self, pixels, capacity);
+  *largest = 0;
+  int status = try_decode(&self, keeps_alpha, pixels, capacity, largest);
   close_reader(&self);
-  return 0;
+  return status;
 }
 
 // Writing.
@@ -164,6 +237,13 @@ static void encode(
   png_write_end(self->png, NULL);
 }
 
+static int try_encode(
+  writer *self, const uint8_t *pixels, uint32_t width, uint32_t height, uint32_t channels, int level) {
+  if (setjmp(png_jmpbuf(self->png))) return -1;
+  encode(self, pixels, width, height, channels, level);
+  return 0;
+}
+
 int png_codec_encode(
   const uint8_t *pixels, uint32_t width, uint32_t height, uint32_t channels, int level, uint8_t **bytes,
   size_t *count, char *message) {
@@ -175,13 +255,12 @@ int png_codec_encode(
     png_destroy_write_struct(&self.png, NULL);
     return out_of_memory(message);
   }
-  if (setjmp(png_jmpbuf(self.png))) {
-    png_destroy_write_struct(&self.png, &self.info);
+  int status = try_encode(&self, pixels, width, height, channels, level);
+  png_destroy_write_struct(&self.png, &self.info);
+  if (status != 0) {
     free(self.bytes);
     return -1;
   }
-  encode(&self, pixels, width, height, channels, level);
-  png_destroy_write_struct(&self.png, &self.info);
   *bytes = self.bytes;
   *count = self.count;
   return 0;

@@ -29,7 +29,7 @@ struct AttributeCommand: ParsableCommand {
         + "images apart; a class is told from all other classes together."))
   var orthogonal = false
   @Option(help: "The .npy file to write, or the folder for NAME.npy of all attributes.") var out: String
-  @Option(help: "train or test, where the data has both.") var split = DataPart.train
+  @Option(help: "train, valid or test, where the data has them.") var split = DataPart.train
   @OptionGroup var threads: TeamArguments
 
   func validate() throws {

@@ -5,12 +5,20 @@ import GlowStorage
 
 extension Resizing: ExpressibleByArgument {}
 extension DataPart: ExpressibleByArgument {}
+extension ArrayLayout: ExpressibleByArgument {}
+extension Background: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
+}
+
+/// The two sets of classes of CIFAR-100.
+enum CIFARLabels: String, ExpressibleByArgument, CaseIterable { case fine, coarse }
 
 /// Which images a command works on.
 struct DataArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "A folder of CIFAR-10 batches, IDX files or PNG images, a .npy file, or the word faces, constant or noise.",
+      "A folder, .zip or .tar of images, CIFAR-10 batches, IDX files or arrays, a .npy or .npz file, or the word "
+        + "faces, constant or noise.",
       valueName: "data"))
   var data: String
   @OptionGroup var images: ImageArguments
@@ -26,12 +34,33 @@ struct ImageArguments: ParsableArguments {
   @Option(help: "How larger images are reduced: box (area average) or crop.")
   var resize = Resizing.box
 
-  @Option(help: "Use only the first images.")
+  @Option(help: "Use only the square of this side in the center of each image, before it is reduced.")
+  var crop: Int?
+
+  @Option(help: "Use only so many images: the first ones, or some of every class where folders are classes.")
   var limit: Int?
+
+  @Option(help: "The share of the images to hold out for testing, such as 0.1, where the data has no parts.")
+  var holdOut: Double?
+
+  @Option(help: "Classes of CIFAR-100: fine or coarse.")
+  var labels = CIFARLabels.fine
+
+  @Option(help: "How arrays are understood where that is not clear: NHWC, NCHW or planes.")
+  var layout: ArrayLayout?
+
+  @Option(help: "Lay transparent pixels on white, black, a level (128) or a color (255,128,0).")
+  var background: Background?
 
   func validate() throws {
     if let imageSize, !(1...PNG.maximumSide).contains(imageSize) {
       throw ValidationError("--image-size must be 1 to \(PNG.maximumSide), not \(imageSize)")
+    }
+    if let crop, !(1...PNG.maximumSide).contains(crop) {
+      throw ValidationError("--crop must be 1 to \(PNG.maximumSide), not \(crop)")
+    }
+    if let holdOut, !(holdOut > 0 && holdOut < 1) {
+      throw ValidationError("--hold-out must be between 0 and 1, not \(holdOut)")
     }
     if let limit, limit < 1 { throw ValidationError("--limit must be at least 1, not \(limit)") }
   }
@@ -43,7 +72,12 @@ struct ImageArguments: ParsableArguments {
     var options = DataOptions()
     options.imageSize = imageSize
     options.resizing = resize
+    options.crop = crop
     options.limit = limit
+    options.holdOut = holdOut
+    options.hasCoarseLabels = labels == .coarse
+    options.layout = layout
+    options.background = background
     options.modelShape = model
     options.readsAttributes = readsAttributes
     return try DataSource.open(location, part: part, options: options)

@@ -8,30 +8,31 @@ struct DataCommand: ParsableCommand {
     commandName: "data", abstract: "Show what a data set holds, or write it as PNG files or one .npy file.")
 
   @Argument(help: "As --data of the other commands.") var location: String
-  @Option(help: "Use only the first images.") var limit: Int?
+  @OptionGroup var images: ImageArguments
   @Option(
     help:
       "A .npy file of bytes [N, H, W, C], or a folder for PNGs (one folder a class) and list_attr_celeba.txt."
   )
   var export: String?
-  @Option(help: "train or test, where the data has both.") var split = DataPart.train
-
-  func validate() throws {
-    if let limit, limit < 1 { throw ValidationError("--limit must be at least 1, not \(limit)") }
-  }
+  @Option(help: "train, valid or test, where the data has them.") var split = DataPart.train
+  @Flag(help: "Decode every image and list those that are broken.") var check = false
 
   func run() throws {
-    var options = DataOptions()
-    options.limit = limit
-    options.readsAttributes = true
-    let opened = try DataSource.open(location, part: split, options: options)
+    let opened = try images.open(location, split, readsAttributes: true)
     let dataset = opened.dataset
-    print("\(opened.kind): \(dataset.count) images of \(dataset.shape)")
+    print(opened.summary)
     if !dataset.classNames.isEmpty { print("classes: \(dataset.classNames.joined(separator: ", "))") }
     if !dataset.attributeNames.isEmpty {
       print("attributes: \(dataset.attributeNames.joined(separator: ", "))")
     }
+    if check {
+      let broken = DataCheck.brokenImages(dataset, progress: Self.progress)
+      for error in broken { print(error) }
+      print(broken.isEmpty ? "all images can be read" : "broken: \(broken.count) of \(dataset.count)")
+      if !broken.isEmpty { throw ExitCode(1) }
+    }
     guard let export else {
+      if check { return }
       try dataset.checkAll()
       return
     }
@@ -41,6 +42,11 @@ struct DataCommand: ParsableCommand {
     }
     try writeFolder(dataset, to: export)
     print("written to \(export)")
+  }
+
+  private static func progress(_ done: Int, _ count: Int) {
+    if isatty(STDERR_FILENO) == 0 { return }
+    FileHandle.standardError.write(Data("\r\(done) of \(count)\(done == count ? "\n" : "")".utf8))
   }
 
   /// One PNG an image, in one folder a class if there are classes, and the list of attributes if there are any.

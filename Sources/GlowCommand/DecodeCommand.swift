@@ -23,7 +23,7 @@ struct DecodeCommand: ParsableCommand {
   var dequantization = DequantizationKind.none
   @OptionGroup var classes: ClassArguments
   @Option(help: "The images that were encoded, for their classes.") var data: String?
-  @Option(help: "train or test, where the data has both.") var split = DataPart.test
+  @Option(help: "train, valid or test, where the data has them.") var split = DataPart.test
   @OptionGroup var images: ImageArguments
   @OptionGroup var threads: TeamArguments
 

@@ -21,7 +21,8 @@ struct DetectCommand: ParsableCommand {
       "Training images, to compute the mean bits/dim that typicality needs if the model does not keep it.",
       valueName: "data"))
   var train: String?
-  @Option(help: "train or test, where the images of --in and --out have both.") var split = DataPart.test
+  @Option(help: "train, valid or test, where the images of --in and --out have them.") var split = DataPart
+    .test
   @Option(help: "A folder for the records in.jsonl and out.jsonl and a histogram of each score.")
   var scores: String?
   @OptionGroup var images: ImageArguments

@@ -12,7 +12,7 @@ struct EvaluateCommand: ParsableCommand {
 
   @Argument(help: "A .safetensors file or a run folder.") var model: String
   @OptionGroup var data: DataArguments
-  @Option(help: "train or test, where the data has both.") var split = DataPart.test
+  @Option(help: "train, valid or test, where the data has them.") var split = DataPart.test
   @Option(help: "A .jsonl or .csv file to write one record an image to.") var scores: String?
   @OptionGroup var scoring: ScoringArguments
   @Flag(help: "Print one JSON object.") var json = false

@@ -35,12 +35,18 @@ struct PictureArguments: ParsableArguments {
     }
   }
 
-  /// Reads PNG files and brings them to the shape of a model's images, as data are.
+  /// Reads image files and brings them to the shape of a model's images, as data are.
   ///
   /// - Throws: `FileError`.
   func read(_ paths: [String], shape: ImageShape) throws -> [ByteImage] {
     try paths.map { path in
-      var image = try PNG.read(path)
+      var image = try ImageFile.read(path)
+      if image.shape.channels != shape.channels, let converted = image.with(channels: shape.channels) {
+        print(
+          "\(path): \(shape.channels == 3 ? "gray is repeated in three channels" : "RGB without colors becomes gray")"
+        )
+        image = converted
+      }
       if image.shape != shape, shape.height == shape.width {
         let resizer = Resizer(size: shape.height, resizing: resize)
         if let note = resizer.note(image.shape) { print("\(path): \(note)") }

@@ -6,6 +6,10 @@ public struct DataOptions: Sendable {
   /// Bring every image to this height and width; nil leaves them as they are.
   public var imageSize: Int?
   public var resizing: Resizing = .box
+  /// Use only the square of this side in the center of each image, before its size is changed.
+  public var crop: Int?
+  /// Where data have no parts: the share of the images that are the part test, by what they are; 0...1.
+  public var holdOut: Double?
   /// Use at most so many images: the first ones, or evenly spaced ones where the images stand class by class.
   public var limit: Int?
   /// Seed of the built-in faces and of the synthetic images.
@@ -14,6 +18,12 @@ public struct DataOptions: Sendable {
   /// brought to its side, if it is square and they are all of one size; a gray image is repeated in three channels
   /// if it is RGB. A folder then opens even if its first file cannot be read.
   public var modelShape: ImageShape?
+  /// Of CIFAR-100, the 20 coarse classes in place of the 100 fine ones.
+  public var hasCoarseLabels = false
+  /// How an array is to be understood; nil tells it from its dimensions.
+  public var layout: ArrayLayout?
+  /// What transparent pixels are laid on; nil takes their colors as stored.
+  public var background: Background?
   /// Read the list of attributes beside a folder of images, which must then name all of them.
   public var readsAttributes = false
 
@@ -22,7 +32,7 @@ public struct DataOptions: Sendable {
   /// What brings images to one size, if anything does.
   var resizer: Resizer? {
     let side = modelShape.flatMap { $0.height == $0.width ? $0.height : nil }
-    return (imageSize ?? side).map { Resizer(size: $0, resizing: resizing) }
+    return (imageSize ?? side ?? crop).map { Resizer(size: $0, resizing: resizing, crop: crop) }
   }
 }
 
@@ -31,27 +41,51 @@ public struct OpenedData: Sendable {
   public let dataset: any Dataset
   /// The part that was opened, or nil if the data have no parts and everything is in `dataset`.
   public let part: DataPart?
-  /// For instance "28×28 images are padded to 32×32: bits/dim is over the padded size".
-  public let note: String?
+  /// What was taken for what, what was left out, and what is done to the images: for instance "28×28 images are padded to
+  /// 32×32: bits/dim is over the padded size".
+  public let notes: [String]
   /// "CIFAR-10", "IDX", "images", ".npy", "faces", "constant" or "noise".
   public let kind: String
 
+  init(_ dataset: any Dataset, part: DataPart?, notes: [String] = [], kind: String) {
+    self.dataset = dataset
+    self.part = part
+    self.notes = notes
+    self.kind = kind
+  }
+
+  /// All notes in one line, nil if there are none.
+  public var note: String? { notes.isEmpty ? nil : notes.joined(separator: "; ") }
+
+  /// What was opened, in one line: "images: train of 50,000 images of 32×32×3 in 10 classes; left out: 3 .txt".
+  public var summary: String {
+    let classes = dataset.classNames.count
+    let what =
+      "\(kind): \(part.map { "\($0) of " } ?? "")\(dataset.count.counted("image")) of \(dataset.shape)"
+      + (classes == 0 ? "" : " in \(classes.counted("class", "classes"))")
+    return ([what] + notes).joined(separator: "; ")
+  }
+
   /// The same knowledge about another view of the images.
-  public func with(_ dataset: any Dataset) -> OpenedData {
-    OpenedData(dataset: dataset, part: part, note: note, kind: kind)
+  ///
+  /// - Parameter note: one thing more to know.
+  public func with(_ dataset: any Dataset, note: String? = nil) -> OpenedData {
+    OpenedData(dataset, part: part, notes: notes + [note].compactMap { $0 }, kind: kind)
   }
 }
 
 /// Opens data by looking at what is there.
 public enum DataSource {
   static let recognized =
-    "CIFAR-10 batches (data_batch_1.bin, test_batch.bin), IDX files (train-images-idx3-ubyte[.gz], "
-    + "t10k-images-idx3-ubyte[.gz]), PNG images in one folder or one folder a class, a .npy file of bytes, "
-    + "or one of the words 'faces', 'constant' and 'noise'"
+    "PNG, JPEG or WebP images in one folder or one folder a class, CIFAR-10 batches (data_batch_1.bin, test_batch.bin), "
+    + "IDX files (train-images-idx3-ubyte, t10k-images-idx3-ubyte), .npy or .npz arrays of bytes, SVHN's .mat files, "
+    + "TFRecords, each in a folder, "
+    + ".zip or .tar, or one of the words 'faces', 'constant' and 'noise'"
 
-  /// - Parameter location: a folder of CIFAR-10 batches, of IDX files or of PNG images; a .npy file; or one of the
+  /// - Parameter location: a folder, .zip or .tar file of images, of CIFAR-10 batches, of IDX files or of arrays; one
+  ///   .npy or .npz file; or one of the
   ///   words "faces" for the built-in faces, "constant" for images of one color and "noise" for uniform noise, these
-  ///   two of the model's shape or 32×32×3 ("./faces" is a folder of that name).
+  ///   two of the model's shape or 32×32×3 (with a slash, "faces/" or "./faces", it is a folder of that name).
   /// - Throws: `FileError`.
   public static func open(
     _ location: String, part: DataPart, options: DataOptions = DataOptions()
@@ -62,74 +96,121 @@ public enum DataSource {
     if let limit = options.limit, limit < 1 {
       throw FileError(location, "cannot be limited to \(limit) images, expected at least 1")
     }
-    let opened = try find(withoutTrailingSlash(location), part: part, options: options)
+    var opened = try find(location, part: part, options: options)
+    if let share = options.holdOut { opened = try heldOut(opened, part: part, share: share, location) }
     return limited(resized(repeated(opened, options), options), options)
   }
 
   private static let builtInCounts: [DataPart: Int] = [.train: 10_000, .test: 1_000]
 
   private static func find(_ location: String, part: DataPart, options: DataOptions) throws -> OpenedData {
-    if location == "faces" {
-      let count = options.limit ?? builtInCounts[part]!
-      let faces = FaceDataset(count: count, seed: options.seed, part: part)
-      return OpenedData(dataset: faces, part: part, note: nil, kind: "faces")
+    let path = withoutTrailingSlash(location)
+    let isThere = FileManager.default.fileExists(atPath: path)
+    // With a slash it is a path.
+    if let opened = try builtIn(location, part: part, options: options) {
+      return isThere
+        ? opened.with(
+          opened.dataset,
+          note: "the built-in '\(location)' is meant, not what is called so here: that is ./\(location)")
+        : opened
     }
-    if let kind = SyntheticDataset.Kind(rawValue: location) {
-      let images = SyntheticDataset(
-        kind, shape: options.modelShape ?? ImageShape(height: 32, width: 32, channels: 3),
-        count: options.limit ?? builtInCounts[part]!, seed: options.seed, part: part)
-      return OpenedData(dataset: images, part: part, note: nil, kind: location)
+    if !isThere { throw FileError(path, "no such file or folder") }
+    let (container, note) = try container(path)
+    let files = try DataFiles(container)
+    for layout in layouts {
+      if let opened = try layout(files, part, options) { return opened.with(opened.dataset, note: note) }
     }
-    if !FileManager.default.fileExists(atPath: location) {
-      throw FileError(location, "no such file or folder")
-    }
-    if RawPath(location).isFolder { return try findInFolder(location, part: part, options: options) }
-    if location.hasSuffix(".npy") {
-      return OpenedData(dataset: try NumpyDataset(location), part: nil, note: nil, kind: ".npy")
-    }
-    throw FileError(location, "is not recognized, expected \(recognized)")
+    // Files may differ in size, so image files are converted by their data set, before they have one shape.
+    let images = try ImageFolderDataset(files.names, in: files.container, part: part, options: options)
+    return OpenedData(
+      images, part: images.part, notes: images.notes + [note].compactMap { $0 }, kind: imageFiles)
   }
 
-  private static func findInFolder(
-    _ folder: String, part: DataPart, options: DataOptions
+  /// What a data set is called that converts its images itself.
+  private static let imageFiles = "images"
+
+  private static func builtIn(_ name: String, part: DataPart, options: DataOptions) throws -> OpenedData? {
+    let kind = SyntheticDataset.Kind(rawValue: name)
+    if name != "faces" && kind == nil { return nil }
+    guard let count = options.limit ?? builtInCounts[part], part != .valid else {
+      throw FileError(name, "has no part '\(part)', expected train or test")
+    }
+    guard let kind else {
+      return OpenedData(FaceDataset(count: count, seed: options.seed, part: part), part: part, kind: name)
+    }
+    let shape = options.modelShape ?? ImageShape(height: 32, width: 32, channels: 3)
+    return OpenedData(
+      SyntheticDataset(kind, shape: shape, count: count, seed: options.seed, part: part), part: part,
+      kind: name)
+  }
+
+  /// A folder, an archive or a single file, by what its first bytes say; and what is to be said of it.
+  private static func container(_ path: String) throws -> (any Container, note: String?) {
+    if RawPath(path).isFolder { return (Folder(path), nil) }
+    let file = try FileContent(MappedFile(path))
+    if let archive = try archive(file) { return (archive, nil) }
+    let isTar = path.hasSuffix(".tgz") || path.hasSuffix(".tar.gz")
+    guard isTar, file.prefix(2) == [0x1F, 0x8B] else { return (SingleFile(path), nil) }
+    let content = FileContent(
+      try file.withBytes { try Gzip.inflateAll($0, largest: largestUnpacked, path: path) }, path: path)
+    guard let archive = try archive(content) else { throw FileError(path, "holds no .tar file") }
+    return (archive, "\(content.count.grouped) bytes are unpacked into memory: gunzip the file to need less")
+  }
+
+  /// Of a .tar.gz, which cannot be read in any order.
+  private static let largestUnpacked = 1 << 31
+
+  static func archive(_ file: FileContent) throws -> (any Container)? {
+    if ZipArchive.recognizes(file) { return try ZipArchive(file) }
+    if TarArchive.recognizes(file) { return try TarArchive(file) }
+    return nil
+  }
+
+  /// Looks for its own files; nil if there are none.
+  private typealias Layout = @Sendable (DataFiles, DataPart, DataOptions) throws -> OpenedData?
+
+  private static let layouts: [Layout] = [
+    CIFARDataset.open, IDXDataset.open, MatlabDataset.open, RecordDataset.open, ArrayFiles.open,
+  ]
+
+  /// - Throws: `FileError` if the data have parts already, or an image cannot be read.
+  private static func heldOut(
+    _ opened: OpenedData, part: DataPart, share: Double, _ location: String
   ) throws -> OpenedData {
-    let names = try RawPath(folder).list()
-    let others = (0..<names.count).filter { !ImageFolderDataset.isPNG(names.bytes($0)) }.map { names[$0] }
-    if CIFARDataset.recognizes(others) {
-      let batches = try CIFARDataset(folder: folder, names: others, part: part)
-      return OpenedData(dataset: batches, part: part, note: nil, kind: "CIFAR-10")
+    if opened.part != nil { throw FileError(location, "has parts: --hold-out is for data that have none") }
+    if part == .valid { throw FileError(location, "has no part 'valid', expected train or test") }
+    let chosen = try HeldOut.indices(of: opened.dataset, share: share, isHeldOut: part == .test)
+    if chosen.isEmpty {
+      throw FileError(location, "has no image left for the part '\(part)' with --hold-out \(share)")
     }
-    if IDXDataset.recognizes(others) {
-      let files = try IDXDataset(folder: folder, names: others, part: part)
-      return OpenedData(dataset: files, part: part, note: nil, kind: "IDX")
-    }
-    // Files may differ in size, so a folder of images converts them itself, before they have one shape.
-    let images = try ImageFolderDataset(folder: folder, names: names, part: part, options: options)
-    return OpenedData(dataset: images, part: images.part, note: images.note, kind: "images")
+    let note = "\(chosen.count.grouped) of \(opened.dataset.count.counted("image")), the others are held out"
+    return OpenedData(
+      SubsetDataset(base: opened.dataset, indices: chosen), part: part,
+      notes: opened.notes + [
+        part == .train ? note : "\(chosen.count.grouped) held out of \(opened.dataset.count.grouped) images"
+      ],
+      kind: opened.kind)
   }
 
   /// Gray images for an RGB model.
   private static func repeated(_ opened: OpenedData, _ options: DataOptions) -> OpenedData {
     guard options.modelShape?.channels == 3, opened.dataset.shape.channels == 1 else { return opened }
-    return OpenedData(
-      dataset: GrayToRGBDataset(base: opened.dataset), part: opened.part, note: GrayToRGB.note,
-      kind: opened.kind)
+    return opened.with(GrayToRGBDataset(base: opened.dataset), note: GrayToRGB.note)
   }
 
   private static func resized(_ opened: OpenedData, _ options: DataOptions) -> OpenedData {
-    guard let resizer = options.resizer, let note = resizer.note(opened.dataset.shape) else { return opened }
-    let dataset = ResizedDataset(base: opened.dataset, resizer: resizer)
-    let notes = [opened.note, note].compactMap { $0 }.joined(separator: "; ")
-    return OpenedData(dataset: dataset, part: opened.part, note: notes, kind: opened.kind)
+    guard opened.kind != imageFiles, let resizer = options.resizer,
+      let note = resizer.note(opened.dataset.shape)
+    else { return opened }
+    return opened.with(ResizedDataset(base: opened.dataset, resizer: resizer), note: note)
   }
 
   private static func limited(_ opened: OpenedData, _ options: DataOptions) -> OpenedData {
     let base = opened.dataset
     guard let limit = options.limit, limit < base.count else { return opened }
-    let isSortedByClass = opened.kind == "images" && !base.classNames.isEmpty
-    let subset =
-      isSortedByClass ? base.spread(over: limit) : SubsetDataset(base: base, indices: Array(0..<limit))
-    return OpenedData(dataset: subset, part: opened.part, note: opened.note, kind: opened.kind)
+    let isSortedByClass = opened.kind == imageFiles && !base.classNames.isEmpty
+    return opened.with(
+      isSortedByClass ? base.spread(over: limit) : SubsetDataset(base: base, indices: Array(0..<limit)))
   }
 
   private static func withoutTrailingSlash(_ path: String) -> String {

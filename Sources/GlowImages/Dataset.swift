@@ -32,6 +32,8 @@ public struct ByteImage: Sendable, Hashable {
 /// The customary parts of a data set.
 public enum DataPart: String, Sendable, CaseIterable {
   case train
+  /// Held-out images to choose a model by.
+  case valid
   case test
 }
 

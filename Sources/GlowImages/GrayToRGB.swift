@@ -10,6 +10,28 @@ enum GrayToRGB {
     if image.shape.channels == 3 { return image }
     return ByteImage(shape: shape(image.shape), pixels: image.pixels.flatMap { [$0, $0, $0] })
   }
+
+  /// The gray image that an RGB one is made of; nil if it has colors.
+  static func invert(_ image: ByteImage) -> ByteImage? {
+    if image.shape.channels == 1 { return image }
+    let pixels = image.pixels
+    for start in stride(from: 0, to: pixels.count, by: 3) {
+      if pixels[start] != pixels[start + 1] || pixels[start] != pixels[start + 2] { return nil }
+    }
+    let shape = ImageShape(height: image.shape.height, width: image.shape.width, channels: 1)
+    return ByteImage(shape: shape, pixels: stride(from: 0, to: pixels.count, by: 3).map { pixels[$0] })
+  }
+}
+
+extension ByteImage {
+  /// The same image with three channels, or with one if it has no colors; nil if that cannot be.
+  public func with(channels: Int) -> ByteImage? {
+    switch channels {
+    case 1: GrayToRGB.invert(self)
+    case 3: GrayToRGB.convert(self)
+    default: nil
+    }
+  }
 }
 
 /// Another data set's gray images as RGB ones.

@@ -11,10 +11,13 @@ public enum Resizing: String, Sendable, CaseIterable {
 public struct Resizer: Sendable {
   public let size: Int
   public let resizing: Resizing
+  /// The side of a square in the center that alone is used; nil uses the image as it is.
+  public let crop: Int?
 
-  public init(size: Int, resizing: Resizing) {
+  public init(size: Int, resizing: Resizing, crop: Int? = nil) {
     self.size = size
     self.resizing = resizing
+    self.crop = crop
   }
 
   /// The shape that images of `shape` are brought to.
@@ -23,6 +26,7 @@ public struct Resizer: Sendable {
   }
 
   public func resize(_ image: ByteImage) -> ByteImage {
+    let image = crop.map { centered(image, height: $0, width: $0) } ?? image
     let shape = image.shape
     if shape.height == size && shape.width == size { return image }
     let side = min(shape.height, shape.width)
@@ -32,6 +36,13 @@ public struct Resizer: Sendable {
 
   /// What happens to images of `shape`, for a person to read; nil if nothing does.
   public func note(_ shape: ImageShape) -> String? {
+    if let crop, (shape.height, shape.width) != (crop, crop) {
+      let rest = Resizer(size: size, resizing: resizing).note(
+        ImageShape(height: crop, width: crop, channels: shape.channels))
+      let how = min(shape.height, shape.width) < crop ? "cropped and padded" : "cropped"
+      return "\(shape.height)×\(shape.width) images are \(how) to \(crop)×\(crop)"
+        + (rest.map { ", and then \($0)" } ?? "")
+    }
     if shape.height == size && shape.width == size { return nil }
     let (from, to) = ("\(shape.height)×\(shape.width) images are", "to \(size)×\(size)")
     let side = min(shape.height, shape.width)

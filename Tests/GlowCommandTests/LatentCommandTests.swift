@@ -80,7 +80,7 @@ extension CommandTests {
       #expect(cell(index % 2 * 2, of: grid, row: index / 2 * 2) == face)
     }
 
-    // Other sizes are brought to the model's, other channels cannot be.
+    // Other sizes are brought to the model's, and gray to its channels.
     let large = ByteImage(
       shape: ImageShape(height: 64, width: 80, channels: 3), pixels: [UInt8](repeating: 90, count: 15360))
     try PNG.write(large, to: "\(root)/large.png")
@@ -90,8 +90,9 @@ extension CommandTests {
     let gray = ByteImage(
       shape: ImageShape(height: 32, width: 32, channels: 1), pixels: [UInt8](repeating: 1, count: 1024))
     try PNG.write(gray, to: "\(root)/gray.png")
-    try expectFailure(
-      "gray.png: is 32×32×1, expected 32×32×3", "interpolate", "run", "gray.png", names[0], "--out", "x.png")
+    #expect(
+      try glow("interpolate", "run", "gray.png", names[0], "--out", "strip.png").output.hasPrefix(
+        "gray.png: gray is repeated in three channels\n"))
     try expectFailure("missing.png", "interpolate", "run", "missing.png", names[0], "--out", "x.png")
     try expectFailure("not 3", "interpolate", "run", "a", "b", "c", "--out", "x.png", status: 64)
     try expectFailure("--grid", "interpolate", "run", "a", "b", "--grid", "3", "--out", "x.png", status: 64)

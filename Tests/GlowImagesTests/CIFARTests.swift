@@ -1,4 +1,5 @@
 import GlowFiles
+import GlowTestSupport
 import Testing
 
 @testable import GlowImages
@@ -43,6 +44,101 @@ struct CIFARTests {
     #expect(try DataSource.open(folder.path, part: .train).dataset.classNames[9] == "j")
     try folder.write(Array("a\nb\n".utf8), "batches.meta.txt")
     expectError(path, "has 2 class names, expected 10") { try DataSource.open(folder.path, part: .train) }
+  }
+
+  @Test("CIFAR-100 has fine and coarse classes, and may stand one folder below")
+  func hundred() throws {
+    try folder.write([4, 77] + Array(record(0, 5).dropFirst()), "cifar-100-binary/train.bin")
+    try folder.write([19, 0] + Array(record(0, 6).dropFirst()), "cifar-100-binary/test.bin")
+    let opened = try DataSource.open(folder.path, part: .train)
+    #expect(
+      opened.kind == "CIFAR-100" && opened.dataset.classNames.count == 100 && opened.dataset.label(0) == 77)
+    #expect(
+      try opened.dataset.image(0).pixels.prefix(3) == [5, 105, 205]
+        && opened.note == "fine labels, see --labels")
+    var options = DataOptions()
+    options.hasCoarseLabels = true
+    let coarse = try DataSource.open(folder.path, part: .test, options: options).dataset
+    #expect(try coarse.classNames.count == 20 && coarse.label(0) == 19 && coarse.image(0).pixels[0] == 6)
+  }
+
+  /// A pickle as Python 2 wrote the batches.
+  private func pickle(_ images: [UInt8], count: Int, labels: [UInt8], key: String = "labels") -> [UInt8] {
+    func text(_ text: String) -> [UInt8] { [UInt8(ascii: "U"), UInt8(text.utf8.count)] + Array(text.utf8) }
+    func long(_ value: Int) -> [UInt8] { Crafted.bigEndian(value).reversed() }
+    let empty: [UInt8] = [UInt8(ascii: "K"), 0, 0x85] + text("b") + [0x87, UInt8(ascii: "R")]
+    let type =
+      Array("cnumpy\ndtype\n".utf8) + text("u1") + Array("K".utf8) + [0] + Array("K".utf8) + [1, 0x87]
+      + Array("R".utf8)
+    let typeState: [UInt8] =
+      Array("(".utf8) + Array("K".utf8) + [3] + text("|") + Array("NNNJ".utf8) + [255, 255, 255, 255]
+      + Array("J".utf8)
+      + [255, 255, 255, 255] + Array("K".utf8) + [0] + Array("tb".utf8)
+    let shape: [UInt8] =
+      Array("M".utf8) + [UInt8(count & 255), UInt8(count >> 8)] + Array("M".utf8) + [0, 12, 0x86]
+    let array: [UInt8] =
+      Array("cnumpy.core.multiarray\n_reconstruct\nq".utf8) + [1] + Array("cnumpy\nndarray\n".utf8) + empty
+      + Array("(K".utf8)
+      + [1] + shape + type + typeState + [0x89] + Array("T".utf8) + long(images.count) + images
+      + Array("tb".utf8)
+    let list =
+      Array("]q".utf8) + [9] + Array("(".utf8) + labels.flatMap { [UInt8(ascii: "K"), $0] } + Array("e".utf8)
+    return [0x80, 2] + Array("}q".utf8) + [0] + Array("(".utf8) + text("data") + array + text(key) + list
+      + Array("u.".utf8)
+  }
+
+  @Test("the Python version holds what the binary one does")
+  func python() throws {
+    let images = Array(record(0, 0).dropFirst()) + Array(record(0, 5).dropFirst())
+    try folder.write(pickle(images, count: 2, labels: [3, 8]), "cifar-10-batches-py/data_batch_1")
+    let opened = try DataSource.open(folder.path, part: .train)
+    #expect(opened.kind == "CIFAR-10 (Python)" && (0..<2).map(opened.dataset.label) == [3, 8])
+    #expect(try opened.dataset.image(1).pixels.prefix(6) == [5, 105, 205, 6, 106, 206])
+    let path = try folder.write(pickle(images, count: 2, labels: [3]), "cifar-10-batches-py/data_batch_1")
+    expectError(path, "has no list 'labels' with a label for each of 2 images") {
+      try DataSource.open(folder.path, part: .train)
+    }
+  }
+
+  @Test("a pickle that would call anything is refused by name")
+  func hostilePickles() throws {
+    for (program, reason) in [
+      ("cos\nsystem\n(S'true'\ntR.", "the function os.system, which is not called"),
+      ("}R.", "too little on its stack"), ("}q\u{1}h\u{2}.", "nothing stored under 2"),
+      ("](}e.", "a list of other things"),
+      ("}(K\u{1}K\u{2}u.", "a key that is no text"), ("i", "the instruction 105 at byte 2"),
+    ] {
+      let bytes = [0x80, 2] + Array(program.utf8)
+      let error = #expect(throws: FileError.self) {
+        try bytes.withUnsafeBytes { _ = try Pickle.read($0, path: "a") }
+      }
+      #expect(error?.reason.contains(reason) ?? false, "\(String(describing: error))")
+    }
+    let seed = pickle([UInt8](repeating: 7, count: 3072), count: 1, labels: [3])
+    let outcome = readHostileFiles(like: [seed], count: 1000) { file in
+      let version = CIFARVersion.all(isCoarse: false)[1]
+      _ = try version.readBatch(FileContent(file, path: "a"))
+    }
+    #expect(outcome.wrong == [] && outcome.accepted > 0 && outcome.refused > 100, "\(outcome)")
+  }
+
+  @Test("pickles that Python writes", .enabled(if: Python.has("numpy"), "needs Python with NumPy"))
+  func realPython() throws {
+    let program = """
+      import pickle, sys, numpy as np
+      data = (np.arange(2 * 3072) % 251).astype(np.uint8).reshape(2, 3072)
+      for name in ("data_batch_1", "test_batch"):
+          with open(f"{sys.argv[1]}/{name}", "wb") as f:
+              pickle.dump({"batch_label": "training batch", "labels": [6, 9], "data": data, "filenames": ["a.png", "b.png"]}, f, protocol=2)
+      with open(f"{sys.argv[1]}/batches.meta", "wb") as f:
+          pickle.dump({"num_cases_per_batch": 2, "label_names": [f"class {i}" for i in range(10)], "num_vis": 3072}, f, protocol=2)
+      """
+    let outcome = try Python.run(program, folder.path)
+    #expect(outcome.status == 0, "\(outcome.output)")
+    // Python 3 encodes bytes as a call of codecs.encode, which no file of CIFAR's does.
+    let error = #expect(throws: FileError.self) { try DataSource.open(folder.path, part: .train) }
+    #expect(
+      error?.reason.contains("_codecs.encode, which is not called") ?? false, "\(String(describing: error))")
   }
 
   @Test("wrong sizes, labels and missing parts are refused")

@@ -23,7 +23,7 @@ import Testing
   @Test func seedsPartsAndIndicesGiveDifferentFaces() throws {
     var images = Set<[UInt8]>()
     for seed in [0, 1, UInt64.max] {
-      for part in DataPart.allCases { images.formUnion(try pixels(0..<50, seed: seed, part: part)) }
+      for part in [DataPart.train, .test] { images.formUnion(try pixels(0..<50, seed: seed, part: part)) }
     }
     #expect(images.count == 3 * 2 * 50)
   }

@@ -52,7 +52,7 @@ struct HostileImageTests {
     let name = "train-images-idx3-ubyte\(suffix)"
     expectAnswers(suffix.isEmpty ? plain : plain.map(Crafted.gzip)) { file in
       try overwrite("\(folder.path)/\(name)", with: file)
-      try readAll(IDXDataset(folder: folder.path, names: [name], part: .train))
+      try readAll(IDXDataset([name], in: folder.container, part: .train))
     }
   }
 
@@ -63,23 +63,23 @@ struct HostileImageTests {
     expectAnswers([batch], count: 300) { file in
       try overwrite("\(folder.path)/data_batch_1.bin", with: file)
       try readAll(
-        CIFARDataset(folder: folder.path, names: ["data_batch_1.bin", "data_batch_2.bin"], part: .train))
+        CIFARDataset(["data_batch_1.bin", "data_batch_2.bin"], in: folder.container, part: .train))
     }
     expectAnswers([Array("a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n".utf8)]) { file in
       try overwrite("\(folder.path)/batches.meta.txt", with: file)
       try readAll(
-        CIFARDataset(folder: folder.path, names: ["batches.meta.txt", "data_batch_2.bin"], part: .train))
+        CIFARDataset(["batches.meta.txt", "data_batch_2.bin"], in: folder.container, part: .train))
     }
   }
 
   @Test("changed .npy files")
   func npy() throws {
-    let seeds = [[2, 1, 2, 3], [2, 2, 3], [12]].map {
-      NumpyHeader(dataType: "|u1", shape: $0).encoded() + [UInt8](0..<12)
+    let seeds = [[2, 2, 2, 3], [2, 3, 2, 2], [3, 4, 3], [2, 12], [12]].map {
+      NumpyHeader(dataType: "|u1", shape: $0).encoded() + [UInt8](0..<UInt8($0.reduce(1, *)))
     }
     expectAnswers(seeds) { file in
       try overwrite("\(folder.path)/a.npy", with: file)
-      try readAll(NumpyDataset("\(folder.path)/a.npy"))
+      try readAll(NumpyDataset(folder.container.open("a.npy")))
     }
   }
 
@@ -124,9 +124,13 @@ struct HostileImageTests {
     let path = try file("1152921504606846976, 1, 1")
     expectError(
       path, "has 0 bytes of values, expected 1152921504606846976 for shape [1152921504606846976, 1, 1]"
-    ) { try NumpyDataset(path) }
+    ) {
+      try NumpyDataset(folder.container.open("a.npy"))
+    }
     _ = try file(String(repeating: "1,", count: 10_000))
-    let error = try #require(throws: FileError.self) { try NumpyDataset(path) }
+    let error = try #require(throws: FileError.self) {
+      try NumpyDataset(folder.container.open("a.npy"))
+    }
     #expect(error.reason.hasPrefix("has a .npy header that is not understood"))
     #expect(error.description.count < 1000)
   }
@@ -136,14 +140,14 @@ struct HostileImageTests {
     let header = Crafted.idx(0x803, [1 << 20, 1 << 20, 1 << 20], [])
     let plain = try folder.write(header, "train-images-idx3-ubyte")
     expectError(plain, "has 16 bytes, expected 1152921504606846992 from its header") {
-      try IDXFile(plain, magic: 0x803)
+      try IDXFile(folder.container.open("train-images-idx3-ubyte"), magic: 0x803)
     }
     let content = Crafted.gzip(header)
     let compressed = try folder.write(content, "t10k-images-idx3-ubyte.gz")
     expectError(
       compressed,
       "has \(content.count) compressed bytes, too few for the 1152921504606846992 its header claims"
-    ) { try IDXFile(compressed, magic: 0x803) }
+    ) { try IDXFile(folder.container.open("t10k-images-idx3-ubyte.gz"), magic: 0x803) }
   }
 
   @Test("a .gz bomb is unpacked no further than its header says")
@@ -161,7 +165,7 @@ struct HostileImageTests {
     let file = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255] + bits.bytes
     let path = try folder.write(file, "train-images-idx3-ubyte.gz")
     expectError(path, "has more than 17 bytes, expected 17 from its header") {
-      try IDXFile(path, magic: 0x803)
+      try IDXFile(folder.container.open("train-images-idx3-ubyte.gz"), magic: 0x803)
     }
   }
 

@@ -77,35 +77,82 @@ struct ImageFolderTests {
     #expect(try resized.image(1).shape == ImageShape(height: 4, width: 4, channels: 3))
   }
 
-  @Test("gray among RGB is refused")
+  @Test("gray among RGB is repeated, whichever comes first, and that is said")
   func mixedChannels() throws {
-    let first = try folder.write(testImage(4, 4, 3), "a.png")
-    let second = try folder.write(testImage(4, 4, 1), "b.png")
-    let dataset = try open(imageSize: 2).dataset
-    expectError(second, "is gray, expected RGB like \(first)") { try dataset.checkAll() }
+    try folder.write(testImage(4, 4, 1), "a.png")
+    try folder.write(testImage(4, 4, 3), "b.png")
+    let opened = try open()
+    #expect(opened.note == GrayToRGB.note && opened.dataset.shape.channels == 3)
+    #expect(try opened.dataset.image(0) == GrayToRGB.convert(testImage(4, 4, 1)))
+    try opened.dataset.checkAll()
+  }
+
+  @Test("RGB files without colors are gray where gray is wanted; others are refused")
+  func grayAsRGB() throws {
+    for index in 0..<16 { try folder.write(testImage(4, 4, 1), "a\(index).png") }
+    try folder.write(GrayToRGB.convert(testImage(4, 4, 1, seed: 5)), "b.png")
+    let dataset = try open().dataset
+    #expect(try dataset.shape.channels == 1 && dataset.image(16) == testImage(4, 4, 1, seed: 5))
+    try dataset.checkAll()
+    let path = try folder.write(testImage(4, 4, 3), "c.png")
+    let colored = try open().dataset
+    expectError(path, "is RGB, expected gray like \(folder.path)/a0.png") { try colored.image(17) }
+    expectError(path, "is RGB, expected gray like \(folder.path)/a0.png") { try colored.checkAll() }
+  }
+
+  @Test(
+    "CelebA as it is: a folder in a folder, tables with a byte order mark, parts and attributes",
+    arguments: ["txt", "csv"])
+  func celebA(suffix: String) throws {
+    let parent = folder.path + "/img_align_celeba"
+    for index in 1...4 {
+      try folder.write(testImage(2, 2, 3, seed: index), "img_align_celeba/img_align_celeba/00000\(index).png")
+    }
+    let isTable = suffix == "csv"
+    let partition =
+      isTable ? "image_id,partition\r\n1.jpg,0\r\n2.jpg,1\r\n3.jpg,2\r\n" : "1.jpg 0\n2.jpg 1\n3.jpg 2\n"
+    let attributes =
+      isTable
+      ? "\u{FEFF}image_id,Smiling,Young\r\n1.jpg,-1,1\r\n2.jpg,1,1\r\n3.jpg,1,0\r\n"
+      : "3\nSmiling Young\n1.jpg 0 1\n2.jpg 1 1\n3.jpg 1 0\n"
+    func write(_ text: String, _ name: String) throws {
+      try folder.write(Array(text.replacing(/([123])\.jpg/) { "00000\($0.1).jpg" }.utf8), "\(name).\(suffix)")
+    }
+    try write(partition, "list_eval_partition")
+    try write(attributes, "list_attr_celeba")
+    var options = DataOptions()
+    options.readsAttributes = true
+    for (part, index, values) in [
+      (DataPart.train, 1, [false, true]), (.valid, 2, [true, true]), (.test, 3, [true, false]),
+    ] {
+      let opened = try DataSource.open(parent, part: part, options: options)
+      #expect(
+        try opened.part == part && opened.dataset.count == 1
+          && opened.dataset.image(0) == testImage(2, 2, 3, seed: index))
+      #expect(
+        opened.dataset.attributeNames == ["Smiling", "Young"] && opened.dataset.attributes(0) == values)
+      #expect(opened.dataset.classNames.isEmpty)
+      #expect(opened.note?.contains("left out: 1 image without a line there, such as 000004.png") ?? false)
+    }
   }
 
   @Test("images beside class folders are refused")
   func mixedLayout() throws {
     try folder.write(testImage(4, 4, 3), "a.png")
     try folder.write(testImage(4, 4, 3), "cat/a.png")
-    expectError(folder.path, "holds images, such as a.png, and also folders of images, such as cat") {
-      try open()
-    }
+    let reason =
+      "holds images, such as a.png, and also folders of images, such as cat: it cannot be said which are classes"
+    expectError("\(folder.path)/", reason) { try open() }
   }
 
   @Test("what is not recognized is answered by what would be")
   func unrecognized() throws {
     expectError(folder.path, "is empty, expected \(DataSource.recognized)") { try open() }
-    try folder.write([1], "a.jpg")
-    expectError(
-      folder.path,
-      "holds nothing that is recognized (a.jpg is not read: convert images to PNG), "
-        + "expected \(DataSource.recognized)"
-    ) { try open() }
-    expectError("\(folder.path)/a.jpg", "is not recognized, expected \(DataSource.recognized)") {
-      try DataSource.open("\(folder.path)/a.jpg", part: .train)
-    }
+    try folder.write([1], "a.gif")
+    let reason =
+      "holds nothing that is recognized (left out: 1 .gif (not read)), expected \(DataSource.recognized)"
+    expectError(folder.path, reason) { try open() }
+    expectError("\(folder.path)/a.gif", reason) { try DataSource.open("\(folder.path)/a.gif", part: .train) }
     expectError("\(folder.path)/none", "no such file or folder") {
       try DataSource.open("\(folder.path)/none", part: .train)
     }
@@ -114,7 +161,7 @@ struct ImageFolderTests {
   @Test("a text file named .png is refused")
   func text() throws {
     let path = try folder.write(Array("text".utf8), "a.png")
-    expectError(path, "is not a PNG file") { try open() }
+    expectError(path, "is not \(ImageFile.expected)") { try open() }
   }
 
   @Test("sizes and limits below one are refused")
@@ -143,7 +190,12 @@ struct ImageFolderTests {
     #expect(dataset.attributeNames == ["Smiling", "Young"])
     #expect(dataset.attributes(0) == [false, false] && dataset.attributes(1) == [true, false])
     try folder.write(testImage(2, 2, 3), "\(subfolder)000003.png")
-    #expect(throws: FileError.self) { try DataSource.open(location, part: .train, options: options) }
+    let partial = try DataSource.open(location, part: .train, options: options)
+    #expect(partial.dataset.count == 2 && partial.dataset.attributes(1) == [true, false])
+    #expect(
+      partial.note
+        == "left out: 1 image without a line in \(folder.path)/\(AttributeList.fileName), such as 000003.png"
+    )
     // Only who asks for attributes needs a list that is whole.
     let images = try DataSource.open(location, part: .train).dataset
     #expect(images.count == 3 && images.attributeNames.isEmpty)
@@ -196,7 +248,9 @@ struct AttributeListTests {
     expectError("list", "line 2: expected the names of the attributes, each once") { try parse("0\n\n") }
     expectError("list", "line 2: expected the names of the attributes, each once") { try parse("0\nA A\n") }
     expectError("list", "line 3: has 1 values, expected 2") { try parse("1\nA B\na.png 1\n") }
-    expectError("list", "line 3: has the value '0', expected 1 or -1") { try parse("1\nA\na.png 0\n") }
+    expectError("list", "line 3: has the value '2', expected 1 or -1, or 1 or 0") {
+      try parse("1\nA\na.png 2\n")
+    }
     expectError("list", "lists 1 images, expected 2 from line 1") { try parse("2\nA\na.png 1\n") }
   }
 }

@@ -57,7 +57,7 @@ struct ModelShapeTests {
     let gray = try folder.write(testImage(4, 4, 1), "d.png")
     let dataset = try open(rgb).dataset
     #expect(dataset.shape == rgb && dataset.count == 4)
-    expectError(text, "is not a PNG file") { try dataset.image(0) }
+    expectError(text, "is not \(ImageFile.expected)") { try dataset.image(0) }
     expectError(
       small, "is 2×2×3, expected 4×4×3 like \(first); bring all to one size with --image-size N"
     ) { try dataset.image(1) }
@@ -111,7 +111,7 @@ struct ModelShapeTests {
     let path = try folder.write(Array("text".utf8), "a.png")
     let dataset = try open(rgb).dataset
     #expect(dataset.shape == rgb)
-    expectError(path, "is not a PNG file") { try dataset.image(0) }
+    expectError(path, "is not \(ImageFile.expected)") { try dataset.image(0) }
   }
 
   @Test("a limit checks the headers of no other images")
@@ -123,7 +123,7 @@ struct ModelShapeTests {
     options.limit = 2
     try DataSource.open(folder.path, part: .train, options: options).dataset.checkAll()
     options.limit = 3
-    expectError(damaged, "is not a PNG file") {
+    expectError(damaged, "is not \(ImageFile.expected)") {
       try DataSource.open(folder.path, part: .train, options: options).dataset.checkAll()
     }
   }

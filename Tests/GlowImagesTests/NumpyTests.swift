@@ -15,13 +15,13 @@ struct NumpyTests {
 
   @Test("four and three dimensions")
   func reading() throws {
-    let values = [UInt8](0..<12)
-    let color = try open(NumpyHeader(dataType: "|u1", shape: [2, 1, 2, 3]).encoded() + values)
-    #expect(color.count == 2 && color.shape == ImageShape(height: 1, width: 2, channels: 3))
-    #expect(try color.image(1).pixels == Array(6..<12))
+    let values = [UInt8](0..<24)
+    let color = try open(NumpyHeader(dataType: "|u1", shape: [2, 2, 2, 3]).encoded() + values)
+    #expect(color.count == 2 && color.shape == ImageShape(height: 2, width: 2, channels: 3))
+    #expect(try color.image(1).pixels == Array(12..<24))
     #expect(color.source(1) == "\(folder.path)/a.npy#1")
-    let gray = try open(NumpyHeader(dataType: "|u1", shape: [2, 2, 3]).encoded() + values)
-    #expect(gray.shape == ImageShape(height: 2, width: 3, channels: 1))
+    let gray = try open(NumpyHeader(dataType: "|u1", shape: [2, 3, 4]).encoded() + values)
+    #expect(gray.shape == ImageShape(height: 3, width: 4, channels: 1))
     let opened = try DataSource.open("\(folder.path)/a.npy", part: .train)
     #expect(opened.part == nil && opened.kind == ".npy")
   }
@@ -45,6 +45,68 @@ struct NumpyTests {
     #expect(try open(file).image(0).pixels == [77])
   }
 
+  /// What an array of bytes 0, 1, 2, … of this shape is read as.
+  private func understand(_ shape: [Int], isFortran: Bool = false, _ layout: ArrayLayout? = nil) throws
+    -> OpenedData
+  {
+    let header = NumpyHeader(dataType: "|u1", isFortranOrdered: isFortran, shape: shape)
+    let values = (0..<shape.reduce(1, *)).map { UInt8(truncatingIfNeeded: $0) }
+    var options = DataOptions()
+    options.layout = layout
+    return try DataSource.open(
+      folder.write(header.encoded() + values, "a.npy"), part: .test, options: options)
+  }
+
+  @Test(
+    "an array that can mean one thing is taken for that, with a word where a person might think otherwise")
+  func shapes() throws {
+    let one = try understand([8, 8, 3])
+    #expect(one.dataset.count == 1 && one.dataset.shape == ImageShape(height: 8, width: 8, channels: 3))
+    #expect(one.note == "an array [8, 8, 3] is taken for one image [height, width, channels]")
+    #expect(try one.dataset.image(0).pixels == (0..<192).map { UInt8($0) })
+    let first = try understand([2, 3, 2, 2])
+    #expect(first.note == "an array [2, 3, 2, 2] is taken for [images, channels, height, width]")
+    #expect(try first.dataset.image(1).pixels == [12, 16, 20, 13, 17, 21, 14, 18, 22, 15, 19, 23])
+    let planes = try understand([2, 12])
+    #expect(planes.note == "an array [2, 12] is taken for [images, channels × 2 × 2]")
+    #expect(try planes.dataset.image(1) == first.dataset.image(1))
+    #expect(try understand([2, 5, 4]).dataset.shape == ImageShape(height: 5, width: 4, channels: 1))
+    let gray = try understand([2, 4], .planes).dataset
+    #expect(gray.shape == ImageShape(height: 2, width: 2, channels: 1))
+    #expect(try understand([3, 4, 5], .channelsLast).dataset.count == 3)
+    #expect(try understand([3, 4, 5], .channelsFirst).dataset.image(0).pixels.prefix(4) == [0, 20, 40, 1])
+    #expect(try understand([2, 3, 2, 3], .channelsLast).dataset.shape.height == 3)
+    #expect(try understand([2, 3, 2, 3], .channelsFirst).dataset.shape.width == 3)
+    // The first index runs fastest.
+    let fortran = try understand([2, 2, 2, 3], isFortran: true).dataset
+    #expect(try fortran.image(1).pixels == [1, 9, 17, 5, 13, 21, 3, 11, 19, 7, 15, 23])
+  }
+
+  @Test("an array that can mean two things is refused with the options to choose")
+  func ambiguousShapes() throws {
+    func expect(_ shape: [Int], as layout: ArrayLayout? = nil, _ part: String) {
+      let error = #expect(throws: FileError.self) { _ = try understand(shape, layout) }
+      #expect(error?.reason.contains(part) ?? false, "\(String(describing: error))")
+    }
+    expect([2, 3, 2, 3], "choose with --layout NHWC, NCHW or planes")
+    expect(
+      [3, 4, 5], "three gray images (--layout NHWC) or one of [channels, height, width] (--layout NCHW)")
+    expect([4, 16], "one gray image or 4 of 4×4 values: for the latter use --layout planes")
+    expect([4, 10], "expected [images, values] of square images")
+    expect([4, 2, 2, 3], as: .channelsFirst, "that fits --layout NCHW")
+    expect([2, 2, 2, 4], "expected [images, height, width, 1 or 3]")
+  }
+
+  @Test("headers as other writers make them")
+  func otherHeaders() throws {
+    for text in [
+      "{'descr': 'u1', 'fortran_order': False, 'shape': (4L, 1L, 1L), }",
+      "{\"descr\": \"<u1\", \"fortran_order\": False, \"shape\": (1, 2, 2)}",
+      "{'shape': (1, 2, 2), 'fortran_order': False, 'descr': '>u1'}",
+      "{'descr': '=u1', 'fortran_order': False, 'shape': (1, 2, 2)}          \n",
+    ] { #expect(try open(Crafted.npy(text, [1, 2, 3, 4])).shape.count == 4, "\(text)") }
+  }
+
   @Test("wrong files are refused")
   func badInput() throws {
     func expect(_ bytes: [UInt8], _ reason: String, sourceLocation: SourceLocation = #_sourceLocation) {
@@ -66,15 +128,10 @@ struct NumpyTests {
     expect(good + [0], "has 5 bytes of values, expected 4 for shape [1, 2, 2]")
     expect(
       Crafted.npy(dictionary("<f4", "False", "(1, 1, 1)"), [0, 0, 0, 0]),
-      "holds values of type '<f4', expected bytes, '|u1'")
+      "holds values of type '<f4', expected bytes, '|u1': save them as uint8 in 0 to 255")
     expect(
-      Crafted.npy(dictionary("|u1", "True", "(1, 1, 1)"), [0]),
-      "is in Fortran's order, expected C's: save it from numpy.ascontiguousarray")
-    let shapes = "expected [images, height, width] or [images, height, width, 1 or 3]"
-    expect(Crafted.npy(dictionary("|u1", "False", "(2, 1)"), [0, 0]), "has shape [2, 1], \(shapes)")
-    expect(
-      Crafted.npy(dictionary("|u1", "False", "(1, 1, 1, 2)"), [0, 0]), "has shape [1, 1, 1, 2], \(shapes)")
-    expect(Crafted.npy(dictionary("|u1", "False", "(0, 4, 4)"), []), "has shape [0, 4, 4], \(shapes)")
+      Crafted.npy(dictionary("|u1", "False", "(0, 4, 4)"), []),
+      "has shape [0, 4, 4], expected at least one value")
     let huge = "4611686018427387904"
     expect(
       Crafted.npy(dictionary("|u1", "False", "(\(huge), 4, 1)"), []),

@@ -50,6 +50,43 @@ struct PNGTests {
     #expect(try decode(bytes).pixels == [0, 1, 255])
   }
 
+  @Test("of 16 bits those that are significant are scaled to 8")
+  func significantBits() throws {
+    // 12 bits: the lower 4 hold a copy of the upper ones and do not count.
+    let bytes = Crafted.png(
+      width: 3, height: 1, depth: 16, colorType: 0, extra: [Crafted.chunk("sBIT", [12])],
+      rows: [[0x80, 0x0F, 0x7F, 0xF0, 0xFF, 0xF0]])
+    #expect(try decode(bytes).pixels == [128, 127, 255])
+    let traits = try bytes.withUnsafeBytes { try PNG.header(of: $0, path: "a.png").traits }
+    let largest = try bytes.withUnsafeBytes { try PNG.largestValue($0, path: "a.png") }
+    #expect(traits == .deep && largest == 0xFFF0)
+  }
+
+  @Test("transparent pixels are laid on a background if that is asked for")
+  func background() throws {
+    func decode(_ bytes: [UInt8], on background: String) throws -> [UInt8] {
+      try bytes.withUnsafeBytes {
+        try ImageFile.decode($0, path: "a.png", background: Background(background)).pixels
+      }
+    }
+    let rgba = Crafted.png(
+      width: 2, height: 1, depth: 8, colorType: 6, rows: [[10, 20, 30, 0, 40, 50, 60, 128]])
+    #expect(try decode(rgba, on: "255,0,7") == [255, 0, 7, 147, 25, 34])
+    let gray = Crafted.png(width: 2, height: 1, depth: 8, colorType: 4, rows: [[10, 0, 40, 255]])
+    #expect(try decode(gray, on: "white") == [255, 40])
+    expectError("a.png", "is gray with transparent pixels, expected a gray --background, such as white") {
+      try decode(gray, on: "255,0,7")
+    }
+    let palette = Crafted.png(
+      width: 4, height: 1, depth: 2, colorType: 3,
+      extra: [Crafted.chunk("PLTE", [1, 2, 3, 40, 50, 60]), Crafted.chunk("tRNS", [0])],
+      rows: [[0b0100_0001]])
+    #expect(try decode(palette, on: "9") == [40, 50, 60, 9, 9, 9, 9, 9, 9, 40, 50, 60])
+    let opaque = try PNG.encode(testImage(3, 2, 3))
+    #expect(try decode(opaque, on: "white") == testImage(3, 2, 3).pixels)
+    for text in ["", "256", "1,2", "red", "1,,2", "-1"] { #expect(Background(text) == nil, "\(text)") }
+  }
+
   @Test("alpha is dropped and hides nothing")
   func alpha() throws {
     let rgba = Crafted.png(
@@ -84,9 +121,14 @@ struct PNGTests {
   @Test("every truncation of a file is refused")
   func truncation() throws {
     let whole = try PNG.encode(testImage(6, 5, 3))
-    for count in 1..<whole.count {
+    for count in 1..<whole.count where count != whole.count - 12 {
       #expect(throws: FileError.self) { try decode(Array(whole.prefix(count))) }
     }
+    // What lacks nothing but the chunk that ends a file is whole.
+    let unended = Array(whole.prefix(whole.count - 12))
+    #expect(try decode(unended) == decode(whole))
+    let header = try unended.withUnsafeBytes { try PNG.header(of: $0, path: "a.png") }
+    #expect(header.traits == .unended)
     expectError("a.png", "is a damaged PNG file: the file ends early") {
       try decode(Array(whole.prefix(whole.count - 20)))
     }

@@ -75,8 +75,8 @@ struct ResizeTests {
   @Test("data sets of one size are resized and limited")
   func datasets() throws {
     let folder = try TestFolder()
-    let images = (1...3).map { testImage(4, 4, 1, seed: $0) }
-    let header = NumpyHeader(dataType: "|u1", shape: [3, 4, 4])
+    let images = (1...4).map { testImage(4, 4, 1, seed: $0) }
+    let header = NumpyHeader(dataType: "|u1", shape: [4, 4, 4])
     let path = try folder.write(header.encoded() + images.flatMap(\.pixels), "a.npy")
     var options = DataOptions()
     options.imageSize = 2

@@ -22,6 +22,9 @@ final class TestFolder {
     return file
   }
 
+  /// The folder as a container of files.
+  var container: Folder { Folder(path) }
+
   @discardableResult
   func write(_ image: ByteImage, _ name: String) throws -> String { try write(PNG.encode(image), name) }
 }

@@ -15,14 +15,21 @@ typedef struct {
   uint32_t height;
   // Once decoded: 1 (gray) or 3 (RGB).
   uint32_t channels;
+  // Bits of a value in the file.
+  uint32_t depth;
+  // Not 0 if there is an alpha channel or a transparent color.
+  int has_alpha;
   // One row before decompression takes this many bytes in the file's own depth, without its filter byte.
   size_t stored_row_bytes;
 } png_codec_header;
 
 int png_codec_read_header(const uint8_t *bytes, size_t count, png_codec_header *header, char *message);
 
-// `capacity` must be height * width * channels of the header.
-int png_codec_decode(const uint8_t *bytes, size_t count, uint8_t *pixels, size_t capacity, char *message);
+// `capacity` must be height * width * channels of the header, or * (channels + 1) if alpha is kept as the last channel.
+// `*largest` becomes the largest value of a file of 16 bits, alpha apart, else 0.
+int png_codec_decode(
+  const uint8_t *bytes, size_t count, int keeps_alpha, uint8_t *pixels, size_t capacity, uint32_t *largest,
+  char *message);
 
 // On success `*bytes` is to be released with png_codec_free.
 int png_codec_encode(

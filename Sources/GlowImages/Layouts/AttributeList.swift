@@ -1,9 +1,11 @@
 import GlowFiles
 
 /// Yes-or-no attributes of images in the format of CelebA's list_attr_celeba.txt (Liu et al. 2015): the number
-/// of images; the names; and for each image its file and 1 or -1 for each name, all separated by blanks.
+/// of images; the names; and for each image its file and 1 or -1 for each name, all separated by blanks. In the .csv of the
+/// same name that Kaggle has, the names follow "image_id" in the first line.
 public enum AttributeList {
   public static let fileName = "list_attr_celeba.txt"
+  static let fileNames = [fileName, "list_attr_celeba.csv"]
 
   public struct Row: Sendable, Equatable {
     public let file: String
@@ -19,23 +21,30 @@ public enum AttributeList {
   public static func parse(
     _ bytes: UnsafeRawBufferPointer, path: String
   ) throws -> (names: [String], rows: [Row]) {
-    var lines = Lines(bytes)
-    guard let first = lines.next(limit: 2), first.count == 1, let count = Int(first[0]), count >= 0 else {
-      throw FileError(path, "line 1: expected the number of images")
+    var lines = TextLines(bytes)
+    let first = lines.next(limit: maximumNames + 2) ?? []
+    // Kaggle's table has the names in its first line, after that of the files, and no number of images.
+    let isTable = first.first == "image_id"
+    var count: Int?
+    if !isTable {
+      guard first.count == 1, let number = Int(first[0]), number >= 0 else {
+        throw FileError(path, "line 1: expected the number of images")
+      }
+      count = number
     }
-    let names = lines.next(limit: maximumNames + 1) ?? []
+    let names = isTable ? Array(first.dropFirst()) : lines.next(limit: maximumNames + 1) ?? []
     if names.isEmpty || Set(names).count != names.count {
-      throw FileError(path, "line 2: expected the names of the attributes, each once")
+      throw FileError(path, "line \(lines.number): expected the names of the attributes, each once")
     }
     if names.count > maximumNames {
-      throw FileError(path, "line 2: has more than \(maximumNames) attributes")
+      throw FileError(path, "line \(lines.number): has more than \(maximumNames) attributes")
     }
     var rows: [Row] = []
     while let words = lines.next(limit: names.count + 2) {
       if words.isEmpty { continue }
       rows.append(try row(words, names: names, line: lines.number, path: path))
     }
-    if rows.count != count {
+    if let count, rows.count != count {
       throw FileError(path, "lists \(rows.count) images, expected \(count) from line 1")
     }
     return (names, rows)
@@ -52,8 +61,8 @@ public enum AttributeList {
       throw FileError(path, "line \(line): has \(found) values, expected \(names.count)")
     }
     let values = try words.dropFirst().map { word in
-      guard word == "1" || word == "-1" else {
-        throw FileError(path, "line \(line): has the value '\(word)', expected 1 or -1")
+      guard word == "1" || word == "-1" || word == "0" else {
+        throw FileError(path, "line \(line): has the value '\(word)', expected 1 or -1, or 1 or 0")
       }
       return word == "1"
     }
@@ -61,32 +70,4 @@ public enum AttributeList {
   }
 
   private static let maximumNames = 65536
-
-  /// The words of one line after the other: those of all at once would take many times the file's size.
-  private struct Lines {
-    private var rest: Slice<UnsafeRawBufferPointer>
-    /// Of the latest line, from 1.
-    private(set) var number = 0
-
-    init(_ bytes: UnsafeRawBufferPointer) { rest = bytes[...] }
-
-    /// At most `limit` of the next line's words; nil at the end.
-    mutating func next(limit: Int) -> [String]? {
-      if rest.isEmpty { return nil }
-      var line = rest.prefix { $0 != UInt8(ascii: "\n") }
-      rest = rest.dropFirst(line.count + 1)
-      number += 1
-      var words: [String] = []
-      while words.count < limit {
-        line = line.drop(while: isBlank)
-        if line.isEmpty { break }
-        let word = line.prefix { !isBlank($0) }
-        words.append(String(decoding: word, as: UTF8.self))
-        line = line.dropFirst(word.count)
-      }
-      return words
-    }
-
-    private func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 || byte == 0x0D }
-  }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import GlowFiles
 
 /// Images and labels in the IDX format of MNIST, plain or compressed with gzip: a big-endian header of a magic
@@ -9,34 +10,61 @@ public struct IDXDataset: Dataset {
 
   private let images: IDXFile
   private let labels: [UInt8]
+  /// Rows are columns.
+  private let isTransposed: Bool
+  let isFromOne: Bool
 
-  static func recognizes(_ names: [String]) -> Bool {
-    DataPart.allCases.contains { fileName(imagesName($0), among: names) != nil }
+  static func open(_ files: DataFiles, part: DataPart, options: DataOptions) throws -> OpenedData? {
+    let all = try files.matching { IDXName($0) != nil }
+    let names = all.compactMap { IDXName(DataFiles.split($0).name) }
+    guard let first = names.first(where: { $0.isImages }) else { return nil }
+    if let other = names.first(where: { $0.isImages && $0.family != first.family }) {
+      throw FileError(
+        files.container.path,
+        "holds more than one data set, \(first.family) and \(other.family): give a folder with one of them")
+    }
+    let dataset = try IDXDataset(all, in: files.container, part: part)
+    let notes = [
+      first.isTransposed ? "EMNIST's pixels are brought upright" : nil,
+      dataset.isFromOne ? "labels count from 1" : nil, files.leftOut(all),
+    ]
+    return OpenedData(dataset, part: part, notes: notes.compactMap { $0 }, kind: "IDX")
   }
 
-  /// - Parameter names: the files in `folder`.
+  /// - Parameter names: the files in `container`.
   /// - Throws: `FileError` if a file is missing or is not what its header says.
-  init(folder: String, names: [String], part: DataPart) throws {
-    guard let name = Self.fileName(Self.imagesName(part), among: names) else {
-      throw FileError(folder, "has no \(Self.imagesName(part)) and no \(Self.imagesName(part)).gz")
+  init(_ names: [String], in container: any Container, part: DataPart) throws {
+    if part == .valid { throw FileError(container.path, "has no part 'valid', expected train or test") }
+    func find(isImages: Bool) -> String? {
+      names.first {
+        let name = IDXName(DataFiles.split($0).name)
+        return name?.part == part && name?.isImages == isImages
+      }
     }
-    images = try IDXFile("\(folder)/\(name)", magic: 0x803)
+    guard let name = find(isImages: true) else {
+      let wanted = part == .train ? "train-images-idx3-ubyte" : "t10k-images-idx3-ubyte"
+      throw FileError(container.path, "has no \(wanted) and no \(wanted).gz")
+    }
+    isTransposed = IDXName(DataFiles.split(name).name)!.isTransposed
+    images = try IDXFile(container.open(name), magic: 0x803)
     count = images.dimensions[0]
     shape = ImageShape(height: images.dimensions[1], width: images.dimensions[2], channels: 1)
     if images.dimensions.contains(0) {
       throw FileError(images.path, "holds \(count) images of \(shape), expected at least one value")
     }
-    guard let labelsName = Self.fileName(Self.labelsName(part), among: names) else {
-      labels = []
-      classNames = []
+    guard let labelsName = find(isImages: false) else {
+      (labels, classNames, isFromOne) = ([], [], false)
       return
     }
-    let file = try IDXFile("\(folder)/\(labelsName)", magic: 0x801)
+    let file = try IDXFile(container.open(labelsName), magic: 0x801)
     if file.dimensions[0] != count {
-      throw FileError(file.path, "has \(file.dimensions[0]) labels for \(count) images in \(name)")
+      throw FileError(
+        file.path, "has \(file.dimensions[0]) labels for \(count) images in \(DataFiles.split(name).name)")
     }
-    labels = file.withValues { Array($0) }
-    // Ten digits, even where a small part does not show all of them.
+    let stored = file.withValues { Array($0) }
+    // EMNIST's letters. Ten digits are classes even where a small part does not show all of them.
+    isFromOne = isTransposed && stored.min().map { $0 > 0 } ?? false
+    labels = isFromOne ? stored.map { $0 - 1 } : stored
     classNames = (0...max(9, Int(labels.max() ?? 0))).map(String.init)
   }
 
@@ -47,17 +75,41 @@ public struct IDXDataset: Dataset {
   public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     precondition((0..<count).contains(index))
     images.withValues { values in
-      UnsafeMutableRawBufferPointer(pixels).copyMemory(
-        from: UnsafeRawBufferPointer(rebasing: values[index * shape.count..<(index + 1) * shape.count]))
+      strides.copy(index, of: values, into: pixels)
     }
   }
 
-  private static func imagesName(_ part: DataPart) -> String { "\(prefix(part))-images-idx3-ubyte" }
-  private static func labelsName(_ part: DataPart) -> String { "\(prefix(part))-labels-idx1-ubyte" }
-  private static func prefix(_ part: DataPart) -> String { part == .train ? "train" : "t10k" }
+  private var strides: ImageStrides {
+    ImageStrides(
+      count: count, shape: shape, image: shape.count, row: isTransposed ? 1 : shape.width,
+      column: isTransposed ? shape.height : 1, channel: 1)
+  }
+}
 
-  private static func fileName(_ name: String, among names: [String]) -> String? {
-    [name, "\(name).gz"].first(where: names.contains)
+/// What the name of an IDX file says: "train-images-idx3-ubyte", "t10k-labels.idx1-ubyte.gz",
+/// "emnist-letters-test-images-idx3-ubyte".
+private struct IDXName {
+  let isImages: Bool
+  let part: DataPart
+  /// What stands before the part: "emnist-letters-".
+  let family: Substring
+  /// EMNIST's images lie on their side.
+  var isTransposed: Bool { family.hasPrefix("emnist") }
+
+  init?(_ name: Substring) {
+    let name = name.lowercased()
+    let plain = name.hasSuffix(".gz") ? name.dropLast(3) : name[...]
+    guard
+      let (start, part) = [("train", DataPart.train), ("t10k", .test), ("test", .test)].lazy
+        .compactMap({ word, part in plain.range(of: word + "-").map { ($0, part) } }).first
+    else { return nil }
+    switch plain[start.upperBound...] {
+    case "images-idx3-ubyte", "images.idx3-ubyte", "images-idx3": isImages = true
+    case "labels-idx1-ubyte", "labels.idx1-ubyte", "labels-idx1": isImages = false
+    default: return nil
+    }
+    self.part = part
+    family = plain[..<start.lowerBound]
   }
 }
 
@@ -67,7 +119,7 @@ struct IDXFile: Sendable {
   let dimensions: [Int]
 
   private enum Content {
-    case mapped(MappedFile)
+    case stored(FileContent)
     case inflated([UInt8])
   }
 
@@ -76,10 +128,10 @@ struct IDXFile: Sendable {
 
   /// - Parameter magic: 0x801 for a list of bytes, 0x803 for bytes in three dimensions.
   /// - Throws: `FileError`.
-  init(_ path: String, magic: Int) throws {
+  init(_ file: FileContent, magic: Int) throws {
+    let path = file.path
     self.path = path
-    let file = try MappedFile(path)
-    let isCompressed = path.hasSuffix(".gz")
+    let isCompressed = file.prefix(2) == [0x1F, 0x8B]
     let rank = magic & 0xFF
     let headerSize = 4 + 4 * rank
     let header = try file.withBytes { bytes in
@@ -99,7 +151,7 @@ struct IDXFile: Sendable {
       content = .inflated(bytes)
       found = bytes.count
     } else {
-      content = .mapped(file)
+      content = .stored(file)
       found = file.count
     }
     if found != size {
@@ -112,7 +164,7 @@ struct IDXFile: Sendable {
   /// Calls `body` with the bytes after the header.
   func withValues<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
     switch content {
-    case .mapped(let file):
+    case .stored(let file):
       try file.withBytes { try body(UnsafeRawBufferPointer(rebasing: $0.dropFirst(headerSize))) }
     case .inflated(let bytes):
       try bytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0.dropFirst(headerSize))) }

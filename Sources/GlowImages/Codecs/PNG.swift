@@ -4,9 +4,13 @@ import GlowFiles
 /// PNG files as bytes: gray stays one channel, everything else becomes RGB.
 ///
 /// Sample values are taken as stored, because a change of them changes bits/dim: no gamma, no compositing
-/// (alpha is dropped), palettes become RGB, 1-, 2- and 4-bit gray fills 0...255, 16 bits are scaled to 8.
+/// (alpha is dropped, unless a background is asked for), palettes become RGB, 1-, 2- and 4-bit gray fills 0...255, 16 bits
+/// are scaled to 8, those that are significant if the file says how many these are. A file that lacks nothing but its
+/// last chunk, IEND, is read.
 /// Calls libpng.
-public enum PNG {
+public enum PNG: ImageCodec {
+  static let name = "PNG"
+
   /// Height and width that are read and written.
   public static let maximumSide = Int(PNG_CODEC_MAXIMUM_SIDE)
 
@@ -14,7 +18,7 @@ public enum PNG {
   public static func decode(_ bytes: UnsafeRawBufferPointer, path: String) throws -> ByteImage {
     let shape = try shape(of: bytes, path: path)
     let pixels = try [UInt8](unsafeUninitializedCapacity: shape.count) { buffer, count in
-      try decode(bytes, path: path, into: UnsafeMutableBufferPointer(rebasing: buffer[..<shape.count]))
+      _ = try decode(bytes, path: path, into: UnsafeMutableBufferPointer(rebasing: buffer[..<shape.count]))
       count = shape.count
     }
     return ByteImage(shape: shape, pixels: pixels)
@@ -58,20 +62,55 @@ public enum PNG {
     try AtomicFile.write(encode(image), to: path)
   }
 
-  /// Decodes into `pixels`, which has the bytes that `shape(of:path:)` promised.
+  static func recognizes(_ bytes: UnsafeRawBufferPointer) -> Bool { bytes.starts(with: signature) }
+
   static func decode(
-    _ bytes: UnsafeRawBufferPointer, path: String, into pixels: UnsafeMutableBufferPointer<UInt8>
+    _ bytes: UnsafeRawBufferPointer, path: String, background: Background?,
+    into pixels: UnsafeMutableBufferPointer<UInt8>
   ) throws {
+    let header = try header(of: bytes, path: path)
+    guard let background, header.traits.contains(.alpha) else {
+      try decode(bytes, path: path, into: pixels)
+      return
+    }
+    let channels = header.shape.channels
+    var layers = [UInt8](repeating: 0, count: header.shape.height * header.shape.width * (channels + 1))
+    _ = try layers.withUnsafeMutableBufferPointer {
+      try decode(bytes, path: path, keepsAlpha: true, into: $0)
+    }
+    try background.composite(layers, channels: channels, into: pixels, path: path)
+  }
+
+  /// The largest value of a file of 16 bits, alpha apart.
+  ///
+  /// - Throws: `FileError`.
+  static func largestValue(_ bytes: UnsafeRawBufferPointer, path: String) throws -> Int {
+    var pixels = [UInt8](repeating: 0, count: try shape(of: bytes, path: path).count)
+    return try pixels.withUnsafeMutableBufferPointer { try decode(bytes, path: path, into: $0) }
+  }
+
+  /// - Returns: the largest value before it was reduced, or 0 where nothing was.
+  @discardableResult
+  private static func decode(
+    _ bytes: UnsafeRawBufferPointer, path: String, keepsAlpha: Bool = false,
+    into pixels: UnsafeMutableBufferPointer<UInt8>
+  ) throws -> Int {
+    var largest: UInt32 = 0
     try call(path: path, "is a damaged PNG file") { message in
       png_codec_decode(
-        bytes.assumingMemoryBound(to: UInt8.self).baseAddress, bytes.count, pixels.baseAddress, pixels.count,
-        message)
+        bytes.assumingMemoryBound(to: UInt8.self).baseAddress, bytes.count, keepsAlpha ? 1 : 0,
+        pixels.baseAddress, pixels.count, &largest, message)
     }
+    return Int(largest)
   }
 
   static func shape(of bytes: UnsafeRawBufferPointer, path: String) throws -> ImageShape {
+    try header(of: bytes, path: path).shape
+  }
+
+  static func header(of bytes: UnsafeRawBufferPointer, path: String) throws -> ImageHeader {
     if bytes.isEmpty { throw FileError(path, "is empty, expected a PNG file") }
-    guard bytes.starts(with: signature) else { throw FileError(path, "is not a PNG file") }
+    guard recognizes(bytes) else { throw FileError(path, "is not a PNG file") }
     var header = png_codec_header()
     try call(path: path, "is a damaged PNG file") { message in
       png_codec_read_header(
@@ -84,7 +123,21 @@ public enum PNG {
     if stored > Gzip.largestExpansion(of: bytes.count) {
       throw FileError(path, "is a damaged PNG file: \(bytes.count) bytes cannot hold the \(shape) it claims")
     }
-    return shape
+    var traits: ImageTraits = []
+    if header.has_alpha != 0 { traits.insert(.alpha) }
+    if header.depth == 16 { traits.insert(.deep) }
+    if lacksOnlyEnd(bytes) { traits.insert(.unended) }
+    return ImageHeader(shape: shape, traits: traits)
+  }
+
+  /// Whether the file is a row of whole chunks of which none is the last one.
+  private static func lacksOnlyEnd(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    var start = signature.count
+    while bytes.count - start >= 12 {
+      if bytes[(start + 4)..<(start + 8)].elementsEqual("IEND".utf8) { return false }
+      start += 12 + Int(UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self)))
+    }
+    return start == bytes.count
   }
 
   private static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]

@@ -105,7 +105,7 @@ private struct NumpyHeaderScanner {
     while !skip("}") {
       guard let key = string(), skip(":") else { return nil }
       switch key {
-      case "descr" where dataType == nil: dataType = string()
+      case "descr" where dataType == nil: dataType = string().map(Self.withByteOrder)
       case "fortran_order" where isFortranOrdered == nil: isFortranOrdered = boolean()
       case "shape" where shape == nil: shape = dimensions()
       default: return nil
@@ -120,6 +120,11 @@ private struct NumpyHeaderScanner {
     return NumpyHeader(dataType: dataType, isFortranOrdered: isFortranOrdered, shape: shape)
   }
 
+  /// "|u1" for "u1": an order may be missing where there is none.
+  private static func withByteOrder(_ type: String) -> String {
+    type.first.map { "|<>=".contains($0) } ?? true ? type : "|" + type
+  }
+
   private mutating func skipSpace() { rest = rest.drop { $0 == 0x20 || $0 == 0x0A } }
 
   private mutating func skip(_ token: String) -> Bool {
@@ -130,10 +135,11 @@ private struct NumpyHeaderScanner {
   }
 
   private mutating func string() -> String? {
-    guard skip("'") else { return nil }
-    let content = rest.prefix { $0 != UInt8(ascii: "'") }
+    guard let quote = ["'", "\""].first(where: { skip($0) }) else { return nil }
+    let content = rest.prefix { $0 != quote.utf8.first! }
     rest = rest.dropFirst(content.count)
-    return skip("'") ? String(decoding: content, as: UTF8.self) : nil
+    guard rest.popFirst() != nil else { return nil }
+    return String(decoding: content, as: UTF8.self)
   }
 
   private mutating func boolean() -> Bool? { skip("True") ? true : skip("False") ? false : nil }
@@ -145,51 +151,12 @@ private struct NumpyHeaderScanner {
       let digits = rest.prefix { (0x30...0x39).contains($0) }
       guard let value = Int(String(decoding: digits, as: UTF8.self)) else { return nil }
       rest = rest.dropFirst(digits.count)
+      // Python 2 wrote 4L.
+      if rest.first == UInt8(ascii: "L") { rest = rest.dropFirst() }
       result.append(value)
       if result.count > Self.maximumDimensions { return nil }
       if !skip(",") { return skip(")") ? result : nil }
     }
     return result
-  }
-}
-
-/// Images in a .npy file of bytes: `[images, height, width, channels]`, or `[images, height, width]` if gray.
-public struct NumpyDataset: Dataset {
-  public let shape: ImageShape
-  public let count: Int
-  private let file: MappedFile
-  private let dataOffset: Int
-
-  /// - Throws: `FileError`.
-  init(_ path: String) throws {
-    let file = try MappedFile(path)
-    let (header, offset) = try file.withBytes { try NumpyHeader.parse($0, path: path) }
-    if header.dataType != "|u1" {
-      throw FileError(path, "holds values of type '\(header.dataType)', expected bytes, '|u1'")
-    }
-    if header.isFortranOrdered {
-      throw FileError(path, "is in Fortran's order, expected C's: save it from numpy.ascontiguousarray")
-    }
-    let dimensions = header.shape.count == 3 ? header.shape + [1] : header.shape
-    guard dimensions.count == 4, !dimensions.contains(0), dimensions[3] == 1 || dimensions[3] == 3 else {
-      throw FileError(
-        path,
-        "has shape \(header.shape), expected [images, height, width] or [images, height, width, 1 or 3]")
-    }
-    self.file = file
-    dataOffset = offset
-    count = dimensions[0]
-    shape = ImageShape(height: dimensions[1], width: dimensions[2], channels: dimensions[3])
-  }
-
-  public func source(_ index: Int) -> String { "\(file.path)#\(index)" }
-
-  public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
-    precondition((0..<count).contains(index))
-    file.withBytes { bytes in
-      let start = dataOffset + index * shape.count
-      UnsafeMutableRawBufferPointer(pixels).copyMemory(
-        from: UnsafeRawBufferPointer(rebasing: bytes[start..<start + shape.count]))
-    }
   }
 }

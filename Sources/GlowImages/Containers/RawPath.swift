@@ -38,25 +38,28 @@ struct RawPath: Sendable {
     return withCString { stat($0, &status) } == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
-  /// Names in this folder without the hidden ones, sorted. Calls `opendir` and `readdir`.
+  /// Calls `body` with every entry of this folder but the hidden ones, in no order. Calls `opendir` and `readdir`.
   ///
   /// - Throws: `FileError`.
-  func list() throws -> NameList {
+  func forEachEntry(_ body: (_ name: [UInt8], _ isFolder: Bool) -> Void) throws {
     guard let stream = withCString({ opendir($0) }) else {
       throw FileError.system(text, "cannot list the folder")
     }
     defer { closedir(stream) }
-    var names = NameList()
     errno = 0
     while let entry = readdir(stream) {
-      withUnsafeBytes(of: &entry.pointee.d_name) { buffer in
-        let name = buffer.prefix { $0 != 0 }
-        if name.first != UInt8(ascii: ".") { names.append(name) }
+      let name = withUnsafeBytes(of: &entry.pointee.d_name) { Array($0.prefix { $0 != 0 }) }
+      if name.first != UInt8(ascii: ".") {
+        switch Int(entry.pointee.d_type) {
+        case Int(DT_DIR): body(name, true)
+        case Int(DT_REG): body(name, false)
+        // A link, or a file system that does not say.
+        default: body(name, appending(name[...]).isFolder)
+        }
       }
       errno = 0
     }
     if errno != 0 { throw FileError.system(text, "cannot list the folder") }
-    return names.sorted()
   }
 
   private func withCString<Result>(_ body: (UnsafePointer<CChar>) -> Result) -> Result {

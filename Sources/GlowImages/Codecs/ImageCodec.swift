@@ -1,0 +1,164 @@
+import GlowFiles
+
+/// What is said of an image file before it is decoded.
+struct ImageHeader: Sendable, Equatable {
+  /// Of the decoded image: gray or RGB.
+  let shape: ImageShape
+  var traits: ImageTraits = []
+}
+
+/// What a person should know about how a file becomes bytes.
+struct ImageTraits: OptionSet, Sendable, Hashable {
+  let rawValue: Int
+
+  /// Has transparent pixels, perhaps.
+  static let alpha = ImageTraits(rawValue: 1)
+  /// Has 16 bits a value, which are reduced to 8.
+  static let deep = ImageTraits(rawValue: 2)
+  /// Is turned or mirrored as its EXIF orientation says.
+  static let turned = ImageTraits(rawValue: 4)
+  /// Holds inks, which become RGB.
+  static let inks = ImageTraits(rawValue: 8)
+  /// Lacks its last chunk and is whole otherwise.
+  static let unended = ImageTraits(rawValue: 16)
+}
+
+/// A color behind transparent pixels.
+public struct Background: Sendable, Hashable {
+  /// Red, green and blue.
+  public let color: [UInt8]
+
+  /// - Parameter text: "white", "black", one level "128" or three "255,128,0".
+  public init?(_ text: String) {
+    switch text {
+    case "white": color = [255, 255, 255]
+    case "black": color = [0, 0, 0]
+    default:
+      let levels = text.split(separator: ",", omittingEmptySubsequences: false).map { UInt8($0) }
+      guard levels.count == 1 || levels.count == 3, !levels.contains(nil) else { return nil }
+      color = levels.count == 3 ? levels.map { $0! } : [UInt8](repeating: levels[0]!, count: 3)
+    }
+  }
+
+  /// Lays `source`, `[pixels, channels + 1]` with alpha last, on the color.
+  ///
+  /// - Throws: `FileError` if gray pixels are to lie on a color.
+  func composite(
+    _ source: [UInt8], channels: Int, into pixels: UnsafeMutableBufferPointer<UInt8>, path: String
+  )
+    throws
+  {
+    if channels == 1 && Set(color).count != 1 {
+      throw FileError(path, "is gray with transparent pixels, expected a gray --background, such as white")
+    }
+    for pixel in 0..<source.count / (channels + 1) {
+      let start = pixel * (channels + 1)
+      let alpha = Int(source[start + channels])
+      for channel in 0..<channels {
+        let sum = alpha * Int(source[start + channel]) + (255 - alpha) * Int(color[channel])
+        pixels[pixel * channels + channel] = UInt8((sum + 127) / 255)
+      }
+    }
+  }
+}
+
+/// A file format of single images.
+protocol ImageCodec: Sendable {
+  /// "PNG".
+  static var name: String { get }
+
+  static func recognizes(_ bytes: UnsafeRawBufferPointer) -> Bool
+
+  /// Checks what the file claims against its size, before anything is allocated for it.
+  ///
+  /// - Throws: `FileError`.
+  static func header(of bytes: UnsafeRawBufferPointer, path: String) throws -> ImageHeader
+
+  /// Decodes into `pixels`, which has the bytes that the header promised.
+  ///
+  /// - Parameter background: what transparent pixels are laid on; nil takes their colors as stored.
+  /// - Throws: `FileError`.
+  static func decode(
+    _ bytes: UnsafeRawBufferPointer, path: String, background: Background?,
+    into pixels: UnsafeMutableBufferPointer<UInt8>) throws
+}
+
+/// Image files of any format that is read. The content says which it is, not the name.
+public enum ImageFile {
+  static let codecs: [any ImageCodec.Type] = [PNG.self, JPEG.self, WebP.self]
+
+  /// - Throws: `FileError`.
+  public static func read(_ path: String) throws -> ByteImage {
+    try MappedFile(path).withBytes { try decode($0, path: path) }
+  }
+
+  static func header(of bytes: UnsafeRawBufferPointer, path: String) throws -> ImageHeader {
+    try codec(of: bytes, path: path).header(of: bytes, path: path)
+  }
+
+  static func decode(
+    _ bytes: UnsafeRawBufferPointer, path: String, background: Background? = nil
+  ) throws -> ByteImage {
+    let codec = try codec(of: bytes, path: path)
+    let shape = try codec.header(of: bytes, path: path).shape
+    let pixels = try [UInt8](unsafeUninitializedCapacity: shape.count) { buffer, count in
+      try codec.decode(
+        bytes, path: path, background: background,
+        into: UnsafeMutableBufferPointer(rebasing: buffer[..<shape.count]))
+      count = shape.count
+    }
+    return ByteImage(shape: shape, pixels: pixels)
+  }
+
+  static func codec(of bytes: UnsafeRawBufferPointer, path: String) throws -> any ImageCodec.Type {
+    if bytes.isEmpty { throw FileError(path, "is empty, expected \(expected)") }
+    if let codec = codecs.first(where: { $0.recognizes(bytes) }) { return codec }
+    if let other = unread(bytes) {
+      throw FileError(path, "is \(other), which is not read: convert it to PNG")
+    }
+    throw FileError(path, "is not \(expected)")
+  }
+
+  /// What the first bytes say of formats that are known by name only.
+  private static func unread(_ bytes: UnsafeRawBufferPointer) -> String? {
+    let start = Array(bytes.prefix(12))
+    func begins(_ text: String) -> Bool { start.starts(with: text.utf8) }
+    if begins("GIF8") { return "a GIF image" }
+    if begins("BM") { return "a BMP image" }
+    if begins("II*\0") || begins("MM\0*") { return "a TIFF image" }
+    if start.dropFirst(4).starts(with: "ftypavi".utf8) { return "an AVIF image" }
+    if start.dropFirst(4).starts(with: "ftyphei".utf8) { return "an HEIC image" }
+    return nil
+  }
+
+  /// "a PNG, JPEG or WebP image".
+  static var expected: String { "a " + list(codecs.map { $0.name }) + " image" }
+
+  private static func list(_ names: [String]) -> String {
+    names.count == 1 ? names[0] : names.dropLast().joined(separator: ", ") + " or " + names.last!
+  }
+
+  // MARK: Names
+
+  /// What a file's name says of its content, as far as images are concerned.
+  enum Kind { case read, unread }
+
+  /// nil if the name is not that of an image.
+  static func kind(_ name: ArraySlice<UInt8>) -> Kind? {
+    switch suffix(name) {
+    case "png", "jpg", "jpeg", "jpe", "jfif", "webp": .read
+    case "gif", "bmp", "tif", "tiff", "avif", "heic": .unread
+    default: nil
+    }
+  }
+
+  /// What follows the last point of a name, in small letters; empty if that is not a few ASCII letters.
+  static func suffix(_ name: ArraySlice<UInt8>) -> String {
+    guard let point = name.lastIndex(of: UInt8(ascii: ".")), name.endIndex - point <= 9 else { return "" }
+    let text = name[(point + 1)...]
+    guard text.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x7A).contains($0 | 0x20) }) else {
+      return ""
+    }
+    return String(decoding: text, as: UTF8.self).lowercased()
+  }
+}

@@ -1,0 +1,56 @@
+import CWebP
+import GlowFiles
+
+/// WebP files as bytes, always RGB; of an animation nothing is read. Calls libwebp.
+enum WebP: ImageCodec {
+  static let name = "WebP"
+
+  /// A few bytes may stand for an image of any size, so that only a limit bounds the memory for it.
+  private static let maximumPixels = 1 << 26
+
+  static func recognizes(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    bytes.count >= 12 && bytes.starts(with: "RIFF".utf8) && bytes[8..<12].elementsEqual("WEBP".utf8)
+  }
+
+  static func header(of bytes: UnsafeRawBufferPointer, path: String) throws -> ImageHeader {
+    var features = WebPBitstreamFeatures()
+    let status = WebPGetFeatures(
+      bytes.assumingMemoryBound(to: UInt8.self).baseAddress, bytes.count, &features)
+    if status != VP8_STATUS_OK { throw FileError(path, "is a damaged WebP file: \(text(status))") }
+    if features.has_animation != 0 { throw FileError(path, "is an animation, expected one image") }
+    let shape = ImageShape(height: Int(features.height), width: Int(features.width), channels: 3)
+    if shape.height * shape.width > maximumPixels {
+      throw FileError(path, "is \(shape), expected at most \(maximumPixels) pixels in a WebP file")
+    }
+    return ImageHeader(shape: shape, traits: features.has_alpha != 0 ? .alpha : [])
+  }
+
+  static func decode(
+    _ bytes: UnsafeRawBufferPointer, path: String, background: Background?,
+    into pixels: UnsafeMutableBufferPointer<UInt8>
+  ) throws {
+    let header = try header(of: bytes, path: path)
+    let source = bytes.assumingMemoryBound(to: UInt8.self).baseAddress
+    let width = header.shape.width
+    guard let background, header.traits.contains(.alpha) else {
+      if WebPDecodeRGBInto(source, bytes.count, pixels.baseAddress, pixels.count, Int32(3 * width)) == nil {
+        throw FileError(path, "is a damaged WebP file")
+      }
+      return
+    }
+    var layers = [UInt8](repeating: 0, count: header.shape.height * width * 4)
+    let isRead = layers.withUnsafeMutableBufferPointer {
+      WebPDecodeRGBAInto(source, bytes.count, $0.baseAddress, $0.count, Int32(4 * width)) != nil
+    }
+    if !isRead { throw FileError(path, "is a damaged WebP file") }
+    try background.composite(layers, channels: 3, into: pixels, path: path)
+  }
+
+  private static func text(_ status: VP8StatusCode) -> String {
+    switch status {
+    case VP8_STATUS_NOT_ENOUGH_DATA: "it ends early"
+    case VP8_STATUS_UNSUPPORTED_FEATURE: "it has a feature that libwebp does not know"
+    default: "libwebp cannot read it"
+    }
+  }
+}

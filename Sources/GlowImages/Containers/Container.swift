@@ -1,0 +1,31 @@
+/// What holds files under names: a folder, or an archive that is read as if it were one.
+///
+/// A name is the way from the container to the file, "train/cat/1.png", in bytes that need not be UTF-8. Layouts know
+/// names and contents only, so that each of them works in every container.
+protocol Container: Sendable {
+  /// For a person to read.
+  var path: String { get }
+  /// Whether it is one file of the system's.
+  var isArchive: Bool { get }
+
+  /// The names of all files, sorted by their bytes, without the hidden ones.
+  ///
+  /// - Throws: `FileError`.
+  func list() throws -> NameList
+
+  /// The content of the file called `name`, which `list` gave.
+  ///
+  /// - Throws: `FileError`.
+  func open(_ name: ArraySlice<UInt8>) throws -> FileContent
+
+  /// A file for a person to read.
+  func path(of name: ArraySlice<UInt8>) -> String
+}
+
+extension Container {
+  var isArchive: Bool { true }
+
+  func path(of name: ArraySlice<UInt8>) -> String { "\(path)/\(RawPath.text(name))" }
+
+  func open(_ name: String) throws -> FileContent { try open(Array(name.utf8)[...]) }
+}

@@ -1,0 +1,101 @@
+import CZlib
+import GlowFiles
+
+/// Reading what deflate has compressed, by itself or in a .gz file. Calls zlib's `inflate`.
+enum Gzip {
+  /// What stands around the compressed bytes.
+  enum Form {
+    /// A header and a checksum.
+    case gzip
+    /// zlib's header and checksum.
+    case zlib
+    /// Nothing.
+    case raw
+
+    /// For `inflateInit2`: 15 bits of window, and the form.
+    fileprivate var windowBits: Int32 {
+      switch self {
+      case .gzip: 15 + 16
+      case .zlib: 15
+      case .raw: -15
+      }
+    }
+  }
+
+  /// The most bytes that `count` compressed ones can stand for: deflate codes at most 258 bytes in two bits.
+  static func largestExpansion(of count: Int) -> Int {
+    let (product, overflow) = count.multipliedReportingOverflow(by: 1032)
+    return overflow ? Int.max : product
+  }
+
+  /// All of a .gz file, whose last four bytes say how long its content is.
+  ///
+  /// - Throws: `FileError` if it is damaged, or would take more than `largest` bytes.
+  static func inflateAll(_ bytes: UnsafeRawBufferPointer, largest: Int, path: String) throws -> [UInt8] {
+    if bytes.count < 18 { throw FileError(path, "is a damaged .gz file: it ends early") }
+    let size = Int(
+      UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: bytes.count - 4, as: UInt32.self)))
+    if size > largest || bytes.count > largest {
+      throw FileError(path, "unpacks to more than \(largest.grouped) bytes: gunzip it first")
+    }
+    if size > largestExpansion(of: bytes.count) {
+      throw FileError(path, "has \(bytes.count) compressed bytes, too few for the \(size) it claims")
+    }
+    let content = try inflate(bytes, limit: size + 1, path: path)
+    if content.count != size {
+      throw FileError(
+        path, "does not have the \(size) bytes it claims: gunzip it first if it has several parts")
+    }
+    return content
+  }
+
+  /// The content, or its first `limit` bytes if it is longer; the checksum is compared if it is not.
+  ///
+  /// - Throws: `FileError` if the stream is damaged or ends early.
+  static func inflate(
+    _ bytes: UnsafeRawBufferPointer, limit: Int, path: String, form: Form = .gzip
+  ) throws -> [UInt8] {
+    var stream = z_stream()
+    let status = inflateInit2_(&stream, form.windowBits, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
+    if status != Z_OK { throw FileError(path, "cannot be decompressed: \(text(stream, status))") }
+    defer { inflateEnd(&stream) }
+    return try [UInt8](unsafeUninitializedCapacity: limit) { output, done in
+      done = try run(
+        &stream, from: bytes, into: output, limit: limit, path: path,
+        damaged: form == .gzip ? "is a damaged .gz file" : "is damaged")
+    }
+  }
+
+  /// Returns how many bytes were written.
+  private static func run(
+    _ stream: inout z_stream, from input: UnsafeRawBufferPointer,
+    into output: UnsafeMutableBufferPointer<UInt8>, limit: Int, path: String, damaged: String
+  ) throws -> Int {
+    var read = 0
+    var written = 0
+    while written < limit {
+      // zlib counts in 32 bits, so longer inputs and outputs are handed over in pieces.
+      let offered = min(input.count - read, 1 << 30)
+      let room = min(limit - written, 1 << 30)
+      let source = input.bindMemory(to: UInt8.self).baseAddress.map { $0 + read }
+      stream.next_in = UnsafeMutablePointer(mutating: source)
+      stream.avail_in = UInt32(offered)
+      stream.next_out = output.baseAddress! + written
+      stream.avail_out = UInt32(room)
+      let status = CZlib.inflate(&stream, Z_NO_FLUSH)
+      read += offered - Int(stream.avail_in)
+      written += room - Int(stream.avail_out)
+      switch status {
+      case Z_STREAM_END: return written
+      case Z_OK: continue
+      case Z_BUF_ERROR: throw FileError(path, "\(damaged): it ends early")
+      default: throw FileError(path, "\(damaged): \(text(stream, status))")
+      }
+    }
+    return written
+  }
+
+  private static func text(_ stream: z_stream, _ status: Int32) -> String {
+    stream.msg.map { String(cString: $0) } ?? "zlib status \(status)"
+  }
+}

@@ -1,0 +1,171 @@
+import Foundation
+import GlowFiles
+
+/// Arrays of images and of labels: one .npy file, a .npz (which is a .zip of .npy files), or several .npz that each hold a
+/// batch, as ImageNet32 comes.
+///
+/// The names say which is which: "x_train", "train_images", "val_data", "y_test", "labels". Labels are whole numbers, one an
+/// image; where the lowest of all parts is 1, as in ImageNet32, they count from 1.
+enum ArrayFiles {
+  private struct Item {
+    /// Of its file: "x_train", "data".
+    let key: String
+    let part: DataPart?
+    let file: FileContent
+    let header: NumpyHeader
+  }
+
+  static func open(_ files: DataFiles, part: DataPart, options: DataOptions) throws -> OpenedData? {
+    let names = try files.matching { ["npy", "npz"].contains(ImageFile.suffix(Array($0.utf8)[...])) }
+      .sorted { $0.compare($1, options: .numeric) == .orderedAscending }
+    if names.isEmpty { return nil }
+    let items = try names.flatMap { try Self.items(files.container.open($0), name: $0) }
+    let (own, found) = try choose(items, part, files.container)
+    // In the order of the files; a batch's images and labels stand in one.
+    let images = own.filter { !isLabels($0) }
+    var batches: [NumpyDataset] = []
+    var labels: [Int] = []
+    for item in images {
+      let batch = try NumpyDataset(item.file, layout: options.layout)
+      if let first = batches.first, first.shape != batch.shape {
+        throw FileError(
+          item.file.path,
+          "holds images of \(batch.shape), expected \(first.shape) as in \(images[0].file.path)")
+      }
+      batches.append(batch)
+    }
+    guard !batches.isEmpty else {
+      throw FileError(
+        files.container.path, "has no array of images" + (found.map { " of the part '\($0)'" } ?? ""))
+    }
+    let labelItems = own.filter(isLabels)
+    for item in labelItems { labels += try readLabels(item.file, item.header) }
+    let count = batches.reduce(0) { $0 + $1.count }
+    if !labelItems.isEmpty && labels.count != count {
+      throw FileError(labelItems[0].file.path, "has \(labels.count) labels for \(count) images")
+    }
+    // A part may lack a class: all that is known counts.
+    let known = try items.filter(isLabels).flatMap { try readLabels($0.file, $0.header) }
+    let isFromOne = known.min() == 1
+    let dataset = JoinedDataset(batches, labels: isFromOne ? labels.map { $0 - 1 } : labels)
+    let notes = [
+      batches[0].note, isFromOne ? "labels count from 1" : nil,
+      items.count > own.count
+        ? "left out: \((items.count - own.count).counted("array")) of other parts" : nil,
+      files.leftOut(names),
+    ]
+    let kind = names.allSatisfy { $0.hasSuffix(".npy") } ? ".npy" : ".npz"
+    return OpenedData(dataset, part: found, notes: notes.compactMap { $0 }, kind: kind)
+  }
+
+  /// The arrays in a file.
+  private static func items(_ file: FileContent, name: String) throws -> [Item] {
+    let base = DataFiles.split(name).name
+    guard let archive = try DataSource.archive(file) else {
+      return [try item(file, key: String(base), part: part(base))]
+    }
+    let keys = try archive.list()
+    return try (0..<keys.count).map { index in
+      try item(archive.open(keys.bytes(index)), key: keys[index], part: part(keys[index][...]) ?? part(base))
+    }
+  }
+
+  private static func item(_ file: FileContent, key: String, part: DataPart?) throws -> Item {
+    Item(
+      key: key, part: part, file: file,
+      header: try file.withBytes { try NumpyHeader.parse($0, path: file.path).header })
+  }
+
+  /// The part that a word in a name says.
+  private static func part(_ name: Substring) -> DataPart? {
+    name.split { !$0.isLetter }.lazy.compactMap { FolderName.part(Array($0.utf8)[...]) }.first
+  }
+
+  private static func isLabels(_ item: Item) -> Bool {
+    item.header.shape.count == 1 || item.header.shape.count == 2 && item.header.shape[1] == 1
+  }
+
+  /// Those of a part; all where there are no parts. Where nothing is called test, the images to choose a model by are held
+  /// out too.
+  private static func choose(
+    _ items: [Item], _ part: DataPart, _ container: any Container
+  ) throws -> (items: [Item], part: DataPart?) {
+    let parts = Set(items.compactMap(\.part))
+    if parts.isEmpty || items.count == 1 { return (items, nil) }
+    let chosen = parts.contains(part) || part != .test ? part : .valid
+    let own = items.filter { $0.part == chosen }
+    if own.isEmpty {
+      let first = DataPart.allCases.first(where: parts.contains)!
+      throw FileError(container.path, "has arrays of the part '\(first)' but none of the part '\(part)'")
+    }
+    return (own, part)
+  }
+
+  /// - Throws: `FileError` if they are no whole numbers, or are too large.
+  private static func readLabels(_ file: FileContent, _ header: NumpyHeader) throws -> [Int] {
+    let type = header.dataType
+    guard let size = header.valueSize, [1, 2, 4, 8].contains(size),
+      type.dropFirst().hasPrefix("u") || type.dropFirst().hasPrefix("i")
+    else { throw FileError(file.path, "holds labels of type '\(type)', expected whole numbers") }
+    return try file.withBytes { bytes in
+      let values = bytes.suffix(header.dataSize ?? 0)
+      return try stride(from: values.startIndex, to: values.endIndex, by: size).map { start in
+        let digits = values[start..<start + size]
+        var value = (type.hasPrefix(">") ? Array(digits) : digits.reversed()).reduce(UInt64(0)) {
+          $0 << 8 | UInt64($1)
+        }
+        let unused = UInt64(64 - 8 * size)
+        if type.dropFirst().hasPrefix("i") {
+          value = UInt64(bitPattern: Int64(bitPattern: value << unused) >> unused)
+        }
+        let label = Int(truncatingIfNeeded: value)
+        if !(0...JoinedDataset.largestLabel).contains(label) {
+          throw FileError(file.path, "has the label \(label), expected 0 to \(JoinedDataset.largestLabel)")
+        }
+        return label
+      }
+    }
+  }
+}
+
+/// Several arrays of images one after the other, with labels if there are any.
+struct JoinedDataset: Dataset {
+  static let largestLabel = 65535
+
+  let shape: ImageShape
+  let count: Int
+  let classNames: [String]
+  private let batches: [NumpyDataset]
+  /// Of each batch, the number of its first image.
+  private let starts: [Int]
+  private let labels: [Int]
+
+  /// - Parameters:
+  ///   - batches: at least one, all of one shape.
+  ///   - labels: none, or one an image.
+  init(_ batches: [NumpyDataset], labels: [Int]) {
+    self.batches = batches
+    self.labels = labels
+    shape = batches[0].shape
+    starts = batches.indices.map { batches[..<$0].reduce(0) { $0 + $1.count } }
+    count = batches.reduce(0) { $0 + $1.count }
+    classNames = labels.max().map { (0...$0).map(String.init) } ?? []
+  }
+
+  func label(_ index: Int) -> Int? { labels.isEmpty ? nil : labels[index] }
+
+  func source(_ index: Int) -> String {
+    let (batch, place) = place(index)
+    return batch.source(place)
+  }
+
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+    let (batch, place) = place(index)
+    try batch.read(place, into: pixels)
+  }
+
+  private func place(_ index: Int) -> (NumpyDataset, Int) {
+    let batch = starts.lastIndex { $0 <= index }!
+    return (batches[batch], index - starts[batch])
+  }
+}

@@ -1,0 +1,94 @@
+import Foundation
+import GlowFiles
+
+/// CIFAR-10 and CIFAR-100 (Krizhevsky 2009) in their binary and Python versions: a folder of batches of 32×32 images, each
+/// image 3072 bytes, which are its red, green and blue planes.
+///
+/// A binary batch is a row of records of one label byte, of CIFAR-100 two (coarse, then fine), and an image. A Python batch
+/// is a pickled dictionary of an array `data` and lists of labels.
+public struct CIFARDataset: Dataset {
+  public let shape = ImageShape(height: 32, width: 32, channels: 3)
+  public let classNames: [String]
+  public var count: Int { labels.count }
+
+  private struct Batch {
+    let file: FileContent
+    /// Index of the batch's first image in the data set.
+    let first: Int
+    /// Where the first image begins, and the bytes from there to the next.
+    let offset: Int
+    let step: Int
+  }
+
+  private let batches: [Batch]
+  private let labels: [UInt8]
+
+  static func open(_ files: DataFiles, part: DataPart, options: DataOptions) throws -> OpenedData? {
+    for version in CIFARVersion.all(isCoarse: options.hasCoarseLabels) {
+      // CIFAR-100's names are nobody's own: the content counts too.
+      let isThere = try files.others.contains { name in
+        let last = DataFiles.split(name).name
+        if last == version.meta || !version.isPart(last) { return false }
+        return try version.fits(files.container.open(name))
+      }
+      if !isThere { continue }
+      let all = try files.matching(version.isPart)
+      let dataset = try CIFARDataset(all, in: files.container, part: part, version: version)
+      var notes = [files.leftOut(all)].compactMap { $0 }
+      if version.isHundred {
+        notes.insert("\(version.isCoarse ? "coarse" : "fine") labels, see --labels", at: 0)
+      }
+      return OpenedData(dataset, part: part, notes: notes, kind: version.name)
+    }
+    return nil
+  }
+
+  /// - Parameter names: the batches in `container` and the list of class names.
+  /// - Throws: `FileError` if a batch is missing, has a wrong size or a wrong label.
+  init(
+    _ names: [String], in container: any Container, part: DataPart, version: CIFARVersion = .binary10
+  ) throws {
+    classNames =
+      try names.first { DataFiles.split($0).name == version.meta }
+      .map { try version.readClassNames(container.open($0)) } ?? (0..<version.classCount).map(String.init)
+    let wanted = names.filter { version.isBatch(DataFiles.split($0).name, of: part) }
+      .sorted { $0.compare($1, options: .numeric) == .orderedAscending }
+    if wanted.isEmpty {
+      throw FileError(
+        container.path,
+        part == .valid ? "has no part 'valid', expected train or test" : "has no \(version.firstBatch(part))")
+    }
+    var batches: [Batch] = []
+    var labels: [UInt8] = []
+    for name in wanted {
+      let file = try container.open(name)
+      let found = try version.readBatch(file)
+      batches.append(Batch(file: file, first: labels.count, offset: found.offset, step: found.step))
+      labels += found.labels
+    }
+    self.batches = batches
+    self.labels = labels
+  }
+
+  public func label(_ index: Int) -> Int? { Int(labels[index]) }
+
+  public func source(_ index: Int) -> String {
+    let batch = batch(of: index)
+    return "\(batch.file.path)#\(index - batch.first)"
+  }
+
+  public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+    let batch = batch(of: index)
+    batch.file.withBytes { bytes in
+      let start = batch.offset + (index - batch.first) * batch.step
+      for channel in 0..<3 {
+        for position in 0..<1024 { pixels[3 * position + channel] = bytes[start + 1024 * channel + position] }
+      }
+    }
+  }
+
+  private func batch(of index: Int) -> Batch {
+    precondition(labels.indices.contains(index))
+    return batches.last { $0.first <= index }!
+  }
+}

@@ -1,0 +1,40 @@
+/// What the name of a folder says by custom.
+enum FolderName {
+  /// The part that a folder is named after: "train", "Test", "val", "valid_32x32", "train2017"; nil if none.
+  static func part(_ name: ArraySlice<UInt8>) -> DataPart? {
+    let text = RawPath.text(name).lowercased()
+    let word = text.prefix { $0.isLetter }
+    // A size or a year may follow.
+    let rest = text.dropFirst(word.count).drop { $0 == "_" || $0 == "-" }
+    guard rest.allSatisfy({ $0.isNumber || $0 == "x" }) else { return nil }
+    switch word {
+    case "train", "training": return .train
+    case "val", "valid", "validation": return .valid
+    case "test", "testing": return .test
+    default: return nil
+    }
+  }
+
+  /// Whether it only says that there are images in it, as in Tiny-ImageNet's `n01443537/images`, or that they are CelebA's.
+  static func isImages(_ name: ArraySlice<UInt8>) -> Bool {
+    let text = RawPath.text(name).lowercased()
+    return ["images", "image", "imgs", "img"].contains(text) || text.hasPrefix("img_align_celeba")
+  }
+
+  /// Numbers come first, as numbers; other names in the order of their bytes.
+  static func areInOrder(_ first: ArraySlice<UInt8>, _ second: ArraySlice<UInt8>) -> Bool {
+    guard let (a, b) = digits(first).flatMap({ a in digits(second).map { (a, $0) } }) else {
+      if (digits(first) == nil) != (digits(second) == nil) { return digits(first) != nil }
+      return first.lexicographicallyPrecedes(second)
+    }
+    if a.count != b.count { return a.count < b.count }
+    if !a.elementsEqual(b) { return a.lexicographicallyPrecedes(b) }
+    return first.lexicographicallyPrecedes(second)
+  }
+
+  /// A whole number without the zeros before it, of any length; nil if it is none.
+  private static func digits(_ name: ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
+    guard !name.isEmpty, name.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+    return name.drop { $0 == 0x30 }
+  }
+}

@@ -1,0 +1,59 @@
+import GlowFiles
+
+/// What the first image files hold.
+struct FolderProbe {
+  /// Of those files that can be read.
+  let found: [(header: ImageHeader, like: String)]
+  /// What a person should know of how they become bytes.
+  let notes: [String]
+
+  private static let largestCount = 16
+
+  init(_ names: NameList, in container: any Container, background: Background?) {
+    var found: [(header: ImageHeader, like: String)] = []
+    var largest = 0
+    for index in 0..<min(Self.largestCount, names.count) {
+      let path = container.path(of: names.bytes(index))
+      guard let content = try? container.open(names.bytes(index)) else { continue }
+      content.withBytes { bytes in
+        guard let header = try? ImageFile.header(of: bytes, path: path) else { return }
+        found.append((header, path))
+        if header.traits.contains(.deep) {
+          largest = max(largest, (try? PNG.largestValue(bytes, path: path)) ?? 0)
+        }
+      }
+    }
+    self.found = found
+    func first(_ trait: ImageTraits) -> String? { found.first { $0.header.traits.contains(trait) }?.like }
+    var notes: [String] = []
+    if let path = first(.deep) {
+      notes.append(
+        "16-bit values become 8-bit ones (\(path)), the largest of the first files is \(largest) of 65535"
+          + (largest < 32768 ? ": these images are dark" : ""))
+    }
+    if background == nil, let path = first(.alpha) {
+      notes.append("transparency is dropped and the colors below it are taken (\(path)), see --background")
+    }
+    if let path = first(.turned) {
+      notes.append("images are turned as their EXIF orientation says (\(path))")
+    }
+    if let path = first(.inks) { notes.append("CMYK images become RGB (\(path))") }
+    if let path = first(.unended) { notes.append("\(path) lacks its last chunk and is whole otherwise") }
+    self.notes = notes
+  }
+
+  var hasColor: Bool { found.contains { $0.header.shape.channels == 3 } }
+  var hasGray: Bool { found.contains { $0.header.shape.channels == 1 } }
+
+  /// What files must have that do not have the model's size: that of the first one, unless there are some of the
+  /// model's among these.
+  func expectation(for model: ImageShape, canResize: Bool) -> (shape: ImageShape, like: String) {
+    let shapes = found.map { (shape: $0.header.shape, like: $0.like) }
+    return shapes.first { $0.shape.hasSize(of: model) } ?? (canResize ? shapes.first : nil)
+      ?? (model, "the model's images")
+  }
+}
+
+extension ImageShape {
+  func hasSize(of other: ImageShape) -> Bool { (height, width) == (other.height, other.width) }
+}

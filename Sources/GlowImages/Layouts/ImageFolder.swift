@@ -1,0 +1,126 @@
+import GlowFiles
+
+/// Image files under the names that `ImageTree` knows: all in one folder or one folder a class, either way possibly
+/// within folders for parts.
+///
+/// Images are in the order of their names' bytes, class by class. CelebA's lists are read where they stand among the images,
+/// in the folder above, or beside the archive; the one of attributes if that is asked for.
+public struct ImageFolderDataset: Dataset {
+  public let shape: ImageShape
+  public let classNames: [String]
+  public var count: Int { names.count }
+  public let attributeNames: [String]
+
+  /// The part that was asked for, or nil if the folder has no parts.
+  let part: DataPart?
+  /// What was taken for what, and what is done to the images, for a person to read.
+  let notes: [String]
+
+  private let container: any Container
+  private let names: NameList
+  /// Of each image, if there are classes.
+  private let labels: [UInt32]
+  private let resizer: Resizer?
+  private let background: Background?
+  /// What every file must hold unless it has `shape` already; and which file says so.
+  private let expected: (shape: ImageShape, like: String)
+  /// Of the model that the images are for.
+  private let model: ImageShape?
+  private let acceptsAnySize: Bool
+  /// Of each image, if there are attributes.
+  private let attributeRows: [[Bool]]
+
+  /// - Parameter files: the names of all files in `container`.
+  /// - Throws: `FileError`.
+  init(_ files: NameList, in container: any Container, part: DataPart, options: DataOptions) throws {
+    let tree = try ImageTree(
+      files, in: container, part: part, used: Set(AttributeList.fileNames + PartitionList.fileNames))
+    self.container = container
+    classNames = tree.classNames
+    let lists = try CelebALists(
+      tree, files, in: container, part: part, readsAttributes: options.readsAttributes)
+    self.part = tree.part ?? lists.part
+    attributeNames = lists.attributeNames
+    (names, labels, attributeRows) = (lists.names, lists.labels, lists.rows)
+
+    model = options.modelShape
+    acceptsAnySize = options.imageSize != nil || options.crop != nil
+    resizer = options.resizer
+    background = options.background
+    let probe = FolderProbe(names, in: container, background: background)
+    // A folder opens though its first file is damaged, so that a check of all can name it.
+    expected =
+      try model.map { probe.expectation(for: $0, canResize: options.resizer != nil) }
+      ?? probe.found.first.map { (shape: $0.header.shape, like: $0.like) } ?? Self.first(names, in: container)
+    // Color is kept where there is some.
+    let channels = model?.channels ?? (probe.hasColor ? 3 : expected.shape.channels)
+    let repeatsGray = channels == 3 && probe.hasGray
+    let shape = ImageShape(height: expected.shape.height, width: expected.shape.width, channels: channels)
+    self.shape = resizer?.shape(shape) ?? shape
+    notes =
+      tree.notes + lists.notes + probe.notes
+      + [repeatsGray ? GrayToRGB.note : nil, resizer?.note(expected.shape)].compactMap { $0 }
+  }
+
+  public func label(_ index: Int) -> Int? { labels.isEmpty ? nil : Int(labels[index]) }
+  public func attributes(_ index: Int) -> [Bool]? { attributeRows.isEmpty ? nil : attributeRows[index] }
+  public func source(_ index: Int) -> String { container.path(of: names.bytes(index)) }
+
+  public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+    let file = try container.open(names.bytes(index))
+    try file.withBytes { bytes in
+      let codec = try ImageFile.codec(of: bytes, path: file.path)
+      let found = try codec.header(of: bytes, path: file.path).shape
+      try check(found, path: file.path)
+      if found == shape && resizer?.crop == nil {
+        return try codec.decode(bytes, path: file.path, background: background, into: pixels)
+      }
+      var image = try ImageFile.decode(bytes, path: file.path, background: background)
+      if shape.channels == 3 { image = GrayToRGB.convert(image) }
+      if shape.channels == 1, let gray = GrayToRGB.invert(image) { image = gray }
+      if image.shape.channels != shape.channels { throw wrongColors(image.shape, path: file.path) }
+      _ = pixels.update(fromContentsOf: resizer?.resize(image).pixels ?? image.pixels)
+    }
+  }
+
+  public func check(_ index: Int) throws {
+    let file = try container.open(names.bytes(index))
+    try file.withBytes { bytes in
+      let found = try ImageFile.header(of: bytes, path: file.path).shape
+      try check(found, path: file.path)
+      // Only its pixels tell whether an RGB file is gray.
+      if found.channels == 3 && shape.channels == 1,
+        GrayToRGB.invert(try ImageFile.decode(bytes, path: file.path, background: background)) == nil
+      {
+        throw wrongColors(found, path: file.path)
+      }
+    }
+  }
+
+  private func wrongColors(_ found: ImageShape, path: String) -> FileError {
+    let names = [1: "gray", 3: "RGB"]
+    return FileError(
+      path,
+      "is \(names[found.channels]!), expected \(names[shape.channels] ?? "\(shape.channels) channels") like "
+        + (model == nil ? expected.like : "the model's images"))
+  }
+
+  private func check(_ found: ImageShape, path: String) throws {
+    // Gray becomes RGB, and RGB gray where nothing is lost.
+    if ![1, 3].contains(shape.channels) { throw wrongColors(found, path: path) }
+    let wanted = expected.shape
+    if acceptsAnySize || found.hasSize(of: shape) || found.hasSize(of: wanted) { return }
+    let size = ImageShape(height: wanted.height, width: wanted.width, channels: found.channels)
+    throw FileError(
+      path,
+      "is \(found), expected \(size) like \(expected.like)"
+        + (model != nil && resizer == nil ? "" : "; bring all to one size with --image-size N"))
+  }
+
+  private static func first(
+    _ names: NameList, in container: any Container
+  ) throws -> (shape: ImageShape, like: String) {
+    let file = try container.open(names.bytes(0))
+    return (try file.withBytes { try ImageFile.header(of: $0, path: file.path).shape }, file.path)
+  }
+}

@@ -1,0 +1,207 @@
+import GlowFiles
+
+/// What the names of image files say: which part of a data set each belongs to, and which class.
+///
+///     train/cat/1.png   valid_32x32/1.png   n01443537/images/1.jpg   img_align_celeba/img_align_celeba/1.jpg
+struct ImageTree {
+  /// Of the images of the part that was asked for, class by class.
+  let names: NameList
+  /// The class of each, if they have any.
+  let labels: [UInt32]
+  /// The classes of all parts, numbered together; empty if this part has none.
+  let classNames: [String]
+  /// What the names begin with where the images stand, or their classes: "train/".
+  let base: [UInt8]
+  /// The part that was asked for, or nil if there are none.
+  let part: DataPart?
+  /// For a person to read.
+  let notes: [String]
+
+  /// - Parameters:
+  ///   - files: the names of all files in `container`.
+  ///   - used: names, without folders, of files that are made use of otherwise.
+  /// - Throws: `FileError` if there are no images of that part, or if it cannot be said which they are.
+  init(_ files: NameList, in container: any Container, part wanted: DataPart, used: Set<String>) throws {
+    var leftOut = LeftOut()
+    var notes: [String] = []
+    var images = NameList()
+    for index in 0..<files.count {
+      let name = files.bytes(index)
+      switch ImageFile.kind(name) {
+      case .read: images.append(name)
+      case .unread: leftOut.add(name, "not read")
+      case nil:
+        let last = name.split(separator: slash).last ?? []
+        if !used.contains(RawPath.text(last)) { leftOut.add(name) }
+      }
+    }
+    if images.count == 0 { throw FileError(container.path, Self.nothingFound(files, leftOut)) }
+
+    let root = Self.root(images, container)
+    if !root.isEmpty { notes.append("taken from \(RawPath.text(root[...]))") }
+    let parts = try Parts(Tops(images, below: root), container)
+    let folder = try parts.folder(of: wanted, container)
+    part = folder == nil ? nil : wanted
+    base = root + (folder.map { $0 + [slash] } ?? [])
+    if folder != nil { notes.append(parts.note(wanted)) }
+
+    // The classes of all parts are numbered together.
+    var folders: Set<[UInt8]> = []
+    var own: [(image: Int, folder: [UInt8]?)] = []
+    var hasDeeper = false
+    var latest: [UInt8] = []
+    for index in 0..<images.count {
+      let name = images.bytes(index)
+      var rest = name.dropFirst(root.count)
+      if folder != nil {
+        guard let top = Self.firstFolder(rest), parts.contains(top) else {
+          leftOut.add(name, "beside the parts")
+          continue
+        }
+        rest = rest.dropFirst(top.count + 1)
+      }
+      let found = Self.classFolder(rest)
+      if let found {
+        if !latest.elementsEqual(found.name) {
+          latest = Array(found.name)
+          folders.insert(latest)
+        }
+        hasDeeper = hasDeeper || found.isDeeper
+      }
+      if name.starts(with: base) { own.append((index, found == nil ? nil : latest)) }
+    }
+    if let flat = own.first(where: { $0.folder == nil }), let other = own.first(where: { $0.folder != nil }) {
+      throw FileError(
+        container.path + "/" + RawPath.text(base[...]),
+        "holds images, such as \(RawPath.text(images.bytes(flat.image).dropFirst(base.count))), and also folders "
+          + "of images, such as \(RawPath.text(other.folder![...])): it cannot be said which are classes")
+    }
+    if hasDeeper { notes.append("images in folders below a class belong to it") }
+
+    let sorted = folders.sorted { FolderName.areInOrder($0[...], $1[...]) }
+    let places = Dictionary(uniqueKeysWithValues: sorted.enumerated().map { ($1, UInt32($0)) })
+    let labelled = own.map { (image: $0.image, label: $0.folder.flatMap { places[$0] }) }
+      .sorted { ($0.label ?? 0, $0.image) < ($1.label ?? 0, $1.image) }
+    var names = NameList()
+    for item in labelled { names.append(images.bytes(item.image)) }
+    self.names = names
+    labels = labelled.compactMap { $0.label }
+    classNames = labels.isEmpty ? [] : sorted.map { RawPath.text($0[...]) }
+    self.notes = notes + [leftOut.note].compactMap { $0 }
+  }
+
+  // MARK: Names
+
+  /// The folder that a name begins with.
+  private static func firstFolder(_ name: ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
+    name.firstIndex(of: slash).map { name[..<$0] }
+  }
+
+  /// The first folder that is more than a word for images, and whether the image stands in a further one.
+  private static func classFolder(_ name: ArraySlice<UInt8>) -> (name: ArraySlice<UInt8>, isDeeper: Bool)? {
+    var rest = name
+    while let folder = firstFolder(rest) {
+      rest = rest.dropFirst(folder.count + 1)
+      if FolderName.isImages(folder) { continue }
+      while let below = firstFolder(rest), FolderName.isImages(below) {
+        rest = rest.dropFirst(below.count + 1)
+      }
+      return (folder, firstFolder(rest) != nil)
+    }
+    return nil
+  }
+
+  /// What stands below a common beginning.
+  private struct Tops {
+    var folders: [[UInt8]] = []
+    var hasFiles = false
+
+    init(_ images: NameList, below root: [UInt8]) {
+      // Names are sorted, so that a folder's follow each other, but for "a-b/" between "a" and "a/".
+      var seen: Set<[UInt8]> = []
+      for index in 0..<images.count {
+        guard let folder = firstFolder(images.bytes(index).dropFirst(root.count)) else {
+          hasFiles = true
+          continue
+        }
+        if let last = folders.last, last.elementsEqual(folder) { continue }
+        if seen.insert(Array(folder)).inserted { folders.append(Array(folder)) }
+      }
+    }
+  }
+
+  /// Folders that only wrap the data: the one of an archive, one that repeats the name of what it stands in, as in
+  /// Kaggle's CelebA, or one that holds no images itself.
+  private static func root(_ images: NameList, _ container: any Container) -> [UInt8] {
+    var root: [UInt8] = []
+    while true {
+      let tops = Tops(images, below: root)
+      guard !tops.hasFiles, tops.folders.count == 1, FolderName.part(tops.folders[0][...]) == nil else {
+        return root
+      }
+      let folder = tops.folders[0]
+      let inner = root + folder + [slash]
+      let outer = root.isEmpty ? Array(container.path.utf8) : root
+      let isDoubled = outer.split(separator: slash).last?.elementsEqual(folder) ?? false
+      let wraps = isDoubled || container.isArchive || !Tops(images, below: inner).hasFiles
+      if !wraps { return root }
+      root = inner
+    }
+  }
+
+  /// The folders that are named after parts.
+  private struct Parts {
+    private var folders: [DataPart: [UInt8]] = [:]
+    private var names: Set<ArraySlice<UInt8>> = []
+
+    /// - Throws: `FileError` if two folders are the same part, or if one alone stands among other folders of images.
+    init(_ tops: Tops, _ container: any Container) throws {
+      for folder in tops.folders {
+        guard let part = FolderName.part(folder[...]) else { continue }
+        if let other = folders[part] {
+          throw FileError(
+            container.path,
+            "has two folders for the part '\(part)', \(RawPath.text(other[...])) and \(RawPath.text(folder[...])): "
+              + "give one of them")
+        }
+        folders[part] = folder
+        names.insert(folder[...])
+      }
+      // One class may be called "train".
+      if folders.count == 1, let other = tops.folders.first(where: { !names.contains($0[...]) }) {
+        throw FileError(
+          container.path,
+          "has a folder '\(RawPath.text(folders.first!.value[...]))' like a part's and also '\(RawPath.text(other[...]))': "
+            + "it cannot be said whether these are parts or classes")
+      }
+    }
+
+    func contains(_ folder: ArraySlice<UInt8>) -> Bool { names.contains(folder) }
+
+    /// nil if there are no parts. Where nothing is called test, the images to choose a model by are held out too.
+    ///
+    /// - Throws: `FileError` if there are only others.
+    func folder(of part: DataPart, _ container: any Container) throws -> [UInt8]? {
+      if folders.isEmpty { return nil }
+      if let folder = folders[part] ?? (part == .test ? folders[.valid] : nil) { return folder }
+      let first = DataPart.allCases.compactMap { folders[$0] }[0]
+      throw FileError(container.path, "has a folder '\(RawPath.text(first[...]))' but no folder '\(part)'")
+    }
+
+    /// "parts train/, val/; val/ is taken for test".
+    func note(_ wanted: DataPart) -> String {
+      let all = DataPart.allCases.compactMap { folders[$0] }.map { RawPath.text($0[...]) + "/" }
+      let note = "parts " + all.joined(separator: ", ")
+      if folders[wanted] != nil { return note }
+      return note + "; \(RawPath.text(folders[.valid]![...]))/ is taken for \(wanted)"
+    }
+  }
+
+  private static func nothingFound(_ files: NameList, _ leftOut: LeftOut) -> String {
+    if files.count == 0 { return "is empty, expected \(DataSource.recognized)" }
+    let hint = leftOut.note.map { " (\($0))" } ?? ""
+    return "holds nothing that is recognized\(hint), expected \(DataSource.recognized)"
+  }
+}
+
+private let slash = UInt8(ascii: "/")

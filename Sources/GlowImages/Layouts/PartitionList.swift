@@ -1,0 +1,83 @@
+import Foundation
+import GlowFiles
+
+/// CelebA's list of parts, list_eval_partition.txt or .csv: for each image its file and 0, 1 or 2 for train, valid or test.
+enum PartitionList {
+  static let fileNames = ["list_eval_partition.txt", "list_eval_partition.csv"]
+
+  /// - Throws: `FileError` with the path and the line that does not fit.
+  static func parse(_ bytes: UnsafeRawBufferPointer, path: String) throws -> [String: DataPart] {
+    var lines = TextLines(bytes)
+    var parts: [String: DataPart] = [:]
+    while let words = lines.next(limit: 3) {
+      // Kaggle's begins with the names of its columns.
+      if words.isEmpty || lines.number == 1 && words.last == "partition" { continue }
+      guard words.count == 2, let part = ["0": DataPart.train, "1": .valid, "2": .test][words[1]] else {
+        throw FileError(path, "line \(lines.number): expected a file and 0, 1 or 2")
+      }
+      parts[words[0]] = part
+    }
+    return parts
+  }
+}
+
+/// Words of one line after the other, separated by blanks or commas: those of all at once would take many times the file's
+/// size.
+struct TextLines {
+  private var rest: Slice<UnsafeRawBufferPointer>
+  /// Of the latest line, from 1.
+  private(set) var number = 0
+
+  /// A byte order mark before the text is passed over.
+  init(_ bytes: UnsafeRawBufferPointer) {
+    rest = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...]
+  }
+
+  /// At most `limit` of the next line's words; nil at the end.
+  mutating func next(limit: Int) -> [String]? {
+    if rest.isEmpty { return nil }
+    var line = rest.prefix { $0 != UInt8(ascii: "\n") }
+    rest = rest.dropFirst(line.count + 1)
+    number += 1
+    var words: [String] = []
+    while words.count < limit {
+      line = line.drop(while: isBlank)
+      if line.isEmpty { break }
+      let word = line.prefix { !isBlank($0) }
+      words.append(String(decoding: word, as: UTF8.self))
+      line = line.dropFirst(word.count)
+    }
+    return words
+  }
+
+  private func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 || byte == 0x0D || byte == 0x2C }
+}
+
+/// Lists that stand beside images.
+enum SideFile {
+  /// Looks for a file of one of these names among `files`, and, on the disk, in the folder that the images stand in and in the
+  /// one above it, or beside the archive.
+  ///
+  /// - Throws: `FileError` if it cannot be opened.
+  static func find(
+    _ names: [String], _ files: NameList, in container: any Container, base: [UInt8]
+  ) throws -> FileContent? {
+    for index in 0..<files.count {
+      let name = files.bytes(index)
+      let last = name.lastIndex(of: UInt8(ascii: "/")).map { name[($0 + 1)...] } ?? name
+      // A list is looked for by its last letters first, because there may be a million images.
+      if last.first == UInt8(ascii: "l"), names.contains(RawPath.text(last)) {
+        return try container.open(name)
+      }
+    }
+    let folder = container.isArchive ? "" : "/" + RawPath.text(base[...])
+    let places = container.isArchive ? ["/.."] : [folder, folder + "/..", "/.."]
+    for place in places {
+      for name in names {
+        let path = URL(filePath: "\(container.path)\(place)").standardized.path + "/\(name)"
+        if FileManager.default.fileExists(atPath: path) { return FileContent(try MappedFile(path)) }
+      }
+    }
+    return nil
+  }
+}

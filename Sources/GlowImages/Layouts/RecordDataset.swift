@@ -1,0 +1,248 @@
+import Foundation
+import GlowFiles
+
+/// Images in TensorFlow's records, as the original Glow reads CelebA-HQ and ImageNet: each a `tf.train.Example` with `shape`
+/// [height, width, channels], `data`, and perhaps `label`.
+///
+/// Records are indexed when the files are opened; the checksum of a record's content is looked at when it is read.
+struct RecordDataset: Dataset {
+  let shape: ImageShape
+  let count: Int
+  let classNames: [String]
+  private let records: [Record]
+  private let files: [FileContent]
+
+  private struct Record {
+    let file: Int
+    let place: Int
+    /// The whole content, and the image in it.
+    let content: Range<Int>
+    let pixels: Range<Int>
+    let label: Int
+  }
+
+  static func open(_ files: DataFiles, part: DataPart, options: DataOptions) throws -> OpenedData? {
+    let all = files.others.filter { DataFiles.split($0).name.contains("tfrecord") }
+    if all.isEmpty { return nil }
+    let parts = all.map { name in
+      name.split { !$0.isLetter }.lazy.compactMap { FolderName.part(Array($0.utf8)[...]) }.first
+    }
+    let found = Set(parts.compactMap { $0 })
+    // Where nothing is called test, the images to choose a model by are held out.
+    let chosen = found.contains(part) || part != .test ? part : .valid
+    let own = found.isEmpty ? all : zip(all, parts).filter { $0.1 == chosen }.map { $0.0 }
+    if own.isEmpty { throw FileError(files.container.path, "has no records of the part '\(part)'") }
+    let dataset = try RecordDataset(own.map { try files.container.open($0) })
+    let notes = [
+      found.isEmpty || chosen == part ? nil : "\(chosen) is taken for \(part)", files.leftOut(all),
+    ]
+    return OpenedData(
+      dataset, part: found.isEmpty ? nil : part, notes: notes.compactMap { $0 }, kind: "TFRecord")
+  }
+
+  /// - Throws: `FileError` if a record is damaged, or its image has another shape than the first one.
+  init(_ files: [FileContent]) throws {
+    var records: [Record] = []
+    var first: ImageShape?
+    for (number, file) in files.enumerated() {
+      try file.withBytes { bytes in
+        var at = 0
+        while at < bytes.count {
+          let place = records.count
+          let content = try Self.content(bytes, at, path: file.path)
+          let example = try Example(bytes, content, path: "\(file.path)#\(place)")
+          let sizes = example.shape
+          guard sizes.count == 3, sizes[2] == 1 || sizes[2] == 3, sizes[0] > 0, sizes[1] > 0,
+            max(sizes[0], sizes[1]) <= PNG.maximumSide
+          else {
+            throw FileError("\(file.path)#\(place)", "has shape \(sizes), expected [height, width, 1 or 3]")
+          }
+          let found = ImageShape(height: sizes[0], width: sizes[1], channels: sizes[2])
+          if found.count != example.data.count {
+            throw FileError(
+              "\(file.path)#\(place)",
+              "has \(example.data.count) bytes of data, expected \(found.count) for \(found)")
+          }
+          if let first, first != found {
+            throw FileError("\(file.path)#\(place)", "is \(found), expected \(first) like the first")
+          }
+          first = found
+          records.append(
+            Record(
+              file: number, place: place, content: content, pixels: example.data, label: example.label ?? -1))
+          at = content.upperBound + 4
+        }
+      }
+    }
+    guard let shape = first else { throw FileError(files[0].path, "holds no records") }
+    self.shape = shape
+    self.records = records
+    self.files = files
+    count = records.count
+    let labels = records.map(\.label)
+    let hasLabels = labels.allSatisfy { (0...JoinedDataset.largestLabel).contains($0) }
+    // The original gives every image the label 0 where there are no classes.
+    classNames = hasLabels && labels.max()! > 0 ? (0...labels.max()!).map(String.init) : []
+  }
+
+  func label(_ index: Int) -> Int? { classNames.isEmpty ? nil : records[index].label }
+  func source(_ index: Int) -> String { "\(files[records[index].file].path)#\(records[index].place)" }
+
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+    let record = records[index]
+    try files[record.file].withBytes { bytes in
+      try Self.verify(bytes, record.content, path: source(index))
+      UnsafeMutableRawBufferPointer(pixels).copyMemory(
+        from: UnsafeRawBufferPointer(rebasing: bytes[record.pixels]))
+    }
+  }
+
+  func check(_ index: Int) throws {
+    let record = records[index]
+    try files[record.file].withBytes { try Self.verify($0, record.content, path: source(index)) }
+  }
+
+  // MARK: Records
+
+  /// A record is its content's length in 8 bytes, their checksum, the content, and its checksum.
+  private static func content(_ bytes: UnsafeRawBufferPointer, _ at: Int, path: String) throws -> Range<Int> {
+    guard bytes.count - at >= 16 else { throw FileError(path, "ends within a record, at byte \(at)") }
+    let length = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
+    if RecordChecksum.of(bytes[at..<at + 8]) != stored(bytes, at + 8) {
+      throw FileError(path, "is damaged: the checksum of the length at byte \(at) is wrong")
+    }
+    if length > UInt64(bytes.count - at - 16) { throw FileError(path, "ends within a record, at byte \(at)") }
+    return at + 12..<at + 12 + Int(length)
+  }
+
+  private static func verify(_ bytes: UnsafeRawBufferPointer, _ content: Range<Int>, path: String) throws {
+    if RecordChecksum.of(bytes[content]) != stored(bytes, content.upperBound) {
+      throw FileError(path, "is damaged: its checksum is wrong")
+    }
+  }
+
+  private static func stored(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> UInt32 {
+    UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt32.self))
+  }
+}
+
+/// CRC-32 with Castagnoli's polynomial, rotated by 15 bits plus a constant, as TensorFlow keeps it.
+enum RecordChecksum {
+  private static let table: [UInt32] = (0..<256).map { byte in
+    (0..<8).reduce(UInt32(byte)) { sum, _ in sum & 1 == 1 ? sum >> 1 ^ 0x82F6_3B78 : sum >> 1 }
+  }
+
+  static func of(_ bytes: Slice<UnsafeRawBufferPointer>) -> UInt32 {
+    let sum = table.withUnsafeBufferPointer { table in
+      ~bytes.reduce(UInt32.max) { $0 >> 8 ^ table[Int(UInt8(truncatingIfNeeded: $0) ^ $1)] }
+    }
+    return (sum >> 15 | sum << 17) &+ 0xA282_EAD8
+  }
+}
+
+/// The features of a `tf.train.Example` that make an image: a protocol buffer of a map from names to lists.
+private struct Example {
+  private(set) var shape: [Int] = []
+  private(set) var data = 0..<0
+  private(set) var label: Int?
+
+  init(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, path: String) throws {
+    // Example { 1: Features { 1: entry { 1: key, 2: Feature { 1: bytes list | 3: numbers } } } }
+    for features in try Self.fields(bytes, range, 1, path) {
+      for entry in try Self.fields(bytes, features, 1, path) {
+        guard let key = try Self.fields(bytes, entry, 1, path).last,
+          let feature = try Self.fields(bytes, entry, 2, path).last
+        else { continue }
+        switch String(decoding: bytes[key].prefix(16), as: UTF8.self) {
+        case "shape": shape = try Self.numbers(bytes, feature, path)
+        case "label": label = try Self.numbers(bytes, feature, path).first
+        case "data":
+          data =
+            try Self.fields(bytes, feature, 1, path).last.flatMap {
+              try Self.fields(bytes, $0, 1, path).first
+            } ?? 0..<0
+        default: break
+        }
+      }
+    }
+  }
+
+  /// The contents of the fields of this number that have a length.
+  private static func fields(
+    _ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, _ number: Int, _ path: String
+  ) throws -> [Range<Int>] {
+    var reader = Reader(bytes: bytes, at: range.lowerBound, end: range.upperBound, path: path)
+    var found: [Range<Int>] = []
+    while reader.at < reader.end {
+      let (field, content) = try reader.next()
+      if field == number, case .length(let range) = content { found.append(range) }
+    }
+    return found
+  }
+
+  /// Whole numbers, one by one or packed; a few at most.
+  private static func numbers(_ bytes: UnsafeRawBufferPointer, _ feature: Range<Int>, _ path: String) throws
+    -> [Int]
+  {
+    var found: [Int] = []
+    for list in try fields(bytes, feature, 3, path) {
+      var reader = Reader(bytes: bytes, at: list.lowerBound, end: list.upperBound, path: path)
+      while reader.at < reader.end, found.count < 8 {
+        switch try reader.next() {
+        case (1, .number(let value)): found.append(value)
+        case (1, .length(let range)):
+          var packed = Reader(bytes: bytes, at: range.lowerBound, end: range.upperBound, path: path)
+          while packed.at < packed.end, found.count < 8 { found.append(try packed.number()) }
+        default: break
+        }
+      }
+    }
+    return found
+  }
+
+  private struct Reader {
+    enum Content {
+      case number(Int)
+      case length(Range<Int>)
+      case other
+    }
+
+    let bytes: UnsafeRawBufferPointer
+    var at: Int
+    let end: Int
+    let path: String
+
+    private var damaged: FileError { FileError(path, "is damaged: it is not a tf.train.Example") }
+
+    mutating func number() throws -> Int {
+      var value: UInt64 = 0
+      for shift in stride(from: UInt64(0), to: 64, by: 7) {
+        guard at < end else { throw damaged }
+        let byte = bytes[at]
+        at += 1
+        value |= UInt64(byte & 0x7F) << shift
+        if byte < 0x80 { return Int(truncatingIfNeeded: value) }
+      }
+      throw damaged
+    }
+
+    mutating func next() throws -> (field: Int, content: Content) {
+      let key = try number()
+      let field = key >> 3
+      switch key & 7 {
+      case 0: return (field, .number(try number()))
+      case 1, 5:
+        let size = key & 7 == 1 ? 8 : 4
+        if size > end - at { throw damaged }
+        at += size
+        return (field, .other)
+      case 2:
+        let size = try number()
+        if size < 0 || size > end - at { throw damaged }
+        defer { at += size }
+        return (field, .length(at..<at + size))
+      default: throw damaged
+      }
+    }
+  }
+}

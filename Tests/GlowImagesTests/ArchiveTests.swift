@@ -1,0 +1,339 @@
+import CZlib
+import GlowFiles
+import GlowTestSupport
+import Testing
+
+@testable import GlowImages
+
+/// Archives written by hand, so that they can be wrong in one place.
+enum CraftedArchive {
+  static func number(_ value: Int, _ size: Int) -> [UInt8] {
+    (0..<size).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
+  }
+
+  static func crc(_ bytes: [UInt8]) -> Int {
+    Int(bytes.withUnsafeBufferPointer { crc32_z(0, $0.baseAddress, $0.count) })
+  }
+
+  /// What deflate makes of bytes, without a header.
+  static func deflate(_ bytes: [UInt8]) -> [UInt8] {
+    var stream = z_stream()
+    deflateInit2_(
+      &stream, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
+    defer { deflateEnd(&stream) }
+    var input = bytes
+    return input.withUnsafeMutableBufferPointer { input in
+      [UInt8](unsafeUninitializedCapacity: bytes.count + 100) { output, count in
+        stream.next_in = input.baseAddress
+        stream.avail_in = UInt32(input.count)
+        stream.next_out = output.baseAddress
+        stream.avail_out = UInt32(output.count)
+        precondition(CZlib.deflate(&stream, Z_FINISH) == Z_STREAM_END)
+        count = Int(stream.total_out)
+      }
+    }
+  }
+
+  /// - Parameter claimed: the size in place of the true one.
+  static func zip(
+    _ files: [(name: String, content: [UInt8])], isDeflated: Bool = true, claimed: Int? = nil,
+    isWide: Bool = false
+  ) -> [UInt8] {
+    var archive: [UInt8] = []
+    var directory: [UInt8] = []
+    for (name, content) in files {
+      let packed = isDeflated ? deflate(content) : content
+      let size = claimed ?? content.count
+      let start = archive.count
+      let common =
+        number(0, 2) + number(isDeflated ? 8 : 0, 2) + number(0, 4) + number(crc(content), 4)
+        + number(isWide ? 0xFFFF_FFFF : packed.count, 4) + number(isWide ? 0xFFFF_FFFF : size, 4)
+        + number(name.utf8.count, 2)
+      let extra =
+        isWide
+        ? number(1, 2) + number(24, 2) + number(size, 8) + number(packed.count, 8) + number(start, 8) : []
+      archive += number(0x0403_4B50, 4) + number(20, 2) + common + number(0, 2) + Array(name.utf8) + packed
+      directory +=
+        number(0x0201_4B50, 4) + number(20, 2) + number(20, 2) + common + number(extra.count, 2)
+        + number(0, 2)
+        + number(0, 4) + number(0, 4) + number(isWide ? 0xFFFF_FFFF : start, 4) + Array(name.utf8) + extra
+    }
+    let start = archive.count
+    archive += directory
+    if isWide {
+      let wide = archive.count
+      archive +=
+        number(0x0606_4B50, 4) + number(44, 8) + number(45, 2) + number(45, 2) + number(0, 8)
+        + number(files.count, 8) + number(files.count, 8) + number(directory.count, 8) + number(start, 8)
+      archive += number(0x0706_4B50, 4) + number(0, 4) + number(wide, 8) + number(1, 4)
+    }
+    let (count, size, offset) =
+      isWide ? (0xFFFF, 0xFFFF_FFFF, 0xFFFF_FFFF) : (files.count, directory.count, start)
+    return archive + number(0x0605_4B50, 4) + number(0, 4) + number(count, 2) + number(count, 2)
+      + number(size, 4)
+      + number(offset, 4) + number(0, 2)
+  }
+
+  static func tarEntry(_ name: String, _ content: [UInt8], type: Character = "0", size: Int? = nil) -> [UInt8]
+  {
+    var header = [UInt8](repeating: 0, count: 512)
+    func put(_ text: String, _ start: Int) {
+      header.replaceSubrange(start..<start + text.utf8.count, with: text.utf8)
+    }
+    func octal(_ value: Int, _ digits: Int) -> String {
+      let text = String(value, radix: 8)
+      return String(repeating: "0", count: max(0, digits - text.count)) + text
+    }
+    put(String(name.prefix(100)), 0)
+    put(octal(0o644, 7), 100)
+    put(octal(size ?? content.count, 11), 124)
+    put("        ", 148)
+    put(String(type), 156)
+    put("ustar", 257)
+    put("00", 263)
+    put(octal(header.reduce(0) { $0 + Int($1) }, 6) + "\0", 148)
+    return header + content + [UInt8](repeating: 0, count: (512 - content.count % 512) % 512)
+  }
+
+  static func tar(_ files: [(name: String, content: [UInt8])]) -> [UInt8] {
+    files.flatMap { tarEntry($0.name, $0.content) } + [UInt8](repeating: 0, count: 1024)
+  }
+}
+
+@Suite("Archives")
+struct ArchiveTests {
+  private let folder: TestFolder
+
+  init() throws { folder = try TestFolder() }
+
+  private func images(_ names: [String]) throws -> [(name: String, content: [UInt8])] {
+    try names.enumerated().map { ($1, try PNG.encode(testImage(4, 4, 3, seed: $0))) }
+  }
+
+  private func open(_ bytes: [UInt8], _ name: String, _ part: DataPart = .train) throws -> OpenedData {
+    try DataSource.open(folder.write(bytes, name), part: part)
+  }
+
+  static let forms: [String] = ["stored.zip", "deflated.zip", "wide.zip", "a.tar", "a.tar.gz"]
+
+  private func archive(_ files: [(name: String, content: [UInt8])], form: String) -> [UInt8] {
+    switch form {
+    case "stored.zip": CraftedArchive.zip(files, isDeflated: false)
+    case "deflated.zip": CraftedArchive.zip(files)
+    case "wide.zip": CraftedArchive.zip(files, isWide: true)
+    case "a.tar": CraftedArchive.tar(files)
+    default: Crafted.gzip(CraftedArchive.tar(files))
+    }
+  }
+
+  @Test("a folder of images in an archive is read as the folder would be", arguments: forms)
+  func folders(form: String) throws {
+    let files = try images([
+      "data/train/dog/1.png", "data/train/cat/2.png", "data/val/cat/3.png", "data/README.txt",
+    ])
+    let opened = try open(archive(files, form: form), form)
+    let dataset = opened.dataset
+    #expect(dataset.classNames == ["cat", "dog"] && dataset.count == 2 && opened.part == .train)
+    #expect(try dataset.image(0) == testImage(4, 4, 3, seed: 1))
+    #expect(dataset.source(0) == "\(folder.path)/\(form)/data/train/cat/2.png")
+    #expect(opened.note?.hasPrefix("taken from data/; parts train/, val/; left out: 1 .txt") ?? false)
+    #expect(opened.note?.contains("unpacked into memory") == (form == "a.tar.gz"))
+    #expect(try open(archive(files, form: form), form, .test).dataset.image(0) == testImage(4, 4, 3, seed: 2))
+    try dataset.checkAll()
+  }
+
+  @Test("every other layout is read in archives too", arguments: forms)
+  func layouts(form: String) throws {
+    let batch = [3] + [UInt8](repeating: 7, count: 3072)
+    let cifar = try open(archive([("cifar-10-batches-bin/data_batch_1.bin", batch)], form: form), form)
+    #expect(
+      try cifar.kind == "CIFAR-10" && cifar.dataset.image(0).pixels[0] == 7 && cifar.dataset.label(0) == 3)
+    let digits = Crafted.idx(0x803, [2, 2, 2], [UInt8](0..<8))
+    let idx = try open(archive([("train-images-idx3-ubyte", digits)], form: form), form)
+    #expect(try idx.kind == "IDX" && idx.dataset.image(1).pixels == [4, 5, 6, 7])
+    let array = NumpyHeader(dataType: "|u1", shape: [2, 2, 2]).encoded() + [UInt8](0..<8)
+    let npy = try open(archive([("a.npy", array)], form: form), form)
+    #expect(try npy.kind == ".npy" && npy.dataset.image(1).pixels == [4, 5, 6, 7])
+  }
+
+  @Test("names that lead out of an archive, hidden ones and macOS's are passed over")
+  func names() throws {
+    for (name, wanted) in [
+      ("./a.png", "a.png"), ("a/b.png", "a/b.png"), ("../a.png", nil), ("/etc/a.png", nil),
+      ("a/../b.png", nil),
+      ("a//b.png", nil), ("a/", nil), ("", nil), (".a.png", nil), ("__MACOSX/a.png", nil), ("a\0.png", nil),
+      (String(repeating: "a", count: 5000), nil), (String(repeating: "a/", count: 100) + "b", nil),
+    ] as [(String, String?)] {
+      #expect(ArchiveNames.normalized(Array(name.utf8)).map { RawPath.text($0[...]) } == wanted, "\(name)")
+    }
+    let files = try images(["../a.png", "b.png", "__MACOSX/b.png"])
+    #expect(try open(CraftedArchive.zip(files), "a.zip").dataset.count == 1)
+    #expect(try open(CraftedArchive.tar(files), "a.tar").dataset.count == 1)
+    // Of two files with one name an unpacker keeps the last.
+    let twice = try images(["b.png", "b.png"])
+    #expect(try open(CraftedArchive.tar(twice), "a.tar").dataset.image(0) == testImage(4, 4, 3, seed: 1))
+  }
+
+  @Test("long names of GNU and pax")
+  func longNames() throws {
+    let long = String(repeating: "long/", count: 30) + "a.png"
+    let image = try PNG.encode(testImage(4, 4, 3))
+    let gnu = CraftedArchive.tarEntry("././@LongLink", Array(long.utf8) + [0], type: "L")
+    let record = { (text: String) -> [UInt8] in
+      let length = text.utf8.count + 5
+      return Array("\(length) \(text)\n".utf8)
+    }
+    let pax = CraftedArchive.tarEntry("PaxHeader", record("path=\(long)"), type: "x")
+    for prefix in [gnu, pax] {
+      let tar = prefix + CraftedArchive.tarEntry("short.png", image) + [UInt8](repeating: 0, count: 1024)
+      let archive = try TarArchive(FileContent(tar, path: "a.tar"))
+      #expect(try archive.list()[0] == long)
+    }
+  }
+
+  @Test("what an archive claims is checked before memory is booked")
+  func claims() throws {
+    func expect(_ bytes: [UInt8], _ part: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
+      let path = try folder.write(bytes, "a")
+      let error = #expect(throws: FileError.self, sourceLocation: sourceLocation) {
+        let opened = try DataSource.open(path, part: .train)
+        _ = try opened.dataset.image(0)
+      }
+      #expect(
+        error?.reason.contains(part) ?? false, "\(String(describing: error))", sourceLocation: sourceLocation)
+    }
+    let files = try images(["a.png"])
+    try expect(
+      CraftedArchive.zip(files, claimed: 1 << 31), "compressed bytes, too few for the 2147483648 it claims")
+    try expect(CraftedArchive.zip(files, claimed: 10), "does not have the 10 bytes it claims")
+    try expect(CraftedArchive.zip(files, isDeflated: false, claimed: 10), "is stored, but claims 10 bytes")
+    try expect(Array(CraftedArchive.zip(files).dropLast(30)), "has no directory")
+    var damaged = CraftedArchive.zip(files, isDeflated: false)
+    damaged[50] ^= 1
+    try expect(damaged, "its checksum is wrong")
+    try expect(
+      CraftedArchive.tarEntry("a.png", [], size: 1 << 30), "a file of 1073741824 bytes where 0 are left")
+    let name = CraftedArchive.tarEntry("././@LongLink", [UInt8](repeating: 65, count: 1 << 17), type: "L")
+    try expect(name, "a name of 131072 bytes")
+    try expect(CraftedArchive.tarEntry("a.png", [], type: "S"), "a file with holes")
+    var changed = CraftedArchive.tar(files)
+    changed[0] ^= 1
+    try expect(changed, "a wrong checksum")
+  }
+
+  @Test("changed archives", arguments: ["zip", "tar"])
+  func hostile(form: String) throws {
+    let files = try images(["a/1.png", "b/2.png"])
+    let seeds =
+      form == "zip"
+      ? [
+        CraftedArchive.zip(files), CraftedArchive.zip(files, isDeflated: false),
+        CraftedArchive.zip(files, isWide: true),
+      ]
+      : [CraftedArchive.tar(files)]
+    let outcome = readHostileFiles(like: seeds, count: 1500) { file in
+      let content = FileContent(file, path: "a")
+      let archive: any Container = form == "zip" ? try ZipArchive(content) : try TarArchive(content)
+      let names = try archive.list()
+      for index in 0..<names.count { _ = try archive.open(names.bytes(index)).count }
+    }
+    #expect(outcome.wrong == [])
+    #expect(outcome.accepted > 0 && outcome.refused > 100, "\(outcome)")
+  }
+
+  @Test("archives that Python writes", .enabled(if: Python.has("zipfile, tarfile"), "needs Python"))
+  func python() throws {
+    let names = [
+      "train/a/" + String(repeating: "y", count: 80) + "/" + String(repeating: "x", count: 60) + ".png",
+      "train/b/é.png", "test/a/1.png",
+    ]
+    for (index, name) in names.enumerated() {
+      try folder.write(testImage(5, 6, 3, seed: index), "in/\(name)")
+    }
+    let program = """
+      import sys, os, zipfile, tarfile
+      os.chdir(sys.argv[1])
+      files = [os.path.join(d, f) for d, _, fs in os.walk("in") for f in fs]
+      for name, method in [("stored", zipfile.ZIP_STORED), ("deflated", zipfile.ZIP_DEFLATED)]:
+          with zipfile.ZipFile(f"{name}.zip", "w", method) as z:
+              for f in files:
+                  with z.open(zipfile.ZipInfo.from_file(f), "w", force_zip64=name == "stored") as o: o.write(open(f, "rb").read())
+      for name, format in [("ustar", tarfile.USTAR_FORMAT), ("gnu", tarfile.GNU_FORMAT), ("pax", tarfile.PAX_FORMAT)]:
+          with tarfile.open(f"{name}.tar", "w", format=format) as t: t.add("in")
+      with tarfile.open("packed.tar.gz", "w:gz") as t: t.add("in")
+      """
+    let outcome = try Python.run(program, folder.path)
+    #expect(outcome.status == 0, "\(outcome.output)")
+    for archive in ["stored.zip", "deflated.zip", "ustar.tar", "gnu.tar", "pax.tar", "packed.tar.gz"] {
+      let train = try DataSource.open("\(folder.path)/\(archive)", part: .train).dataset
+      #expect(train.classNames == ["a", "b"] && train.count == 2, "\(archive)")
+      #expect(
+        try train.image(0) == testImage(5, 6, 3, seed: 0) && train.image(1) == testImage(5, 6, 3, seed: 1))
+      #expect(try DataSource.open("\(folder.path)/\(archive)", part: .test).dataset.count == 1)
+    }
+  }
+}
+
+@Suite("Files of several arrays")
+struct ArrayFilesTests {
+  private let folder: TestFolder
+
+  init() throws { folder = try TestFolder() }
+
+  private func npy(_ shape: [Int], type: String = "|u1", _ values: [UInt8]) -> [UInt8] {
+    NumpyHeader(dataType: type, shape: shape).encoded() + values
+  }
+
+  @Test("batches as ImageNet32 has them: planes, and labels from 1")
+  func imageNet() throws {
+    for (number, file) in ["train_data_batch_1", "train_data_batch_2", "train_data_batch_10", "val_data"]
+      .enumerated()
+    {
+      let images = npy([2, 12], (0..<24).map { UInt8($0 + 20 * number) })
+      let labels = npy([2], type: "<i8", [UInt8(number + 1), 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0])
+      try folder.write(CraftedArchive.zip([("data.npy", images), ("labels.npy", labels)]), "\(file).npz")
+    }
+    let opened = try DataSource.open(folder.path, part: .train)
+    #expect(opened.kind == ".npz" && opened.part == .train && opened.dataset.count == 6)
+    #expect((0..<6).map(opened.dataset.label) == [0, 3, 1, 3, 2, 3] && opened.dataset.classNames.count == 4)
+    #expect(try opened.dataset.image(2).pixels.prefix(4) == [20, 24, 28, 21])
+    #expect(opened.note?.contains("labels count from 1") ?? false)
+    #expect(opened.dataset.source(3) == "\(folder.path)/train_data_batch_2.npz/data.npy#1")
+    let held = try DataSource.open(folder.path, part: .test)
+    #expect(try held.dataset.count == 2 && held.dataset.image(0).pixels[0] == 60)
+  }
+
+  @Test("one file with both parts, as Keras has it")
+  func keras() throws {
+    let file = CraftedArchive.zip([
+      ("x_train.npy", npy([4, 2, 2], [UInt8](0..<16))), ("y_train.npy", npy([4], [0, 1, 2, 2])),
+      ("x_test.npy", npy([1, 2, 2], [9, 9, 9, 9])), ("y_test.npy", npy([1, 1], [2])),
+    ])
+    let path = try folder.write(file, "mnist.npz")
+    let train = try DataSource.open(path, part: .train)
+    #expect(try train.dataset.count == 4 && train.dataset.image(2).pixels == [8, 9, 10, 11])
+    #expect((0..<3).map(train.dataset.label) == [0, 1, 2])
+    #expect(try DataSource.open(path, part: .test).dataset.label(0) == 2)
+    expectError(path, "has arrays of the part 'train' but none of the part 'valid'") {
+      try DataSource.open(path, part: .valid)
+    }
+  }
+
+  @Test("what does not fit is refused")
+  func badInput() throws {
+    func expect(_ arrays: [(String, [UInt8])], _ part: String) throws {
+      let path = try folder.write(CraftedArchive.zip(arrays.map { ("\($0).npy", $1) }), "a.npz")
+      let error = #expect(throws: FileError.self) { try DataSource.open(path, part: .train) }
+      #expect(error?.reason.contains(part) ?? false, "\(String(describing: error))")
+    }
+    let images = npy([2, 2, 2], [UInt8](0..<8))
+    try expect([("labels", npy([2], [0, 1]))], "has no array of images")
+    try expect([("images", images), ("labels", npy([1], [0]))], "has 1 labels for 2 images")
+    try expect(
+      [("a", images), ("b", npy([1, 4, 2], [UInt8](0..<8)))], "holds images of 4×2×1, expected 2×2×1")
+    try expect(
+      [("images", images), ("labels", npy([2], type: "<f4", [UInt8](repeating: 0, count: 8)))],
+      "expected whole numbers")
+    try expect([("images", images), ("labels", npy([2], type: "|i1", [0, 255]))], "has the label -1")
+  }
+}
