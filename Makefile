@@ -9,16 +9,19 @@ STUDIES ?= runs/studies
 GLOW = .build/release/glow
 SWIFT_FILES = Sources Tests Package.swift Fuzzing/Sources Fuzzing/Package.swift
 PACKAGES = libopenblas-dev liblapacke-dev libpng-dev libjpeg62-turbo-dev libwebp-dev zlib1g-dev libcairo2-dev fonts-dejavu-core pkg-config
-# Tests run optimized; they have a build folder of their own because they need other compiler options.
-TEST = $(SWIFT) test -c release -Xswiftc -enable-testing
+# Tests run optimized, for the processor that the command is built for; they have a build folder of their own because
+# they need other compiler options.
+TEST = $(SWIFT) test -c release -Xswiftc -enable-testing -Xcc -march=$(MARCH)
+# The folder of the toolchain's programs.
+TOOLCHAIN = "$$(dirname "$$(readlink -f "$$(command -v $(SWIFT))")")"
 
 # Inputs for each fuzz target.
 RUNS ?= 1000000
 COVERAGE = -sanitize-coverage=edge,indirect-calls,trace-cmp,inline-8bit-counters,pc-table
-LIBFUZZER = "$$(dirname "$$(readlink -f "$$(command -v $(SWIFT))")")"/../lib/swift/clang/lib/linux/libclang_rt.fuzzer_no_main-$$(uname -m).a
+LIBFUZZER = $(TOOLCHAIN)/../lib/swift/clang/lib/linux/libclang_rt.fuzzer_no_main-$$(uname -m).a
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test golden demo bench bench-peers bench-sources fuzz sanitize study-attributes study-detect \
+.PHONY: help deps build test golden test-kernels coverage demo bench bench-peers bench-sources fuzz sanitize study-attributes study-detect \
   study-stability format lint docs clean
 
 help: ## Show this list.
@@ -41,6 +44,26 @@ test: deps ## Run the tests. GLOW_TEST_DATA=DIR adds those on real data sets.
 
 golden: deps ## Write the golden lists anew, for results that are meant to change.
 	GLOW_REFRESH_GOLDEN=1 $(TEST) --scratch-path .build-tests --filter GoldenTests
+
+# OpenBLAS chooses its kernels by the processor; here it is told to take those of an older one. Tests that need Python
+# or real data have nothing to do with kernels.
+with_kernels = @if grep -qw $(2) /proc/cpuinfo; then \
+  echo "with OpenBLAS's kernels for $(1) ($(2)):"; \
+  OPENBLAS_CORETYPE=$(1) $(TEST) --scratch-path .build-tests \
+    --filter '^Glow(Kernels|Flow|Storage|Training)Tests' --skip 'Python|RealData'; \
+else echo "this processor has no $(2): no tests with OpenBLAS's kernels for $(1)"; fi
+
+test-kernels: deps ## Run the tests of numbers with OpenBLAS's kernels for AVX-512 and for AVX2.
+	$(call with_kernels,SkylakeX,avx512f)
+	$(call with_kernels,Haswell,avx2)
+
+coverage: deps ## Show which lines the tests reach, by module, and list those that none does.
+	rm -rf .build-coverage/*/release/codecov
+	$(TEST) --enable-code-coverage --scratch-path .build-coverage
+	@folder=.build-coverage/release; \
+	$(TOOLCHAIN)/llvm-cov export -format=lcov -instr-profile $$folder/codecov/default.profdata \
+	  $$folder/glowPackageTests.xctest -object $$folder/glow > $$folder/codecov/lines.lcov; \
+	awk -f Tests/coverage.awk $$folder/codecov/lines.lcov
 
 fuzz: deps ## Try every reader on RUNS damaged files (docs/fuzzing.md).
 	@# Optimized, but with the checks of unsafe pointers that an optimized build leaves out. A crash is libFuzzer's to
