@@ -23,11 +23,22 @@ struct ImageArguments: ParsableArguments {
   @Option(help: "Side of the images: smaller ones are padded, larger ones reduced.")
   var imageSize: Int?
 
-  @Option(help: "How larger images are reduced: box (area average) or crop.")
-  var resize = Resizing.box
+  @Option(help: "How larger images are reduced: box (area average, the default) or crop.")
+  private var resize: Resizing?
 
-  @Option(help: "Use only the first images.")
+  @Option(help: "Use only so many images: the first ones, of folders as many of each class as of the others.")
   var limit: Int?
+
+  var resizing: Resizing { resize ?? .box }
+
+  /// What the images of a run were, where nothing else is asked for.
+  mutating func fill(from former: ImageSettings) {
+    imageSize = imageSize ?? former.imageSize
+    resize = resize ?? former.resizing
+    limit = limit ?? former.limit
+  }
+
+  var settings: ImageSettings { ImageSettings(imageSize: imageSize, resizing: resizing, limit: limit) }
 
   func validate() throws {
     if let imageSize, !(1...PNG.maximumSide).contains(imageSize) {
@@ -42,7 +53,7 @@ struct ImageArguments: ParsableArguments {
   ) throws -> OpenedData {
     var options = DataOptions()
     options.imageSize = imageSize
-    options.resizing = resize
+    options.resizing = resizing
     options.limit = limit
     options.modelShape = model
     options.readsAttributes = readsAttributes
@@ -73,22 +84,23 @@ func openData(
     throw ConfigurationError(
       "\(location): images of \(opened.dataset.shape) do not fit \(path), a model of \(shape) images")
   }
-  return try matchingClasses(opened, location, of: model, path: path)
+  return try matchingClasses(
+    opened, location, of: model.glow.configuration, metadata: model.metadata, path: path)
 }
 
 /// The same images with their classes under the numbers of a class-conditional model.
 ///
 /// - Throws: `FileError`; `ConfigurationError` if their classes are not the model's.
 func matchingClasses(
-  _ opened: OpenedData, _ location: String, of model: StoredModel, path: String
+  _ opened: OpenedData, _ location: String, of configuration: GlowConfiguration, metadata: [String: String],
+  path: String
 ) throws -> OpenedData {
-  let configuration = model.glow.configuration
   if !configuration.isConditional { return opened }
   let names = opened.dataset.classNames
   if names.isEmpty {
     throw ConfigurationError("\(location) has no classes, and \(path) needs the class of every image")
   }
-  let known = try ClassNames.read(model.metadata, count: configuration.classCount, path: path)
+  let known = try ClassNames.read(metadata, count: configuration.classCount, path: path)
   let places = try ClassNames.places(
     of: names, in: known, count: configuration.classCount, location: location, path: path)
   return opened.with(opened.dataset.relabelled(known ?? names, places: places))

@@ -8,7 +8,8 @@ struct DataCommand: ParsableCommand {
     commandName: "data", abstract: "Show what a data set holds, or write it as PNG files or one .npy file.")
 
   @Argument(help: "As --data of the other commands.") var location: String
-  @Option(help: "Use only the first images.") var limit: Int?
+  @Option(help: "Use only so many images: the first ones, of folders as many of each class as of the others.")
+  var limit: Int?
   @Option(
     help:
       "A .npy file of bytes [N, H, W, C], or a folder for PNGs (one folder a class) and list_attr_celeba.txt."
@@ -17,7 +18,17 @@ struct DataCommand: ParsableCommand {
   @Option(help: "train or test, where the data has both.") var split = DataPart.train
 
   func validate() throws {
+    try destination?.checkName()
     if let limit, limit < 1 { throw ValidationError("--limit must be at least 1, not \(limit)") }
+  }
+
+  private var destination: Destination? {
+    export.map { Destination("--export", $0, isArray($0) ? .npy : .newFolder) }
+  }
+
+  /// What is not a new or present folder can only take one stream of bytes.
+  private func isArray(_ path: String) -> Bool {
+    path.hasSuffix(".npy") || Destination("--export", path, .npy).isSpecial
   }
 
   func run() throws {
@@ -26,21 +37,22 @@ struct DataCommand: ParsableCommand {
     options.readsAttributes = true
     let opened = try DataSource.open(location, part: split, options: options)
     let dataset = opened.dataset
-    print("\(opened.kind): \(dataset.count) images of \(dataset.shape)")
-    if !dataset.classNames.isEmpty { print("classes: \(dataset.classNames.joined(separator: ", "))") }
+    try answer("\(opened.kind): \(counted(dataset.count, "image")) of \(dataset.shape)")
+    if !dataset.classNames.isEmpty { try answer("classes: \(dataset.classNames.joined(separator: ", "))") }
     if !dataset.attributeNames.isEmpty {
-      print("attributes: \(dataset.attributeNames.joined(separator: ", "))")
+      try answer("attributes: \(dataset.attributeNames.joined(separator: ", "))")
     }
-    guard let export else {
+    guard let export, let destination else {
       try dataset.checkAll()
       return
     }
-    if export.hasSuffix(".npy") {
+    try Destination.prepare([destination], inputs: [], data: [location])
+    if isArray(export) {
       try write(dataset, to: export)
-      return print("written to \(export)")
+    } else {
+      try writeFolder(dataset, to: export)
     }
-    try writeFolder(dataset, to: export)
-    print("written to \(export)")
+    try answer("written to \(export)")
   }
 
   /// One PNG an image, in one folder a class if there are classes, and the list of attributes if there are any.
@@ -48,25 +60,22 @@ struct DataCommand: ParsableCommand {
     for name in dataset.classNames where name.isEmpty || name.hasPrefix(".") || name.contains("/") {
       throw FileError(export, "cannot hold a folder for the class '\(name)'")
     }
-    for folder in [export] + dataset.classNames.map({ "\(export)/\($0)" }) {
-      do { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) } catch
-      {
-        throw FileError(folder, "cannot make this folder: \(error.localizedDescription)")
+    try Folder.fill(export) { folder in
+      for name in dataset.classNames { try Folder.make("\(folder)/\(name)") }
+      var rows: [AttributeList.Row] = []
+      for index in 0..<dataset.count {
+        let place = dataset.label(index).map { "\(dataset.classNames[$0])/" } ?? ""
+        let name = place + String(format: "%06d.png", index + 1)
+        try PNG.write(try dataset.image(index), to: "\(folder)/\(name)")
+        if let attributes = dataset.attributes(index) {
+          rows.append(AttributeList.Row(file: name, values: attributes))
+        }
       }
-    }
-    var rows: [AttributeList.Row] = []
-    for index in 0..<dataset.count {
-      let folder = dataset.label(index).map { "\(dataset.classNames[$0])/" } ?? ""
-      let name = folder + String(format: "%06d.png", index + 1)
-      try PNG.write(try dataset.image(index), to: "\(export)/\(name)")
-      if let attributes = dataset.attributes(index) {
-        rows.append(AttributeList.Row(file: name, values: attributes))
+      if !rows.isEmpty {
+        try AtomicFile.write(
+          AttributeList.format(names: dataset.attributeNames, rows: rows),
+          to: "\(folder)/\(AttributeList.fileName)")
       }
-    }
-    if !rows.isEmpty {
-      try AtomicFile.write(
-        AttributeList.format(names: dataset.attributeNames, rows: rows),
-        to: "\(export)/\(AttributeList.fileName)")
     }
   }
 

@@ -34,7 +34,7 @@ struct DetectCommand: ParsableCommand {
     let images: Int
     let skipped: Int
     let bitsPerDim: Double
-    let standardError: Double
+    let standardError: Nullable
     let note: String?
   }
 
@@ -69,15 +69,18 @@ struct DetectCommand: ParsableCommand {
     }
   }
 
-  func run() throws { try endingAtSignals(detect) }
+  func validate() throws { try destination?.checkName() }
 
-  private func detect() throws {
+  private var destination: Destination? { scores.map { Destination("--scores", $0, .folder) } }
+
+  func run() throws {
     let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
     let data = [known, foreign]
     let sets = try data.map { try openData($0, images, split, for: stored, path: model) }
-    let scorer = try scoring.scorer(stored.glow)
+    try Destination.prepare(
+      destination.map { [$0] } ?? [], inputs: [model], data: data + (train.map { [$0] } ?? []))
+    let scorer = try Scorer(stored.glow, batch: scoring.batch)
     let mean = try meanTrainingBits(stored, scorer)
-    if let scores { try makeFolder(scores) }
     var collected: [CollectedScores] = []
     let seconds = try secondsOf {
       for (name, opened) in zip(["in", "out"], sets) {
@@ -90,7 +93,8 @@ struct DetectCommand: ParsableCommand {
       let score = try collected[place].summary()
       return Side(
         data: data[place], images: score.images, skipped: collected[place].skipped,
-        bitsPerDim: score.bitsPerDimension, standardError: score.standardError, note: sets[place].note)
+        bitsPerDim: score.bitsPerDimension, standardError: Nullable(score.standardError),
+        note: sets[place].note)
     }
     var metrics: [DetectionScore: DetectionMetrics] = [:]
     for score in DetectionScore.allCases {
@@ -98,7 +102,7 @@ struct DetectCommand: ParsableCommand {
       metrics[score] = DetectionMetrics(known: known, foreign: foreign)
       if let scores { try draw(score, known: known, foreign: foreign, in: scores) }
     }
-    print(json ? try jsonLine(result(sides, mean, metrics, seconds)) : text(sides, mean, metrics))
+    try answer(json ? jsonLine(result(sides, mean, metrics, seconds)) : text(sides, mean, metrics))
   }
 
   private func result(
@@ -126,7 +130,7 @@ struct DetectCommand: ParsableCommand {
       var settings = scoring.settings
       // The first draw of several: what typicality compares with the mean.
       settings.importanceSamples = 1
-      try scoreUntilSignal(opened.dataset, scorer, settings) { collected.add($0) }
+      try scorer.score(opened.dataset, settings) { collected.add($0) }
       warnOfSkipped(collected, train)
       return try collected.summary().bitsPerDimension
     }
@@ -155,7 +159,7 @@ struct DetectCommand: ParsableCommand {
     try ScoreTable.write(
       to: path, levels: glow.configuration.levels, detection: DetectionScore.allCases, meanTrainingBits: mean
     ) { table in
-      try scoreUntilSignal(dataset, scorer, settings) { record in
+      try scorer.score(dataset, settings) { record in
         collected.add(record)
         try table?.append(record)
       }
@@ -179,12 +183,6 @@ struct DetectCommand: ParsableCommand {
 
   /// The last part of a path.
   private func name(_ data: String) -> String { URL(filePath: data).lastPathComponent }
-
-  private func makeFolder(_ path: String) throws {
-    do { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) } catch {
-      throw FileError(path, "cannot make this folder: \(error.localizedDescription)")
-    }
-  }
 
   private func text(
     _ sides: [Side], _ mean: Double?, _ metrics: [DetectionScore: DetectionMetrics]

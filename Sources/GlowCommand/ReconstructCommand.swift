@@ -17,19 +17,27 @@ struct ReconstructCommand: ParsableCommand {
 
   func validate() throws {
     if !(1...240).contains(count) { throw ValidationError("--count must be 1 to 240, not \(count)") }
+    try destination.checkName()
   }
+
+  private var destination: Destination { Destination("--out", out, .png) }
 
   func run() throws {
     let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
     let glow = stored.glow
     let data = try openData(data, .test, for: stored, path: model).dataset
-    let originals = ImageArray(try (0..<min(count, data.count)).map { try data.image($0) })
+    try Destination.prepare([destination], inputs: [model], data: [self.data.data])
+    let shown = min(count, data.count)
+    try checkGrid(of: ImageShape(glow.configuration), count: 2 * shown, columns: shown, scale: 2)
+    let originals = ImageArray(try (0..<shown).map { try data.image($0) })
     var images: [ByteImage] = []
-    let reconstruction = try Scorer(glow, batch: min(64, originals.count)).reconstruct(originals) {
+    let reconstruction = try Scorer(glow, batch: glow.batchThatFits(min(64, originals.count))).reconstruct(
+      originals
+    ) {
       images.append($2)
     }
     try PNG.write(
       ImageGrid.arrange(originals.images + images, columns: originals.count, scale: 2), to: out)
-    print(reconstruction)
+    try answer("\(reconstruction)")
   }
 }

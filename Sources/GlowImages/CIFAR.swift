@@ -51,7 +51,7 @@ public struct CIFARDataset: Dataset {
 
   public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     let batch = batch(of: index)
-    batch.file.withBytes { bytes in
+    try batch.file.withBytes { bytes in
       let start = (index - batch.first) * Self.recordSize + 1
       for channel in 0..<3 {
         for position in 0..<1024 { pixels[3 * position + channel] = bytes[start + 1024 * channel + position] }

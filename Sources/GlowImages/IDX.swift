@@ -35,7 +35,7 @@ public struct IDXDataset: Dataset {
     if file.dimensions[0] != count {
       throw FileError(file.path, "has \(file.dimensions[0]) labels for \(count) images in \(name)")
     }
-    labels = file.withValues { Array($0) }
+    labels = try file.withValues { Array($0) }
     // Ten digits, even where a small part does not show all of them.
     classNames = (0...max(9, Int(labels.max() ?? 0))).map(String.init)
   }
@@ -46,7 +46,7 @@ public struct IDXDataset: Dataset {
 
   public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     precondition((0..<count).contains(index))
-    images.withValues { values in
+    try images.withValues { values in
       UnsafeMutableRawBufferPointer(pixels).copyMemory(
         from: UnsafeRawBufferPointer(rebasing: values[index * shape.count..<(index + 1) * shape.count]))
     }
@@ -110,7 +110,7 @@ struct IDXFile: Sendable {
   }
 
   /// Calls `body` with the bytes after the header.
-  func withValues<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+  func withValues<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
     switch content {
     case .mapped(let file):
       try file.withBytes { try body(UnsafeRawBufferPointer(rebasing: $0.dropFirst(headerSize))) }

@@ -186,7 +186,7 @@ public struct NumpyDataset: Dataset {
 
   public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     precondition((0..<count).contains(index))
-    file.withBytes { bytes in
+    try file.withBytes { bytes in
       let start = dataOffset + index * shape.count
       UnsafeMutableRawBufferPointer(pixels).copyMemory(
         from: UnsafeRawBufferPointer(rebasing: bytes[start..<start + shape.count]))

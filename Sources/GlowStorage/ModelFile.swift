@@ -125,6 +125,10 @@ public enum ModelFile {
   static func build<S: Scalar>(
     _ configuration: GlowConfiguration, team: ThreadTeam, as _: S.Type, path: String
   ) throws -> Glow<S> {
+    // The values, and folded ones beside them.
+    try requireMemory(
+      2 * MemoryLayout<S>.stride * configuration.parameters().count, for: "the model in \(path)",
+      advice: "free memory, or use a smaller model")
     do {
       return try Glow<S>(configuration: configuration, team: team)
     } catch let error as ConfigurationError {

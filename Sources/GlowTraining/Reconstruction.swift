@@ -35,11 +35,11 @@ extension Scorer {
     try forEachBatch(dataset) { items in
       for item in items { if let error = item.error { throw error } }
       let count = items.count
-      _ = forward(items, dataset, settings)
+      _ = try forward(items, dataset, settings)
       let values = UnsafeBufferPointer(start: workspace.images, count: count * glow.latentCount)
       let before = Array(values)
       let latents = (0..<count).map(latents)
-      let labels = glow.configuration.isConditional ? items.map { dataset.label($0.index) ?? 0 } : nil
+      let labels = try glow.configuration.labels(of: items.map(\.index), in: dataset)
       try glow.inverse(workspace, count: count, labels: labels)
       for (old, new) in zip(before, values) {
         let error = 256 * Double(abs(new - old))

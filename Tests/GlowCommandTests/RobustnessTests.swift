@@ -358,7 +358,7 @@ struct RobustnessTests {
     try FileManager.default.createDirectory(atPath: "\(root)/records", withIntermediateDirectories: true)
     let job = try Job(glow, arguments + ["--limit", "100000000", "--batch", "4", "--threads", "1"], in: root)
     for _ in 0..<6000 where files("records").isEmpty && job.process.isRunning { usleep(10_000) }
-    #expect(files("records") == [".in.jsonl.partial"])
+    #expect(files("records").count == 1 && files("records")[0].hasPrefix(".in.jsonl."))
     job.send(signal)
     #expect(job.end() == 128 + signal && !job.wasKilled, "\(job.error)")
     #expect(job.error.contains("interrupted by signal \(signal)"), "\(job.error)")
