@@ -18,7 +18,7 @@ COVERAGE = -sanitize-coverage=edge,indirect-calls,trace-cmp,inline-8bit-counters
 LIBFUZZER = "$$(dirname "$$(readlink -f "$$(command -v $(SWIFT))")")"/../lib/swift/clang/lib/linux/libclang_rt.fuzzer_no_main-$$(uname -m).a
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo bench bench-peers bench-sources fuzz sanitize study-attributes study-detect \
+.PHONY: help deps build test golden demo bench bench-peers bench-sources fuzz sanitize study-attributes study-detect \
   study-stability format lint docs clean
 
 help: ## Show this list.
@@ -38,6 +38,9 @@ build: ## Build the glow command (.build/release/glow) for this machine's proces
 
 test: deps ## Run the tests. GLOW_TEST_DATA=DIR adds those on real data sets.
 	$(TEST) --scratch-path .build-tests
+
+golden: deps ## Write the golden lists anew, for results that are meant to change.
+	GLOW_REFRESH_GOLDEN=1 $(TEST) --scratch-path .build-tests --filter GoldenTests
 
 fuzz: deps ## Try every reader on RUNS damaged files (docs/fuzzing.md).
 	@# Optimized, but with the checks of unsafe pointers that an optimized build leaves out. A crash is libFuzzer's to

@@ -53,6 +53,9 @@ let package = Package(
       ]),
 
     .target(name: "GlowTestSupport", dependencies: ["GlowFiles", "GlowFlow"], path: "Tests/GlowTestSupport"),
+    // What GoldenTests runs.
+    .executableTarget(
+      name: "GoldenList", dependencies: ["GlowTraining", "COpenBLAS"], path: "Tests/GoldenList"),
     .testTarget(name: "GlowFilesTests", dependencies: ["GlowFiles"]),
     .testTarget(name: "GlowKernelsTests", dependencies: ["GlowKernels", "GlowTestSupport"]),
     .testTarget(name: "GlowFlowTests", dependencies: ["GlowFlow", "GlowTestSupport"]),
@@ -65,6 +68,7 @@ let package = Package(
     .testTarget(name: "GlowLatentsTests", dependencies: ["GlowLatents"]),
     .testTarget(
       name: "GlowCommandTests", dependencies: ["GlowCommand", "GlowTraining", "GlowPlots", "GlowTestSupport"]),
+    .testTarget(name: "GoldenTests", dependencies: ["GoldenList", "GlowTestSupport"], exclude: ["Lists"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -24,6 +24,28 @@ public struct Matrix<S: Scalar> {
     self.isTransposed = isTransposed
   }
 
+  /// The start of a stored row. Bounds are checked in debug builds.
+  @inlinable @inline(__always)
+  public subscript(row: Int) -> UnsafeMutablePointer<S> {
+    assert(!isTransposed && (0..<max(1, rows)).contains(row), "row \(row) of \(rows)")
+    return base + row * stride
+  }
+
+  /// Some of the rows.
+  @inlinable @inline(__always)
+  public func rows(_ range: Range<Int>) -> Matrix {
+    assert(!isTransposed && range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) of \(rows)")
+    return Matrix(base + range.lowerBound * stride, range.count, columns, stride, false)
+  }
+
+  /// Some of the columns.
+  @inlinable @inline(__always)
+  public func columns(_ range: Range<Int>) -> Matrix {
+    assert(
+      !isTransposed && range.lowerBound >= 0 && range.upperBound <= columns, "columns \(range) of \(columns)")
+    return Matrix(base + range.lowerBound, rows, range.count, stride, false)
+  }
+
   /// The same memory read as [columns × rows].
   @inlinable
   public var transposed: Matrix { Matrix(base, columns, rows, stride, !isTransposed) }

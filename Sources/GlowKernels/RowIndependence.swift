@@ -1,5 +1,5 @@
 /// A product [rows × inner]·[inner × columns].
-public struct ProductShape: Sendable {
+public struct ProductShape: Sendable, Hashable {
   public let inner: Int
   public let columns: Int
 
@@ -9,7 +9,7 @@ public struct ProductShape: Sendable {
   }
 }
 
-/// True if products in which `pictures` take turns in the rows give each of them the same result, bit for bit.
+/// True if products of batch-interleaved rows of `pictures` pictures give each of them the same result, bit for bit.
 ///
 /// With OpenBLAS's kernels for AVX-512 every row comes out alike; those for AVX2 add up some rows of a block of twelve in
 /// another order than the rest. So this multiplies equal rows, [positions, pictures, inner], and looks.

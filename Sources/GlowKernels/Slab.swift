@@ -29,7 +29,7 @@ public final class Slab<S: Scalar>: @unchecked Sendable {
 }
 
 /// Books room in a slab before it exists, so that the same plan yields both an estimate and the memory.
-public struct Reservation {
+public struct Reservation: Sendable {
   /// The values booked so far.
   public private(set) var count = 0
 

@@ -26,7 +26,7 @@ public struct MemoryEstimate: Sendable {
   /// - Throws: `TrainingError` with the estimate and what to change.
   public static func check(_ model: GlowConfiguration, _ configuration: TrainingConfiguration) throws {
     let available = availableMemory()
-    let bytes = model.couplingWeightCount * bytesOfParameter(configuration)
+    let bytes = try model.parameters().count * bytesOfParameter(configuration)
     if bytes > limit(available) {
       throw TrainingError(
         "training needs about \(megabytes(bytes)) of memory for the parameters alone and "

@@ -1,7 +1,7 @@
 import GlowFlow
 import GlowKernels
 
-/// How fast the matrix products of a model's coupling networks run by themselves, on memory that is in the cache.
+/// How fast the matrix products of a model's conditioners run by themselves, on memory that is in the cache.
 ///
 /// Small or narrow products are slower than one of 2048³, whatever surrounds them: this is the ceiling for a pass.
 struct ProductCeiling {
@@ -14,41 +14,57 @@ struct ProductCeiling {
     var multiplyAdds: Double { Double(m) * Double(n) * Double(k) }
   }
 
-  let configuration: GlowConfiguration
-  let batch: Int
-  let team: ThreadTeam
+  /// Of each level, what the rows of its tiles are multiplied by, and how often.
+  private let levels: [(shape: LevelShape, products: [ProductShape: Int])]
+  private let batch: Int
+  private let team: ThreadTeam
+
+  init(_ configuration: GlowConfiguration, batch: Int, team: ThreadTeam) throws {
+    levels = try configuration.products().map { level in
+      (level.shape, level.products.reduce(into: [:]) { $0[$1, default: 0] += 1 })
+    }
+    self.batch = batch
+    self.team = team
+  }
+
+  /// Multiply-adds of one image forward.
+  var multiplyAdds: Double {
+    levels.reduce(0) { sum, level in
+      level.products.reduce(sum) { sum, product in
+        sum + Double(product.value * product.key.inner * product.key.columns * level.shape.positions)
+      }
+    }
+  }
 
   /// Floating-point operations a second over all products of a pass, each weighed by its share of the work.
   func operationsPerSecond(isTraining: Bool) -> Double {
     var work = 0.0
     var seconds = 0.0
-    for level in 0..<configuration.levels {
-      let shape = configuration.shape(ofLevel: level)
-      for product in products(level, isTraining: isTraining) {
-        let operations = 2 * product.multiplyAdds * Double(shape.positions)
-        work += operations
-        seconds += operations / speed(of: product)
+    for (shape, products) in levels {
+      let purpose = isTraining ? Purpose.training(keepsHidden: true) : .inference
+      let rows = Tiling.fitting(
+        shape, batch: batch, TileGrain(purpose), products: Array(products.keys), Float.self
+      ).tileRows
+      for (product, count) in products {
+        for product in passes(product, rows: rows, isTraining: isTraining) {
+          let operations = 2 * product.multiplyAdds * Double(shape.positions * count)
+          work += operations
+          seconds += operations / speed(of: product)
+        }
       }
     }
     return work / seconds
   }
 
-  /// Those of `CouplingNetwork`, forward and then backward: [rows × k]·[k × n] and its two gradients.
-  private func products(_ level: Int, isTraining: Bool) -> [Product] {
-    let shapes = configuration.couplingProducts(ofLevel: level)
-    let rows = Tiling(
-      shape: configuration.shape(ofLevel: level), batch: batch,
-      purpose: isTraining ? .training(keepsHidden: true) : .inference, products: shapes, Float.self
-    ).tileRows
-    return shapes.flatMap { shape in
-      let (n, k) = (shape.columns, shape.inner)
-      let forward = Product(m: rows, n: n, k: k)
-      if !isTraining { return [forward] }
-      return [
-        forward, Product(m: rows, n: k, k: n, transposesSecond: true),
-        Product(m: k, n: n, k: rows, transposesFirst: true, accumulates: true),
-      ]
-    }
+  /// Forward [rows × k]·[k × n], and in training its two gradients.
+  private func passes(_ shape: ProductShape, rows: Int, isTraining: Bool) -> [Product] {
+    let (n, k) = (shape.columns, shape.inner)
+    let forward = Product(m: rows, n: n, k: k)
+    if !isTraining { return [forward] }
+    return [
+      forward, Product(m: rows, n: k, k: n, transposesSecond: true),
+      Product(m: k, n: n, k: rows, transposesFirst: true, accumulates: true),
+    ]
   }
 
   /// Operations a second of one product on every thread at once, each with operands of its own; the best of five.

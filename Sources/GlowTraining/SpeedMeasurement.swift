@@ -68,19 +68,6 @@ public final class SpeedMeasurement {
     try glow.initialize(workspace, count: workspace.batch)
   }
 
-  /// Multiply-adds of one image forward: the three convolutions of every coupling network.
-  private var multiplyAdds: Double {
-    let configuration = glow.configuration
-    return (0..<configuration.levels).reduce(0) { sum, level in
-      let shape = configuration.shape(ofLevel: level)
-      let half = Double(shape.channels / 2)
-      let width = Double(configuration.width)
-      let outputs = configuration.coupling == .affine ? 2 * half : half
-      let products = 9 * half * width + width * width + 9 * width * outputs
-      return sum + Double(configuration.depth * shape.positions) * products
-    }
-  }
-
   /// - Parameter runs: timed repetitions, after one that is not timed.
   public func measure(_ job: Job, runs: Int) throws -> Result {
     let before = peak()
@@ -91,8 +78,8 @@ public final class SpeedMeasurement {
     let times = try (0..<runs).map { _ in try secondsOf(prepared.run) }.sorted()
     let median = times[runs / 2]
     let peak = max(before, self.peak())
-    let ceiling = ProductCeiling(configuration: glow.configuration, batch: batch, team: glow.team)
-    let work = 2 * multiplyAdds * Double(batch) * (job == .train ? 3 : 1)
+    let ceiling = try ProductCeiling(glow.configuration, batch: batch, team: glow.team)
+    let work = 2 * ceiling.multiplyAdds * Double(batch) * (job == .train ? 3 : 1)
     return Result(
       job: job, imagesPerSecond: Double(batch) / median, gigaflops: work / median / 1e9,
       fractionOfPeak: work / median / peak, peakGigaflops: peak / 1e9,

@@ -11,10 +11,10 @@ struct FloorTests {
   /// Scales of the arguments, and the logarithm of each as the log-determinant has it.
   private func scales<S: Scalar>(_: S.Type) -> (scales: [S], logarithms: [Double]) {
     var scales = arguments.map { S($0) }
-    _ = Coupling.scale(&scales, count: scales.count)
+    _ = AffineTransform.scale(&scales, count: scales.count)
     let logarithms = arguments.map { argument -> Double in
       var one = S(argument)
-      return Coupling.scale(&one, count: 1)
+      return AffineTransform.scale(&one, count: 1)
     }
     return (scales, logarithms)
   }
@@ -36,21 +36,27 @@ struct FloorTests {
     check(Double.self, tolerance: 1e-12)
   }
 
+  /// The transform's outputs of z2, and of a shift and an argument of the scale for each value.
+  private func outputs<S: Scalar>(_ shift: [S]) -> [S] { shift + arguments.map { S($0) } }
+
   @Test("forward and inverse are finite and undo each other at every argument")
   func inverse() {
     func check<S: Scalar>(_: S.Type, tolerance: S) {
-      let coupling = Coupling(kind: .affine, channels: arguments.count)
-      let scales = self.scales(S.self).scales
       let shift = arguments.indices.map { S($0) - 4 }
       let before = arguments.indices.map { 3 - S($0) / 2 }
-      var z = before
-      coupling.forward(&z, stride: arguments.count, positions: 1, shift: shift, scale: scales)
+      func transformed(_ z: [S], _ body: (Matrix<S>, UnsafeMutablePointer<S>) -> Void) -> [S] {
+        var (z, outputs) = (z, outputs(shift))
+        z.withUnsafeMutableBufferPointer { z in
+          body(Matrix(z.baseAddress!, rows: 1, columns: z.count), &outputs)
+        }
+        return z
+      }
+      let z = transformed(before) { _ = AffineTransform().forward($0, $1, kept: nil) }
       #expect(z.allSatisfy { $0.isFinite })
-      coupling.inverse(&z, stride: arguments.count, positions: 1, shift: shift, scale: scales)
-      for (found, expected) in zip(z, before) { #expect(abs(found - expected) <= tolerance) }
+      let back = transformed(z) { AffineTransform().inverse($0, $1) }
+      for (found, expected) in zip(back, before) { #expect(abs(found - expected) <= tolerance) }
       // Latents that a sampler draws, of order 1, come back as finite values too.
-      var drawn = arguments.map { _ in S(4) }
-      coupling.inverse(&drawn, stride: arguments.count, positions: 1, shift: shift, scale: scales)
+      let drawn = transformed(arguments.map { _ in S(4) }) { AffineTransform().inverse($0, $1) }
       #expect(drawn.allSatisfy { $0.isFinite })
     }
     check(Float.self, tolerance: 1e-5)
@@ -62,21 +68,31 @@ struct FloorTests {
     let (z, shift, dy, weight) = (1.5, 0.25, 0.7, 0.3)
     func objective(_ h: Double) -> Double {
       var scale = h
-      let logDeterminant = Coupling.scale(&scale, count: 1)
+      let logDeterminant = AffineTransform.scale(&scale, count: 1)
       return dy * (z + shift) * scale + weight * logDeterminant
     }
-    let coupling = Coupling(kind: .affine, channels: 1)
     for h in [-200.0, -72, -70, -40, -2, 1] {
       var scale = h
-      _ = Coupling.scale(&scale, count: 1)
-      var gradient = dy
-      var network = [0.0, 0.0]
-      coupling.backward(
-        output: [(z + shift) * scale], gradient: &gradient, stride: 1, positions: 1, scale: [scale],
-        logDeterminantGradient: weight, networkGradient: &network)
+      _ = AffineTransform.scale(&scale, count: 1)
+      var (output, gradient, network) = ((z + shift) * scale, dy, [0.0, 0.0])
+      let kept = scale
+      withUnsafeMutablePointer(to: &output) { output in
+        withUnsafeMutablePointer(to: &gradient) { gradient in
+          withUnsafeMutablePointer(to: &scale) { scale in
+            network.withUnsafeMutableBufferPointer { network in
+              AffineTransform().backward(
+                TransformSite(
+                  output: Matrix(output, rows: 1, columns: 1),
+                  gradient: Matrix(gradient, rows: 1, columns: 1),
+                  kept: Matrix(scale, rows: 1, columns: 1), logDeterminantGradient: weight,
+                  outputGradient: Matrix(network.baseAddress!, rows: 1, columns: 2)))
+            }
+          }
+        }
+      }
       let expected = (objective(h + 1e-4) - objective(h - 1e-4)) / 2e-4
       #expect(abs(network[1] - expected) < 1e-8, "h = \(h): \(network[1]), expected \(expected)")
-      #expect(gradient == dy * scale && network[0] == gradient)
+      #expect(gradient == dy * kept && network[0] == gradient)
     }
   }
 }
@@ -88,7 +104,8 @@ struct DiagnosisTests {
       $0.levels = 2
       $0.depth = 2
     })
-    model.workspace.images.update(from: model.random(64), count: 64)
+    let images = model.randomInput().map { 0.1 * $0 }
+    model.workspace.images.update(from: images, count: images.count)
     return model
   }
 

@@ -12,39 +12,64 @@ struct LayerTests {
     #expect(report.isAccepted, "\(layer.name), \(what): \(report)")
   }
 
-  @Test("actnorm and channel mixing", arguments: PermutationKind.allCases)
-  func channelMap(kind: PermutationKind) throws {
-    let model = try SmallModel { $0.permutation = kind }
-    try expectAccepted(model.channelMap(), at: model.random(64), kind.rawValue)
+  @Test("squeeze", arguments: Cut.all)
+  func squeeze(cut: Cut) throws {
+    let model = try SmallModel(cut: cut)
+    try expectAccepted(model.layer(0), at: model.randomInput(), cut.name)
   }
 
-  @Test("flow step, in whole pictures and in bands", arguments: CouplingKind.allCases, [256, 6, 2])
-  func flowStep(kind: CouplingKind, tileRows: Int) throws {
-    let model = try SmallModel({ $0.coupling = kind }, tileRows: tileRows, side: 8)
-    try expectAccepted(
-      model.flowStep(), at: model.random(256), "\(kind.rawValue), tiles of \(tileRows) positions")
+  @Test("flow step with each channel mixing", arguments: PermutationKind.allCases)
+  func mixing(kind: PermutationKind) throws {
+    let model = try SmallModel({ $0.permutation = kind }, cut: .groups)
+    try expectAccepted(model.layer(1), at: model.randomInput(), kind.rawValue)
   }
 
-  @Test("flow step that computes its hidden activations again")
-  func recomputation() throws {
-    let model = try SmallModel(keepsHidden: false)
-    try expectAccepted(model.flowStep(), at: model.random(64), "recomputed")
-  }
-
-  @Test("squeeze")
-  func squeeze() throws {
-    let model = try SmallModel()
-    try expectAccepted(model.squeeze(), at: model.random(64), "")
-  }
-
-  @Test("split with its prior", arguments: [256, 4])
-  func split(tileRows: Int) throws {
-    let model = try SmallModel({ $0.levels = 2 }, tileRows: tileRows, side: 8)
-    try expectAccepted(model.split(), at: model.random(256), "tiles of \(tileRows) positions")
+  @Test("flow step with each coupling, however it is cut", arguments: CouplingKind.allCases, Cut.all)
+  func coupling(kind: CouplingKind, cut: Cut) throws {
+    let model = try SmallModel({ $0.coupling = kind }, cut: cut)
+    try expectAccepted(model.layer(1), at: model.randomInput(), "\(kind.rawValue), \(cut.name)")
   }
 
   @Test(
-    "whole model", arguments: PermutationKind.allCases, CouplingKind.allCases)
+    "flow step with each conditioner, its hidden activations kept and computed again",
+    arguments: NetworkKind.allCases, [true, false])
+  func conditioner(kind: NetworkKind, keepsHidden: Bool) throws {
+    for cut in Cut.all {
+      let model = try SmallModel(
+        {
+          $0.network = kind
+          // More than a vector, and no multiple of one.
+          $0.width = 13
+        }, cut: cut, keepsHidden: keepsHidden)
+      try expectAccepted(
+        model.layer(1), at: model.randomInput(),
+        "\(kind.rawValue), \(keepsHidden ? "kept" : "recomputed"), \(cut.name)")
+    }
+  }
+
+  @Test("split with its prior", arguments: Cut.all)
+  func split(cut: Cut) throws {
+    let model = try SmallModel({ $0.levels = 2 }, cut: cut)
+    try expectAccepted(model.layer(2), at: model.randomInput(), cut.name)
+  }
+
+  @Test("top prior, learned or not, conditional or not", arguments: [true, false], [0, 3])
+  func topPrior(learnsTopPrior: Bool, classes: Int) throws {
+    for cut in Cut.all {
+      let model = try SmallModel(
+        {
+          $0.learnsTopPrior = learnsTopPrior
+          $0.classCount = classes
+        }, cut: cut)
+      for prefix in ["top.prior", "top.class_embedding"] {
+        try expectAccepted(
+          model.layer(2, parameters: prefix), at: model.randomInput(),
+          "learned \(learnsTopPrior), \(classes) classes, \(cut.name)")
+      }
+    }
+  }
+
+  @Test("whole model", arguments: PermutationKind.allCases, CouplingKind.allCases)
   func whole(permutation: PermutationKind, coupling: CouplingKind) throws {
     let model = try SmallModel {
       $0.levels = 2
@@ -52,7 +77,7 @@ struct LayerTests {
       $0.permutation = permutation
       $0.coupling = coupling
     }
-    let images = model.random(64).map { 0.2 * $0 }
+    let images = model.randomInput().map { 0.2 * $0 }
     try expectAccepted(model.whole(), at: images, "\(permutation.rawValue), \(coupling.rawValue)")
   }
 
@@ -63,14 +88,14 @@ struct LayerTests {
       $0.learnsTopPrior = learnsTopPrior
       $0.classCount = classes
     }
-    let images = model.random(64).map { 0.2 * $0 }
+    let images = model.randomInput().map { 0.2 * $0 }
     try expectAccepted(model.whole(), at: images, "learned \(learnsTopPrior), \(classes) classes")
   }
 
   @Test("objective of a conditional model, the classifier included")
   func classifier() throws {
     let model = try SmallModel { $0.classCount = 3 }
-    let images = model.random(64).map { 0.2 * $0 }
+    let images = model.randomInput().map { 0.2 * $0 }
     func objective() throws -> Double {
       try model.glow.parametersChanged()
       model.workspace.images.update(from: images, count: images.count)
@@ -102,28 +127,30 @@ struct LayerTests {
 
 @Suite("The checker rejects what is wrong")
 struct CheckerTests {
-  @Test("a gradient scaled by 1.01")
-  func scaledGradient() throws {
+  @Test(
+    "a gradient scaled by 1.01, of a large parameter and of a small one",
+    arguments: ["conv2.weight", "conv3.logs"])
+  func scaledGradient(name: String) throws {
     let model = try SmallModel()
-    var layer = model.flowStep()
+    var layer = model.layer(1)
     let backward = layer.backward
     layer.backward = { x, dy, dLogDeterminants in
       let before = Array(layer.gradients)
       let dx = try backward(x, dy, dLogDeterminants)
-      let weight = model.glow.parameters["level0.step0.coupling.conv2.weight"]!
+      let weight = model.glow.parameters["level0.step0.coupling.\(name)"]!
       for index in weight.range {
         layer.gradients[index] = before[index] + 1.01 * (layer.gradients[index] - before[index])
       }
       return dx
     }
-    let report = try check(layer, at: model.random(64))
+    let report = try check(layer, at: model.randomInput())
     #expect(report.parameterGradient > 1e-3 && !report.isAccepted, "\(report)")
   }
 
   @Test("a transposed gradient of W")
   func transposedGradient() throws {
     let model = try SmallModel()
-    var layer = model.channelMap()
+    var layer = model.layer(1)
     let backward = layer.backward
     layer.backward = { x, dy, dLogDeterminants in
       let before = Array(layer.gradients)
@@ -138,29 +165,29 @@ struct CheckerTests {
       }
       return dx
     }
-    let report = try check(layer, at: model.random(64))
+    let report = try check(layer, at: model.randomInput())
     #expect(report.parameterGradient > 1e-3 && !report.isAccepted, "\(report)")
   }
 
   @Test("a log-determinant off by a factor H·W")
   func logDeterminant() throws {
     let model = try SmallModel()
-    var layer = model.channelMap()
+    var layer = model.layer(1)
     let forward = layer.forward
     layer.forward = { x in
       let (output, logDeterminants) = try forward(x)
       let positions = Double(model.glow.configuration.shape(ofLevel: 0).positions)
       return (output, logDeterminants.map { $0 / positions })
     }
-    let report = try check(layer, at: model.random(64))
+    let report = try check(layer, at: model.randomInput())
     #expect(report.logDeterminant > 1e-3 && !report.isAccepted, "\(report)")
   }
 
   @Test("an input gradient that is scaled, an inverse that is off, a backward that overwrites")
   func others() throws {
     let model = try SmallModel()
-    let input = model.random(64)
-    var layer = model.flowStep()
+    let input = model.randomInput()
+    var layer = model.layer(1)
     let (backward, inverse) = (layer.backward, layer.inverse)
     layer.backward = { try backward($0, $1, $2).map { 1.01 * $0 } }
     #expect(try check(layer, at: input).inputGradient > 1e-3)

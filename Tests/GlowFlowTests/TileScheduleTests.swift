@@ -8,26 +8,32 @@ import Testing
 @Suite("Order of the tiles")
 struct TileScheduleTests {
   /// 11 pictures of 4×4 positions, in tiles of pictures or of bands of 2 rows.
-  private func tiling(inBands: Bool) -> Tiling {
-    Tiling(
-      shape: LevelShape(height: 4, width: 4, channels: 4), batch: 11, purpose: .training(keepsHidden: true),
-      targetRows: inBands ? 8 : 32, products: [], Float.self)
+  private func tiling(inBands: Bool) -> Tiling { tiling(batch: 11, rows: inBands ? 8 : 32) }
+
+  private func tiling(batch: Int, rows: Int) -> Tiling {
+    .fitting(
+      LevelShape(height: 4, width: 4, channels: 4), batch: batch,
+      TileGrain(.training(keepsHidden: true), rows: rows), products: [], Float.self)
   }
 
-  @Test("every tile goes through every phase of every step once and in order", arguments: [false, true])
+  private let stages = [Stage.start, .conditioner(round: 0), .finish]
+
+  @Test("every tile goes through every stage of every layer once and in order", arguments: [false, true])
   func order(inBands: Bool) {
     let tiling = tiling(inBands: inBands)
     #expect(tiling.holdsWholeImages != inBands && tiling.tileCount == (inBands ? 22 : 6))
     let wrong = Atomic(0)
-    let expected = (0..<5).flatMap { step in (0..<3).map { (step, $0) } }
+    let expected = (0..<5).flatMap { layer in stages.map { (layer, $0) } }
     let seen = (0..<tiling.tileCount).map { _ in Slab<Double>(count: 1) }
-    tiling.forEachTile(ThreadTeam(count: 3), steps: 5, phases: 3) { step, phase, tile, _ in
+    tiling.forEachTile(ThreadTeam(count: 3), stages: (0..<5).map { _ in stages }) { layer, stages, tile, _ in
       let index = inBands ? tile.firstSlot : tile.firstImage / tiling.imagesPerTile
-      // One tile is slow: the other threads come to its next step while it is still in this one.
+      // One tile is slow: the other threads come to its next layer while it is still in this one.
       if index == 0 { usleep(1000) }
-      let turn = Int(seen[index].base[0])
-      if turn >= expected.count || expected[turn] != (step, phase) { wrong.add(1, ordering: .relaxed) }
-      seen[index].base[0] += 1
+      for stage in stages {
+        let turn = Int(seen[index].base[0])
+        if turn >= expected.count || expected[turn] != (layer, stage) { wrong.add(1, ordering: .relaxed) }
+        seen[index].base[0] += 1
+      }
     }
     #expect(wrong.load(ordering: .relaxed) == 0)
     #expect(seen.allSatisfy { $0.base[0] == Double(expected.count) })
@@ -36,10 +42,7 @@ struct TileScheduleTests {
   @Test("a workspace has room for the parts of any smaller number of images", arguments: [16, 32, 64])
   func parts(targetRows: Int) {
     for batch in 1...150 {
-      let tiling = Tiling(
-        shape: LevelShape(height: 4, width: 4, channels: 4), batch: batch,
-        purpose: .training(keepsHidden: true),
-        targetRows: targetRows, products: [], Float.self)
+      let tiling = tiling(batch: batch, rows: targetRows)
       #expect((1...batch).allSatisfy { 2 * tiling.resized(batch: $0).groupCount <= tiling.partCount })
       #expect((0..<tiling.groupCount).flatMap { tiling.tiles(ofGroup: $0) } == Array(0..<tiling.tileCount))
     }
@@ -58,13 +61,18 @@ struct TileScheduleTests {
     let parts = Slab<Float>(count: tiling.partCount * count)
     let sums = (0..<steps).map { _ in Slab<Float>(count: count) }
     for index in parts.values.indices { parts.base[index] = .nan }
+    // The first values of a part are a vector, which comes as zeros; the rest is overwritten by the first tile.
+    var reservation = WeightReservation()
+    let vector = reservation.vector(100)
     tiling.sumOverTiles(
-      ThreadTeam(count: threads), phases: 2, parts: parts.base, count: count, into: sums.map(\.base)
-    ) { step, phase, tile, part, isFirst, _ in
-      if phase == 1 { return }
+      ThreadTeam(count: threads), stages: (0..<steps).map { _ in stages },
+      into: sums.map { TileSum(target: $0.base, count: count, vectors: [vector]) }, parts: parts.base
+    ) { step, stages, tile, part, _ in
+      if !stages.contains(.finish) { return }
       if tile.firstImage == 0 { usleep(1000) }
       for index in 0..<count {
-        part[index] = (isFirst ? 0 : part[index]) + contribution(step, tile, index)
+        let before = part.isEmpty && index >= vector.count ? 0 : part.base[index]
+        part.base[index] = before + contribution(step, tile, index)
       }
     }
     for step in 0..<steps {

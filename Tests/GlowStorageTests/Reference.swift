@@ -94,7 +94,7 @@ struct ReferenceRun<S: Scalar> {
   func leaving(_ level: Int) -> [Double] {
     let shape = glow.latentShapes[level]
     let all = glow.configuration.shape(ofLevel: level)
-    let z = workspace.levels[level].activations(before: glow.configuration.depth)
+    let z = workspace.levels[level].activations(at: glow.architecture.levels[level].places - 1)
     return (0..<count).flatMap { image in
       (0..<shape.channels).flatMap { channel in
         (0..<shape.positions).map { position in

@@ -9,6 +9,9 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
   /// https://github.com/rosinality/glow-pytorch
   case rosinality
 
+  /// What the couplings of all formats are.
+  private static let couplings: [CouplingKind] = [.affine, .additive]
+
   /// The tensor of the first step's actnorm, which every model of the format has.
   var firstName: String {
     switch self {
@@ -24,7 +27,12 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
   ///   way; nil to write, where the configuration tells how.
   /// - Throws: `ConfigurationError` if the format has no such models.
   func relations(_ configuration: GlowConfiguration, shapes: ShapeTable? = nil) throws -> [Relation] {
-    switch self {
+    guard ForeignFormat.couplings.contains(configuration.coupling) && configuration.network == .plain else {
+      throw ConfigurationError(
+        "models of \(rawValue) have affine or additive couplings of plain networks, and this one has "
+          + "\(configuration.coupling.rawValue) couplings of \(configuration.network.rawValue) networks")
+    }
+    return switch self {
     case .openai: OpenAILayout(configuration: configuration, shapes: shapes).relations
     case .y0ast: Y0astLayout(configuration: configuration, shapes: shapes).relations
     case .rosinality: try RosinalityLayout(configuration: configuration, shapes: shapes).relations
@@ -126,6 +134,6 @@ extension GlowConfiguration {
   /// Channels of a level after its squeeze.
   func channels(_ level: Int) -> Int { shape(ofLevel: level).channels }
 
-  /// Outputs of a level's coupling networks.
-  func networkOutputs(_ level: Int) -> Int { coupling == .affine ? channels(level) : channels(level) / 2 }
+  /// Outputs of a level's conditioners.
+  func networkOutputs(_ level: Int) -> Int { channels(level) / 2 * outputsPerValue }
 }

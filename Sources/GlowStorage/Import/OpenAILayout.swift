@@ -105,13 +105,16 @@ struct OpenAILayout {
   private func mixing(_ name: String, _ ours: String, channels c: Int) -> [Relation] {
     let weight = "\(ours).invconv.weight"
     let inFile = shapes.map { Self.mixing(of: name, $0) }
-    switch configuration.permutation {
-    case .reverse: return []
-    case .shuffle: return [Self.shuffle(name, ours, channels: c)]
-    case .factoredConvolution: return [.sameFactors(Self.factorTensors(name, c), ours)]
-    case .convolution where inFile == .factoredConvolution:
+    if configuration.permutation == .reverse { return [] }
+    if configuration.permutation == .shuffle { return [Self.shuffle(name, ours, channels: c)] }
+    if configuration.permutation == .factoredConvolution {
+      return [.sameFactors(Self.factorTensors(name, c), ours)]
+    }
+    // Any other is a matrix, whatever holds it in the file.
+    if inFile == .factoredConvolution {
       return [.factors(Self.factorTensors(name, c), weight, isTransposed: false)]
-    case .convolution where inFile == .shuffle:
+    }
+    if inFile == .shuffle {
       let shuffle = Self.shuffle(name, ours, channels: c)
       return [
         Relation(
@@ -119,8 +122,8 @@ struct OpenAILayout {
           read: { [permutationMatrix(try shuffle.read($0)[0])] }, pullBack: shuffle.pullBack,
           write: { _ in preconditionFailure("a free matrix is written as one") })
       ]
-    case .convolution: return [same("\(name)/invconv/W", [c, c], weight)]
     }
+    return [same("\(name)/invconv/W", [c, c], weight)]
   }
 
   /// Indices and their inverse, which the original keeps too.

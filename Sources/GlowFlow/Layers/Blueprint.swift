@@ -1,0 +1,83 @@
+import GlowKernels
+
+/// Where layers, while they are being made, book all that they need: parameters, folded weights, buffers, and the
+/// products that their rows go through.
+struct Blueprint {
+  private(set) var parameters = ParameterList()
+  /// Folded weights of the layers that have been placed.
+  private(set) var weights = Reservation()
+  private var needs = LayerNeeds()
+  private var placed = 0
+
+  mutating func parameter(_ name: String, _ shape: [Int], isTrainable: Bool = true) -> Parameter {
+    Parameter(
+      offset: parameters.add(name, shape, isTrainable: isTrainable), count: shape.reduce(1, *))
+  }
+
+  /// A matrix among the folded weights.
+  mutating func matrix(_ rows: Int, _ columns: Int) -> WeightMatrix { needs.weights.matrix(rows, columns) }
+
+  /// A vector among the folded weights.
+  mutating func vector(_ count: Int) -> WeightVector { needs.weights.vector(count) }
+
+  /// A matrix that only the inverse needs (`Foldable.foldInverse`).
+  mutating func inverseMatrix(_ rows: Int, _ columns: Int) -> WeightMatrix {
+    needs.inverse.matrix(rows, columns)
+  }
+
+  /// A vector that only the inverse needs.
+  mutating func inverseVector(_ count: Int) -> WeightVector { needs.inverse.vector(count) }
+
+  /// Rows of `columns` values, one a position.
+  mutating func buffer(columns: Int, _ life: BufferLife, isForBackward: Bool = false) -> Buffer {
+    add(BufferNeed(size: .rows(columns: columns), life: life, isForBackward: isForBackward))
+  }
+
+  /// Room for a band and a border of one position all round (`gatherPatches`, `scatterPatches`).
+  mutating func bordered(channels: Int) -> Buffer {
+    add(BufferNeed(size: .bordered(channels: channels), life: .stage, isForBackward: false))
+  }
+
+  private mutating func add(_ need: BufferNeed) -> Buffer {
+    needs.buffers.append(need)
+    return Buffer(index: needs.buffers.count - 1)
+  }
+
+  /// Says that a tile's rows, batch-interleaved, are multiplied by a matrix of `inner` rows and `columns` columns.
+  mutating func product(inner: Int, columns: Int) {
+    needs.products.append(ProductShape(inner: inner, columns: columns))
+  }
+
+  /// Makes a layer, and puts it behind those made before.
+  mutating func place<L>(_ make: (inout Blueprint) throws -> L) rethrows -> Placed<L> {
+    needs = LayerNeeds()
+    let layer = try make(&self)
+    defer { placed += 1 }
+    return Placed(layer: layer, needs: needs, offset: weights.reserve(needs.weights.count), index: placed)
+  }
+}
+
+/// What a layer has booked.
+struct LayerNeeds: Sendable {
+  var weights = WeightReservation()
+  var inverse = WeightReservation()
+  var buffers: [BufferNeed] = []
+  var products: [ProductShape] = []
+}
+
+/// A layer and its place in the model.
+struct Placed<L> {
+  let layer: L
+  let needs: LayerNeeds
+  /// Where its folded weights start in the slab of all of them.
+  let offset: Int
+  /// Its number among the layers of the model.
+  let index: Int
+
+  /// The same layer as a value of another type.
+  func map<M>(_ change: (L) -> M) -> Placed<M> {
+    Placed<M>(layer: change(layer), needs: needs, offset: offset, index: index)
+  }
+}
+
+extension Placed: Sendable where L: Sendable {}

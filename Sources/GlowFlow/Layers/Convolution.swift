@@ -1,0 +1,273 @@
+import Foundation
+import GlowKernels
+
+/// A 3×3 convolution that sees the image's edge, then a bias and a scale for each channel:
+/// y = (conv(x) + b)·exp(3·logs).
+///
+/// With b = logs = 0 and zero weights at the start this is the original's zero convolution (section 3.3 of
+/// Kingma & Dhariwal 2018); with b and logs those of an actnorm it is the first layer of a coupling network.
+///
+/// The edge indicator, a further input channel that is 0 inside the picture and 1 in the padding, adds a
+/// constant to each position that depends only on which of its neighbors exist. So it is folded, with b, into
+/// one bias for each of the 16 border classes, and the matrix products never see it.
+///
+/// The scale is folded into the weights. `order` says which side of the product the neighborhoods are on.
+struct Convolution: Sendable {
+  enum Order {
+    /// im2col, then [positions × 9·in]·[9·in × out]: for few channels in.
+    case patchesThenProduct
+    /// [positions × in]·[in × 9·out], then col2im: for few channels out.
+    case productThenPatches
+  }
+
+  struct Shape {
+    var inChannels: Int
+    var outChannels: Int
+    var order: Order
+    /// Stored output channel j·planes + i comes out as channel j of plane i: the original interleaves what is used
+    /// apart (shift and scale, mean and logs).
+    var planes = 1
+  }
+
+  let shape: Shape
+  var inChannels: Int { shape.inChannels }
+  var outChannels: Int { shape.outChannels }
+
+  /// [3, 3, in + 1, out]; the last input channel is the edge indicator.
+  let weight: Parameter
+  /// Bias and scale, [out] each.
+  let actNorm: ActNorm
+  /// [9·in, out] or [in, 9·out], by `order`.
+  let foldedWeight: WeightMatrix
+  /// [borderClassCount, out].
+  let foldedBias: WeightVector
+
+  /// - Parameters:
+  ///   - weight: the name of the filter, less `.weight`.
+  ///   - actNorm: the name of bias and logs, less `.bias` and `.logs`.
+  init(_ shape: Shape, weight: String, actNorm: String, in blueprint: inout Blueprint) {
+    self.shape = shape
+    self.weight = blueprint.parameter("\(weight).weight", [3, 3, shape.inChannels + 1, shape.outChannels])
+    self.actNorm = ActNorm(channels: shape.outChannels, prefix: actNorm, in: &blueprint)
+    foldedWeight =
+      switch shape.order {
+      case .patchesThenProduct: blueprint.matrix(9 * shape.inChannels, shape.outChannels)
+      case .productThenPatches: blueprint.matrix(shape.inChannels, 9 * shape.outChannels)
+      }
+    foldedBias = blueprint.vector(borderClassCount * shape.outChannels)
+  }
+
+  /// N(0, 0.05²).
+  func initialize<S: Scalar>(_ values: ParameterValues<S>, generator: Philox) {
+    let count = 9 * (inChannels + 1) * outChannels
+    fillNormal(values[weight], count: count, deviation: 0.05, generator: generator)
+  }
+
+  /// Where the folded weight has the `outChannels` values of one tap and input channel.
+  ///
+  /// A patch row that is added to neighbor δ carries what that neighbor would have read at −δ, so the taps
+  /// of `productThenPatches` stand in reverse.
+  private func foldedOffset(dy: Int, dx: Int, input: Int) -> Int {
+    switch shape.order {
+    case .patchesThenProduct: ((dy * 3 + dx) * inChannels + input) * outChannels
+    case .productThenPatches: (input * 9 + (2 - dy) * 3 + (2 - dx)) * outChannels
+    }
+  }
+
+  private func storedOffset(dy: Int, dx: Int, input: Int) -> Int {
+    ((dy * 3 + dx) * (inChannels + 1) + input) * outChannels
+  }
+
+  /// The stored channel that comes out as channel `output`.
+  private func storedChannel(_ output: Int) -> Int {
+    let (plane, channel) = output.quotientAndRemainder(dividingBy: outChannels / shape.planes)
+    return channel * shape.planes + plane
+  }
+
+  /// Writes the folded weight w·exp(3·logs) and bias (b + Σ edge weights outside)·exp(3·logs).
+  func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) {
+    let filter = values[weight]
+    let bias = values[actNorm.bias]
+    let foldedFilter = weights[foldedWeight].base
+    let stored = (0..<outChannels).map(storedChannel)
+    let scale = stored.map { S(exp(ActNorm.logsFactor * Double(values[actNorm.logs][$0]))) }
+    scale.withUnsafeBufferPointer { scale in
+      stored.withUnsafeBufferPointer { stored in
+        for dy in 0..<3 {
+          for dx in 0..<3 {
+            for input in 0..<inChannels {
+              let from = filter + storedOffset(dy: dy, dx: dx, input: input)
+              let to = foldedFilter + foldedOffset(dy: dy, dx: dx, input: input)
+              if shape.planes > 1 {
+                for output in 0..<outChannels { to[output] = from[stored[output]] * scale[output] }
+              } else {
+                for output in 0..<outChannels { to[output] = from[output] * scale[output] }
+              }
+            }
+          }
+        }
+        for borderClass in 0..<borderClassCount {
+          let to = weights[foldedBias] + borderClass * outChannels
+          for output in 0..<outChannels { to[output] = bias[stored[output]] }
+          forEachTapOutside(borderClass) { dy, dx in
+            let edge = filter + storedOffset(dy: dy, dx: dx, input: inChannels)
+            for output in 0..<outChannels { to[output] += edge[stored[output]] }
+          }
+          for output in 0..<outChannels { to[output] *= scale[output] }
+        }
+      }
+    }
+  }
+
+  /// Adds the gradients of weight, b and logs, given that of the folded weight and bias.
+  ///
+  /// With s = exp(3·logs): dw = s·dw', db = s·Σ dB over classes, and since folded = stored·s,
+  /// d logs = 3·(Σ dw'·w' + Σ dB·B).
+  func foldBackward<S: Scalar>(
+    _ folded: Folded<S>, gradient: Weights<S>, into gradients: ParameterValues<S>
+  ) {
+    let stored = (0..<outChannels).map(storedChannel)
+    let scale = stored.map { S(exp(ActNorm.logsFactor * Double(folded.values[actNorm.logs][$0]))) }
+    let filter = gradients[weight]
+    let (foldedFilter, foldedFilterGradient) = (
+      folded.weights[foldedWeight].base, gradient[foldedWeight].base
+    )
+    let (foldedBias, foldedBiasGradient) = (folded.weights[foldedBias], gradient[foldedBias])
+    let (bias, logs) = (gradients[actNorm.bias], gradients[actNorm.logs])
+    var logsGradient = [S](repeating: 0, count: outChannels)
+    logsGradient.withUnsafeMutableBufferPointer { logsGradient in
+      scale.withUnsafeBufferPointer { scale in
+        stored.withUnsafeBufferPointer { stored in
+          for dy in 0..<3 {
+            for dx in 0..<3 {
+              for input in 0..<inChannels {
+                let offset = foldedOffset(dy: dy, dx: dx, input: input)
+                let from = foldedFilterGradient + offset
+                let weights = foldedFilter + offset
+                let to = filter + storedOffset(dy: dy, dx: dx, input: input)
+                if shape.planes > 1 {
+                  for output in 0..<outChannels {
+                    to[stored[output]] += from[output] * scale[output]
+                    logsGradient[output] += from[output] * weights[output]
+                  }
+                } else {
+                  for output in 0..<outChannels {
+                    to[output] += from[output] * scale[output]
+                    logsGradient[output] += from[output] * weights[output]
+                  }
+                }
+              }
+            }
+          }
+          for borderClass in 0..<borderClassCount {
+            let offset = borderClass * outChannels
+            for output in 0..<outChannels {
+              let gradient = foldedBiasGradient[offset + output]
+              bias[stored[output]] += gradient * scale[output]
+              logsGradient[output] += gradient * foldedBias[offset + output]
+            }
+            forEachTapOutside(borderClass) { dy, dx in
+              let edge = filter + storedOffset(dy: dy, dx: dx, input: inChannels)
+              for output in 0..<outChannels {
+                edge[stored[output]] += foldedBiasGradient[offset + output] * scale[output]
+              }
+            }
+          }
+          for output in 0..<outChannels {
+            logs[stored[output]] += S(ActNorm.logsFactor) * logsGradient[output]
+          }
+        }
+      }
+    }
+  }
+
+  private func forEachTapOutside(_ borderClass: Int, _ body: (Int, Int) -> Void) {
+    for dy in 0..<3 {
+      for dx in 0..<3 where isOutside(borderClass: borderClass, dy: dy, dx: dx) { body(dy, dx) }
+    }
+  }
+
+  // The second half of `productThenPatches`: products in, outputs out, and the adjoint.
+
+  /// Adds up the patches around each position of a tile's part of a picture, and its bias, into planes
+  /// [`shape.planes`, positions of the part, out/planes].
+  ///
+  /// - Parameters:
+  ///   - patches: of the picture (`Rows.picture` or `Rows.interleaved`), 9·out columns.
+  ///   - bordered: for `outChannels` channels.
+  func collect<S: Scalar>(
+    _ patches: Matrix<S>, into planes: UnsafeMutablePointer<S>, bordered: Buffer, _ site: Site<S>
+  ) {
+    let band = site.tile.band
+    let bordered = site.memory(bordered)
+    scatterPatches(
+      patches.base, rowStep: patches.stride / patches.columns, channels: outChannels, band: band,
+      bordered: bordered)
+    let bias = site.weights[foldedBias]
+    let channels = outChannels / shape.planes
+    let positions = band.rows * band.width
+    for row in 0..<band.rows {
+      for column in 0..<band.width {
+        let borderClass = band.borderClass(row: band.firstRow + row, column: column)
+        var biasRow = bias + borderClass * outChannels
+        var from = bordered + ((row + 1) * (band.width + 2) + column + 1) * outChannels
+        var to = planes + (row * band.width + column) * channels
+        for _ in 0..<shape.planes {
+          for channel in 0..<channels { to[channel] = from[channel] + biasRow[channel] }
+          from += channels
+          biasRow += channels
+          to += positions * channels
+        }
+      }
+    }
+  }
+
+  /// Adjoint of `collect`: the gradient of the patches of a tile's part of a picture, from that of the outputs of the
+  /// picture, [positions, out]; adds the part's share to the folded bias's gradient.
+  ///
+  /// - Parameter patches: from the part's first row on, 9·out columns.
+  func collectBackward<S: Scalar>(
+    _ outputGradient: Matrix<S>, into patches: Matrix<S>, bordered: Buffer, _ site: Site<S>
+  ) {
+    let band = site.tile.band
+    gatherPatches(
+      from: outputGradient.base, stride: outputGradient.stride, channels: outChannels, band: band,
+      bordered: site.memory(bordered), into: patches.base, rowStep: patches.stride / patches.columns)
+    let sums = site.weightGradient![foldedBias]
+    for row in 0..<band.rows {
+      for column in 0..<band.width {
+        let borderClass = band.borderClass(row: band.firstRow + row, column: column)
+        let sum = sums + borderClass * outChannels
+        let from = outputGradient[(band.firstRow + row) * band.width + column]
+        for channel in 0..<outChannels { sum[channel] += from[channel] }
+      }
+    }
+  }
+
+  // The end of the backward of `patchesThenProduct`.
+
+  /// Adds up what patches carry to the input of a tile's part of a picture.
+  ///
+  /// - Parameters:
+  ///   - patches: the gradient of the picture's neighborhoods, 9·in columns.
+  ///   - gradient: [positions of the part, in], to be added to.
+  ///   - bordered: for `inChannels` channels.
+  func addInputGradient<S: Scalar>(
+    _ patches: Matrix<S>, to gradient: Matrix<S>, bordered: Buffer, _ site: Site<S>
+  ) {
+    let bordered = site.memory(bordered)
+    scatterPatches(
+      patches.base, rowStep: patches.stride / patches.columns, channels: inChannels, band: site.tile.band,
+      bordered: bordered)
+    addInner(
+      bordered, band: site.tile.band, channels: inChannels, to: gradient.base, stride: gradient.stride)
+  }
+}
+
+/// Values of N(0, deviation²).
+func fillNormal<S: Scalar>(
+  _ values: UnsafeMutablePointer<S>, count: Int, deviation: S, generator: Philox
+) {
+  generator.fillNormal(UnsafeMutableBufferPointer(start: values, count: count))
+  for index in 0..<count { values[index] *= deviation }
+}

@@ -1,0 +1,118 @@
+import GlowKernels
+
+/// What has parameters, and folds them once an update into what passes multiply with.
+protocol Foldable: Sendable {
+  /// For instance `level0.step3`; parameters' names begin with it.
+  var name: String { get }
+
+  /// Writes the initial values of the parameters that are not to start at zero.
+  func initialize<S: Scalar>(_ values: ParameterValues<S>, noise: inout WeightNoise) throws
+
+  /// Writes the folded weights. Matrices and vectors that are not written stay what they were.
+  ///
+  /// - Returns: the factors of the layer's channel map, if it has one: a linear map of the channels of each position,
+  ///   whose log-determinant is the same at all of them and is not added by `forward`.
+  /// - Throws: `LinearAlgebraError` if that map has no inverse.
+  func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) throws -> Factorization?
+
+  /// The adjoint of `fold`: adds to `gradients`, given the gradients of the folded weights and of ln |det| of the channel
+  /// map (positions times the sum over the batch of those of the log-determinants).
+  func foldBackward<S: Scalar>(
+    _ folded: Folded<S>, gradient: Weights<S>, logDeterminantGradient: Double,
+    into gradients: ParameterValues<S>) throws
+
+  /// Writes the folded weights that only the inverse needs.
+  func foldInverse<S: Scalar>(_ folded: Folded<S>, into weights: Weights<S>) throws
+
+  /// How far the channel map is from having no inverse, if the layer has one.
+  func condition<S: Scalar>(_ folded: Folded<S>) -> MapCondition?
+}
+
+extension Foldable {
+  func initialize<S: Scalar>(_ values: ParameterValues<S>, noise: inout WeightNoise) throws {}
+
+  func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) throws -> Factorization? {
+    nil
+  }
+
+  func foldBackward<S: Scalar>(
+    _ folded: Folded<S>, gradient: Weights<S>, logDeterminantGradient: Double,
+    into gradients: ParameterValues<S>
+  ) throws {}
+
+  func foldInverse<S: Scalar>(_ folded: Folded<S>, into weights: Weights<S>) throws {}
+
+  func condition<S: Scalar>(_ folded: Folded<S>) -> MapCondition? { nil }
+}
+
+/// One of a level's invertible maps, or a prior: all that training, scoring and sampling know of a model.
+///
+/// A layer is a value that knows where its parameters, folded weights and buffers are (`Blueprint`) and owns no memory. A
+/// pass calls it once for every stage and tile, with the `Site` to work at. Whatever adds to a picture's log-determinant
+/// or density says so to the site.
+///
+/// The passes reach layers through this protocol, where the compiler does not know the scalar type: each of these three
+/// functions, `fold` and `foldBackward` carry `@specialized` lines, without which they run many times slower.
+protocol Layer: Foldable {
+  /// Whether the activations after the layer are those before it, changed or as they were: the layer is a place where
+  /// latents leave.
+  var isInPlace: Bool { get }
+
+  /// The stages of a pass, in order. Where tiles are bands, all tiles leave a stage before any enters the next.
+  func stages(_ direction: Direction) -> [Stage]
+
+  /// `site.output` ← f(`site.input`).
+  func forward<S: Scalar>(_ stage: Stage, _ site: Site<S>)
+
+  /// `site.input` ← f⁻¹(`site.output`), which it may change.
+  func inverse<S: Scalar>(_ stage: Stage, _ site: Site<S>)
+
+  /// Turns `site.gradient` at the output into that at the input, and adds to `site.weightGradient`.
+  ///
+  /// The log-determinant of the channel map is left to `foldBackward`.
+  func backward<S: Scalar>(_ stage: Stage, _ site: Site<S>)
+
+  /// Sets from data what is to be set from data (section 3.1 of Kingma & Dhariwal 2018), given the input of a batch.
+  func initialize<S: Scalar>(from data: DataPass<S>) throws
+
+  /// What a person calls the layer.
+  var title: String { get }
+
+  /// The part of the layer that makes a channel of its output, for a person.
+  func part(ofChannel channel: Int) -> String?
+}
+
+extension Layer {
+  var isInPlace: Bool { false }
+  func initialize<S: Scalar>(from data: DataPass<S>) throws {}
+  var title: String { name }
+  func part(ofChannel channel: Int) -> String? { nil }
+}
+
+/// The pass that a layer takes part in.
+enum Direction: CaseIterable, Sendable {
+  case forward, inverse, backward
+}
+
+/// A part of a layer's work on a tile, between which neighboring bands wait for each other.
+enum Stage: Sendable, Hashable {
+  /// What comes first, from the tile's own positions.
+  case start
+  /// A round of the conditioner, which may read the halo of what was written before.
+  case conditioner(round: Int)
+  /// What is done with the conditioner's outputs, or with its gradient.
+  case finish
+}
+
+/// Random numbers for initial weights: a stream for each caller, in order.
+struct WeightNoise {
+  let seed: UInt64
+  private var stream: UInt64 = 0
+
+  init(seed: UInt64) { self.seed = seed }
+
+  mutating func next() -> Philox {
+    stream += 1
+    return Philox(seed: seed, purpose: .weights, stream: stream)
+  }
+}

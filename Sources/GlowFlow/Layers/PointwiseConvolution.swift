@@ -1,0 +1,69 @@
+import GlowKernels
+
+/// A 1×1 convolution of a conditioner's hidden channels and the actnorm after it: y = (x·W + b)·exp(3·logs).
+///
+/// The scale is folded into the weights, as in `Convolution`.
+struct PointwiseConvolution: Sendable {
+  let channels: Int
+  /// [channels in, channels out]
+  let weight: Parameter
+  let actNorm: ActNorm
+  /// [channels, channels]
+  let foldedWeight: WeightMatrix
+  /// [channels]
+  let foldedBias: WeightVector
+
+  /// - Parameters:
+  ///   - weight: the name of the matrix, less `.weight`.
+  ///   - actNorm: the name of bias and logs, less `.bias` and `.logs`.
+  init(channels: Int, weight: String, actNorm: String, in blueprint: inout Blueprint) {
+    self.channels = channels
+    self.weight = blueprint.parameter("\(weight).weight", [channels, channels])
+    self.actNorm = ActNorm(channels: channels, prefix: actNorm, in: &blueprint)
+    foldedWeight = blueprint.matrix(channels, channels)
+    foldedBias = blueprint.vector(channels)
+  }
+
+  /// N(0, 0.05²).
+  func initialize<S: Scalar>(_ values: ParameterValues<S>, generator: Philox) {
+    fillNormal(values[weight], count: channels * channels, deviation: 0.05, generator: generator)
+  }
+
+  func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) {
+    let (b, scale) = actNorm.biasAndScale(values)
+    let s = scale.map { S($0) }
+    s.withUnsafeBufferPointer { s in
+      for row in 0..<channels {
+        let (from, to) = (values[weight] + row * channels, weights[foldedWeight][row])
+        for column in 0..<channels { to[column] = from[column] * s[column] }
+      }
+    }
+    for column in 0..<channels { weights[foldedBias][column] = S(b[column] * scale[column]) }
+  }
+
+  /// dW = s·dW′, db = s·db′ and d logs = 3·(Σ dW′·W′ + db′·b′), as in `Convolution.foldBackward`.
+  func foldBackward<S: Scalar>(
+    _ folded: Folded<S>, gradient: Weights<S>, into gradients: ParameterValues<S>
+  ) {
+    let s = actNorm.biasAndScale(folded.values).scale.map { S($0) }
+    let (bias, biasGradient) = (folded.weights[foldedBias], gradient[foldedBias])
+    var sums = (0..<channels).map { biasGradient[$0] * bias[$0] }
+    sums.withUnsafeMutableBufferPointer { sums in
+      s.withUnsafeBufferPointer { s in
+        for row in 0..<channels {
+          let from = gradient[foldedWeight][row]
+          let weights = folded.weights[foldedWeight][row]
+          let to = gradients[weight] + row * channels
+          for column in 0..<channels {
+            to[column] += from[column] * s[column]
+            sums[column] += from[column] * weights[column]
+          }
+        }
+        for column in 0..<channels {
+          gradients[actNorm.bias][column] += s[column] * biasGradient[column]
+          gradients[actNorm.logs][column] += S(ActNorm.logsFactor) * sums[column]
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,146 @@
+import GlowKernels
+
+/// Split (section 3.6 of Kingma & Dhariwal 2018): half of the channels leave the flow between two levels.
+///
+/// z2 ~ N(mean, exp(logs)²) with (mean, logs) = zero convolution of z1. What leaves is ε = (z2 − mean)·exp(−logs);
+/// z1 goes on. Seen as a map (z1, z2) → (z1, ε) its log-determinant is −Σ logs.
+struct Split: Layer {
+  let name: String
+  let convolution: Convolution
+  /// Channels of z1 and of z2.
+  let half: Int
+  var isInPlace: Bool { true }
+
+  private let epsilon: Buffer
+  private let inverseDeviation: Buffer
+  private let patches: Buffer
+  private let bordered: Buffer
+  /// mean, then logs: two planes [positions, half].
+  private let prior: Buffer
+  private let priorGradient: Buffer
+  private let patchesGradient: Buffer
+
+  init(channels: Int, name: String, in blueprint: inout Blueprint) {
+    self.name = name
+    half = channels / 2
+    convolution = Convolution(
+      .init(inChannels: half, outChannels: channels, order: .productThenPatches, planes: 2),
+      weight: "\(name).conv", actNorm: "\(name).conv", in: &blueprint)
+    epsilon = blueprint.buffer(columns: half, .latents)
+    inverseDeviation = blueprint.buffer(columns: half, .kept)
+    patches = blueprint.buffer(columns: 9 * channels, .halo)
+    bordered = blueprint.bordered(channels: channels)
+    prior = blueprint.buffer(columns: channels, .stage)
+    priorGradient = blueprint.buffer(columns: channels, .halo, isForBackward: true)
+    patchesGradient = blueprint.buffer(columns: 9 * channels, .stage, isForBackward: true)
+  }
+
+  func stages(_ direction: Direction) -> [Stage] { [.start, .finish] }
+
+  // MARK: Folding
+
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) throws -> Factorization? {
+    convolution.fold(values, into: weights)
+    return nil
+  }
+
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func foldBackward<S: Scalar>(
+    _ folded: Folded<S>, gradient: Weights<S>, logDeterminantGradient: Double,
+    into gradients: ParameterValues<S>
+  ) throws {
+    convolution.foldBackward(folded, gradient: gradient, into: gradients)
+  }
+
+  // MARK: Passes
+
+  /// Writes ε and adds ln p(z2 | z1).
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func forward<S: Scalar>(_ stage: Stage, _ site: Site<S>) {
+    switch stage {
+    case .start, .conditioner: multiplyInput(site)
+    case .finish:
+      forEachPicture(site) { image, z2, mean, logs in
+        let logDensity = Gaussian.standardize(
+          z2, mean: mean, logs: logs, epsilon: site[epsilon].part(image).base)
+        site.add(logDensity: logDensity, image: image)
+        if site.isKept(inverseDeviation) {
+          site[inverseDeviation].part(image).base.update(from: logs, count: z2.rows * half)
+        }
+      }
+    }
+  }
+
+  /// Restores z2 from z1 and ε.
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func inverse<S: Scalar>(_ stage: Stage, _ site: Site<S>) {
+    switch stage {
+    case .start, .conditioner: multiplyInput(site)
+    case .finish:
+      forEachPicture(site) { image, z2, mean, logs in
+        Gaussian.restore(z2, mean: mean, logs: logs, epsilon: site[epsilon].part(image).base)
+      }
+    }
+  }
+
+  /// Given the gradient at z1, writes that at z2 and adds what reaches z1 through the prior.
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func backward<S: Scalar>(_ stage: Stage, _ site: Site<S>) {
+    let gradient = site.gradient!
+    let z1 = 0..<half
+    switch stage {
+    case .start, .conditioner:
+      for image in 0..<site.tile.imageCount {
+        Gaussian.backward(
+          epsilon: site[epsilon].part(image).base,
+          inverseDeviation: site[inverseDeviation].part(image).base,
+          weight: site.likelihoodWeight(image), into: gradient.part(image).columns(half..<2 * half),
+          priorGradient: site[priorGradient].part(image))
+      }
+    case .finish:
+      for image in 0..<site.tile.imageCount {
+        convolution.collectBackward(
+          site[priorGradient].picture(image), into: site[patchesGradient].part(image), bordered: bordered,
+          site)
+      }
+      let dPatches = site[patchesGradient].own
+      // dW += [half × rows]·[rows × 9·channels];  dz1 += [rows × 9·channels]·[9·channels × half]
+      site.weightGradient!.add(
+        site.output.own.columns(z1).transposed, dPatches, to: convolution.foldedWeight)
+      multiply(
+        dPatches, site.weights[convolution.foldedWeight].transposed, into: gradient.own.columns(z1),
+        accumulate: true)
+    }
+  }
+
+  private func multiplyInput<S: Scalar>(_ site: Site<S>) {
+    // Each picture by itself, so that its rows stand where they always stand.
+    for image in 0..<site.tile.imageCount {
+      // [rows × half]·[half × 9·channels] → [rows × 9·channels]
+      multiply(
+        site.output.part(image).columns(0..<half), site.weights[convolution.foldedWeight],
+        into: site[patches].part(image))
+    }
+  }
+
+  /// Calls `body` with z2, the mean and the logs of the tile's part of each picture.
+  @inline(__always)
+  private func forEachPicture<S: Scalar>(
+    _ site: Site<S>,
+    _ body: (_ image: Int, _ z2: Matrix<S>, _ mean: UnsafeMutablePointer<S>, _ logs: UnsafeMutablePointer<S>)
+      -> Void
+  ) {
+    let planes = site.memory(prior)
+    for image in 0..<site.tile.imageCount {
+      convolution.collect(site[patches].picture(image), into: planes, bordered: bordered, site)
+      let z2 = site.output.part(image).columns(half..<2 * half)
+      body(image, z2, planes, planes + z2.rows * half)
+    }
+  }
+}

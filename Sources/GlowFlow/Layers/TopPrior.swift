@@ -1,0 +1,161 @@
+import GlowKernels
+
+/// The prior of the top latent: z ~ N(mean, exp(logs)²) with (mean, logs) a learned constant of each channel
+/// and border class, plus, in a conditional model, an embedding of the class.
+///
+/// The original convolves an all-zero input, of which only the edge indicator is not zero; so only its weights
+/// are kept.
+struct TopPrior: Layer {
+  let name = "top.prior"
+  let title = "the top"
+  let channels: Int
+  let convolution: Convolution?
+  let embedding: LinearLayer?
+  var isInPlace: Bool { true }
+
+  private let epsilon: Buffer
+  private let inverseDeviation: Buffer
+  /// mean, then logs: two planes [positions, channels].
+  private let prior: Buffer
+  private let priorGradient: Buffer
+
+  init(_ configuration: GlowConfiguration, channels: Int, in blueprint: inout Blueprint) {
+    self.channels = channels
+    convolution =
+      configuration.learnsTopPrior
+      ? Convolution(
+        .init(inChannels: 0, outChannels: 2 * channels, order: .productThenPatches), weight: name,
+        actNorm: name, in: &blueprint) : nil
+    embedding =
+      configuration.isConditional
+      ? LinearLayer(
+        inCount: configuration.classCount, outCount: 2 * channels, name: "top.class_embedding",
+        in: &blueprint) : nil
+    epsilon = blueprint.buffer(columns: channels, .latents)
+    inverseDeviation = blueprint.buffer(columns: channels, .kept)
+    prior = blueprint.buffer(columns: 2 * channels, .stage)
+    priorGradient = blueprint.buffer(columns: 2 * channels, .stage, isForBackward: true)
+  }
+
+  func stages(_ direction: Direction) -> [Stage] { [.start] }
+
+  // MARK: Folding
+
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) throws -> Factorization? {
+    convolution?.fold(values, into: weights)
+    embedding?.fold(values, into: weights)
+    return nil
+  }
+
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func foldBackward<S: Scalar>(
+    _ folded: Folded<S>, gradient: Weights<S>, logDeterminantGradient: Double,
+    into gradients: ParameterValues<S>
+  ) throws {
+    convolution?.foldBackward(folded, gradient: gradient, into: gradients)
+    embedding?.foldBackward(folded, gradient: gradient, into: gradients)
+  }
+
+  // MARK: Passes
+
+  /// Writes ε and adds ln p(z).
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func forward<S: Scalar>(_ stage: Stage, _ site: Site<S>) {
+    forEachPicture(site) { image, z, mean, logs in
+      let logDensity = Gaussian.standardize(
+        z, mean: mean, logs: logs, epsilon: site[epsilon].part(image).base)
+      site.add(logDensity: logDensity, image: image)
+      if site.isKept(inverseDeviation) {
+        site[inverseDeviation].part(image).base.update(from: logs, count: z.rows * channels)
+      }
+    }
+  }
+
+  /// z = mean + exp(logs)·ε.
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func inverse<S: Scalar>(_ stage: Stage, _ site: Site<S>) {
+    forEachPicture(site) { image, z, mean, logs in
+      Gaussian.restore(z, mean: mean, logs: logs, epsilon: site[epsilon].part(image).base)
+    }
+  }
+
+  /// Writes the gradient at z.
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func backward<S: Scalar>(_ stage: Stage, _ site: Site<S>) {
+    let sums = site.weightGradient!
+    for image in 0..<site.tile.imageCount {
+      let rows = site[priorGradient].part(image)
+      Gaussian.backward(
+        epsilon: site[epsilon].part(image).base, inverseDeviation: site[inverseDeviation].part(image).base,
+        weight: site.likelihoodWeight(image), into: site.gradient!.part(image), priorGradient: rows)
+      for position in 0..<rows.rows {
+        let from = rows[position]
+        if let convolution {
+          let borderClass = site.tile.borderClass(position)
+          let to = sums[convolution.foldedBias] + borderClass * 2 * channels
+          for channel in 0..<2 * channels { to[channel] += from[channel] }
+        }
+        if let embedding, let label = site.label(image) {
+          let row = embedding.weight(sums)[label]
+          let bias = embedding.bias(sums)
+          for channel in 0..<2 * channels {
+            row[channel] += from[channel]
+            bias[channel] += from[channel]
+          }
+        }
+      }
+    }
+  }
+
+  /// Calls `body` with z, the mean and the logs of the tile's part of each picture.
+  @inline(__always)
+  private func forEachPicture<S: Scalar>(
+    _ site: Site<S>,
+    _ body: (_ image: Int, _ z: Matrix<S>, _ mean: UnsafeMutablePointer<S>, _ logs: UnsafeMutablePointer<S>)
+      -> Void
+  ) {
+    let mean = site.memory(prior)
+    for image in 0..<site.tile.imageCount {
+      let z = site.output.part(image)
+      let logs = mean + z.rows * channels
+      writePrior(image, mean: mean, logs: logs, site)
+      body(image, z, mean, logs)
+    }
+  }
+
+  /// mean and logs of the tile's part of a picture.
+  private func writePrior<S: Scalar>(
+    _ image: Int, mean: UnsafeMutablePointer<S>, logs: UnsafeMutablePointer<S>, _ site: Site<S>
+  ) {
+    let label = site.label(image)
+    let row = label.flatMap { label in embedding.map { $0.weight(site.weights)[label] } }
+    let bias = label.flatMap { _ in embedding.map { $0.bias(site.weights) } }
+    for position in 0..<site.tile.positionsPerImage {
+      let mean = mean + position * channels
+      let logs = logs + position * channels
+      let constant = convolution.map {
+        site.weights[$0.foldedBias] + site.tile.borderClass(position) * 2 * channels
+      }
+      for channel in 0..<channels {
+        mean[channel] =
+          (constant?[channel] ?? 0) + (row?[channel] ?? 0) + (bias?[channel] ?? 0)
+        logs[channel] =
+          (constant?[channels + channel] ?? 0) + (row?[channels + channel] ?? 0)
+          + (bias?[channels + channel] ?? 0)
+      }
+    }
+  }
+}
+
+extension Tile {
+  /// The border class of the tile's `position`-th position within a picture.
+  fileprivate func borderClass(_ position: Int) -> Int {
+    band.borderClass(row: firstRow + position / shape.width, column: position % shape.width)
+  }
+}

@@ -1,0 +1,37 @@
+import GlowKernels
+
+/// The invertible 1×1 convolution (section 3.2 of Kingma & Dhariwal 2018): M = W, a free matrix.
+///
+/// The log-determinant of a picture is H·W·ln |det W|. W starts as a random rotation.
+struct InvertibleConvolution: ChannelMixing {
+  static let name = "invconv"
+
+  let channels: Int
+  /// [channels in, channels out]
+  let weight: Parameter
+
+  init(channels: Int, prefix: String, in blueprint: inout Blueprint) {
+    self.channels = channels
+    weight = blueprint.parameter("\(prefix).invconv.weight", [channels, channels])
+  }
+
+  func matrix<S: Scalar>(_ values: ParameterValues<S>) -> [Double] {
+    (0..<channels * channels).map { Double(values[weight][$0]) }
+  }
+
+  func backward<S: Scalar>(
+    matrixGradient: [Double], values: ParameterValues<S>, into gradients: ParameterValues<S>
+  ) {
+    for index in matrixGradient.indices { gradients[weight][index] += S(matrixGradient[index]) }
+  }
+
+  func initialize<S: Scalar>(_ values: ParameterValues<S>, generator: Philox) throws {
+    let rotation = try Factorization.randomRotation(size: channels, generator: generator)
+    for index in rotation.indices { values[weight][index] = S(rotation[index]) }
+  }
+}
+
+extension PermutationKind {
+  /// An invertible 1×1 convolution with a free matrix W.
+  public static let convolution = PermutationKind(name: InvertibleConvolution.name)
+}

@@ -1,0 +1,16 @@
+/// A setting that names one of the implementations that are registered with it, as options and files spell it.
+public protocol Choice: RawRepresentable, CaseIterable, Hashable, Codable, Sendable where RawValue == String {
+  /// Of all that are registered, the default first.
+  static var names: [String] { get }
+  /// - Parameter name: one of `names`.
+  init(name: String)
+}
+
+extension Choice {
+  public init?(rawValue: String) {
+    guard Self.names.contains(rawValue) else { return nil }
+    self.init(name: rawValue)
+  }
+
+  public static var allCases: [Self] { names.map(Self.init(name:)) }
+}

@@ -1,0 +1,173 @@
+import Foundation
+import GlowKernels
+
+/// A model whose parameters no longer describe an invertible map.
+public struct SingularMapError: Error, CustomStringConvertible {
+  /// The flow step, for instance `level0.step3`.
+  public let step: String
+  public let reason: LinearAlgebraError
+  public var description: String { "\(step): the channel map cannot be inverted: \(reason)" }
+}
+
+/// A Glow (Kingma & Dhariwal 2018): an invertible map from an image to standard normal latents of the same
+/// number of dimensions.
+///
+/// An image of real values x [H, W, C] is squeezed, passes `depth` flow steps at each of `levels` scales, and
+/// leaves half of its channels as ε at each split, the rest at the top. ln p(x) is the log-determinants plus
+/// the prior densities.
+///
+/// Change `values` and then call `parametersChanged()`. Passes work in a `Workspace`, and one after the other.
+public final class Glow<S: Scalar>: @unchecked Sendable {
+  public let configuration: GlowConfiguration
+  /// What `values`, and every slab of gradients or moments, holds.
+  public var parameters: ParameterList { architecture.parameters }
+  public let values: Slab<S>
+  public let team: ThreadTeam
+  public let dequantization: Dequantization
+
+  let architecture: GlowArchitecture
+  let tileRows: Int
+
+  /// Folded weights of all layers; the gradient of them has the same layout.
+  let folded: Slab<S>
+  private(set) lazy var foldedGradient = Slab<S>(count: folded.count)
+  /// Of each layer's channel map, if it has one.
+  private var maps: [Factorization?] = []
+  /// Of each level: Σ ln |det| of the channel maps, for each position.
+  private(set) var mapLogDeterminants: [Double] = []
+  /// What only the inverse needs, of each layer; made when something is first decoded.
+  private var inverses: [Slab<S>]?
+
+  /// A new model with random weights. Its actnorms still wait for `initialize(from:)`.
+  ///
+  /// - Throws: `ConfigurationError`.
+  public convenience init(
+    configuration: GlowConfiguration, seed: UInt64 = 0, team: ThreadTeam = ThreadTeam()
+  ) throws {
+    try self.init(configuration: configuration, seed: seed, team: team, tileRows: TileGrain.defaultRows)
+  }
+
+  /// - Parameter tileRows: positions of a tile; other than the default only to try the edges of tiles.
+  package init(
+    configuration: GlowConfiguration, seed: UInt64 = 0, team: ThreadTeam, tileRows: Int
+  ) throws {
+    architecture = try GlowArchitecture(configuration)
+    self.configuration = configuration
+    self.team = team
+    self.tileRows = tileRows
+    dequantization = Dequantization(bits: configuration.bits)
+    values = Slab(count: architecture.parameters.count)
+    folded = Slab(count: architecture.foldedCount)
+    var noise = WeightNoise(seed: seed)
+    for placed in architecture.foldables { try placed.layer.initialize(parameterValues, noise: &noise) }
+    try parametersChanged()
+  }
+
+  var parameterValues: ParameterValues<S> { ParameterValues(base: values.base) }
+
+  /// Whether the actnorms have been set from data, or read from a file.
+  public var isInitialized: Bool {
+    get { parameterValues[architecture.initialized][0] != 0 }
+    set { parameterValues[architecture.initialized][0] = newValue ? 1 : 0 }
+  }
+
+  /// The total number of channel values that leave as latents, equal to the image's H·W·C.
+  public var latentCount: Int { configuration.dimensions }
+
+  /// The shapes of one image's latents: split 0, split 1, …, top.
+  public var latentShapes: [LevelShape] {
+    (0..<configuration.levels).map { level in
+      let shape = configuration.shape(ofLevel: level)
+      return level == configuration.levels - 1
+        ? shape : LevelShape(height: shape.height, width: shape.width, channels: shape.channels / 2)
+    }
+  }
+
+  // MARK: Folding
+
+  /// Folds the parameters; to be called after any change of `values`.
+  ///
+  /// - Throws: `SingularMapError` naming the step whose channel map has no inverse or is not finite.
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  public func parametersChanged() throws {
+    inverses = nil
+    let results = onEachLayer { index in
+      try architecture.foldables[index].layer.fold(parameterValues, into: weights(of: index))
+    }
+    maps = try zip(architecture.foldables, results).map { placed, result in
+      do { return try result.get() } catch let reason as LinearAlgebraError {
+        throw SingularMapError(step: placed.layer.name, reason: reason)
+      }
+    }
+    mapLogDeterminants = architecture.levels.map { level in
+      level.layers.reduce(0) { sum, placed in
+        maps[placed.index].map { sum + $0.logAbsoluteDeterminant } ?? sum
+      }
+    }
+  }
+
+  /// Folds one layer, whose parameters alone have changed.
+  func fold(_ placed: Placed<any Layer>) throws {
+    maps[placed.index] = try placed.layer.fold(parameterValues, into: weights(of: placed.index))
+  }
+
+  /// What `body` makes of each layer's index, on the team.
+  func onEachLayer<Result>(_ body: (Int) throws -> Result) -> [Swift.Result<Result, any Error>] {
+    let count = architecture.foldables.count
+    return [Swift.Result<Result, any Error>](unsafeUninitializedCapacity: count) { results, initialized in
+      let start = results.baseAddress!
+      team.run(count) { index, _ in
+        (start + index).initialize(to: Swift.Result { try body(index) })
+      }
+      initialized = count
+    }
+  }
+
+  /// The folded weights of a layer.
+  func weights(of index: Int) -> Weights<S> {
+    Weights(base: folded.base + architecture.foldables[index].offset)
+  }
+
+  /// The gradient of the folded weights of a layer.
+  func weightGradient(of index: Int) -> Weights<S> {
+    Weights(base: foldedGradient.base + architecture.foldables[index].offset)
+  }
+
+  func folded(_ index: Int) -> Folded<S> {
+    Folded(values: parameterValues, weights: weights(of: index), map: maps[index])
+  }
+
+  /// What `foldInverse` has made for a layer, if anything has been decoded.
+  func inverseWeights(of index: Int) -> Weights<S>? { inverses.map { Weights(base: $0[index].base) } }
+
+  /// Sees to it that `inverseWeights` are there.
+  ///
+  /// - Throws: `LinearAlgebraError` if a channel map has no inverse.
+  func makeInverses() throws {
+    if inverses != nil { return }
+    inverses = try onEachLayer { index in
+      let placed = architecture.foldables[index]
+      let slab = Slab<S>(count: placed.needs.inverse.count)
+      try placed.layer.foldInverse(folded(index), into: Weights(base: slab.base))
+      return slab
+    }.map { try $0.get() }
+  }
+
+  // MARK: Workspaces
+
+  /// Books the memory that passes over up to `batch` images need.
+  public func workspace(batch: Int, purpose: Purpose) -> Workspace<S> {
+    Workspace(plan(batch: batch, purpose: purpose), threads: team.count)
+  }
+
+  /// The bytes that `workspace(batch:purpose:)` would book.
+  public func workspaceBytes(batch: Int, purpose: Purpose) -> Int {
+    plan(batch: batch, purpose: purpose).bytes(threads: team.count)
+  }
+
+  private func plan(batch: Int, purpose: Purpose) -> WorkspacePlan<S> {
+    WorkspacePlan(
+      architecture, dimensions: configuration.dimensions, batch: batch, purpose: purpose, tileRows: tileRows)
+  }
+}

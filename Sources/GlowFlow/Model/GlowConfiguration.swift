@@ -1,0 +1,119 @@
+import GlowKernels
+
+/// Everything that decides the shape of a Glow: two models with equal configurations have equal parameter lists.
+public struct GlowConfiguration: Sendable, Hashable, Codable {
+  /// Pixels from top to bottom.
+  public var imageHeight = 32
+  /// Pixels from left to right.
+  public var imageWidth = 32
+  /// Values a pixel: 1 for gray, 3 for RGB.
+  public var imageChannels = 3
+  /// Number of scales (L in the paper).
+  public var levels = 3
+  /// Flow steps at each scale (K in the paper).
+  public var depth = 8
+  /// Channels of the hidden layers of each coupling network.
+  public var width = 128
+  public var coupling = CouplingKind.affine
+  public var network = NetworkKind.plain
+  public var permutation = PermutationKind.convolution
+  /// Bits a channel value is scored at, 1...8.
+  public var bits = 8
+  /// Whether the mean and scale of the top latent are learned.
+  public var learnsTopPrior = true
+  /// Classes that the top prior depends on; 0 for an unconditional model.
+  public var classCount = 0
+
+  public init() {}
+
+  /// Settings that an earlier version did not have stand at their defaults.
+  public init(from decoder: any Decoder) throws {
+    let values = try decoder.container(keyedBy: CodingKeys.self)
+    imageHeight = try values.decode(Int.self, forKey: .imageHeight)
+    imageWidth = try values.decode(Int.self, forKey: .imageWidth)
+    imageChannels = try values.decode(Int.self, forKey: .imageChannels)
+    levels = try values.decode(Int.self, forKey: .levels)
+    depth = try values.decode(Int.self, forKey: .depth)
+    width = try values.decode(Int.self, forKey: .width)
+    coupling = try values.decode(CouplingKind.self, forKey: .coupling)
+    network = try values.decodeIfPresent(NetworkKind.self, forKey: .network) ?? network
+    permutation = try values.decode(PermutationKind.self, forKey: .permutation)
+    bits = try values.decode(Int.self, forKey: .bits)
+    learnsTopPrior = try values.decode(Bool.self, forKey: .learnsTopPrior)
+    classCount = try values.decode(Int.self, forKey: .classCount)
+  }
+
+  /// H·W·C of an image: the number of dimensions that bits/dim divides by.
+  public var dimensions: Int { imageHeight * imageWidth * imageChannels }
+
+  public var isConditional: Bool { classCount > 0 }
+
+  /// The shape of the activations of a level, after its squeeze.
+  public func shape(ofLevel level: Int) -> LevelShape {
+    LevelShape(
+      height: imageHeight >> (level + 1), width: imageWidth >> (level + 1),
+      channels: imageChannels << (level + 2))
+  }
+
+  /// The shape of an image.
+  public var imageShape: LevelShape {
+    LevelShape(height: imageHeight, width: imageWidth, channels: imageChannels)
+  }
+
+  /// Outputs of the conditioners for each value that a coupling changes.
+  package var outputsPerValue: Int { coupling.transform.outputsPerValue }
+
+  var networkSettings: NetworkSettings { NetworkSettings(kind: network, width: width) }
+
+  /// - Throws: `ConfigurationError` with the first setting that no model can be built from.
+  public func validate() throws {
+    func require(_ holds: Bool, _ message: @autoclosure () -> String) throws {
+      if !holds { throw ConfigurationError(message()) }
+    }
+    try require((1...12).contains(levels), "levels must be 1 to 12, not \(levels)")
+    try require((1...1024).contains(depth), "depth must be 1 to 1024, not \(depth)")
+    try require((1...16384).contains(width), "width must be 1 to 16384, not \(width)")
+    try require((1...8).contains(bits), "bits must be 1 to 8, not \(bits)")
+    try require(
+      (0...65536).contains(classCount), "the number of classes must be 0 to 65536, not \(classCount)")
+    try require(
+      (1...16).contains(imageChannels), "images must have 1 to 16 channels, not \(imageChannels)")
+    try require(
+      (1...16384).contains(imageHeight) && (1...16384).contains(imageWidth),
+      "images must have sides of 1 to 16384 pixels, not \(imageHeight)×\(imageWidth)")
+    let factor = 1 << levels
+    if imageHeight % factor != 0 || imageWidth % factor != 0 {
+      let most = max(0, min(imageHeight.trailingZeroBitCount, imageWidth.trailingZeroBitCount))
+      let padded = (max(imageHeight, imageWidth) + factor - 1) / factor * factor
+      var fix = "use --image-size \(padded)"
+      if most > 0 { fix += " or --levels \(most)" }
+      throw ConfigurationError(
+        "images of \(imageHeight)×\(imageWidth) cannot be halved \(levels) times"
+          + " (both sides must divide by \(factor)): \(fix)")
+    }
+  }
+}
+
+/// A setting that no model can be built from; `description` names it and what to change.
+public struct ConfigurationError: Error, CustomStringConvertible, Equatable {
+  public let description: String
+  public init(_ description: String) { self.description = description }
+}
+
+/// The shape of one picture of activations: [height, width, channels].
+public struct LevelShape: Sendable, Hashable {
+  public let height: Int
+  public let width: Int
+  public let channels: Int
+
+  public init(height: Int, width: Int, channels: Int) {
+    self.height = height
+    self.width = width
+    self.channels = channels
+  }
+
+  /// height·width.
+  public var positions: Int { height * width }
+  /// height·width·channels.
+  public var count: Int { positions * channels }
+}

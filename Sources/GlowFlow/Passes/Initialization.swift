@@ -1,0 +1,77 @@
+import GlowKernels
+
+extension Glow {
+  /// Data-dependent initialization (section 3.1 of Kingma & Dhariwal 2018) on the `count` images in
+  /// `workspace.images`: every actnorm, those in the coupling networks too, is set so that its output has
+  /// mean 0 and variance 1 over the whole batch, one after the other in the order of the flow.
+  ///
+  /// Ends with the parameters folded. Any workspace will do.
+  ///
+  /// - Parameter shouldStop: asked before each layer; if it says so, the model is left uninitialized.
+  /// - Throws: `SingularMapError`.
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  public func initialize(
+    _ workspace: Workspace<S>, count: Int, shouldStop: () -> Bool = { false }
+  ) throws {
+    workspace.begin(count: count)
+    for (level, layers) in architecture.levels.map(\.layers).enumerated() {
+      for (index, placed) in layers.enumerated() {
+        if shouldStop() { return }
+        try placed.layer.initialize(from: DataPass(self, workspace, level: level, layer: index))
+        // What leaves the flow has nothing after it to be initialized.
+        if !placed.layer.isInPlace { forward(level, index..<index + 1, workspace) }
+      }
+    }
+    isInitialized = true
+    try parametersChanged()
+  }
+}
+
+/// What a layer sets its parameters from: the batch that has come to its input.
+struct DataPass<S: Scalar> {
+  private let glow: Glow<S>
+  private let workspace: Workspace<S>
+  private let level: Int
+  private let layer: Int
+
+  fileprivate init(_ glow: Glow<S>, _ workspace: Workspace<S>, level: Int, layer: Int) {
+    self.glow = glow
+    self.workspace = workspace
+    self.level = level
+    self.layer = layer
+  }
+
+  /// The parameters, to be set.
+  var values: ParameterValues<S> { glow.parameterValues }
+
+  /// Folds the layer as its parameters are now.
+  func fold() throws { try glow.fold(glow.architecture.levels[level].layers[layer]) }
+
+  /// Calls `body` at every tile.
+  func forEachTile(_ body: (Site<S>) -> Void) {
+    let tiling = workspace.levels[level].tiling
+    glow.withPass(level, workspace) { pass in
+      glow.team.run(tiling.tileCount) { index, thread in
+        body(pass.site(layer, tiling.tile(index), thread: thread))
+      }
+    }
+  }
+
+  /// The moments over all positions of the batch of what `body` makes of each tile, [positions, channels].
+  func moments(channels: Int, _ body: (Site<S>) -> Matrix<S>) -> Moments {
+    let tiling = workspace.levels[level].tiling
+    var parts = [Moments](repeating: Moments(channels: channels), count: tiling.tileCount)
+    parts.withUnsafeMutableBufferPointer { parts in
+      glow.withPass(level, workspace) { pass in
+        glow.team.run(tiling.tileCount) { index, thread in
+          // Rows of pictures that a tile has room for but does not hold must not count.
+          let tile = tiling.tile(index).withoutEmptyRows
+          let rows = body(pass.site(layer, tile, thread: thread))
+          parts[index].add(rows.base, rows: rows.rows)
+        }
+      }
+    }
+    return Moments.total(parts)
+  }
+}

@@ -1,0 +1,74 @@
+import GlowKernels
+
+/// One tile of one layer on one thread: all that a stage of a pass works with.
+struct Site<S: Scalar> {
+  let tile: Tile
+  /// The activations before the layer. Those of a level's first layer are of the level before, whose tile is larger.
+  let input: Rows<S>
+  /// The activations after the layer; for a layer that works in place the same as before.
+  let output: Rows<S>
+  /// In backward: the gradient at the activations after the layer, which the layer turns into that before it.
+  let gradient: Rows<S>?
+  /// In backward, of a level's first layer: where the gradient at `input` goes, if anybody wants it.
+  let inputGradient: Rows<S>?
+  /// The layer's folded weights.
+  let weights: Weights<S>
+  /// In the inverse, what `Foldable.foldInverse` has made.
+  let inverse: Weights<S>?
+  /// In backward: the gradient of the folded weights, to be added to.
+  let weightGradient: Weights<S>?
+  /// The thread's clock.
+  let clock: PhaseClock
+
+  /// What is known of each image of the batch.
+  let images: ImageFacts<S>
+  /// Sums of the tiles' pictures (`Tiling.slots`).
+  let sums: LevelSums
+  let buffers: [PlacedBuffer<S>]
+  /// The thread's own memory.
+  let scratch: UnsafeMutablePointer<S>
+
+  /// The rows of a buffer, wherever they are.
+  subscript(buffer: Buffer) -> Rows<S> {
+    let placed = buffers[buffer.index]
+    switch placed.place {
+    case .thread(let offset): return Rows(threads: scratch + offset, columns: placed.columns, tile: tile)
+    case .level(let base): return Rows(levelWide: base, columns: placed.columns, tile: tile)
+    case .nowhere: preconditionFailure("a buffer that this pass does not have")
+    }
+  }
+
+  /// Whether a buffer lasts from forward to backward.
+  func isKept(_ buffer: Buffer) -> Bool { buffers[buffer.index].isKept }
+
+  /// The memory of a buffer that is the thread's own.
+  func memory(_ buffer: Buffer) -> UnsafeMutablePointer<S> { self[buffer].own.base }
+
+  /// The class of one of the tile's pictures, in a conditional model.
+  func label(_ image: Int) -> Int? { images.labels?[tile.firstImage + image] }
+
+  /// In backward: the gradient of one of the tile's pictures' ln p.
+  func likelihoodWeight(_ image: Int) -> S { images.weights![tile.firstImage + image] }
+
+  /// Adds to the log-determinant of one of the tile's pictures.
+  func add(logDeterminant: Double, image: Int) {
+    sums.logDeterminants[tile.firstSlot + image] += logDeterminant
+  }
+
+  /// Adds to ln of the density of one of the tile's pictures' latents.
+  func add(logDensity: Double, image: Int) { sums.logDensities[tile.firstSlot + image] += logDensity }
+}
+
+/// What a pass knows of each image of the batch.
+struct ImageFacts<S: Scalar> {
+  /// Classes, in a conditional model.
+  let labels: UnsafePointer<Int>?
+  /// In backward: the gradients of the images' ln p.
+  let weights: UnsafePointer<S>?
+}
+
+/// Sums over the positions of each picture of each tile of a level (`Tiling.slots`).
+struct LevelSums {
+  let logDeterminants: UnsafeMutableBufferPointer<Double>
+  let logDensities: UnsafeMutableBufferPointer<Double>
+}

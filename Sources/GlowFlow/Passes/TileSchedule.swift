@@ -1,0 +1,130 @@
+import GlowKernels
+
+/// The order in which a team works through the tiles of a level, one layer after the other.
+///
+/// Tiles of whole pictures need nothing of each other, so no layer waits for the end of the one before it (a wavefront
+/// schedule): pieces of work are numbered layer by layer and taken in order, and a piece waits only for those it needs,
+/// which were taken earlier and are nearly always done. Bands need their neighbors' halo: there all tiles leave a stage
+/// before any enters the next.
+extension Tiling {
+  /// Takes every tile through the stages of each layer.
+  ///
+  /// - Parameters:
+  ///   - stages: of each layer, in the order of the pass.
+  ///   - visit: works at some stages of one tile and layer.
+  func forEachTile(
+    _ team: ThreadTeam, stages: [[Stage]],
+    _ visit: (_ layer: Int, _ stages: ArraySlice<Stage>, _ tile: Tile, _ thread: Int) -> Void
+  ) {
+    if !holdsWholeImages || tileCount == 1 {
+      for (layer, stages) in stages.enumerated() {
+        for place in stages.indices {
+          team.run(tileCount) { index, thread in visit(layer, stages[place...place], tile(index), thread) }
+        }
+      }
+      return
+    }
+    let layersDone = Milestones(count: tileCount)
+    team.run(stages.count * tileCount) { piece, thread in
+      let (layer, index) = piece.quotientAndRemainder(dividingBy: tileCount)
+      layersDone.wait(for: index, toReach: layer)
+      visit(layer, stages[layer][...], tile(index), thread)
+      layersDone.advance(index)
+    }
+  }
+
+  /// The same for sums over all tiles, such as gradients of weights (split-K partial sums): the tiles of a group are
+  /// taken in order by one thread and add to a part of the group's own; a layer's parts are then added up, in order.
+  ///
+  /// - Parameters:
+  ///   - parts: room for `partCount` times the largest of the sums.
+  ///   - visit: works at some stages of one tile and layer, and adds to the part.
+  func sumOverTiles<S: Scalar>(
+    _ team: ThreadTeam, stages: [[Stage]], into sums: [TileSum<S>], parts: UnsafeMutablePointer<S>,
+    _ visit: (
+      _ layer: Int, _ stages: ArraySlice<Stage>, _ tile: Tile, _ part: Weights<S>, _ thread: Int
+    ) -> Void
+  ) {
+    let groups = groupCount
+    let largest = sums.reduce(0) { max($0, $1.count) }
+    // While one layer's parts are being added up, the next layer fills others.
+    func layerParts(_ layer: Int) -> UnsafeMutablePointer<S> { parts + layer % 2 * groups * largest }
+    func work(_ layer: Int, _ places: Range<Int>, _ group: Int, _ thread: Int) {
+      let part = Weights(base: layerParts(layer) + group * sums[layer].count)
+      if places.lowerBound == 0 { part.clear(sums[layer].vectors) }
+      let tiles = tiles(ofGroup: group)
+      for index in tiles {
+        let part = Weights(base: part.base, isEmpty: index == tiles.lowerBound)
+        visit(layer, stages[layer][places], tile(index), part, thread)
+      }
+    }
+    func addUp(_ layer: Int, _ block: Int) {
+      let sum = sums[layer]
+      addParts(layerParts(layer), groups, stride: sum.count, sum.values(ofBlock: block), into: sum.target)
+    }
+    if !holdsWholeImages || groups == 1 {
+      for layer in sums.indices {
+        for place in stages[layer].indices {
+          team.run(groups) { group, thread in work(layer, place..<place + 1, group, thread) }
+        }
+        team.run(sums[layer].blockCount) { block, _ in addUp(layer, block) }
+      }
+      return
+    }
+    let order = SumPiece.order(groups: groups, blocks: sums.map(\.blockCount))
+    let layersDone = Milestones(count: groups)
+    let groupsDone = Milestones(count: sums.count)
+    let blocksDone = Milestones(count: sums.count)
+    team.run(order.count) { piece, thread in
+      switch order[piece] {
+      case .group(let group, let layer):
+        layersDone.wait(for: group, toReach: layer)
+        if layer >= 2 { blocksDone.wait(for: layer - 2, toReach: sums[layer - 2].blockCount) }
+        work(layer, stages[layer].indices, group, thread)
+        layersDone.advance(group)
+        groupsDone.advance(layer)
+      case .block(let block, let layer):
+        groupsDone.wait(for: layer, toReach: groups)
+        addUp(layer, block)
+        blocksDone.advance(layer)
+      }
+    }
+  }
+}
+
+/// A layer's sum over all tiles.
+struct TileSum<S: Scalar> {
+  /// Where it goes.
+  let target: UnsafeMutablePointer<S>
+  let count: Int
+  /// What of it has to be zero at first; products overwrite the rest.
+  let vectors: [WeightVector]
+
+  /// Values that one piece of work adds up.
+  private static var blockSize: Int { 4096 }
+
+  var blockCount: Int { (count + Self.blockSize - 1) / Self.blockSize }
+
+  func values(ofBlock block: Int) -> Range<Int> {
+    block * Self.blockSize..<min(count, (block + 1) * Self.blockSize)
+  }
+}
+
+/// A piece of the work of `Tiling.sumOverTiles`.
+private enum SumPiece {
+  /// All stages of a group's tiles in a layer.
+  case group(Int, layer: Int)
+  /// A block of the sum of a layer's parts.
+  case block(Int, layer: Int)
+
+  /// The groups of the first layer, then of each further layer the groups and the sum of the layer before, then the last
+  /// sum. The groups come first because a sum has to wait for the slowest group.
+  static func order(groups: Int, blocks: [Int]) -> [SumPiece] {
+    var order: [SumPiece] = []
+    for layer in 0...blocks.count {
+      if layer < blocks.count { order += (0..<groups).map { .group($0, layer: layer) } }
+      if layer > 0 { order += (0..<blocks[layer - 1]).map { .block($0, layer: layer - 1) } }
+    }
+    return order
+  }
+}

@@ -1,0 +1,167 @@
+import GlowKernels
+
+/// What decides how large tiles are, besides the pictures.
+package struct TileGrain: Sendable {
+  /// About so many positions keep a tile's hidden activations in the cache through a conditioner.
+  package static let defaultRows = 256
+
+  let rows: Int
+  let isTraining: Bool
+
+  package init(_ purpose: Purpose, rows: Int = TileGrain.defaultRows) {
+    self.rows = rows
+    isTraining = purpose.isTraining
+  }
+}
+
+/// How the positions of a batch at one level are cut into tiles, the units of work.
+///
+/// A tile is a few whole pictures that fit into `TileGrain.rows` positions together (in training of a large batch twice as
+/// many) or, where one picture is larger, a band of its rows. Tiles never depend on the number of threads, so that
+/// neither do the results.
+package struct Tiling: Sendable {
+  /// Small pictures would make few tiles of a small batch, and threads would wait: no more of them share one.
+  private static let mostImages = 4
+  /// Products of twice as many rows are faster. From this batch on training has them: there are tiles enough.
+  private static let largeBatch = 64
+
+  let shape: LevelShape
+  let batch: Int
+  let grain: TileGrain
+  /// Pictures in a tile, or 1 if a tile is a band.
+  let imagesPerTile: Int
+  /// Picture rows in a tile.
+  let rowsPerBand: Int
+  let bandsPerImage: Int
+  let tileCount: Int
+  /// Positions of a full tile.
+  package let tileRows: Int
+
+  /// - Parameter products: those that the tiles' rows go through, in the type `scalar`. What an image's score or latents
+  ///   are must depend neither on its neighbors in the tile nor on the batch: of inference, no more pictures share a tile
+  ///   than come out alike.
+  package static func fitting<S: Scalar>(
+    _ shape: LevelShape, batch: Int, _ grain: TileGrain, products: [ProductShape], _ scalar: S.Type
+  ) -> Tiling {
+    let factor = grain.isTraining && batch >= largeBatch ? 2 : 1
+    let most = max(1, factor * min(grain.rows / shape.positions, mostImages))
+    let kinds = Array(Set(products))
+    let images =
+      grain.isTraining
+      ? most
+      : (1...most).last { rowsComeOutAlike(pictures: $0, positions: shape.positions, kinds, S.self) } ?? 1
+    return Tiling(shape, batch: batch, grain, imagesPerTile: images)
+  }
+
+  init(_ shape: LevelShape, batch: Int, _ grain: TileGrain, imagesPerTile: Int) {
+    self.shape = shape
+    self.batch = batch
+    self.grain = grain
+    self.imagesPerTile = imagesPerTile
+    rowsPerBand = shape.positions <= grain.rows ? shape.height : max(1, grain.rows / shape.width)
+    bandsPerImage = (shape.height + rowsPerBand - 1) / rowsPerBand
+    tileCount = (batch + imagesPerTile - 1) / imagesPerTile * bandsPerImage
+    tileRows = imagesPerTile * rowsPerBand * shape.width
+  }
+
+  /// The same tiles for another number of images.
+  func resized(batch: Int) -> Tiling {
+    Tiling(shape, batch: batch, grain, imagesPerTile: imagesPerTile)
+  }
+
+  /// True if no tile needs anything of another.
+  var holdsWholeImages: Bool { bandsPerImage == 1 }
+
+  func tile(_ index: Int) -> Tile {
+    if holdsWholeImages {
+      let first = index * imagesPerTile
+      let count = min(imagesPerTile, batch - first)
+      return Tile(
+        shape: shape, firstSlot: first, firstImage: first, imageCount: count, firstRow: 0, rows: shape.height,
+        rowStep: grain.isTraining ? count : imagesPerTile, holdsWholeImages: true)
+    }
+    let firstRow = index % bandsPerImage * rowsPerBand
+    let rows = min(rowsPerBand, shape.height - firstRow)
+    return Tile(
+      shape: shape, firstSlot: index, firstImage: index / bandsPerImage, imageCount: 1, firstRow: firstRow,
+      rows: rows, rowStep: 1, holdsWholeImages: false)
+  }
+
+  // MARK: Groups
+
+  /// Groups of neighboring tiles whose parameter gradients are summed together, in order, before the groups'
+  /// sums are added up, in order (`sumOverTiles`). Large groups, because a group's sum is written and read once
+  /// whatever its size; but about 8 where there are as many tiles, so that threads find work; at most 64, which bounds
+  /// the memory for the sums whatever the number of threads.
+  var groupCount: Int { (tileCount + tilesPerGroup - 1) / tilesPerGroup }
+
+  private var tilesPerGroup: Int { (tileCount + mostGroups - 1) / mostGroups }
+
+  /// Does not fall when tiles are added, as `groupCount` may.
+  private var mostGroups: Int {
+    let tilesOfLargeGroup = max(1, min(4, Tiling.rowsOfLargeGroup / tileRows))
+    return min(max(tileCount / tilesOfLargeGroup, 8), 64, tileCount)
+  }
+
+  private static let rowsOfLargeGroup = 1024
+
+  /// Sums of groups for which there must be room: those of two steps, for this number of images or a smaller one.
+  var partCount: Int { 2 * mostGroups }
+
+  func tiles(ofGroup group: Int) -> Range<Int> {
+    group * tilesPerGroup..<min(tileCount, (group + 1) * tilesPerGroup)
+  }
+
+  // MARK: Slots
+
+  /// The tiles that hold part of an image, in order, each with the image's place in it.
+  func slots(ofImage image: Int) -> StrideTo<Int> {
+    // Slot = tile·imagesPerTile + place; for bands imagesPerTile is 1.
+    let first = image * bandsPerImage
+    return stride(from: first, to: first + bandsPerImage, by: 1)
+  }
+
+  /// Numbers of (tile, picture in it) pairs.
+  var slotCount: Int { tileCount * imagesPerTile }
+}
+
+/// Some pictures, or a band of rows of one picture.
+struct Tile: Sendable {
+  let shape: LevelShape
+  /// Where the tile's first picture has its sums (`Tiling.slots`).
+  let firstSlot: Int
+  let firstImage: Int
+  let imageCount: Int
+  let firstRow: Int
+  let rows: Int
+  /// The rows of a tile's matrix products are batch-interleaved: from one position of a picture to its next it is so many
+  /// rows. As many as a full tile has pictures, whatever this one holds, so that the size of the batch does
+  /// not show in a result; in training, which has no use for that, as many as it holds.
+  var rowStep: Int
+  let holdsWholeImages: Bool
+
+  /// The first position, counted through the batch.
+  var start: Int { firstImage * shape.positions + firstRow * shape.width }
+  var positions: Int { imageCount * rows * shape.width }
+  /// Positions of one picture in this tile.
+  var positionsPerImage: Int { rows * shape.width }
+  /// Rows of this tile's matrix products.
+  var multiplyRows: Int { rowStep * positionsPerImage }
+
+  /// The same pictures in products that have no rows without a picture.
+  var withoutEmptyRows: Tile {
+    var tile = self
+    tile.rowStep = imageCount
+    return tile
+  }
+
+  var band: Band { Band(height: shape.height, width: shape.width, firstRow: firstRow, rows: rows) }
+
+  /// The same positions of the level before, which has another shape.
+  func unsqueezed(to shape: LevelShape) -> Tile {
+    let factor = shape.height / self.shape.height
+    return Tile(
+      shape: shape, firstSlot: firstSlot, firstImage: firstImage, imageCount: imageCount,
+      firstRow: factor * firstRow, rows: factor * rows, rowStep: rowStep, holdsWholeImages: holdsWholeImages)
+  }
+}

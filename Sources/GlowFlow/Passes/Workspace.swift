@@ -1,0 +1,127 @@
+import GlowKernels
+
+/// What a workspace is booked for.
+public enum Purpose: Sendable, Hashable {
+  /// Scoring, encoding and decoding: only two activations of a level exist at a time.
+  case inference
+  /// Forward and backward. With `keepsHidden` the hidden activations of every coupling are kept (3 units of
+  /// work a step); without, backward computes them again from the steps' inputs (4 units, less memory).
+  case training(keepsHidden: Bool)
+
+  var isTraining: Bool { self != .inference }
+}
+
+/// All memory that passes over a batch need, booked at once and used again for each batch.
+///
+/// `WorkspacePlan.bytes` is the same plan without the memory. Not for concurrent use.
+public final class Workspace<S: Scalar>: @unchecked Sendable {
+  public let batch: Int
+  public let purpose: Purpose
+  /// Images of the current pass, at most `batch`.
+  public private(set) var count = 0
+  /// The images as real values, [batch, H, W, C]: input of `forward`, output of `inverse`.
+  public let images: UnsafeMutablePointer<S>
+  private(set) var levels: [LevelMemory<S>]
+  /// Each thread's own memory, for the buffers of the layer that it works at.
+  let scratch: [UnsafeMutablePointer<S>]
+  private(set) var clocks: [PhaseClock]
+  /// Of the images of the current pass, in a conditional model.
+  private(set) var labels: [Int]?
+  var classifierResult: ClassifierResult<S>?
+  /// Parts of sums of weights' gradients (`Tiling.sumOverTiles`): [parts, largest folded count].
+  let partialGradients: UnsafeMutablePointer<S>?
+  private let slab: Slab<S>
+  private let sums: Slab<Double>
+
+  init(_ plan: WorkspacePlan<S>, threads: Int) {
+    batch = plan.batch
+    purpose = plan.purpose
+    slab = Slab(count: plan.count(threads: threads))
+    sums = Slab(count: plan.sumCount)
+    let memory = plan.lay(out: slab.base, sums: sums.values, threads: threads)
+    (images, levels, scratch, partialGradients) =
+      (memory.images, memory.levels, memory.scratch, memory.partialGradients)
+    clocks = scratch.map { _ in PhaseClock(nil) }
+  }
+
+  /// Seconds that all threads together have spent in each phase since `measurePhases`.
+  public var phaseSeconds: [Phase: Double] {
+    Dictionary(
+      uniqueKeysWithValues: Phase.allCases.map { phase in (phase, clocks.reduce(0) { $0 + $1[phase] }) })
+  }
+  /// Of each thread `PhaseClock.count` values, which are whole numbers: a slab only lends them its aligned memory.
+  private var phaseClocks: Slab<Double>?
+
+  /// Switches the threads' clocks on, from zero.
+  public func measurePhases() {
+    let slab = Slab<Double>(count: clocks.count * PhaseClock.count)
+    phaseClocks = slab
+    for thread in clocks.indices {
+      let own = UnsafeMutableRawPointer(slab.base + thread * PhaseClock.count)
+      clocks[thread] = PhaseClock(own.bindMemory(to: UInt64.self, capacity: PhaseClock.count))
+    }
+  }
+
+  /// Starts a pass over `count` images.
+  func begin(count: Int, labels: [Int]? = nil) {
+    precondition((1...batch).contains(count), "\(count) images do not fit a workspace for \(batch)")
+    for level in levels.indices { levels[level].begin(count: count) }
+    self.count = count
+    self.labels = labels
+    classifierResult = nil
+  }
+
+  // MARK: Latents
+
+  /// The latents of image `index`: ε of split 0, split 1, …, top, each in (row, column, channel) order.
+  public func readLatents(_ index: Int, into target: UnsafeMutablePointer<S>) {
+    var offset = 0
+    for (latents, count) in latentBuffers {
+      (target + offset).update(from: latents + index * count, count: count)
+      offset += count
+    }
+  }
+
+  /// Sets the latents of `count` images, each laid out as `readLatents` gives them, for `Glow.inverse`.
+  public func setLatents(_ source: UnsafePointer<S>, count: Int) {
+    begin(count: count)
+    for image in 0..<count {
+      var offset = image * latentBuffers.reduce(0) { $0 + $1.count }
+      for (latents, count) in latentBuffers {
+        (latents + image * count).update(from: source + offset, count: count)
+        offset += count
+      }
+    }
+  }
+
+  /// What leaves the flow, in its order, and the number of values of one image in it.
+  private var latentBuffers: [(latents: UnsafeMutablePointer<S>, count: Int)] { levels.flatMap(\.latents) }
+}
+
+/// The memory of one level. Rows are positions of the batch; those of kept hidden activations are batch-interleaved within
+/// their tile.
+struct LevelMemory<S: Scalar> {
+  let shape: LevelShape
+  /// Of the images in the workspace, which may be fewer than it has room for.
+  private(set) var tiling: Tiling
+  /// [rows, channels] each. In inference two take turns.
+  let activations: [UnsafeMutablePointer<S>]
+  /// [rows, channels], training only: the gradient on its way down.
+  let gradient: UnsafeMutablePointer<S>?
+  /// Of each layer.
+  let buffers: [[PlacedBuffer<S>]]
+  /// What leaves the flow at this level, and the number of values of one image in it.
+  let latents: [(UnsafeMutablePointer<S>, count: Int)]
+  /// Sums over the parts of each image.
+  let sums: LevelSums
+
+  /// Activations at one of the level's places (`Level.places`).
+  func activations(at place: Int) -> UnsafeMutablePointer<S> { activations[place % activations.count] }
+
+  /// Starts a pass.
+  mutating func begin(count: Int) {
+    if count != tiling.batch { tiling = tiling.resized(batch: count) }
+    sums.logDeterminants.update(repeating: 0)
+    sums.logDensities.update(repeating: 0)
+  }
+}

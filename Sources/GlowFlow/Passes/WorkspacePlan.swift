@@ -1,0 +1,157 @@
+import GlowKernels
+
+/// The sizes of a workspace: what every layer has booked, for a number of images.
+struct WorkspacePlan<S: Scalar> {
+  let batch: Int
+  let purpose: Purpose
+  private let dimensions: Int
+  private let levels: [(level: Level, tiling: Tiling)]
+  /// Folded weights of the largest layer.
+  private let largestFoldedCount: Int
+
+  /// What a workspace consists of.
+  struct Memory {
+    let images: UnsafeMutablePointer<S>
+    let levels: [LevelMemory<S>]
+    let scratch: [UnsafeMutablePointer<S>]
+    let partialGradients: UnsafeMutablePointer<S>?
+    /// Values in all.
+    let count: Int
+  }
+
+  /// Sums in Double, which are not in the slab: two for each slot of each level.
+  var sumCount: Int { levels.reduce(0) { $0 + 2 * $1.tiling.slotCount } }
+
+  init(_ architecture: GlowArchitecture, dimensions: Int, batch: Int, purpose: Purpose, tileRows: Int) {
+    self.batch = batch
+    self.purpose = purpose
+    self.dimensions = dimensions
+    let grain = TileGrain(purpose, rows: tileRows)
+    levels = architecture.levels.map { level in
+      (level, .fitting(level.shape, batch: batch, grain, products: level.products, S.self))
+    }
+    largestFoldedCount = architecture.foldables.map(\.needs.weights.count).max()!
+  }
+
+  /// Bytes for a number of threads.
+  func bytes(threads: Int) -> Int { count(threads: threads) * MemoryLayout<S>.stride }
+
+  /// Values for a number of threads.
+  func count(threads: Int) -> Int {
+    // Laid out at an address that nobody reads or writes.
+    let nowhere = UnsafeMutablePointer<S>(bitPattern: 64)!
+    let sums = UnsafeMutableBufferPointer<Double>(
+      start: UnsafeMutablePointer(bitPattern: 64), count: sumCount)
+    return lay(out: nowhere, sums: sums, threads: threads).count
+  }
+
+  /// Lays out all memory from `base` on.
+  func lay(
+    out base: UnsafeMutablePointer<S>, sums: UnsafeMutableBufferPointer<Double>, threads: Int
+  ) -> Memory {
+    var placing = Placing(base: base, sums: sums[...])
+    let images = placing.reserve(batch * dimensions)
+    let memory = levels.map { level, tiling in lay(level, tiling, &placing) }
+    let threadMemory = (0..<threads).map { _ in placing.reserve(placing.mostScratch) }
+    let parts = levels.map(\.tiling.partCount).max()!
+    let partialGradients = purpose.isTraining ? placing.reserve(parts * largestFoldedCount) : nil
+    return Memory(
+      images: images, levels: memory, scratch: threadMemory, partialGradients: partialGradients,
+      count: placing.booking.count)
+  }
+
+  /// Where memory goes.
+  private struct Placing {
+    let base: UnsafeMutablePointer<S>
+    var booking = Reservation()
+    var sums: Slice<UnsafeMutableBufferPointer<Double>>
+    /// What the most demanding layer needs of each thread's own memory.
+    var mostScratch = 0
+
+    mutating func reserve(_ count: Int) -> UnsafeMutablePointer<S> { base + booking.reserve(count) }
+
+    mutating func takeSums(_ count: Int) -> UnsafeMutableBufferPointer<Double> {
+      defer { sums = sums.dropFirst(count) }
+      return UnsafeMutableBufferPointer(rebasing: sums.prefix(count))
+    }
+  }
+
+  /// Where the buffers of one layer go.
+  private struct LayerPlacing {
+    let tiling: Tiling
+    /// The level's memory for what other tiles must see.
+    let halo: UnsafeMutablePointer<S>
+    var shared = Reservation()
+    /// In each thread's own memory.
+    var scratch = Reservation()
+    var placed: [PlacedBuffer<S>] = []
+  }
+
+  private func lay(_ level: Level, _ tiling: Tiling, _ placing: inout Placing) -> LevelMemory<S> {
+    let shape = level.shape
+    let rows = batch * shape.positions
+    let activations = (0..<(purpose.isTraining ? level.places : 2)).map { _ in
+      placing.reserve(rows * shape.channels)
+    }
+    // What lasts from stage to stage is shared by the level's layers, which work one after the other.
+    let halo = placing.reserve(level.layers.map { sharedCount($0.needs.buffers, tiling) }.max()!)
+    var latents: [(UnsafeMutablePointer<S>, count: Int)] = []
+    let buffers = level.layers.map { layer in
+      var own = LayerPlacing(tiling: tiling, halo: halo)
+      for need in layer.needs.buffers {
+        let placed = place(need, &own, &placing)
+        own.placed.append(placed)
+        if case .latents = need.life, case .level(let start) = placed.place {
+          latents.append((start, need.columns * shape.positions))
+        }
+      }
+      placing.mostScratch = max(placing.mostScratch, own.scratch.count)
+      return own.placed
+    }
+    return LevelMemory(
+      shape: shape, tiling: tiling, activations: activations,
+      gradient: purpose.isTraining ? placing.reserve(rows * shape.channels) : nil, buffers: buffers,
+      latents: latents,
+      sums: LevelSums(
+        logDeterminants: placing.takeSums(tiling.slotCount), logDensities: placing.takeSums(tiling.slotCount))
+    )
+  }
+
+  private func isUsed(_ need: BufferNeed) -> Bool { purpose.isTraining || !need.isForBackward }
+
+  /// Level-wide values for what one layer keeps from stage to stage.
+  private func sharedCount(_ needs: [BufferNeed], _ tiling: Tiling) -> Int {
+    var count = Reservation()
+    for need in needs {
+      guard case .halo = need.life, isUsed(need), !tiling.holdsWholeImages else { continue }
+      _ = count.reserve(batch * tiling.shape.positions * need.columns)
+    }
+    return count.count
+  }
+
+  private func place(
+    _ need: BufferNeed, _ own: inout LayerPlacing, _ placing: inout Placing
+  ) -> PlacedBuffer<S> {
+    let rows = batch * own.tiling.shape.positions * need.columns
+    func level(_ start: UnsafeMutablePointer<S>, isKept: Bool) -> PlacedBuffer<S> {
+      PlacedBuffer(columns: need.columns, place: .level(start), isKept: isKept)
+    }
+    func thread() -> PlacedBuffer<S> {
+      let offset = own.scratch.reserve(need.count(own.tiling))
+      return PlacedBuffer(columns: need.columns, place: .thread(offset: offset), isKept: false)
+    }
+    let nowhere = PlacedBuffer<S>(columns: need.columns, place: .nowhere, isKept: false)
+    guard isUsed(need) else { return nowhere }
+    switch need.life {
+    case .stage: return thread()
+    case .halo:
+      return own.tiling.holdsWholeImages
+        ? thread() : level(own.halo + own.shared.reserve(rows), isKept: false)
+    case .kept: return purpose.isTraining ? level(placing.reserve(rows), isKept: true) : nowhere
+    case .recomputable(let other):
+      return purpose == .training(keepsHidden: true)
+        ? level(placing.reserve(rows), isKept: true) : own.placed[other.index]
+    case .latents: return level(placing.reserve(rows), isKept: true)
+    }
+  }
+}

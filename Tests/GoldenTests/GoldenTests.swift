@@ -1,0 +1,62 @@
+import Foundation
+import GlowTestSupport
+import Testing
+
+/// Whatever becomes of the code, its results keep every bit: small models of every kind come to what is in `Lists`.
+///
+/// A list holds for one version of OpenBLAS and glibc, on processors with FMA. `make golden` writes the lists anew.
+@Suite("Golden lists", .serialized, .disabled(if: isSanitized, "too slow"))
+struct GoldenTests {
+  @Test(
+    "with OpenBLAS's kernels for AVX2",
+    .enabled(if: Kernels.haswell.canRun, "the processor has no AVX2 with FMA"))
+  func haswell() throws { try check(.haswell) }
+
+  @Test(
+    "with OpenBLAS's kernels for AVX-512",
+    .enabled(if: Kernels.skylakeX.canRun, "the processor has no AVX-512"))
+  func skylakeX() throws { try check(.skylakeX) }
+
+  private func check(_ kernels: Kernels) throws {
+    let file = URL(filePath: #filePath).deletingLastPathComponent().appending(
+      path: "Lists/\(kernels.rawValue).txt")
+    let found = try list(kernels)
+    print("golden list of \(found.libraries)")
+    try #require(found.libraries.contains(kernels.rawValue), "OpenBLAS has not taken these kernels")
+    if ProcessInfo.processInfo.environment["GLOW_REFRESH_GOLDEN"] != nil {
+      try Data(found.text.utf8).write(to: file)
+      return
+    }
+    let expected = HashList(try String(contentsOf: file, encoding: .utf8))
+    if found.libraries != expected.libraries {
+      return print("not compared: the list is of \(expected.libraries)")
+    }
+    let differences = found.differences(from: expected)
+    #expect(
+      differences.isEmpty,
+      """
+      \(differences.count) results have changed: \(differences.joined(separator: ", ")). If they are meant to, \
+      `make golden` writes the lists anew.
+      """)
+  }
+
+  /// What the program beside the test runner prints. OpenBLAS chooses its kernels when it is loaded, so it must be
+  /// another process.
+  private func list(_ kernels: Kernels) throws -> HashList {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "glow-golden-\(UUID())")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let process = Process()
+    process.executableURL = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(
+      path: "GoldenList")
+    process.arguments = [folder.path]
+    process.environment = ProcessInfo.processInfo.environment.merging(
+      ["OPENBLAS_CORETYPE": kernels.rawValue]) { $1 }
+    let output = Pipe()
+    process.standardOutput = output
+    try process.run()
+    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    try #require(process.terminationStatus == 0, "GoldenList failed; what it says stands above")
+    return HashList(text)
+  }
+}
