@@ -27,17 +27,14 @@ struct ReconstructCommand: ParsableCommand {
     let glow = stored.glow
     let data = try openData(data, .test, for: stored, path: model).dataset
     try Destination.prepare([destination], inputs: [model], data: [self.data.data])
-    let shown = min(count, data.count)
-    try checkGrid(of: ImageShape(glow.configuration), count: 2 * shown, columns: shown, scale: 2)
-    let originals = ImageArray(try (0..<shown).map { try data.image($0) })
+    let shown = data.prefix(count)
+    let columns = shown.count
+    try checkGrid(of: ImageShape(glow.configuration), count: 2 * columns, columns: columns, scale: 2)
+    let originals = try (0..<columns).map(shown.image)
     var images: [ByteImage] = []
-    let reconstruction = try Scorer(glow, batch: glow.batchThatFits(min(64, originals.count))).reconstruct(
-      originals
-    ) {
-      images.append($2)
-    }
-    try PNG.write(
-      ImageGrid.arrange(originals.images + images, columns: originals.count, scale: 2), to: out)
+    let scorer = try Scorer(glow, batch: glow.batchThatFits(min(64, columns)))
+    let reconstruction = try scorer.reconstruct(shown) { images.append($2) }
+    try PNG.write(ImageGrid.arrange(originals + images, columns: columns, scale: 2), to: out)
     try answer("\(reconstruction)")
   }
 }

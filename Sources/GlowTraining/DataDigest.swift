@@ -11,9 +11,9 @@ public enum DataDigest {
   /// - Throws: `FileError` of an image that cannot be read.
   public static func of(_ dataset: any Dataset) throws -> String {
     var words = [dataset.count] + (0..<dataset.count).map { dataset.label($0) ?? -1 }
-    let looked = min(dataset.count, imageCount)
-    for place in 0..<looked {
-      let image = try dataset.image(place * dataset.count / looked)
+    let looked = dataset.spread(over: imageCount)
+    for index in 0..<looked.count {
+      let image = try looked.image(index)
       words.append(image.pixels.withUnsafeBufferPointer { Int(bitPattern: UInt(Dequantization.digest($0))) })
     }
     let digest = words.withUnsafeBytes { $0.withMemoryRebound(to: UInt8.self) { Dequantization.digest($0) } }

@@ -302,6 +302,9 @@ extension CommandTests {
     #expect(try shell("\(pet) frog --out a.png").error == "")
     #expect(try shell("\(pet) 1 --out b.png").error.contains("number 1 is 'frog'"))
     #expect(try bytes("a.png") == bytes("b.png"))
+    let strip = try shell("$GLOW reconstruct pets --data classes --out strip.png")
+    #expect(
+      strip.status == 0 && strip.output.contains("8 of 8 images come back"), "\(strip.output) \(strip.error)")
     #expect(try shell("\(pet) dog --out c.png").error.contains("one of cat, frog, not dog"))
   }
 
@@ -309,7 +312,8 @@ extension CommandTests {
   func untrainedClasses() throws {
     defer { clean() }
     func batch(_ labels: [UInt8]) -> [UInt8] {
-      labels.flatMap { label in [label] + (0..<3072).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ Int(label)) } }
+      labels.flatMap { label in [label] + (0..<3072).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ Int(label)) }
+      }
     }
     try write("cifar/data_batch_1.bin", batch([0, 1, 0, 1]))
     try write("cifar/test_batch.bin", batch([0, 1]))

@@ -75,6 +75,19 @@ struct HostileModelTests {
     }
   }
 
+  @Test(
+    "finite parameters whose weights are not finite are refused with the layer's name",
+    arguments: ["level1.step0.actnorm.logs", "level1.step0.conv1.actnorm.logs", "level1.step0.conv3.logs"])
+  func absurdities(name: String) throws {
+    let glow = try randomGlow({ $0.levels = 2 }, as: Float.self)
+    let entry = try #require(
+      glow.parameters.entries.first { $0.name == name }, "\(glow.parameters.entries.map(\.name))")
+    for index in entry.range { glow.values.base[index] = 50 }
+    try ModelFile.write(glow, to: path)
+    let error = try #require(throws: FileError.self) { try ModelFile.read(path, as: Float.self) }
+    #expect(error.path == path && error.reason.hasPrefix("level1.step0"), "\(error)")
+  }
+
   @Test("changed models of other implementations", arguments: ForeignFormat.allCases)
   func foreignModels(format: ForeignFormat) throws {
     // A new model, because the formats hold less than a random one; without edge weights, as they lack those too.

@@ -1,5 +1,6 @@
 /// A setting that names one of the implementations that are registered with it, as options and files spell it.
-public protocol Choice: RawRepresentable, CaseIterable, Hashable, Codable, Sendable where RawValue == String {
+public protocol Choice: RawRepresentable, CaseIterable, Hashable, Codable, Sendable, CustomStringConvertible
+where RawValue == String {
   /// Of all that are registered, the default first.
   static var names: [String] { get }
   /// - Parameter name: one of `names`.
@@ -11,6 +12,8 @@ extension Choice {
     guard Self.names.contains(rawValue) else { return nil }
     self.init(name: rawValue)
   }
+
+  public var description: String { rawValue }
 
   public static var allCases: [Self] { names.map(Self.init(name:)) }
 }
