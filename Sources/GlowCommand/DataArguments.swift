@@ -2,6 +2,7 @@ import ArgumentParser
 import GlowFlow
 import GlowImages
 import GlowStorage
+import GlowTraining
 
 extension Resizing: ExpressibleByArgument {}
 extension DataPart: ExpressibleByArgument {}

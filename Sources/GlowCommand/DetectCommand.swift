@@ -188,9 +188,8 @@ struct DetectCommand: ParsableCommand {
     _ sides: [Side], _ mean: Double?, _ metrics: [DetectionScore: DetectionMetrics]
   ) -> String {
     var lines = zip(["in", "out"], sides).map { name, side in
-      String(
-        format: "%@: %@, bits/dim %.4f ± %.4f (standard error) on %d images%@", name, side.data,
-        side.bitsPerDim, side.standardError, side.images, side.note.map { "; \($0)" } ?? "")
+      "\(name): \(side.data), bits/dim \(Score.text(side.bitsPerDim, error: side.standardError.value)) on "
+        + counted(side.images, "image") + (side.note.map { "; \($0)" } ?? "")
     }
     if let mean { lines.append(String(format: "mean bits/dim of the training images: %.4f", mean)) }
     lines.append("dequantization \(scoring.dequantization.rawValue), seed \(scoring.seed)")

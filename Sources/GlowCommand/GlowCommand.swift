@@ -49,6 +49,6 @@ struct GlowCommand: ParsableCommand {
     } else if !message.isEmpty {
       remark(message)
     }
-    exit(status)
+    Glibc.exit(status)
   }
 }

@@ -61,7 +61,7 @@ struct SampleCommand: ParsableCommand {
           name(images), "is of more samples than these \(images): remove it, or give another --out")
       }
       try Destination.prepare(
-        [name(0), name(images - 1)].map { Destination("--out", $0, .png) }.prefix(images), inputs: [model])
+        Set([name(0), name(images - 1)]).map { Destination("--out", $0, .png) }, inputs: [model])
     } else {
       if !isSheet { try checkGrid(of: shape, count: images, scale: scale) }
       try Destination.prepare([destination], inputs: [model])

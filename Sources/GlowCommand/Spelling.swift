@@ -23,7 +23,7 @@ enum Spelling {
   }
 
   private static var commandNames: [String] {
-    GlowCommand.configuration.subcommands.compactMap(\.configuration.commandName) + ["help"]
+    GlowCommand.configuration.subcommands.compactMap { $0.configuration.commandName } + ["help"]
   }
 
   private static func command(_ name: String) -> (any ParsableCommand.Type)? {

@@ -23,6 +23,8 @@ public enum Folder {
     try checkIsEmpty(path)
     let isNew = !isFolder(path)
     try make(path)
+    if isNew { Unfinished.add(folder: path) }
+    defer { if isNew { Unfinished.forget(path) } }
     do {
       AtomicFile.removeLeftovers(in: path)
       let (_, hidden) = try Unfinished.make(beside: "\(path)/files") { mkdir($0, 0o777) == 0 ? true : nil }

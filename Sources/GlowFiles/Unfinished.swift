@@ -31,6 +31,9 @@ public enum Unfinished {
     }
   }
 
+  /// Notes a folder that is to be removed too, if it is empty.
+  static func add(folder path: String) { _ = paths.withLock { $0.insert(path) } }
+
   static func forget(_ hidden: String) { _ = paths.withLock { $0.remove(hidden) } }
 
   /// Whether a name is that of such a file or folder.
@@ -47,7 +50,14 @@ public enum Unfinished {
   /// The same from a handler of a signal that may come anywhere, where waiting for a lock could be for ever.
   public static func removeIfPossible() { _ = paths.withLockIfAvailable { remove($0) } }
 
+  /// What is in a folder goes before the folder.
   private static func remove(_ paths: Set<String>) {
-    for path in paths { try? FileManager.default.removeItem(atPath: path) }
+    for path in paths.sorted(by: { $0.count > $1.count }) {
+      if isHidden(Folder.split(path).name) {
+        try? FileManager.default.removeItem(atPath: path)
+      } else {
+        rmdir(path)
+      }
+    }
   }
 }

@@ -21,9 +21,11 @@ public struct Score: Sendable, CustomStringConvertible {
   }
 
   /// "4.0090 ± 0.0080 (standard error)".
-  public var description: String {
+  public var description: String { Score.text(bitsPerDimension, error: standardError) }
+
+  public static func text(_ bitsPerDimension: Double, error: Double?) -> String {
     String(format: "%.4f", bitsPerDimension)
-      + (standardError.map { String(format: " ± %.4f (standard error)", $0) } ?? "")
+      + (error.map { String(format: " ± %.4f (standard error)", $0) } ?? "")
   }
 
   /// The value that a fraction of the images does not exceed, interpolated linearly between neighbors

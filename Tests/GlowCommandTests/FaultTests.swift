@@ -117,10 +117,9 @@ struct FaultTests {
           #expect(outcome.status == 1 && lines.last?.hasPrefix("Error: ") == true, "\(what)")
           #expect(lines.count == 1 || command[0] == "train", "\(what)")
         }
-        for (name, bytes) in found where name.hasSuffix(".safetensors") {
-          #expect(
-            !bytes.isEmpty && (try run(glow, ["inspect", "to/\(name)"])).status == 0
-              || name.contains("checkpoint"), "\(what)")
+        for name in found.keys where name.hasSuffix("model.safetensors") {
+          let read = try run(glow, ["inspect", "to/\(name)"])
+          #expect(read.status == 0, "\(what); \(read.error)")
         }
       }
     }

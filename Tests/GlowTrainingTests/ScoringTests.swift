@@ -1,4 +1,5 @@
 import Foundation
+import GlowFiles
 import GlowFlow
 import GlowImages
 import GlowKernels

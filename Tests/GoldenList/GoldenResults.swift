@@ -81,7 +81,7 @@ struct GoldenResults: Equatable {
   /// The parts of the log-likelihoods, latents with noise, and how far from each picture its latents without noise
   /// decode, before that is rounded to a byte.
   private mutating func score(_ glow: Glow<Float>) throws {
-    let scorer = Scorer(glow, batch: 5)
+    let scorer = try Scorer(glow, batch: 5)
     var settings = ScoringSettings()
     settings.importanceSamples = 2
     var parts: [Double] = []

@@ -2,8 +2,8 @@ import Foundation
 import GlowKernels
 import Testing
 
-@Suite("Thread teams", .serialized)
-struct ThreadTeamTests {
+@Suite("The life of thread teams", .serialized)
+struct TeamLifeTests {
   @Test("a team that is no longer used takes its threads with it")
   func ending() throws {
     let names = try Set(FileManager.default.contentsOfDirectory(atPath: "/proc/self/task"))
