@@ -56,6 +56,7 @@ let package = Package(
     // What GoldenTests runs.
     .executableTarget(
       name: "GoldenList", dependencies: ["GlowTraining", "COpenBLAS"], path: "Tests/GoldenList"),
+    .testTarget(name: "GlowTestSupportTests", dependencies: ["GlowTestSupport"]),
     .testTarget(name: "GlowFilesTests", dependencies: ["GlowFiles"]),
     .testTarget(name: "GlowKernelsTests", dependencies: ["GlowKernels", "GlowTestSupport"]),
     .testTarget(name: "GlowFlowTests", dependencies: ["GlowFlow", "GlowTestSupport"]),
@@ -65,7 +66,7 @@ let package = Package(
       name: "GlowStorageTests", dependencies: ["GlowStorage", "GlowTraining", "GlowTestSupport"],
       resources: [.copy("Fixtures")]),
     .testTarget(name: "GlowTrainingTests", dependencies: ["GlowTraining", "GlowTestSupport"]),
-    .testTarget(name: "GlowLatentsTests", dependencies: ["GlowLatents"]),
+    .testTarget(name: "GlowLatentsTests", dependencies: ["GlowLatents", "GlowTestSupport"]),
     .testTarget(
       name: "GlowCommandTests", dependencies: ["GlowCommand", "GlowTraining", "GlowPlots", "GlowTestSupport"]),
     .testTarget(name: "GoldenTests", dependencies: ["GoldenList", "GlowTestSupport"], exclude: ["Lists"]),

@@ -13,8 +13,7 @@ struct BenchCommand: ParsableCommand {
   @Argument(help: "train, evaluate or sample; all three by default.") var jobs: [SpeedMeasurement.Job] = []
   @Option(help: "Scales.") var levels = 3
   @Option(help: "Flow steps a scale.") var depth = 8
-  @Option(help: "Channels of the hidden layers of the coupling networks.") var width = 128
-  @Option(help: "affine or additive.") var coupling = CouplingKind.affine
+  @OptionGroup var couplings: CouplingArguments
   @Option(help: "Side of the images.") var imageSize = 32
   @Option(help: "Images a pass.") var batch = 64
   @Option(help: "Timed repetitions.") var runs = 7
@@ -44,8 +43,7 @@ struct BenchCommand: ParsableCommand {
     configuration.imageWidth = imageSize
     configuration.levels = levels
     configuration.depth = depth
-    configuration.width = width
-    configuration.coupling = coupling
+    try couplings.set(&configuration)
     let team = try threads.team()
     let jobs = jobs.isEmpty ? SpeedMeasurement.Job.allCases : jobs
     let measurement = try SpeedMeasurement(configuration, batch: batch, team: team, jobs: jobs)
@@ -53,7 +51,8 @@ struct BenchCommand: ParsableCommand {
       let result = try measurement.measure(job, runs: runs)
       if json {
         let line = Line(
-          job: job.rawValue, levels: levels, depth: depth, width: width, batch: batch, imageSize: imageSize,
+          job: job.rawValue, levels: levels, depth: depth, width: configuration.width, batch: batch,
+          imageSize: imageSize,
           threads: team.count, imagesPerSecond: result.imagesPerSecond, gflops: result.gigaflops,
           fractionOfPeak: result.fractionOfPeak, peakGflops: result.peakGigaflops, ceiling: result.ceiling,
           peakMemoryMb: result.peakMemory / 1_000_000, openblasCore: openBLASCoreName(),
@@ -65,7 +64,7 @@ struct BenchCommand: ParsableCommand {
             format:
               "depth %d, width %d, batch %d, %d threads, %@: %.1f images/s, %.1f GFLOP/s, %.1f %% of the "
               + "peak of %.1f GFLOP/s; peak memory %d MB",
-            depth, width, batch, team.count, job.rawValue as NSString, result.imagesPerSecond,
+            depth, configuration.width, batch, team.count, job.rawValue as NSString, result.imagesPerSecond,
             result.gigaflops,
             100 * result.fractionOfPeak, result.peakGigaflops, result.peakMemory / 1_000_000))
         let parts = result.breakdown.map {

@@ -3,15 +3,41 @@ import GlowFlow
 import GlowImages
 
 extension CouplingKind: ExpressibleByArgument {}
+extension NetworkKind: ExpressibleByArgument {}
 extension PermutationKind: ExpressibleByArgument {}
+
+/// What couplings are made of. What is not given stays as it is.
+struct CouplingArguments: ParsableArguments {
+  @Option(help: "Channels of the hidden layers of the couplings' networks (default: 128).") var width: Int?
+  @Option(help: "What a flow step does to half of the channels (default: affine).") var coupling:
+    CouplingKind?
+  @Option(help: "The couplings' networks (default: plain).") var network: NetworkKind?
+  @Option(help: "Blocks of a residual network (2 by default).") var blocks: Int?
+  @Option(help: "Side of the first filter of a residual network's blocks: 1 (the default) or 3.") var kernel:
+    Int?
+
+  /// - Throws: `ConfigurationError` if what is given does not belong to the network.
+  func set(_ configuration: inout GlowConfiguration) throws {
+    configuration.width = width ?? configuration.width
+    configuration.coupling = coupling ?? configuration.coupling
+    configuration.network = network ?? configuration.network
+    configuration.blocks = blocks ?? configuration.blocks
+    configuration.kernel = kernel ?? configuration.kernel
+    if configuration.network != .residual,
+      let name = blocks != nil ? "blocks" : kernel != nil ? "kernel" : nil
+    {
+      throw ConfigurationError(
+        "--\(name) is of residual networks, and --network is \(configuration.network)")
+    }
+  }
+}
 
 /// The shape of a new model. Of one that is there, what is given must agree with it.
 struct ModelArguments: ParsableArguments {
   @Option(help: "Scales, L in the paper (default: 3).") var levels: Int?
   @Option(help: "Flow steps a scale, K in the paper (default: 8).") var depth: Int?
-  @Option(help: "Channels of the hidden layers of the coupling networks (default: 128).") var width: Int?
-  @Option(help: "affine (default) or additive.") var coupling: CouplingKind?
-  @Option(help: "invconv (default), invconv-lu, shuffle or reverse.") var permutation: PermutationKind?
+  @OptionGroup var couplings: CouplingArguments
+  @Option(help: "How a flow step mixes the channels (default: invconv).") var permutation: PermutationKind?
   @Option(help: "Bits a channel value, 1 to 8 (default: 8).") var bits: Int?
   @Flag(
     inversion: .prefixedNo,
@@ -30,8 +56,7 @@ struct ModelArguments: ParsableArguments {
     var result = present?.model ?? .standard(for: dataset.shape)
     result.levels = levels ?? result.levels
     result.depth = depth ?? result.depth
-    result.width = width ?? result.width
-    result.coupling = coupling ?? result.coupling
+    try couplings.set(&result)
     result.permutation = permutation ?? result.permutation
     result.bits = bits ?? result.bits
     result.learnsTopPrior = learnTop ?? result.learnsTopPrior

@@ -17,7 +17,7 @@ func rectify<S: Scalar>(
   }
 }
 
-/// gradient ← gradient where activation > 0, else 0; biasGradient += gradient.
+/// gradient ← 0 where activation ≤ 0; biasGradient += gradient.
 @inlinable @inline(__always)
 func rectifyBackward<S: Scalar>(
   _ activation: UnsafePointer<S>, _ gradient: UnsafeMutablePointer<S>,
@@ -31,7 +31,7 @@ func rectifyBackward<S: Scalar>(
     index += 8
   }
   while index < count {
-    let value = activation[index] > 0 ? gradient[index] : 0
+    let value = activation[index] <= 0 ? 0 : gradient[index]
     gradient[index] = value
     biasGradient[index] += value
     index += 1
@@ -48,7 +48,7 @@ public func addBiasAndRectify<S: Scalar>(
   for row in 0..<rows { rectify(values + row * width, bias, width, into: target + row * width) }
 }
 
-/// The same with the bias of each position's border class. The pictures take turns: values and target are
+/// The same with the bias of each position's border class. The rows are batch-interleaved: values and target are
 /// [band positions, pictures, width]; bias is [borderClassCount, width].
 @specialized(where S == Float)
 @specialized(where S == Double)
@@ -95,5 +95,38 @@ public func addBorderBiasAndRectifyBackward<S: Scalar>(
         rectifyBackward(activations + offset, gradient + offset, biasGradient, width)
       }
     }
+  }
+}
+
+/// target ← max(0, values).
+@specialized(where S == Float)
+@specialized(where S == Double)
+public func rectify<S: Scalar>(_ values: UnsafePointer<S>, count: Int, into target: UnsafeMutablePointer<S>) {
+  var index = 0
+  while index + 8 <= count {
+    target.store(S.positivePart(values.vector(index)), index)
+    index += 8
+  }
+  while index < count {
+    target[index] = values[index] < 0 ? 0 : values[index]
+    index += 1
+  }
+}
+
+/// sum ← sum + gradient where activation > 0: the backward of `rectify` where its input has another gradient too.
+@specialized(where S == Float)
+@specialized(where S == Double)
+public func addRectifiedGradient<S: Scalar>(
+  _ gradient: UnsafePointer<S>, activations: UnsafePointer<S>, count: Int, to sum: UnsafeMutablePointer<S>
+) {
+  var index = 0
+  while index + 8 <= count {
+    let value = S.select(gradient.vector(index), wherePositive: activations.vector(index))
+    sum.store(sum.vector(index) + value, index)
+    index += 8
+  }
+  while index < count {
+    if activations[index] > 0 { sum[index] += gradient[index] }
+    index += 1
   }
 }

@@ -10,7 +10,7 @@ public func addBias<S: Scalar>(
   }
 }
 
-/// Adds the bias of each position's border class. The pictures take turns: values is
+/// Adds the bias of each position's border class. The rows are batch-interleaved: values is
 /// [band positions, pictures, width]; bias is [borderClassCount, width].
 @specialized(where S == Float)
 @specialized(where S == Double)
@@ -36,6 +36,23 @@ public func addRows<S: Scalar>(
   for row in 0..<rows {
     let line = values + row * width
     for column in 0..<width { sums[column] += line[column] }
+  }
+}
+
+/// Adjoint of `addBorderBias`: adds each position's row to the sum of its border class. The rows are batch-interleaved:
+/// values is [band positions, pictures, width]; sums is [borderClassCount, width].
+@specialized(where S == Float)
+@specialized(where S == Double)
+public func addBorderRows<S: Scalar>(
+  _ values: UnsafePointer<S>, band: Band, pictures: Int, width: Int, to sums: UnsafeMutablePointer<S>
+) {
+  for row in 0..<band.rows {
+    for column in 0..<band.width {
+      let borderClass = band.borderClass(row: band.firstRow + row, column: column)
+      addRows(
+        values + (row * band.width + column) * pictures * width, rows: pictures, width: width,
+        to: sums + borderClass * width)
+    }
   }
 }
 

@@ -24,7 +24,7 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
   /// max(x, bound) of every lane; a NaN stays a NaN.
   static func maximum(_ x: SIMD8<Self>, _ bound: Self) -> SIMD8<Self>
 
-  /// x where `selector` > 0, else 0.
+  /// 0 where `selector` ≤ 0, else x; a NaN there passes on x.
   static func select(_ x: SIMD8<Self>, wherePositive selector: SIMD8<Self>) -> SIMD8<Self>
 
   /// The logistic function 1/(1 + e⁻ˣ), and 1 + e^−|x|, from whose logarithm that of the function follows:

@@ -23,9 +23,11 @@ public struct MemoryEstimate: Sendable {
 
   /// Refuses a model whose parameters alone do not fit, before memory is booked for them.
   ///
+  /// - Parameter available: bytes; nil where it cannot be told.
   /// - Throws: `TrainingError` with the estimate and what to change.
-  public static func check(_ model: GlowConfiguration, _ configuration: TrainingConfiguration) throws {
-    let available = availableMemory()
+  public static func check(
+    _ model: GlowConfiguration, _ configuration: TrainingConfiguration, available: Int? = availableMemory()
+  ) throws {
     let bytes = try model.parameters().count * bytesOfParameter(configuration)
     if bytes > limit(available) {
       throw TrainingError(
@@ -35,9 +37,11 @@ public struct MemoryEstimate: Sendable {
   }
 
   /// - Throws: `TrainingError` if not even recomputing the hidden activations would fit.
-  init(_ glow: Glow<Float>, _ configuration: TrainingConfiguration) throws {
+  init(
+    _ glow: Glow<Float>, _ configuration: TrainingConfiguration, available: Int? = availableMemory()
+  ) throws {
     parameterBytes = MemoryEstimate.bytesOfParameter(configuration) * glow.parameters.count
-    available = availableMemory()
+    self.available = available
     func estimate(_ keepsHidden: Bool) -> Int {
       max(
         glow.workspaceBytes(batch: configuration.batch, purpose: .training(keepsHidden: keepsHidden)),

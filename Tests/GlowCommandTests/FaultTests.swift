@@ -7,34 +7,19 @@ import Testing
 @Suite("Commands whose calls fail", .serialized, .enabled(if: Faults.compiler != nil && !isSanitized))
 struct FaultTests {
   private let root = FileManager.default.temporaryDirectory.appending(path: "glow-faults-\(UUID())").path
-  private let glow = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(
-    path: "glow")
-
   init() throws {
     try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
     try Faults.source.write(toFile: "\(root)/faults.c", atomically: true, encoding: .utf8)
     let compiler = try #require(Faults.compiler)
-    let made = try run(
-      URL(filePath: compiler), ["-shared", "-fPIC", "-O1", "faults.c", "-o", "faults.so", "-ldl"])
+    let made = try ChildProcess.run(
+      compiler, ["-shared", "-fPIC", "-O1", "faults.c", "-o", "faults.so", "-ldl"], in: root)
     #expect(made.status == 0, "\(made.error)")
   }
 
-  private func run(
-    _ executable: URL, _ arguments: [String], environment: [String: String] = [:]
-  ) throws -> (status: Int32, error: String) {
-    let process = Process()
-    process.executableURL = executable
-    process.arguments = arguments
-    process.currentDirectoryURL = URL(filePath: root)
-    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-    process.standardOutput = FileHandle(forWritingAtPath: "\(root)/answer")
-    let error = Pipe()
-    process.standardError = error
-    try process.run()
-    let text = String(decoding: error.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    #expect(process.terminationReason == .exit, "\(arguments) \(environment) crashed: \(text)")
-    return (process.terminationStatus, text)
+  private func glow(_ arguments: [String], environment: [String] = []) throws -> ChildProcess {
+    let child = try ChildProcess.run("/usr/bin/env", environment + [ChildProcess.glow] + arguments, in: root)
+    #expect(!child.wasKilled, "\(arguments) \(environment) crashed: \(child.error)")
+    return child
   }
 
   /// The files under a folder, with their bytes.
@@ -74,19 +59,18 @@ struct FaultTests {
       ["inspect", "run"],
       ["data", "images", "--export", "to/copy"],
       ["data", "images", "--export", "to/copy.npy"],
-      ["train", "--data", "images", "--out", "to/run", "--steps", "4", "--tensorboard"] + tiny,
+      ["train", "--data", "images", "--out", "to/run", "--steps", "4"] + tiny,
     ])
   func failures(of command: [String]) throws {
     defer { try? FileManager.default.removeItem(atPath: root) }
     let manager = FileManager.default
-    _ = manager.createFile(atPath: "\(root)/answer", contents: nil)
-    #expect(try run(glow, ["data", "faces", "--limit", "8", "--export", "images"]).status == 0)
+    #expect(try glow(["data", "faces", "--limit", "8", "--export", "images"]).status == 0)
     #expect(
-      try run(glow, ["train", "--data", "faces", "--out", "run", "--steps", "2"] + Self.tiny).status == 0)
-    #expect(try run(glow, ["encode", "run", "--data", "images", "--out", "z.npy"]).status == 0)
+      try glow(["train", "--data", "faces", "--out", "run", "--steps", "2"] + Self.tiny).status == 0)
+    #expect(try glow(["encode", "run", "--data", "images", "--out", "z.npy"]).status == 0)
     try manager.createDirectory(atPath: "\(root)/to", withIntermediateDirectories: true)
     let arguments = command + (["data", "plot", "train"].contains(command[0]) ? [] : ["--threads", "1"])
-    let whole = try run(glow, arguments)
+    let whole = try glow(arguments)
     #expect(whole.status == 0, "\(whole.error)")
     let (inputs, results) = (try files("run"), try files("to"))
     for call in ["open", "write", "fsync", "mmap", "rename"] {
@@ -94,11 +78,11 @@ struct FaultTests {
         try manager.removeItem(atPath: "\(root)/to")
         try manager.createDirectory(atPath: "\(root)/to", withIntermediateDirectories: true)
         try? manager.removeItem(atPath: "\(root)/mark")
-        let outcome = try run(
-          glow, arguments,
+        let outcome = try glow(
+          arguments,
           environment: [
-            "LD_PRELOAD": "\(root)/faults.so", "FAULT_CALL": call, "FAULT_NUMBER": "\(number)",
-            "FAULT_MARK": "\(root)/mark",
+            "LD_PRELOAD=\(root)/faults.so", "FAULT_CALL=\(call)", "FAULT_NUMBER=\(number)",
+            "FAULT_MARK=\(root)/mark",
           ])
         let what = "\(command.joined(separator: " ")): \(call) \(number): \(outcome.error)"
         if !manager.fileExists(atPath: "\(root)/mark") {
@@ -118,7 +102,7 @@ struct FaultTests {
           #expect(lines.count == 1 || command[0] == "train", "\(what)")
         }
         for name in found.keys where name.hasSuffix("model.safetensors") {
-          let read = try run(glow, ["inspect", "to/\(name)"])
+          let read = try glow(["inspect", "to/\(name)"])
           #expect(read.status == 0, "\(what); \(read.error)")
         }
       }

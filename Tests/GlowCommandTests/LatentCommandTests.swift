@@ -124,21 +124,6 @@ extension CommandTests {
     // The labels have no fixed size: the image at strength 0 stands somewhere in each of the two rows.
     let strip = try image("strip.png")
     #expect(places(of: try image("faces/000001.png"), in: strip).count == 2)
-    if Python.has("PIL.Image") {
-      let program = """
-        import sys, PIL.Image
-        animation = PIL.Image.open(sys.argv[1])
-        assert animation.n_frames == 2 * 5 - 2, animation.n_frames
-        frames = []
-        for index in range(8):
-            animation.seek(index)
-            frames.append(animation.convert("RGB").tobytes())
-        assert all(frames[index] == frames[8 - index] for index in range(1, 8))
-        assert len(set(frames)) == 5
-        """
-      let result = try Python.run(program, "\(root)/moving.png")
-      #expect(result.status == 0, "\(result.output)")
-    }
     let first = try image("moving.png")
     #expect(first.shape == ImageShape(height: 32, width: 66, channels: 3))
     for row in 0..<2 {
@@ -146,6 +131,33 @@ extension CommandTests {
         shape: ImageShape(height: 32, width: 32, channels: 3), pixels: cell(row, of: first))
       #expect(places(of: face, in: strip).count == 1)
     }
+  }
+
+  @Test("manipulate: the animation goes forth and back, as Pillow plays it", .python("PIL.Image"))
+  func animationInPython() throws {
+    defer { clean() }
+    try prepare()
+    #expect(
+      try glow("attribute", "run", "--data", "faces", "--limit", "40", "--name", "Smiling", "--out", "a.npy")
+        .status == 0)
+    #expect(
+      try glow(
+        "manipulate", "run", "faces/000001.png", "--attribute", "a.npy", "--strengths", "-1,2.5", "--out",
+        "strip.png", "--animate", "moving.png", "--frames", "5"
+      ).status == 0)
+    let program = """
+      import sys, PIL.Image
+      animation = PIL.Image.open(sys.argv[1])
+      assert animation.n_frames == 2 * 5 - 2, animation.n_frames
+      frames = []
+      for index in range(8):
+          animation.seek(index)
+          frames.append(animation.convert("RGB").tobytes())
+      assert all(frames[index] == frames[8 - index] for index in range(1, 8))
+      assert len(set(frames)) == 5
+      """
+    let result = try Python.run(program, "\(root)/moving.png")
+    #expect(result.status == 0, "\(result.error)")
   }
 
   @Test("sample: several temperatures share their latents, 0 and 0.7 among them as drawn alone")
@@ -185,7 +197,7 @@ extension CommandTests {
     #expect(
       try glow("attribute", "run", "--data", "faces", "--limit", "40", "--name", "Smiling", "--out", "a.npy")
         .status == 0)
-    func manipulate(_ attribute: String, _ strengths: String, _ out: String) throws -> Outcome {
+    func manipulate(_ attribute: String, _ strengths: String, _ out: String) throws -> ChildProcess {
       try glow(
         "manipulate", "run", "faces/000001.png", "--attribute", attribute, "--strengths", strengths, "--out",
         out)

@@ -7,9 +7,6 @@ import Testing
 @Suite("The train command under fire")
 struct RobustnessTests {
   private let root = FileManager.default.temporaryDirectory.appending(path: "glow-fire-\(UUID())").path
-  // The test runner stands beside the products.
-  private let glow = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(
-    path: "glow")
 
   init() throws { try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true) }
 
@@ -20,49 +17,18 @@ struct RobustnessTests {
     "--sample-every", "0",
   ]
 
-  /// A process whose stderr goes to a file that can be looked at while it runs.
-  private final class Job {
-    let process = Process()
-    private let errorPath: String
-
-    init(_ executable: URL, _ arguments: [String], in folder: String) throws {
-      errorPath = "\(folder)/stderr-\(UUID())"
-      _ = FileManager.default.createFile(atPath: errorPath, contents: nil)
-      process.executableURL = executable
-      process.arguments = arguments
-      process.currentDirectoryURL = URL(filePath: folder)
-      process.standardOutput = FileHandle.nullDevice
-      process.standardError = FileHandle(forWritingAtPath: errorPath)
-      try process.run()
-    }
-
-    deinit { unlink(errorPath) }
-
-    var error: String { (try? String(contentsOfFile: errorPath, encoding: .utf8)) ?? "" }
-
-    /// Waits until stderr has `text`; false if the process ends or a minute passes before.
-    func waits(for text: String) -> Bool {
-      for _ in 0..<6000 {
-        if error.contains(text) { return true }
-        if !process.isRunning { return error.contains(text) }
-        usleep(10_000)
-      }
-      return false
-    }
-
-    func send(_ signal: Int32) { kill(process.processIdentifier, signal) }
-
-    /// Waits for the end and returns the exit status.
-    func end() -> Int32 {
-      process.waitUntilExit()
-      return process.terminationStatus
-    }
-
-    var wasKilled: Bool { process.terminationReason == .uncaughtSignal }
+  private func start(_ arguments: [String]) throws -> ChildProcess {
+    try ChildProcess(ChildProcess.glow, arguments, in: root)
   }
 
-  private func train(_ arguments: [String]) throws -> Job {
-    try Job(glow, ["train", "--data", "faces", "--limit", "64"] + arguments, in: root)
+  private func train(_ arguments: [String]) throws -> ChildProcess {
+    try start(["train", "--data", "faces", "--limit", "64"] + arguments)
+  }
+
+  /// Starts the command under limits that the shell sets.
+  private func start(limits: String..., arguments: [String]) throws -> ChildProcess {
+    let script = limits.map { "ulimit \($0) && " }.joined() + "exec \"$0\" \"$@\""
+    return try ChildProcess("/bin/sh", ["-c", script, ChildProcess.glow] + arguments, in: root)
   }
 
   private func files(_ run: String) -> [String] {
@@ -130,26 +96,14 @@ struct RobustnessTests {
     let checkpoint = try bytes("run/checkpoint-00000004.safetensors")
     let model = try bytes("run/model.safetensors")
     let before = files("run")
-    /// Trains where no file may be larger than `size` bytes. The errors go to a pipe, which has no such limit.
-    func limited(to size: Int, _ arguments: [String]) throws -> (status: Int32, error: String) {
-      let process = Process()
-      process.executableURL = URL(filePath: "/bin/sh")
-      // The shell counts in blocks of 512 bytes.
-      process.arguments =
-        [
-          "-c", "ulimit -f \(size / 512) && exec \"$0\" \"$@\"", glow.path, "train", "--data", "faces",
-          "--limit",
-        ]
-        + ["64", "--steps", "40"] + arguments
-      process.currentDirectoryURL = URL(filePath: root)
-      process.standardOutput = FileHandle.nullDevice
-      let error = Pipe()
-      process.standardError = error
-      try process.run()
-      let text = String(decoding: error.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-      process.waitUntilExit()
-      #expect(process.terminationReason == .exit)
-      return (process.terminationStatus, text)
+    /// Trains where no file may be larger than `size` bytes; the shell counts in blocks of 512.
+    func limited(to size: Int, _ arguments: [String]) throws -> ChildProcess {
+      let job = try start(
+        limits: "-f \(size / 512)",
+        arguments: ["train", "--data", "faces", "--limit", "64", "--steps", "40"] + arguments)
+      job.end()
+      #expect(!job.wasKilled)
+      return job
     }
     let resumed = ["--out", "run", "--resume"] + run
     // The model is smaller than a checkpoint, and config.json smaller than both.
@@ -211,9 +165,8 @@ struct RobustnessTests {
   func interruptedElsewhere() throws {
     defer { clean() }
     let size = ["--levels", "3", "--depth", "8", "--width", "64", "--threads", "1", "--sample-every", "0"]
-    func job(_ name: String, limit: Int, _ more: [String]) throws -> Job {
-      try Job(
-        glow, ["train", "--data", "faces", "--limit", "\(limit)", "--out", name] + size + more, in: root)
+    func job(_ name: String, limit: Int, _ more: [String]) throws -> ChildProcess {
+      try start(["train", "--data", "faces", "--limit", "\(limit)", "--out", name] + size + more)
     }
     // Both would take much longer than they are given.
     let evaluation = try job(
@@ -239,19 +192,18 @@ struct RobustnessTests {
   func second() throws {
     defer { clean() }
     // A step of many seconds.
-    let job = try Job(
-      glow,
+    let job = try start(
       [
         "train", "--data", "faces", "--limit", "512", "--out", "run", "--batch", "512", "--levels", "3",
         "--depth",
         "16", "--width", "128", "--init-images", "8", "--steps", "5", "--threads", "1", "--activations",
         "recompute",
-      ], in: root)
+      ])
     #expect(job.waits(for: "actnorms initialized"))
     usleep(200_000)
     job.send(SIGTERM)
     usleep(300_000)
-    #expect(job.process.isRunning)
+    #expect(job.isRunning)
     let sent = ContinuousClock.now
     job.send(SIGINT)
     #expect(job.end() == 128 + SIGINT)
@@ -293,12 +245,9 @@ struct RobustnessTests {
     defer { clean() }
     #expect(try train(["--out", "run", "--steps", "1"] + RobustnessTests.tiny).end() == 0)
     // A gigabyte of address space for each thread's stack, and 12 in all.
-    let job = try Job(
-      URL(filePath: "/bin/sh"),
-      [
-        "-c", "ulimit -s 1000000 && ulimit -v 12000000 && exec \"$0\" \"$@\"", glow.path, "sample", "run",
-        "--count", "1", "--out", "sample.png", "--threads", "50",
-      ], in: root)
+    let job = try start(
+      limits: "-s 1000000", "-v 12000000",
+      arguments: ["sample", "run", "--count", "1", "--out", "sample.png", "--threads", "50"])
     #expect(job.end() == 0 && !job.wasKilled && job.error.contains("threads, not 50"), "\(job.error)")
   }
 
@@ -334,13 +283,11 @@ struct RobustnessTests {
     #expect(huge.end() == 1 && huge.error.contains("for the parameters alone"), "\(huge.error)")
     #expect(huge.error.contains("use a smaller --width"))
     // 1.5 GB of address space, of which the program itself takes a part.
-    let limited = try Job(
-      URL(filePath: "/bin/sh"),
-      [
-        "-c", "ulimit -v 1500000 && exec \"$0\" \"$@\"", glow.path, "train", "--data", "faces", "--limit",
-        "64",
-        "--out", "run", "--batch", "4096", "--threads", "1",
-      ], in: root)
+    let limited = try start(
+      limits: "-v 1500000",
+      arguments: [
+        "train", "--data", "faces", "--limit", "64", "--out", "run", "--batch", "4096", "--threads", "1",
+      ])
     #expect(limited.end() == 1 && limited.error.contains("use a smaller --batch"), "\(limited.error)")
     #expect(files("run").isEmpty)
   }
@@ -356,8 +303,8 @@ struct RobustnessTests {
       ? ["evaluate", "run", "--data", "noise", "--scores", "records/in.jsonl"]
       : ["detect", "run", "--in", "noise", "--out", "faces", "--scores", "records"]
     try FileManager.default.createDirectory(atPath: "\(root)/records", withIntermediateDirectories: true)
-    let job = try Job(glow, arguments + ["--limit", "100000000", "--batch", "4", "--threads", "1"], in: root)
-    for _ in 0..<6000 where files("records").isEmpty && job.process.isRunning { usleep(10_000) }
+    let job = try start(arguments + ["--limit", "100000000", "--batch", "4", "--threads", "1"])
+    for _ in 0..<6000 where files("records").isEmpty && job.isRunning { usleep(10_000) }
     #expect(files("records").count == 1 && files("records")[0].hasPrefix(".in.jsonl."))
     job.send(signal)
     #expect(job.end() == 128 + signal && !job.wasKilled, "\(job.error)")

@@ -7,25 +7,11 @@ import Testing
 
 /// Answers that do not come, files that must not be replaced, folders that must not be mixed.
 extension CommandTests {
-  /// Runs a line of the shell, in which `$GLOW` is the command; `nil` bytes of stdout are where the line sends them.
-  func shell(_ line: String) throws -> Outcome {
-    let process = Process()
-    process.executableURL = URL(filePath: "/bin/bash")
-    process.arguments = ["-c", line]
-    process.environment = ProcessInfo.processInfo.environment.merging([
-      "GLOW": URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "glow").path
-    ]) { $1 }
-    process.currentDirectoryURL = URL(filePath: root)
-    let (output, error) = (Pipe(), Pipe())
-    (process.standardOutput, process.standardError) = (output, error)
-    try process.run()
-    let texts = (
-      output.fileHandleForReading.readDataToEndOfFile(), error.fileHandleForReading.readDataToEndOfFile()
-    )
-    process.waitUntilExit()
-    return Outcome(
-      status: process.terminationStatus, output: String(decoding: texts.0, as: UTF8.self),
-      error: String(decoding: texts.1, as: UTF8.self))
+  /// Runs a line of the shell, in which `$GLOW` is the command.
+  private func shell(_ line: String) throws -> ChildProcess {
+    let child = try ChildProcess.run("/bin/bash", ["-c", "GLOW='\(ChildProcess.glow)'; \(line)"], in: root)
+    #expect(!child.wasKilled, "\(line) crashed")
+    return child
   }
 
   private static let tiny =
@@ -403,7 +389,7 @@ extension CommandTests {
         let outcome = try shell("ulimit -v \(limit); timeout 60 $GLOW \(command) --threads 2")
         #expect(
           outcome.status == 0 || (outcome.status == 1 && isOneLine(outcome.error)),
-          "\(limit) \(command): \(outcome)")
+          "\(limit) \(command): \(outcome.status) \(outcome.error)")
         try? FileManager.default.removeItem(atPath: "\(root)/new")
       }
     }
@@ -416,7 +402,7 @@ extension CommandTests {
       let outcome = try shell(line)
       #expect(
         outcome.status == 1 && outcome.error.contains(reason) && isOneLine(outcome.error),
-        "\(line): \(outcome)")
+        "\(line): \(outcome.status) \(outcome.error)")
     }
     #expect(try names() == ["run"])
   }

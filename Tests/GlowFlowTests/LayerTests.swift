@@ -32,18 +32,21 @@ struct LayerTests {
 
   @Test(
     "flow step with each conditioner, its hidden activations kept and computed again",
-    arguments: NetworkKind.allCases, [true, false])
-  func conditioner(kind: NetworkKind, keepsHidden: Bool) throws {
-    for cut in Cut.all {
+    arguments: NetworkKind.allCases, [1, 3])
+  func conditioner(kind: NetworkKind, kernel: Int) throws {
+    // A plain network has no blocks that the kernel could be of.
+    if kind == .plain && kernel > 1 { return }
+    for (cut, keepsHidden) in Cut.all.flatMap({ [($0, true), ($0, false)] }) {
       let model = try SmallModel(
         {
           $0.network = kind
+          $0.kernel = kernel
           // More than a vector, and no multiple of one.
           $0.width = 13
         }, cut: cut, keepsHidden: keepsHidden)
       try expectAccepted(
         model.layer(1), at: model.randomInput(),
-        "\(kind.rawValue), \(keepsHidden ? "kept" : "recomputed"), \(cut.name)")
+        "\(kind), kernel \(kernel), \(keepsHidden ? "kept" : "recomputed"), \(cut.name)")
     }
   }
 

@@ -55,10 +55,8 @@ struct AnimatedPNGTests {
   }
 }
 
-@Suite(
-  "Animated PNG in another decoder",
-  .enabled(if: Python.has("PIL.Image"), "needs python3 with the package Pillow"))
-struct AnimatedPNGPillowTests {
+@Suite("Animated PNG in another decoder", .python("PIL.Image"))
+struct AnimatedPNGPythonTests {
   @Test("Pillow finds every frame's pixels and times", arguments: [1, 3])
   func frames(channels: Int) throws {
     let folder = try TestFolder()
@@ -80,6 +78,6 @@ struct AnimatedPNGPillowTests {
           assert image.convert(mode).tobytes() == expected[index * size:(index + 1) * size], index
       """
     let result = try Python.run(program, "\(folder.path)/a.png", "\(folder.path)/a.raw")
-    #expect(result.status == 0, "\(result.output)")
+    #expect(result.status == 0, "\(result.error)")
   }
 }

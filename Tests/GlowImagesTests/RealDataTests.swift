@@ -1,12 +1,13 @@
 import Foundation
 import GlowFiles
+import GlowTestSupport
 import Testing
 
 @testable import GlowImages
 
-@Suite("Real data sets", .enabled(if: RealData.isThere, RealData.wanted))
+@Suite("Real data sets", .realData)
 struct RealDataTests {
-  private var folder: String { RealData.folder ?? "" }
+  private let folder = realData ?? ""
 
   @Test("every file of PngSuite decodes, or is refused if its name starts with x")
   func pngSuite() throws {

@@ -120,10 +120,3 @@ enum Crafted {
     return high << 16 | low
   }
 }
-
-/// The folder of real data sets, if there is one.
-enum RealData {
-  static let folder = ProcessInfo.processInfo.environment["GLOW_TEST_DATA"]
-  static let isThere = folder != nil
-  static let wanted: Comment = "needs GLOW_TEST_DATA, the folder of real data sets"
-}

@@ -1,5 +1,6 @@
 import Foundation
 import GlowKernels
+import GlowTestSupport
 import Testing
 
 @Suite("Matrices")
@@ -29,105 +30,107 @@ struct MatrixTests {
     }
   }
 
-  @Test("determinant, inverse and condition number")
-  func factorization() throws {
-    let n = 6
-    let w = random(n * n, 3)
-    let factorization = try Factorization(w, size: n)
-    let identity = GlowKernels.product(w, try factorization.inverse(), rows: n, inner: n, columns: n)
-    for i in 0..<n { for j in 0..<n { #expect(abs(identity[i * n + j] - (i == j ? 1 : 0)) < 1e-12) } }
-    // det of [[2, 1], [4, −3]] = −10.
+  /// Matrices with the determinant's two signs, and with zeros where elimination would begin.
+  private func matrices(_ n: Int) -> [[Double]] {
+    let any = random(n * n, 3)
+    var turned = any
+    for j in 0..<n { turned[j] = -turned[j] }
+    var zeros = any
+    for i in 0..<n - 1 { zeros[i * n + i] = 0 }
+    return [any, turned, zeros, any.map { 1e200 * $0 }, any.map { 1e-200 * $0 }]
+  }
+
+  @Test("determinant and inverse, against elimination", arguments: [1, 2, 3, 5, 8, 12, 16, 33, 64, 96])
+  func factorization(n: Int) throws {
+    for w in matrices(n) {
+      let factorization = try Factorization(w, size: n)
+      let expected = Elimination(w, size: n)
+      let logarithm = factorization.logAbsoluteDeterminant
+      #expect(
+        abs(logarithm - expected.logAbsoluteDeterminant) <= 1e-12 * max(1, abs(logarithm)),
+        "\(logarithm) and \(expected.logAbsoluteDeterminant)")
+      let largest = expected.inverse.map(abs).max()!
+      let error = zip(try factorization.inverse(), expected.inverse).map { abs($0 - $1) }.max()! / largest
+      #expect(error < 1e-11)
+    }
+  }
+
+  @Test("condition number in the norm of row sums, against the inverse", arguments: [1, 2, 3, 8, 12, 33, 96])
+  func conditionNumber(n: Int) throws {
+    func norm(_ a: [Double]) -> Double {
+      (0..<n).map { i in (0..<n).reduce(0) { $0 + abs(a[i * n + $1]) } }.max()!
+    }
+    for w in matrices(n) {
+      let exact = norm(w) * norm(Elimination(w, size: n).inverse)
+      let found = try Factorization(w, size: n).conditionNumber()
+      // LAPACK estimates the norm of the inverse from below, seldom to less than a third.
+      #expect(found <= exact * (1 + 1e-9) && found >= exact / 3, "\(found) of \(exact)")
+    }
+  }
+
+  @Test("small ones by hand, and what is refused")
+  func byHand() throws {
     #expect(abs(try Factorization([2, 1, 4, -3], size: 2).logAbsoluteDeterminant - log(10)) < 1e-14)
     #expect(abs(try Factorization([1, 0, 0, 1e-3], size: 2).conditionNumber() - 1000) < 1e-9)
+    // The row sums of W and W⁻¹ are 21, their column sums 11.
+    #expect(abs(try Factorization([1, 10, 10, 0, 1, 0, 0, 0, 1], size: 3).conditionNumber() - 441) < 1e-9)
     #expect(throws: LinearAlgebraError.singular(pivot: 2, size: 2)) {
       try Factorization([1, 2, 2, 4], size: 2)
     }
-  }
-
-  @Test("W = P·L·U")
-  func triangles() throws {
-    let n = 5
-    let w = random(n * n, 4)
-    let (permutation, lower, upper) = try Factorization.permutedTriangles(w, size: n)
-    let lu = GlowKernels.product(lower, upper, rows: n, inner: n, columns: n)
-    for i in 0..<n { for j in 0..<n { #expect(abs(lu[permutation[i] * n + j] - w[i * n + j]) < 1e-13) } }
-    for i in 0..<n { for j in 0..<n where j > i { #expect(lower[i * n + j] == 0 && upper[j * n + i] == 0) } }
-  }
-
-  @Test("random rotations are orthogonal with determinant 1", arguments: [1, 2, 7, 12])
-  func rotation(size: Int) throws {
-    let r = try Factorization.randomRotation(size: size, generator: Philox(seed: 8, purpose: .weights))
-    let identity = GlowKernels.product(r, r, rows: size, inner: size, columns: size, transposeSecond: true)
-    for i in 0..<size {
-      for j in 0..<size { #expect(abs(identity[i * size + j] - (i == j ? 1 : 0)) < 1e-13) }
+    #expect(throws: LinearAlgebraError.singular(pivot: 2, size: 2)) {
+      try Factorization.permutedTriangles([1, 2, 2, 4], size: 2)
     }
-    #expect(abs(try Factorization(r, size: size).logAbsoluteDeterminant) < 1e-12)
-    #expect(determinant(r, size) > 0)
-  }
-
-  /// By expansion along the first row: slow and obvious.
-  private func determinant(_ a: [Double], _ n: Int) -> Double {
-    if n == 1 { return a[0] }
-    if n > 7 { return 1 }
-    return (0..<n).reduce(0) { sum, column in
-      let minor = (1..<n).flatMap { row in (0..<n).filter { $0 != column }.map { a[row * n + $0] } }
-      return sum + (column % 2 == 0 ? 1 : -1) * a[column] * determinant(minor, n - 1)
+    #expect(throws: LinearAlgebraError.rejected(routine: "dgetrf", info: -4)) {
+      try Factorization([1, .nan, 2, 4], size: 2)
     }
   }
-}
 
-@Suite("Vector functions")
-struct VectorFunctionTests {
-  @Test("exp in Float is within 2 units in the last place")
-  func exponential() {
-    var worst = 0.0
-    for index in 0..<200_000 {
-      let x = Float(-87) + Float(index) * (174 / 200_000)
-      let found = Float.exp(SIMD8(repeating: x))[3]
-      let expected = Foundation.exp(Double(x))
-      worst = max(worst, abs(Double(found) - expected) / Double(Float(expected).ulp))
-    }
-    print("exp: largest error \(worst) units in the last place")
-    #expect(worst <= 2)
-    #expect(Float.exp(SIMD8(repeating: .nan))[0].isNaN)
-  }
-
-  @Test("sigmoid is never zero, and its logarithm follows from the second result")
-  func sigmoid() {
-    for x: Float in [-200, -80, -3, -0.1, 0, 0.1, 3, 80, 200] {
-      let (value, onePlus) = Float.sigmoid(SIMD8(repeating: x))
-      #expect(value[0] > 0 && value[0] <= 1)
-      let expected = 1 / (1 + Foundation.exp(-Double(max(x, -87))))
-      #expect(abs(Double(value[0]) - expected) < 1e-6 * expected + 1e-37)
-      let logarithm = Double(min(x, 0)) - log(Double(onePlus[0]))
-      let exact = x > 0 ? -log1p(Foundation.exp(-Double(x))) : Double(x) - log1p(Foundation.exp(Double(x)))
-      #expect(abs(logarithm - exact) < 1e-6)
-    }
-  }
-}
-
-@Suite("Thread team")
-struct ThreadTeamTests {
-  @Test("every piece runs once, and no thread number is used twice at a time", arguments: [1, 2, 5])
-  func pieces(threads: Int) {
-    let team = ThreadTeam(count: threads)
-    for pieces in [0, 1, 2, 3, 100] {
-      var counts = [Int](repeating: 0, count: pieces)
-      var busy = [Bool](repeating: false, count: threads)
-      var clashes = 0
-      counts.withUnsafeMutableBufferPointer { counts in
-        busy.withUnsafeMutableBufferPointer { busy in
-          withUnsafeMutablePointer(to: &clashes) { clashes in
-            team.run(pieces) { piece, thread in
-              if busy[thread] { clashes.pointee += 1 }
-              busy[thread] = true
-              counts[piece] += 1
-              busy[thread] = false
-            }
-          }
-        }
+  @Test("W = P·L·U with pivots that are the largest of their column", arguments: [1, 2, 5, 12, 48])
+  func triangles(n: Int) throws {
+    for w in matrices(n).prefix(3) {
+      let (permutation, lower, upper) = try Factorization.permutedTriangles(w, size: n)
+      let lu = GlowKernels.product(lower, upper, rows: n, inner: n, columns: n)
+      #expect(permutation.sorted() == Array(0..<n))
+      var error = 0.0
+      for i in 0..<n {
+        for j in 0..<n { error = max(error, abs(lu[permutation[i] * n + j] - w[i * n + j])) }
       }
-      #expect(counts.allSatisfy { $0 == 1 } && clashes == 0)
+      #expect(error < 1e-12)
+      let isTriangular = (0..<n).allSatisfy { i in
+        (0..<n).allSatisfy { j in j <= i || (lower[i * n + j] == 0 && upper[j * n + i] == 0) }
+      }
+      #expect(isTriangular && (0..<n).allSatisfy { lower[$0 * n + $0] == 1 })
+      #expect(lower.allSatisfy { abs($0) <= 1 })
     }
+  }
+
+  @Test("random rotations are orthogonal with determinant 1", arguments: [1, 2, 3, 4, 7, 12, 24, 48])
+  func rotation(size: Int) throws {
+    for seed: UInt64 in 8..<12 {
+      let r = try Factorization.randomRotation(size: size, generator: Philox(seed: seed, purpose: .weights))
+      let identity = GlowKernels.product(
+        r, r, rows: size, inner: size, columns: size, transposeSecond: true)
+      for i in 0..<size {
+        for j in 0..<size { #expect(abs(identity[i * size + j] - (i == j ? 1 : 0)) < 1e-13) }
+      }
+      let determinant = Elimination(r, size: size)
+      #expect(abs(determinant.logAbsoluteDeterminant) < 1e-12 && !determinant.isNegative)
+    }
+  }
+
+  @Test("random rotations favor no direction")
+  func rotationsFavorNothing() throws {
+    let (size, count) = (4, 1000)
+    var sums = [Double](repeating: 0, count: size * size)
+    var squares = sums
+    for seed in 0..<count {
+      let generator = Philox(seed: UInt64(seed), purpose: .weights)
+      for (index, value) in try Factorization.randomRotation(size: size, generator: generator).enumerated() {
+        sums[index] += value / Double(count)
+        squares[index] += value * value / Double(count)
+      }
+    }
+    // Of a uniformly distributed one an entry has mean 0 and variance 1/4: its mean over 1000 deviates by 0.016.
+    #expect(sums.allSatisfy { abs($0) < 0.06 } && squares.allSatisfy { abs($0 - 0.25) < 0.04 })
   }
 }

@@ -62,7 +62,7 @@ struct PatchesTests {
     #expect(abs(left - right) < 1e-12 * max(1, abs(left)))
   }
 
-  @Test("col2im in bands is col2im of the whole picture, also where pictures take turns")
+  @Test("col2im in bands is col2im of the whole picture, also of batch-interleaved rows")
   func bands() {
     let (height, width, channels) = (6, 3, 5)
     let patches = random(height * width * 9 * channels, 4)

@@ -5,10 +5,7 @@ import Testing
 
 @testable import GlowStorage
 
-@Suite(
-  "The format's own package",
-  .enabled(
-    if: Python.has("numpy, safetensors.numpy"), "needs python3 with the packages safetensors and numpy"))
+@Suite("The format's own package", .python("numpy", "safetensors.numpy"))
 struct PythonTests {
   private let folder: TemporaryFolder
   private var path: String { "\(folder.path)/python.safetensors" }
@@ -45,7 +42,7 @@ struct PythonTests {
               assert np.array_equal(found, values), (name, found)
       """
     let result = try Python.run(program, path)
-    #expect(result.status == 0, "\(result.output)")
+    #expect(result.status == 0, "\(result.error)")
   }
 
   @Test("writes what is read here")
@@ -61,7 +58,7 @@ struct PythonTests {
       }, sys.argv[1], metadata={"kind": "test"})
       """
     let result = try Python.run(program, path)
-    try #require(result.status == 0, "\(result.output)")
+    try #require(result.status == 0, "\(result.error)")
     let file = try SafetensorsFile(path)
     #expect(file.metadata == ["kind": "test"])
     #expect(file.entries.count == 4)
@@ -89,7 +86,7 @@ struct PythonTests {
       open(sys.argv[1], "wb").write(whole)
       """
     let result = try Python.run(program, path)
-    try #require(result.status == 0, "\(result.output)")
+    try #require(result.status == 0, "\(result.error)")
     let values: [Float] = try SafetensorsFile(path).values("b", as: Float.self)
     #expect(values == [1.5, -3.140625, Float(bitPattern: 0x0001_0000)])
   }

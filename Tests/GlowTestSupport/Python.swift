@@ -1,24 +1,25 @@
-import Foundation
+import Synchronization
 
 /// The Python interpreter of the search path, where there is one.
 public enum Python {
-  /// Whether there is an interpreter that has these modules.
-  public static func has(_ modules: String) -> Bool { (try? run("import \(modules)"))?.status == 0 }
+  /// Runs a program with arguments to its end.
+  public static func run(_ program: String, _ arguments: String...) throws -> ChildProcess {
+    try ChildProcess.run("/usr/bin/env", ["python3", "-c", program] + arguments)
+  }
 
-  /// Runs a program with arguments.
-  ///
-  /// - Returns: what it ends with, and all that it prints.
-  public static func run(_ program: String, _ arguments: String...) throws -> (status: Int32, output: String)
-  {
-    let process = Process()
-    process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments = ["python3", "-c", program] + arguments
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    process.standardError = pipe
-    try process.run()
-    let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    return (process.terminationStatus, output)
+  /// Those of the modules that cannot be imported, or "python3".
+  static func missing(_ modules: [String]) -> [String] {
+    if canRun("pass") { modules.filter { !canRun("import \($0)") } } else { ["python3"] }
+  }
+
+  private static let answers = Mutex<[String: Bool]>([:])
+
+  private static func canRun(_ program: String) -> Bool {
+    answers.withLock { answers in
+      if let answer = answers[program] { return answer }
+      let answer = (try? run(program))?.status == 0
+      answers[program] = answer
+      return answer
+    }
   }
 }

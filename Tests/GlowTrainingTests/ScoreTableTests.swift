@@ -2,6 +2,7 @@ import Foundation
 import GlowFiles
 import GlowFlow
 import GlowKernels
+import GlowTestSupport
 import Testing
 
 @testable import GlowImages
@@ -256,11 +257,9 @@ struct ImportanceTests {
 
   @Test(
     "on photographs the bound of more draws is tighter on average",
-    .enabled(
-      if: ProcessInfo.processInfo.environment["GLOW_TEST_DATA"] != nil,
-      "set GLOW_TEST_DATA to the folder of real data sets"))
-  func photographs() throws {
-    let root = ProcessInfo.processInfo.environment["GLOW_TEST_DATA"]!
+    .realData)
+  func boundsOfRealData() throws {
+    let root = try #require(realData)
     var options = DataOptions()
     options.limit = 128
     let cifar = try DataSource.open("\(root)/cifar-10-batches-bin", part: .test, options: options).dataset

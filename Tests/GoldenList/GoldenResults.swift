@@ -9,14 +9,13 @@ import GlowTraining
 ///
 /// All of it is had by way of the trainer, its files, the scorer and the sampler, not from the model, whose inside may
 /// change.
-struct GoldenResults: Equatable {
+struct GoldenResults {
+  /// By name.
   private(set) var files: [String: Data] = [:]
   private let run: GoldenRun
   private let folder: RunFolder
   private let team: ThreadTeam
   private let held: Pictures
-
-  static func == (one: GoldenResults, other: GoldenResults) -> Bool { one.files == other.files }
 
   /// - Parameter folder: a folder that does not exist.
   init(_ run: GoldenRun, threads: Int, folder: String) throws {
@@ -78,8 +77,8 @@ struct GoldenResults: Equatable {
     add("metrics", metrics)
   }
 
-  /// The parts of the log-likelihoods, latents with noise, and how far from each picture its latents without noise
-  /// decode, before that is rounded to a byte.
+  /// The parts of the log-likelihoods, latents, and how far from each picture its latents decode. That is measured
+  /// before it is rounded to a byte, so many of these errors together tell a last bit of decoding that samples hide.
   private mutating func score(_ glow: Glow<Float>) throws {
     let scorer = try Scorer(glow, batch: 5)
     var settings = ScoringSettings()
@@ -96,10 +95,13 @@ struct GoldenResults: Equatable {
     var latents: [Float] = []
     try scorer.encode(held) { latents += $1 }
     add("latents", latents)
-    var errors: [Double] = []
+    var errors = [try scorer.reconstruct(held).largestError]
     for index in 0..<held.count {
       let picture = ImageArray([try held.image(index)], label: held.label(index))
-      errors.append(try scorer.reconstruct(picture).largestError)
+      for seed in UInt64(0)..<8 {
+        errors.append(
+          try scorer.reconstruct(picture, dequantization: .uniform, seed: seed).largestError)
+      }
     }
     add("decoding_errors", errors)
   }

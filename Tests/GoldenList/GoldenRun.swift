@@ -59,6 +59,12 @@ struct GoldenRun {
     },
     GoldenRun("width-72") { $0.model.width = 72 },
     GoldenRun("one-step") { $0.model.depth = 1 },
+    GoldenRun("residual") { $0.model.network = .residual },
+    GoldenRun("residual-kernel-3") {
+      $0.model.network = .residual
+      $0.model.kernel = 3
+      $0.model.blocks = 1
+    },
   ]
 
   private static let shapes = [
@@ -93,6 +99,12 @@ struct GoldenRun {
     },
     GoldenRun("bands-recomputed") {
       makeBands(&$0)
+      $0.training.activations = .recompute
+    },
+    GoldenRun("bands-residual-recomputed") {
+      makeBands(&$0)
+      $0.model.network = .residual
+      $0.model.kernel = 3
       $0.training.activations = .recompute
     },
   ]

@@ -68,7 +68,7 @@ struct ConditionerShape: Sendable {
 public struct NetworkKind: Choice {
   /// All conditioners that there are.
   static let registered: [any Conditioner.Type] = [
-    PlainConditioner.self
+    PlainConditioner.self, ResidualConditioner.self,
   ]
 
   public static var names: [String] { registered.map { $0.name } }
@@ -79,8 +79,12 @@ public struct NetworkKind: Choice {
 }
 
 /// What decides the shape of the conditioners of a model.
-public struct NetworkSettings: Sendable, Hashable {
-  public var kind: NetworkKind
+struct NetworkSettings: Sendable {
+  let kind: NetworkKind
   /// Channels of the hidden layers.
-  public var width: Int
+  let width: Int
+  /// Of a residual network.
+  let blocks: Int
+  /// Side of the first filter of each block of a residual network.
+  let kernel: Int
 }

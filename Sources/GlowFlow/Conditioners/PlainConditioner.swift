@@ -49,8 +49,8 @@ struct PlainConditioner: Conditioner {
     patches = blueprint.buffer(columns: 9 * input, .stage)
     product1 = blueprint.buffer(columns: width, .stage)
     product2 = blueprint.buffer(columns: width, .stage)
-    hidden1 = blueprint.buffer(columns: width, .recomputable(product1))
-    hidden2 = blueprint.buffer(columns: width, .recomputable(product2))
+    hidden1 = blueprint.buffer(columns: width, .recomputable(sharing: product1))
+    hidden2 = blueprint.buffer(columns: width, .recomputable(sharing: product2))
     hiddenGradient1 = blueprint.buffer(columns: width, .stage, isForBackward: true)
     hiddenGradient2 = blueprint.buffer(columns: width, .stage, isForBackward: true)
     outputPatches = blueprint.buffer(columns: 9 * output, .halo)
@@ -120,22 +120,16 @@ struct PlainConditioner: Conditioner {
 
   // MARK: Passes
 
-  /// patches ← the 3×3 neighborhoods of the tile's positions.
-  private func gatherPatches<S: Scalar>(_ site: Site<S>) {
+  private func gatherInput<S: Scalar>(_ site: Site<S>) {
     site.clock.start()
-    for image in 0..<site.tile.imageCount {
-      let picture = site.output.picture(image)
-      GlowKernels.gatherPatches(
-        from: picture.base, stride: picture.stride, channels: shape.inChannels, band: site.tile.band,
-        bordered: site.memory(bordered), into: site[patches].interleavedPart(image).base,
-        rowStep: site.tile.rowStep)
-    }
+    gatherPatches(
+      shape.inChannels, of: site.output.picture, into: patches, bordered: bordered, site)
     site.clock.lap(.patches)
   }
 
   /// [rows × 9·in]·[9·in × width] → [rows × width], from the neighborhoods into `product1`.
   private func multiplyPatches<S: Scalar>(_ site: Site<S>) {
-    gatherPatches(site)
+    gatherInput(site)
     multiply(site[patches].own, site.weights[first.foldedWeight], into: site[product1].own)
     site.clock.lap(.products)
   }
@@ -210,7 +204,7 @@ struct PlainConditioner: Conditioner {
     gradient.add(hidden1.transposed, dHidden2, to: hidden.foldedWeight)
     clock.lap(.weightGradients)
     // dW1 += [9·in × rows]·[rows × width];  dpatches = [rows × width]·[width × 9·in]
-    gatherPatches(site)
+    gatherInput(site)
     gradient.add(site[patches].own.transposed, dHidden1, to: first.foldedWeight)
     clock.lap(.weightGradients)
     multiply(
@@ -221,7 +215,7 @@ struct PlainConditioner: Conditioner {
   @specialized(where S == Float)
   @specialized(where S == Double)
   func addInputGradient<S: Scalar>(_ image: Int, to gradient: Matrix<S>, _ site: Site<S>) {
-    first.addInputGradient(
+    addPatches(
       site[inputPatchesGradient].interleaved(image), to: gradient, bordered: bordered, site)
   }
 }

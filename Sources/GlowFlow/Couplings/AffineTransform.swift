@@ -67,13 +67,10 @@ struct AffineTransform: CouplingTransform {
     _ z2: Matrix<S>, _ outputs: UnsafeMutablePointer<S>, kept: UnsafeMutablePointer<S>?
   ) -> Double {
     let count = z2.rows * z2.columns
-    let (shift, scale) = (outputs, outputs + count)
-    let logDeterminant = AffineTransform.scale(scale, count: count)
-    kept?.update(from: scale, count: count)
-    for position in 0..<z2.rows {
-      let (z, t, s) = (z2[position], shift + position * z2.columns, scale + position * z2.columns)
-      for channel in 0..<z2.columns { z[channel] = (z[channel] + t[channel]) * s[channel] }
-    }
+    let coupling = ShiftAndScale(outputs, of: z2)
+    let logDeterminant = AffineTransform.scale(coupling.scale, count: count)
+    kept?.update(from: coupling.scale, count: count)
+    coupling.apply(to: z2)
     return logDeterminant
   }
 
@@ -81,12 +78,9 @@ struct AffineTransform: CouplingTransform {
   @specialized(where S == Double)
   func inverse<S: Scalar>(_ z2: Matrix<S>, _ outputs: UnsafeMutablePointer<S>) {
     let count = z2.rows * z2.columns
-    let (shift, scale) = (outputs, outputs + count)
-    _ = AffineTransform.scale(scale, count: count)
-    for position in 0..<z2.rows {
-      let (z, t, s) = (z2[position], shift + position * z2.columns, scale + position * z2.columns)
-      for channel in 0..<z2.columns { z[channel] = z[channel] / s[channel] - t[channel] }
-    }
+    let coupling = ShiftAndScale(outputs, of: z2)
+    _ = AffineTransform.scale(coupling.scale, count: count)
+    coupling.undo(z2)
   }
 
   /// dz2 = dshift = dy2·scale and, because scale′ = scale·(1 − scale) and z2 + shift = y2/scale,

@@ -48,7 +48,7 @@ struct TransformSite<S: Scalar> {
 public struct CouplingKind: Choice {
   /// All transforms that there are.
   static let registered: [any CouplingTransform.Type] = [
-    AffineTransform.self, AdditiveTransform.self,
+    AffineTransform.self, AdditiveTransform.self, ExponentialTransform.self,
   ]
 
   public static var names: [String] { registered.map { $0.name } }

@@ -230,7 +230,7 @@ struct Convolution: Sendable {
     _ outputGradient: Matrix<S>, into patches: Matrix<S>, bordered: Buffer, _ site: Site<S>
   ) {
     let band = site.tile.band
-    gatherPatches(
+    GlowKernels.gatherPatches(
       from: outputGradient.base, stride: outputGradient.stride, channels: outChannels, band: band,
       bordered: site.memory(bordered), into: patches.base, rowStep: patches.stride / patches.columns)
     let sums = site.weightGradient![foldedBias]
@@ -243,25 +243,43 @@ struct Convolution: Sendable {
       }
     }
   }
+}
 
-  // The end of the backward of `patchesThenProduct`.
-
-  /// Adds up what patches carry to the input of a tile's part of a picture.
-  ///
-  /// - Parameters:
-  ///   - patches: the gradient of the picture's neighborhoods, 9·in columns.
-  ///   - gradient: [positions of the part, in], to be added to.
-  ///   - bordered: for `inChannels` channels.
-  func addInputGradient<S: Scalar>(
-    _ patches: Matrix<S>, to gradient: Matrix<S>, bordered: Buffer, _ site: Site<S>
-  ) {
-    let bordered = site.memory(bordered)
-    scatterPatches(
-      patches.base, rowStep: patches.stride / patches.columns, channels: inChannels, band: site.tile.band,
-      bordered: bordered)
-    addInner(
-      bordered, band: site.tile.band, channels: inChannels, to: gradient.base, stride: gradient.stride)
+/// The 3×3 neighborhoods of a tile's positions in the first `channels` channels, batch-interleaved: the beginning of
+/// `Convolution.Order.patchesThenProduct`.
+///
+/// - Parameters:
+///   - picture: the rows of each of the tile's pictures (`Rows.picture` or `Rows.interleaved`).
+///   - patches: for 9·channels columns.
+///   - bordered: for as many channels.
+func gatherPatches<S: Scalar>(
+  _ channels: Int, of picture: (Int) -> Matrix<S>, into patches: Buffer, bordered: Buffer, _ site: Site<S>
+) {
+  for image in 0..<site.tile.imageCount {
+    let picture = picture(image)
+    GlowKernels.gatherPatches(
+      from: picture.base, stride: picture.stride, channels: channels, band: site.tile.band,
+      bordered: site.memory(bordered), into: site[patches].interleavedPart(image).base,
+      rowStep: site.tile.rowStep)
   }
+}
+
+/// Adds up what the gradient of neighborhoods carries to a tile's part of a picture: the end of the backward of
+/// `Convolution.Order.patchesThenProduct`.
+///
+/// - Parameters:
+///   - patches: of the picture (`Rows.picture` or `Rows.interleaved`), 9·channels columns.
+///   - gradient: [positions of the part, channels], to be added to.
+///   - bordered: for as many channels.
+func addPatches<S: Scalar>(
+  _ patches: Matrix<S>, to gradient: Matrix<S>, bordered: Buffer, _ site: Site<S>
+) {
+  let bordered = site.memory(bordered)
+  let channels = gradient.columns
+  scatterPatches(
+    patches.base, rowStep: patches.stride / patches.columns, channels: channels, band: site.tile.band,
+    bordered: bordered)
+  addInner(bordered, band: site.tile.band, channels: channels, to: gradient.base, stride: gradient.stride)
 }
 
 /// Values of N(0, deviation²).

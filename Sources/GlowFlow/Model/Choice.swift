@@ -1,5 +1,5 @@
 /// A setting that names one of the implementations that are registered with it, as options and files spell it.
-public protocol Choice: RawRepresentable, CaseIterable, Hashable, Codable, Sendable, CustomStringConvertible
+public protocol Choice: RawRepresentable, CaseIterable, CustomStringConvertible, Hashable, Codable, Sendable
 where RawValue == String {
   /// Of all that are registered, the default first.
   static var names: [String] { get }

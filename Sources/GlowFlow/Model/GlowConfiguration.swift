@@ -15,7 +15,12 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   /// Channels of the hidden layers of each coupling network.
   public var width = 128
   public var coupling = CouplingKind.affine
+  /// What the couplings' conditioners are.
   public var network = NetworkKind.plain
+  /// Blocks of a residual network.
+  public var blocks = 2
+  /// Side of the first filter of each block of a residual network: 1 or 3.
+  public var kernel = 1
   public var permutation = PermutationKind.convolution
   /// Bits a channel value is scored at, 1...8.
   public var bits = 8
@@ -37,6 +42,8 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
     width = try values.decode(Int.self, forKey: .width)
     coupling = try values.decode(CouplingKind.self, forKey: .coupling)
     network = try values.decodeIfPresent(NetworkKind.self, forKey: .network) ?? network
+    blocks = try values.decodeIfPresent(Int.self, forKey: .blocks) ?? blocks
+    kernel = try values.decodeIfPresent(Int.self, forKey: .kernel) ?? kernel
     permutation = try values.decode(PermutationKind.self, forKey: .permutation)
     bits = try values.decode(Int.self, forKey: .bits)
     learnsTopPrior = try values.decode(Bool.self, forKey: .learnsTopPrior)
@@ -63,7 +70,9 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   /// Outputs of the conditioners for each value that a coupling changes.
   package var outputsPerValue: Int { coupling.transform.outputsPerValue }
 
-  var networkSettings: NetworkSettings { NetworkSettings(kind: network, width: width) }
+  var networkSettings: NetworkSettings {
+    NetworkSettings(kind: network, width: width, blocks: blocks, kernel: kernel)
+  }
 
   /// - Throws: `ConfigurationError` with the first setting that no model can be built from.
   public func validate() throws {
@@ -73,6 +82,8 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
     try require((1...12).contains(levels), "levels must be 1 to 12, not \(levels)")
     try require((1...1024).contains(depth), "depth must be 1 to 1024, not \(depth)")
     try require((1...16384).contains(width), "width must be 1 to 16384, not \(width)")
+    try require((1...64).contains(blocks), "blocks must be 1 to 64, not \(blocks)")
+    try require(kernel == 1 || kernel == 3, "the kernel must be 1 or 3, not \(kernel)")
     try require((1...8).contains(bits), "bits must be 1 to 8, not \(bits)")
     try require(
       (0...65536).contains(classCount), "the number of classes must be 0 to 65536, not \(classCount)")

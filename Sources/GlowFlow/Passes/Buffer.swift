@@ -15,9 +15,9 @@ enum BufferLife: Sendable {
   case halo
   /// From forward to backward, in training.
   case kept
-  /// The same if there is memory for it; else as long as the other buffer, whose memory it shares, and backward computes
-  /// it again.
-  case recomputable(Buffer)
+  /// The same if there is memory for it; else backward computes it again. Where it is not kept it shares the other
+  /// buffer's memory; or, without one, lasts from stage to stage in training and is not there in inference.
+  case recomputable(sharing: Buffer?)
   /// What leaves the flow: from forward to whoever reads it, and from whoever sets it to inverse.
   case latents
 }

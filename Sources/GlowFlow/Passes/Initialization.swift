@@ -59,16 +59,28 @@ struct DataPass<S: Scalar> {
   }
 
   /// The moments over all positions of the batch of what `body` makes of each tile, [positions, channels].
-  func moments(channels: Int, _ body: (Site<S>) -> Matrix<S>) -> Moments {
+  ///
+  /// - Parameters:
+  ///   - rounds: what has to be done with each tile before; neighboring bands wait for each other between them.
+  func moments(
+    channels: Int, after rounds: [(Site<S>) -> Void] = [], _ body: (Site<S>) -> Matrix<S>
+  ) -> Moments {
     let tiling = workspace.levels[level].tiling
     var parts = [Moments](repeating: Moments(channels: channels), count: tiling.tileCount)
     parts.withUnsafeMutableBufferPointer { parts in
       glow.withPass(level, workspace) { pass in
-        glow.team.run(tiling.tileCount) { index, thread in
+        let stages = [Stage](repeating: .start, count: rounds.count) + [.finish]
+        tiling.forEachTile(glow.team, stages: [stages]) { _, places, tile, thread in
           // Rows of pictures that a tile has room for but does not hold must not count.
-          let tile = tiling.tile(index).withoutEmptyRows
-          let rows = body(pass.site(layer, tile, thread: thread))
-          parts[index].add(rows.base, rows: rows.rows)
+          let site = pass.site(layer, tile.withoutEmptyRows, thread: thread)
+          for place in places.indices {
+            if place < rounds.count {
+              rounds[place](site)
+            } else {
+              let rows = body(site)
+              parts[tiling.index(of: tile)].add(rows.base, rows: rows.rows)
+            }
+          }
         }
       }
     }

@@ -38,6 +38,12 @@ struct Site<S: Scalar> {
     }
   }
 
+  /// Whether this pass has a buffer at all.
+  func has(_ buffer: Buffer) -> Bool {
+    if case .nowhere = buffers[buffer.index].place { return false }
+    return true
+  }
+
   /// Whether a buffer lasts from forward to backward.
   func isKept(_ buffer: Buffer) -> Bool { buffers[buffer.index].isKept }
 

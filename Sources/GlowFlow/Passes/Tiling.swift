@@ -87,6 +87,9 @@ package struct Tiling: Sendable {
       rows: rows, rowStep: 1, holdsWholeImages: false)
   }
 
+  /// The number of a tile.
+  func index(of tile: Tile) -> Int { tile.firstSlot / imagesPerTile }
+
   // MARK: Groups
 
   /// Groups of neighboring tiles whose parameter gradients are summed together, in order, before the groups'

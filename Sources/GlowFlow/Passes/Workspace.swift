@@ -104,7 +104,7 @@ struct LevelMemory<S: Scalar> {
   let shape: LevelShape
   /// Of the images in the workspace, which may be fewer than it has room for.
   private(set) var tiling: Tiling
-  /// [rows, channels] each. In inference two take turns.
+  /// [rows, channels] each. In inference there are two, used alternately.
   let activations: [UnsafeMutablePointer<S>]
   /// [rows, channels], training only: the gradient on its way down.
   let gradient: UnsafeMutablePointer<S>?

@@ -121,12 +121,20 @@ struct WorkspacePlan<S: Scalar> {
 
   /// Level-wide values for what one layer keeps from stage to stage.
   private func sharedCount(_ needs: [BufferNeed], _ tiling: Tiling) -> Int {
+    if tiling.holdsWholeImages { return 0 }
     var count = Reservation()
     for need in needs {
-      guard case .halo = need.life, isUsed(need), !tiling.holdsWholeImages else { continue }
-      _ = count.reserve(batch * tiling.shape.positions * need.columns)
+      if lastsBetweenStages(need) { _ = count.reserve(batch * tiling.shape.positions * need.columns) }
     }
     return count.count
+  }
+
+  private func lastsBetweenStages(_ need: BufferNeed) -> Bool {
+    switch need.life {
+    case .halo: isUsed(need)
+    case .recomputable(let other): other == nil && purpose == .training(keepsHidden: false)
+    case .stage, .kept, .latents: false
+    }
   }
 
   private func place(
@@ -140,17 +148,20 @@ struct WorkspacePlan<S: Scalar> {
       let offset = own.scratch.reserve(need.count(own.tiling))
       return PlacedBuffer(columns: need.columns, place: .thread(offset: offset), isKept: false)
     }
+    func betweenStages() -> PlacedBuffer<S> {
+      own.tiling.holdsWholeImages
+        ? thread() : level(own.halo + own.shared.reserve(rows), isKept: false)
+    }
     let nowhere = PlacedBuffer<S>(columns: need.columns, place: .nowhere, isKept: false)
     guard isUsed(need) else { return nowhere }
     switch need.life {
     case .stage: return thread()
-    case .halo:
-      return own.tiling.holdsWholeImages
-        ? thread() : level(own.halo + own.shared.reserve(rows), isKept: false)
+    case .halo: return betweenStages()
     case .kept: return purpose.isTraining ? level(placing.reserve(rows), isKept: true) : nowhere
     case .recomputable(let other):
-      return purpose == .training(keepsHidden: true)
-        ? level(placing.reserve(rows), isKept: true) : own.placed[other.index]
+      if purpose == .training(keepsHidden: true) { return level(placing.reserve(rows), isKept: true) }
+      if let other { return own.placed[other.index] }
+      return purpose.isTraining ? betweenStages() : nowhere
     case .latents: return level(placing.reserve(rows), isKept: true)
     }
   }

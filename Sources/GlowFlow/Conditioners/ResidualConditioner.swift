@@ -1,0 +1,434 @@
+import GlowKernels
+
+/// A residual network: 3×3 convolution → k blocks → ReLU → zero convolution, where a block adds
+/// ReLU → 1×1 or 3×3 convolution → ReLU → 1×1 convolution to what it gets (He et al. 2016, in the order of the
+/// pre-activation networks). Each hidden convolution has an actnorm behind it, as in Glow's network.
+///
+/// With h₀ = conv(z1), uᵢ = ReLU(hᵢ), vᵢ = ReLU(convᵢ(uᵢ)) and hᵢ₊₁ = hᵢ + vᵢ·Wᵢ + bᵢ, the outputs are those of the zero
+/// convolution of uₖ. Backward needs u and v alone. The rows of all products are batch-interleaved.
+struct ResidualConditioner: Conditioner {
+  static let name = "residual"
+
+  let shape: ConditionerShape
+  let first: Convolution
+  let blocks: [ResidualBlock]
+  let last: Convolution
+
+  private let bordered: Buffer
+  private let inputPatches: Buffer
+  private let patches: Buffer?
+  /// h, on its way through the blocks.
+  private let sum: Buffer
+  /// uᵢ for i in 0...k.
+  private let activations: [Buffer]
+  /// In inference, u of blocks with even and with odd numbers, and v.
+  private let shared: [Buffer]
+  private let sharedInner: Buffer
+  private let outputPatches: Buffer
+  private let sumGradient: Buffer
+  /// [positions, width] for what is on its way to `sumGradient`.
+  private let innerGradient: Buffer
+  private let activationGradient: Buffer
+  private let patchesGradient: Buffer?
+  private let inputPatchesGradient: Buffer
+
+  private var width: Int { shape.settings.width }
+  /// Whether blocks see their neighbors.
+  private var seesNeighbors: Bool { shape.settings.kernel > 1 }
+
+  init(_ shape: ConditionerShape, prefix: String, in blueprint: inout Blueprint) {
+    self.shape = shape
+    let (input, width, output) = (shape.inChannels, shape.settings.width, shape.outputs)
+    let seesNeighbors = shape.settings.kernel > 1
+    first = Convolution(
+      .init(inChannels: input, outChannels: width, order: .patchesThenProduct),
+      weight: "\(prefix).conv1", actNorm: "\(prefix).actnorm1", in: &blueprint)
+    blocks = (0..<shape.settings.blocks).map {
+      ResidualBlock(shape.settings, prefix: "\(prefix).block\($0)", in: &blueprint)
+    }
+    last = Convolution(
+      .init(
+        inChannels: width, outChannels: output, order: .productThenPatches, planes: shape.outputsPerValue),
+      weight: "\(prefix).last", actNorm: "\(prefix).last", in: &blueprint)
+
+    bordered = blueprint.bordered(channels: max(input, output, seesNeighbors ? width : 0))
+    inputPatches = blueprint.buffer(columns: 9 * input, .stage)
+    patches = seesNeighbors ? blueprint.buffer(columns: 9 * width, .stage) : nil
+    sum = blueprint.buffer(columns: width, .halo)
+    activations = (0...shape.settings.blocks).map { _ in
+      blueprint.buffer(columns: width, .recomputable(sharing: nil))
+    }
+    shared = (0..<2).map { _ in blueprint.buffer(columns: width, .halo) }
+    sharedInner = blueprint.buffer(columns: width, .stage)
+    outputPatches = blueprint.buffer(columns: 9 * output, .halo)
+    sumGradient = blueprint.buffer(columns: width, .halo, isForBackward: true)
+    innerGradient = blueprint.buffer(columns: width, .stage, isForBackward: true)
+    activationGradient = blueprint.buffer(columns: width, .stage, isForBackward: true)
+    patchesGradient =
+      seesNeighbors ? blueprint.buffer(columns: 9 * width, .halo, isForBackward: true) : nil
+    inputPatchesGradient = blueprint.buffer(columns: 9 * input, .halo, isForBackward: true)
+
+    blueprint.product(inner: 9 * input, columns: width)
+    for _ in blocks {
+      blueprint.product(inner: (seesNeighbors ? 9 : 1) * width, columns: width)
+      blueprint.product(inner: width, columns: width)
+    }
+    blueprint.product(inner: width, columns: 9 * output)
+  }
+
+  /// Bands whose blocks see neighbors: forward one round for what comes before the blocks and one for each block;
+  /// backward those again, in case it computes them again, two for each block and one for what came first.
+  func rounds(_ direction: Direction) -> Int {
+    if !seesNeighbors { return 1 }
+    return switch direction {
+    case .forward, .inverse: 1 + blocks.count
+    case .backward: 1 + blocks.count + 2 * blocks.count + 1
+    }
+  }
+
+  // MARK: Parameters
+
+  /// N(0, 0.05²) for the hidden convolutions; the last stays zero.
+  func initialize<S: Scalar>(_ values: ParameterValues<S>, noise: inout WeightNoise) {
+    first.initialize(values, generator: noise.next())
+    for block in blocks { block.initialize(values, noise: &noise) }
+  }
+
+  func initialize<S: Scalar>(from data: DataPass<S>) throws {
+    let actNorms = [first.actNorm] + blocks.flatMap { [$0.actNorm, $0.projection.actNorm] }
+    for actNorm in actNorms { actNorm.reset(data.values) }
+    try data.fold()
+    first.actNorm.initialize(
+      data.values,
+      from: data.moments(channels: width) { site in
+        startSum(site)
+        return site[sum].own
+      })
+    for (index, block) in blocks.enumerated() {
+      let before: [(Site<S>) -> Void] =
+        [{ start($0) }] + (0..<index).map { earlier in { run(earlier, $0) } }
+      try data.fold()
+      block.actNorm.initialize(
+        data.values,
+        from: data.moments(channels: width, after: before) { site in
+          multiplyActivations(index, site)
+          return inner(index, site).own
+        })
+      try data.fold()
+      block.projection.actNorm.initialize(
+        data.values,
+        from: data.moments(channels: width, after: before) { site in
+          runInner(index, site)
+          // What the block adds, where what it adds it to has been.
+          multiply(
+            inner(index, site).own, site.weights[block.projection.foldedWeight], into: site[sum].own)
+          return site[sum].own
+        })
+    }
+    try data.fold()
+  }
+
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) {
+    first.fold(values, into: weights)
+    for block in blocks { block.fold(values, into: weights) }
+    last.fold(values, into: weights)
+  }
+
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func foldBackward<S: Scalar>(
+    _ folded: Folded<S>, gradient: Weights<S>, into gradients: ParameterValues<S>
+  ) {
+    first.foldBackward(folded, gradient: gradient, into: gradients)
+    for block in blocks { block.foldBackward(folded, gradient: gradient, into: gradients) }
+    last.foldBackward(folded, gradient: gradient, into: gradients)
+  }
+
+  // MARK: Forward
+
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func forward<S: Scalar>(round: Int, _ site: Site<S>) {
+    if seesNeighbors {
+      forwardRound(round, site)
+    } else {
+      for round in 0...blocks.count { forwardRound(round, site) }
+    }
+    if round == rounds(.forward) - 1 {
+      // [rows × width]·[width × 9·out] → [rows × 9·out]
+      site.clock.start()
+      multiply(
+        activation(blocks.count, site).own, site.weights[last.foldedWeight], into: site[outputPatches].own)
+      site.clock.lap(.products)
+    }
+  }
+
+  private func forwardRound<S: Scalar>(_ round: Int, _ site: Site<S>) {
+    if round == 0 { start(site) } else { run(round - 1, site) }
+  }
+
+  /// h₀ and u₀.
+  private func start<S: Scalar>(_ site: Site<S>) {
+    startSum(site)
+    rectifySum(0, site)
+  }
+
+  private func startSum<S: Scalar>(_ site: Site<S>) {
+    site.clock.start()
+    let rows = site[sum].own
+    gatherInput(site)
+    // [rows × 9·in]·[9·in × width] → [rows × width]
+    multiply(site[inputPatches].own, site.weights[first.foldedWeight], into: rows)
+    site.clock.lap(.products)
+    addBorderBias(
+      rows.base, band: site.tile.band, pictures: site.tile.rowStep, width: width,
+      bias: site.weights[first.foldedBias])
+    site.clock.lap(.elementwise)
+  }
+
+  /// Block `index`: from uᵢ and hᵢ to vᵢ, hᵢ₊₁ and uᵢ₊₁.
+  private func run<S: Scalar>(_ index: Int, _ site: Site<S>) {
+    runInner(index, site)
+    let rows = site[sum].own
+    let projection = blocks[index].projection
+    // [rows × width]·[width × width] added to [rows × width]
+    multiply(
+      inner(index, site).own, site.weights[projection.foldedWeight], into: rows, accumulate: true)
+    site.clock.lap(.products)
+    addBias(rows.base, rows: rows.rows, width: width, bias: site.weights[projection.foldedBias])
+    rectifySum(index + 1, site)
+  }
+
+  /// vᵢ.
+  private func runInner<S: Scalar>(_ index: Int, _ site: Site<S>) {
+    multiplyActivations(index, site)
+    let rows = inner(index, site).own
+    rectify(rows.base, count: rows.rows * width, into: rows.base)
+    site.clock.lap(.elementwise)
+  }
+
+  /// The first convolution of block `index`, with its bias, where vᵢ will be.
+  private func multiplyActivations<S: Scalar>(_ index: Int, _ site: Site<S>) {
+    site.clock.start()
+    let (rows, bias) = (inner(index, site).own, site.weights[blocks[index].foldedBias])
+    // [rows × width]·[width × width] → [rows × width], or from neighborhoods [rows × 9·width]·[9·width × width]
+    multiply(blockInput(index, site), site.weights[blocks[index].foldedWeight], into: rows)
+    site.clock.lap(.products)
+    if seesNeighbors {
+      addBorderBias(
+        rows.base, band: site.tile.band, pictures: site.tile.rowStep, width: width, bias: bias)
+    } else {
+      addBias(rows.base, rows: rows.rows, width: width, bias: bias)
+    }
+  }
+
+  /// uᵢ, or its neighborhoods.
+  private func blockInput<S: Scalar>(_ index: Int, _ site: Site<S>) -> Matrix<S> {
+    guard let patches else { return activation(index, site).own }
+    gatherPatches(
+      width, of: activation(index, site).interleaved, into: patches, bordered: bordered, site)
+    site.clock.lap(.patches)
+    return site[patches].own
+  }
+
+  private func gatherInput<S: Scalar>(_ site: Site<S>) {
+    gatherPatches(
+      shape.inChannels, of: site.output.picture, into: inputPatches, bordered: bordered, site)
+    site.clock.lap(.patches)
+  }
+
+  private func rectifySum<S: Scalar>(_ index: Int, _ site: Site<S>) {
+    let rows = site[sum].own
+    rectify(rows.base, count: rows.rows * width, into: activation(index, site).own.base)
+    site.clock.lap(.elementwise)
+  }
+
+  private func activation<S: Scalar>(_ index: Int, _ site: Site<S>) -> Rows<S> {
+    site.has(activations[index]) ? site[activations[index]] : site[shared[index % 2]]
+  }
+
+  private func inner<S: Scalar>(_ index: Int, _ site: Site<S>) -> Rows<S> {
+    site.has(blocks[index].inner) ? site[blocks[index].inner] : site[sharedInner]
+  }
+
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func collect<S: Scalar>(_ image: Int, into planes: UnsafeMutablePointer<S>, _ site: Site<S>) {
+    last.collect(site[outputPatches].interleaved(image), into: planes, bordered: bordered, site)
+  }
+
+  // MARK: Backward
+
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func backward<S: Scalar>(round: Int, outputGradient: Rows<S>, _ site: Site<S>) {
+    site.clock.start()
+    let forwardRounds = 1 + blocks.count
+    let backwardRounds = 2 * blocks.count + 1
+    // Whoever sees no neighbors goes through all rounds at once.
+    for round in seesNeighbors ? round..<round + 1 : 0..<forwardRounds + backwardRounds {
+      if round < forwardRounds {
+        if !site.isKept(activations[0]) { forwardRound(round, site) }
+        continue
+      }
+      let (place, isSecond) = (round - forwardRounds).quotientAndRemainder(dividingBy: 2)
+      let index = blocks.count - 1 - place
+      if round == forwardRounds { backwardLast(outputGradient, site) }
+      if index < 0 {
+        backwardFirst(site)
+      } else if isSecond == 0 {
+        backwardInner(index, site)
+      } else {
+        backwardActivation(index, site)
+      }
+    }
+  }
+
+  /// The zero convolution: dh = dOut·Wᵀ where uₖ > 0; dW += uₖᵀ·dOut.
+  private func backwardLast<S: Scalar>(_ outputGradient: Rows<S>, _ site: Site<S>) {
+    for image in 0..<site.tile.imageCount {
+      last.collectBackward(
+        outputGradient.picture(image), into: site[outputPatches].interleavedPart(image),
+        bordered: bordered, site)
+    }
+    site.clock.lap(.patches)
+    let dOutput = site[outputPatches].own
+    let (u, du) = (activation(blocks.count, site).own, site[activationGradient].own)
+    multiply(dOutput, site.weights[last.foldedWeight].transposed, into: du)
+    site.clock.lap(.products)
+    site.weightGradient!.add(u.transposed, dOutput, to: last.foldedWeight)
+    site.clock.lap(.weightGradients)
+    let dh = site[sumGradient].own
+    dh.base.update(repeating: 0, count: dh.rows * width)
+    addRectifiedGradient(du.base, activations: u.base, count: dh.rows * width, to: dh.base)
+    site.clock.lap(.elementwise)
+  }
+
+  /// Of block `index`, from dhᵢ₊₁ to the gradient at the input of its first convolution, as patches if it sees neighbors:
+  /// dv = dh·Wᵀ where v > 0.
+  private func backwardInner<S: Scalar>(_ index: Int, _ site: Site<S>) {
+    let block = blocks[index]
+    let gradient = site.weightGradient!
+    let (v, dv) = (inner(index, site).own, site[innerGradient].own)
+    let dh = site[sumGradient].own
+    gradient.add(v.transposed, dh, to: block.projection.foldedWeight)
+    site.clock.lap(.weightGradients)
+    addRows(dh.base, rows: dh.rows, width: width, to: gradient[block.projection.foldedBias])
+    multiply(dh, site.weights[block.projection.foldedWeight].transposed, into: dv)
+    site.clock.lap(.products)
+    if seesNeighbors {
+      addBorderBiasAndRectifyBackward(
+        activations: v.base, gradient: dv.base, band: site.tile.band, pictures: site.tile.rowStep,
+        width: width, biasGradient: gradient[block.foldedBias])
+    } else {
+      addBiasAndRectifyBackward(
+        activations: v.base, gradient: dv.base, rows: dv.rows, width: width,
+        biasGradient: gradient[block.foldedBias])
+    }
+    site.clock.lap(.elementwise)
+    gradient.add(blockInput(index, site).transposed, dv, to: block.foldedWeight)
+    site.clock.lap(.weightGradients)
+    multiply(
+      dv, site.weights[block.foldedWeight].transposed,
+      into: (patchesGradient.map { site[$0] } ?? site[activationGradient]).own)
+    site.clock.lap(.products)
+  }
+
+  /// Of block `index`: dhᵢ = dhᵢ₊₁ + du where u > 0.
+  private func backwardActivation<S: Scalar>(_ index: Int, _ site: Site<S>) {
+    let (u, du, dh) = (activation(index, site).own, site[activationGradient].own, site[sumGradient].own)
+    if let patchesGradient {
+      du.base.update(repeating: 0, count: du.rows * width)
+      for image in 0..<site.tile.imageCount {
+        addPatches(
+          site[patchesGradient].interleaved(image), to: site[activationGradient].interleavedPart(image),
+          bordered: bordered, site)
+      }
+      site.clock.lap(.patches)
+    }
+    addRectifiedGradient(du.base, activations: u.base, count: du.rows * width, to: dh.base)
+    site.clock.lap(.elementwise)
+  }
+
+  /// The first convolution: dW += patchesᵀ·dh₀; dpatches = dh₀·Wᵀ.
+  private func backwardFirst<S: Scalar>(_ site: Site<S>) {
+    let dh = site[sumGradient].own
+    let gradient = site.weightGradient!
+    addBorderRows(
+      dh.base, band: site.tile.band, pictures: site.tile.rowStep, width: width,
+      to: gradient[first.foldedBias])
+    site.clock.lap(.elementwise)
+    gatherInput(site)
+    gradient.add(site[inputPatches].own.transposed, dh, to: first.foldedWeight)
+    site.clock.lap(.weightGradients)
+    multiply(dh, site.weights[first.foldedWeight].transposed, into: site[inputPatchesGradient].own)
+    site.clock.lap(.products)
+  }
+
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func addInputGradient<S: Scalar>(_ image: Int, to gradient: Matrix<S>, _ site: Site<S>) {
+    addPatches(
+      site[inputPatchesGradient].interleaved(image), to: gradient, bordered: bordered, site)
+  }
+}
+
+extension NetworkKind {
+  public static let residual = NetworkKind(name: ResidualConditioner.name)
+}
+
+/// The parameters of one block of a residual network.
+struct ResidualBlock: Sendable {
+  /// ReLU → this → ReLU, of kernel 1 or 3.
+  private let pointwise: PointwiseConvolution?
+  private let convolution: Convolution?
+  /// The 1×1 convolution whose outputs are added to the block's input.
+  let projection: PointwiseConvolution
+  /// v [positions, width].
+  let inner: Buffer
+
+  init(_ settings: NetworkSettings, prefix: String, in blueprint: inout Blueprint) {
+    let width = settings.width
+    let (name, actNorm) = ("\(prefix).conv1", "\(prefix).actnorm1")
+    pointwise =
+      settings.kernel == 1
+      ? PointwiseConvolution(channels: width, weight: name, actNorm: actNorm, in: &blueprint) : nil
+    convolution =
+      settings.kernel > 1
+      ? Convolution(
+        .init(inChannels: width, outChannels: width, order: .patchesThenProduct), weight: name,
+        actNorm: actNorm, in: &blueprint) : nil
+    projection = PointwiseConvolution(
+      channels: width, weight: "\(prefix).conv2", actNorm: "\(prefix).actnorm2", in: &blueprint)
+    inner = blueprint.buffer(columns: width, .recomputable(sharing: nil))
+  }
+
+  /// Of the first convolution.
+  var actNorm: ActNorm { pointwise?.actNorm ?? convolution!.actNorm }
+  var foldedWeight: WeightMatrix { pointwise?.foldedWeight ?? convolution!.foldedWeight }
+  /// [width], or of kernel 3 [borderClassCount, width].
+  var foldedBias: WeightVector { pointwise?.foldedBias ?? convolution!.foldedBias }
+
+  func initialize<S: Scalar>(_ values: ParameterValues<S>, noise: inout WeightNoise) {
+    let generator = noise.next()
+    pointwise?.initialize(values, generator: generator)
+    convolution?.initialize(values, generator: generator)
+    projection.initialize(values, generator: noise.next())
+  }
+
+  func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) {
+    pointwise?.fold(values, into: weights)
+    convolution?.fold(values, into: weights)
+    projection.fold(values, into: weights)
+  }
+
+  func foldBackward<S: Scalar>(
+    _ folded: Folded<S>, gradient: Weights<S>, into gradients: ParameterValues<S>
+  ) {
+    pointwise?.foldBackward(folded, gradient: gradient, into: gradients)
+    convolution?.foldBackward(folded, gradient: gradient, into: gradients)
+    projection.foldBackward(folded, gradient: gradient, into: gradients)
+  }
+}

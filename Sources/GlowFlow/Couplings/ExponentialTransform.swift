@@ -1,0 +1,100 @@
+import GlowKernels
+
+/// z2 ← (z2 + shift)·scale with scale = exp(α·tanh(h/α)), α = 2: a scale that is bounded on both sides, e^−2 to e^2, and 1
+/// where the conditioner's output h is 0; log-determinant Σ α·tanh(h/α).
+///
+/// The bounded exponential is that of Dinh et al. 2017 (RealNVP, section 3.2, whose tanh has a learned factor) and of Nielsen
+/// et al. 2020 (SurVAE Flows), in the order shift, scale of Glow's affine coupling.
+struct ExponentialTransform: CouplingTransform {
+  static let name = "affine-exp"
+  static let outputsPerValue = 2
+  static let keepsPlane = true
+
+  /// The largest |ln scale|.
+  static let bound = 2.0
+
+  /// plane ← t = tanh(plane/α) over `count` values; returns Σ α·t.
+  ///
+  /// As 2·sigmoid(2·plane/α) − 1, whose error is that of a number near 1, which ln scale can bear.
+  private static func tangent<S: Scalar>(_ plane: UnsafeMutablePointer<S>, count: Int) -> Double {
+    var sum = 0.0
+    forEachVector(plane, count: count) { x, lanes in
+      let t = 2 * S.sigmoid(x * S(2 / bound)).value - 1
+      for lane in 0..<lanes { sum += Double(t[lane]) }
+      return t
+    }
+    return bound * sum
+  }
+
+  /// scale = exp(α·t) over a plane.
+  private static func scale<S: Scalar>(_ plane: UnsafeMutablePointer<S>, count: Int) {
+    forEachVector(plane, count: count) { t, _ in S.exp(t * S(bound)) }
+  }
+
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func forward<S: Scalar>(
+    _ z2: Matrix<S>, _ outputs: UnsafeMutablePointer<S>, kept: UnsafeMutablePointer<S>?
+  ) -> Double {
+    let count = z2.rows * z2.columns
+    let coupling = ShiftAndScale(outputs, of: z2)
+    let logDeterminant = Self.tangent(coupling.scale, count: count)
+    kept?.update(from: coupling.scale, count: count)
+    Self.scale(coupling.scale, count: count)
+    coupling.apply(to: z2)
+    return logDeterminant
+  }
+
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func inverse<S: Scalar>(_ z2: Matrix<S>, _ outputs: UnsafeMutablePointer<S>) {
+    let count = z2.rows * z2.columns
+    let coupling = ShiftAndScale(outputs, of: z2)
+    _ = Self.tangent(coupling.scale, count: count)
+    Self.scale(coupling.scale, count: count)
+    coupling.undo(z2)
+  }
+
+  /// dz2 = dshift = dy2·scale and, because d ln scale/dh = 1 − t² with t = tanh(h/α), and z2 + shift = y2/scale,
+  /// dh = (dy2·y2 + dlogdet)·(1 − t²). `kept` is t.
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func backward<S: Scalar>(_ site: TransformSite<S>) {
+    let channels = site.gradient.columns
+    for position in 0..<site.gradient.rows {
+      let (y, dy) = (site.output[position], site.gradient[position])
+      let (t, dh) = (site.kept[position], site.outputGradient[position])
+      // The scale goes where the gradient of the shift will be.
+      dh.update(from: t, count: channels)
+      Self.scale(dh, count: channels)
+      for channel in 0..<channels {
+        let dz = dy[channel] * dh[channel]
+        dh[channels + channel] =
+          (dy[channel] * y[channel] + site.logDeterminantGradient) * (1 - t[channel] * t[channel])
+        dh[channel] = dz
+        dy[channel] = dz
+      }
+    }
+  }
+}
+
+extension CouplingKind {
+  public static let exponential = CouplingKind(name: ExponentialTransform.name)
+}
+
+/// Replaces a plane's values by what `body` makes of them, eight at a time; `lanes` of them count.
+@inline(__always)
+private func forEachVector<S: Scalar>(
+  _ plane: UnsafeMutablePointer<S>, count: Int, _ body: (_ values: SIMD8<S>, _ lanes: Int) -> SIMD8<S>
+) {
+  var index = 0
+  while index + 8 <= count {
+    plane.store(body(plane.vector(index), 8), index)
+    index += 8
+  }
+  if index == count { return }
+  var rest = SIMD8<S>(repeating: 0)
+  for lane in 0..<(count - index) { rest[lane] = plane[index + lane] }
+  rest = body(rest, count - index)
+  for lane in 0..<(count - index) { plane[index + lane] = rest[lane] }
+}

@@ -1,0 +1,40 @@
+import Foundation
+import GlowTestSupport
+import Testing
+
+/// The estimate beside what a process really takes.
+extension CommandTests {
+  @Test(
+    "a larger model and batch take as much more memory as the estimate says",
+    .disabled(if: isSanitized, "a sanitizer's memory counts too"),
+    arguments: [["--activations", "keep"], ["--activations", "recompute", "--no-guards"]])
+  func estimate(options: [String]) throws {
+    defer { clean() }
+    /// Megabytes that a run estimates, and those that were resident when it took most.
+    func memory(_ name: String, _ size: [String]) throws -> (estimated: Double, taken: Double) {
+      let training = try ChildProcess(
+        ChildProcess.glow,
+        [
+          "train", "--data", "faces", "--limit", "64", "--out", name, "--steps", "1000000", "--log-every",
+          "1",
+          "--init-images", "4", "--threads", "1", "--levels", "2",
+        ] + options + size, in: root)
+      #expect(training.waits(for: "step 2/"), "\(training.error)")
+      let status = try String(contentsOfFile: "/proc/\(training.identifier)/status", encoding: .utf8)
+      training.send(SIGKILL)
+      training.end()
+      func number(after text: String, in whole: String) throws -> Double {
+        let start = try #require(whole.range(of: text)).upperBound
+        return try #require(Double(whole[start...].drop { $0.isWhitespace }.prefix { $0.isNumber }))
+      }
+      return (
+        try number(after: "memory: about ", in: training.error),
+        try number(after: "VmHWM:", in: status) * 1024 / 1e6
+      )
+    }
+    let small = try memory("small", ["--depth", "1", "--width", "8", "--batch", "4"])
+    let large = try memory("large", ["--depth", "2", "--width", "640", "--batch", "32"])
+    let (estimated, taken) = (large.estimated - small.estimated, large.taken - small.taken)
+    #expect(estimated > 100 && abs(taken / estimated - 1) < 0.05, "\(estimated) and \(taken) MB")
+  }
+}

@@ -1,0 +1,228 @@
+import GlowKernels
+import Testing
+
+/// Widths that are multiples of eight, smaller, and neither.
+private let widths = [1, 5, 8, 13, 16, 24, 35]
+
+/// Whole pictures and bands: with both borders, the first, the last, neither; a picture of one position.
+private let bands = [
+  Band(height: 4, width: 5, firstRow: 0, rows: 4), Band(height: 4, width: 5, firstRow: 0, rows: 1),
+  Band(height: 4, width: 5, firstRow: 2, rows: 2), Band(height: 4, width: 5, firstRow: 1, rows: 2),
+  Band(height: 1, width: 1, firstRow: 0, rows: 1), Band(height: 3, width: 1, firstRow: 0, rows: 3),
+]
+
+/// Sums are those of the loops to the last bit: each is added up row by row.
+@Suite("Bias and ReLU, against loops")
+struct RectifierTests {
+  /// Numbers of both signs, some zero, some not finite; after them a value that nobody may touch.
+  private func values<S: Scalar>(_ count: Int, _ stream: UInt64) -> [S] {
+    var values: [S] = random(count, stream)
+    for index in stride(from: 3, to: count, by: 11) { values[index] = 0 }
+    for index in stride(from: 6, to: count, by: 17) { values[index] = .nan }
+    for index in stride(from: 9, to: count, by: 23) { values[index] = -.infinity }
+    return values + [77]
+  }
+
+  private func rectified<S: Scalar>(_ x: S) -> S { x.isNaN ? x : max(0, x) }
+
+  @Test("forward", arguments: widths)
+  func forward(width: Int) {
+    func check<S: Scalar>(_: S.Type) {
+      for rows in [0, 1, 7] {
+        let source: [S] = values(rows * width, 1)
+        let bias: [S] = random(width, 2)
+        let expected =
+          (0..<rows * width).map { rectified(source[$0] + bias[$0 % width]) } + [77]
+        var target = [S](repeating: 77, count: rows * width + 1)
+        addBiasAndRectify(source, rows: rows, width: width, bias: bias, into: &target)
+        expectSame(target, expected)
+        var inPlace = source
+        inPlace.withUnsafeMutableBufferPointer {
+          addBiasAndRectify(
+            $0.baseAddress!, rows: rows, width: width, bias: bias, into: $0.baseAddress!)
+        }
+        expectSame(inPlace, expected)
+      }
+    }
+    check(Float.self)
+    check(Double.self)
+  }
+
+  @Test("backward", arguments: widths)
+  func backward(width: Int) {
+    func check<S: Scalar>(_: S.Type) {
+      for rows in [0, 1, 7] {
+        let activations: [S] = values(rows * width, 3).map { rectified($0) }
+        let gradient: [S] = values(rows * width, 4)
+        var sums: [S] = random(width, 5) + [77]
+        var (expected, expectedSums) = (gradient, sums)
+        for index in 0..<rows * width {
+          if activations[index] <= 0 { expected[index] = 0 }
+          expectedSums[index % width] += expected[index]
+        }
+        var found = gradient
+        addBiasAndRectifyBackward(
+          activations: activations, gradient: &found, rows: rows, width: width, biasGradient: &sums)
+        expectSame(found, expected)
+        expectSame(sums, expectedSums)
+      }
+    }
+    check(Float.self)
+    check(Double.self)
+  }
+
+  @Test("forward with the bias of the border classes", arguments: widths, bands)
+  func borderForward(width: Int, band: Band) {
+    func check<S: Scalar>(_: S.Type) {
+      for pictures in [1, 2, 5] {
+        let count = band.rows * band.width * pictures * width
+        let source: [S] = values(count, 6)
+        let bias: [S] = random(borderClassCount * width, 7)
+        var expected = [S](repeating: 77, count: count + 1)
+        forEachValue(band, pictures, width) { index, place in
+          expected[index] = rectified(source[index] + bias[place])
+        }
+        var target = [S](repeating: 77, count: count + 1)
+        addBorderBiasAndRectify(
+          source, band: band, pictures: pictures, width: width, bias: bias, into: &target)
+        expectSame(target, expected)
+      }
+    }
+    check(Float.self)
+    check(Double.self)
+  }
+
+  @Test("backward with the bias of the border classes", arguments: widths, bands)
+  func borderBackward(width: Int, band: Band) {
+    func check<S: Scalar>(_: S.Type) {
+      for pictures in [1, 2, 5] {
+        let count = band.rows * band.width * pictures * width
+        let activations: [S] = values(count, 8).map { rectified($0) }
+        let gradient: [S] = values(count, 9)
+        var sums: [S] = random(borderClassCount * width, 10) + [77]
+        var (expected, expectedSums) = (gradient, sums)
+        forEachValue(band, pictures, width) { index, place in
+          if activations[index] <= 0 { expected[index] = 0 }
+          expectedSums[place] += expected[index]
+        }
+        var found = gradient
+        addBorderBiasAndRectifyBackward(
+          activations: activations, gradient: &found, band: band, pictures: pictures, width: width,
+          biasGradient: &sums)
+        expectSame(found, expected)
+        expectSame(sums, expectedSums)
+      }
+    }
+    check(Float.self)
+    check(Double.self)
+  }
+}
+
+@Suite("Sums over rows, against loops")
+struct RowsTests {
+  @Test("bias of every row", arguments: widths)
+  func bias(width: Int) {
+    func check<S: Scalar>(_: S.Type) {
+      for rows in [0, 1, 6] {
+        var found: [S] = random(rows * width, 1) + [77]
+        let bias: [S] = random(width, 2)
+        let expected = found.enumerated().map { $0 < rows * width ? $1 + bias[$0 % width] : $1 }
+        addBias(&found, rows: rows, width: width, bias: bias)
+        expectSame(found, expected)
+      }
+    }
+    check(Float.self)
+    check(Double.self)
+  }
+
+  @Test("bias of the border classes", arguments: widths, bands)
+  func borderBias(width: Int, band: Band) {
+    func check<S: Scalar>(_: S.Type) {
+      for pictures in [1, 3] {
+        var found: [S] = random(band.rows * band.width * pictures * width, 3) + [77]
+        let bias: [S] = random(borderClassCount * width, 4)
+        var expected = found
+        forEachValue(band, pictures, width) { index, place in expected[index] += bias[place] }
+        addBorderBias(&found, band: band, pictures: pictures, width: width, bias: bias)
+        expectSame(found, expected)
+      }
+    }
+    check(Float.self)
+    check(Double.self)
+  }
+
+  @Test("sum of rows", arguments: widths)
+  func rowSum(width: Int) {
+    func check<S: Scalar>(_: S.Type) {
+      for rows in [0, 1, 6] {
+        let values: [S] = random(rows * width, 5)
+        var found: [S] = random(width, 6) + [77]
+        var expected = found
+        for index in values.indices { expected[index % width] += values[index] }
+        addRows(values, rows: rows, width: width, to: &found)
+        expectSame(found, expected)
+      }
+    }
+    check(Float.self)
+    check(Double.self)
+  }
+
+  @Test("the inner part of a bordered band", arguments: [1, 3, 8], bands)
+  func inner(channels: Int, band: Band) {
+    func check<S: Scalar>(_: S.Type) {
+      let stride = channels + 2
+      let bordered: [S] = random(band.borderedCount(channels: channels), 7)
+      var found: [S] = random(band.rows * band.width * stride, 8)
+      var expected = found
+      for row in 0..<band.rows {
+        for column in 0..<band.width {
+          for channel in 0..<channels {
+            expected[(row * band.width + column) * stride + channel] +=
+              bordered[((row + 1) * (band.width + 2) + column + 1) * channels + channel]
+          }
+        }
+      }
+      addInner(bordered, band: band, channels: channels, to: &found, stride: stride)
+      expectSame(found, expected)
+    }
+    check(Float.self)
+    check(Double.self)
+  }
+
+  @Test("parts are added up in their order, in the columns of a range", arguments: [1, 2, 5])
+  func parts(count: Int) {
+    func check<S: Scalar>(_: S.Type) {
+      let stride = 20
+      let parts: [S] = random(count * stride, 9)
+      for range in [0..<20, 3..<11, 7..<7] {
+        var found = [S](repeating: 77, count: stride)
+        let expected = (0..<stride).map { column in
+          range.contains(column) ? (1..<count).reduce(parts[column]) { $0 + parts[$1 * stride + column] } : 77
+        }
+        addParts(parts, count, stride: stride, range, into: &found)
+        expectSame(found, expected)
+      }
+    }
+    check(Float.self)
+    check(Double.self)
+  }
+}
+
+/// Calls (index in [band positions, pictures, width], index in [border classes, width]) for every value of a band.
+private func forEachValue(_ band: Band, _ pictures: Int, _ width: Int, _ body: (Int, Int) -> Void) {
+  for row in 0..<band.rows {
+    for column in 0..<band.width {
+      let y = band.firstRow + row
+      let borderClass =
+        (y == 0 ? 1 : 0) + (y == band.height - 1 ? 2 : 0) + (column == 0 ? 4 : 0)
+        + (column == band.width - 1 ? 8 : 0)
+      for picture in 0..<pictures {
+        for channel in 0..<width {
+          body(
+            ((row * band.width + column) * pictures + picture) * width + channel,
+            borderClass * width + channel)
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import Foundation
+import Synchronization
+
+/// A process that a test starts. What it prints is read while it runs, so that it never waits for a full pipe.
+public final class ChildProcess {
+  private let process = Process()
+  private let standardOutput = Drain()
+  private let standardError = Drain()
+
+  /// The command `glow`: the test runner stands beside the products.
+  public static var glow: String {
+    URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "glow").path
+  }
+
+  /// Starts the program at a path with arguments, in `folder` or in that of the tests.
+  public init(_ path: String, _ arguments: [String], in folder: String? = nil) throws {
+    process.executableURL = URL(filePath: path)
+    process.arguments = arguments
+    if let folder { process.currentDirectoryURL = URL(filePath: folder) }
+    process.standardOutput = standardOutput.pipe
+    process.standardError = standardError.pipe
+    try process.run()
+    standardOutput.start()
+    standardError.start()
+  }
+
+  /// Runs a program to its end.
+  public static func run(_ path: String, _ arguments: [String], in folder: String? = nil) throws
+    -> ChildProcess
+  {
+    let child = try ChildProcess(path, arguments, in: folder)
+    child.end()
+    return child
+  }
+
+  public var identifier: Int32 { process.processIdentifier }
+  public var isRunning: Bool { process.isRunning }
+  /// What it has printed so far.
+  public var output: String { standardOutput.text }
+  public var error: String { standardError.text }
+
+  /// Waits until `error` has `text`; false if the process ends or a minute passes before.
+  public func waits(for text: String) -> Bool {
+    for _ in 0..<6000 where !error.contains(text) {
+      if !isRunning {
+        end()
+        break
+      }
+      usleep(10_000)
+    }
+    return error.contains(text)
+  }
+
+  public func send(_ signal: Int32) { kill(identifier, signal) }
+
+  /// Waits for the end of the process and of what it prints; returns the exit status, or the signal that killed it.
+  @discardableResult
+  public func end() -> Int32 {
+    process.waitUntilExit()
+    standardOutput.waitForEnd()
+    standardError.waitForEnd()
+    return process.terminationStatus
+  }
+
+  /// Of a process that has ended.
+  public var status: Int32 { process.terminationStatus }
+  public var wasKilled: Bool { process.terminationReason == .uncaughtSignal }
+}
+
+/// What comes out of a pipe, taken by a thread of its own.
+private final class Drain: Sendable {
+  let pipe = Pipe()
+  private let bytes = Mutex(Data())
+  private let hasEnded = DispatchSemaphore(value: 0)
+
+  var text: String { bytes.withLock { String(decoding: $0, as: UTF8.self) } }
+
+  func start() {
+    Thread.detachNewThread { [self] in
+      let source = pipe.fileHandleForReading
+      while case let part = source.availableData, !part.isEmpty { bytes.withLock { $0 += part } }
+      hasEnded.signal()
+    }
+  }
+
+  /// May be called again.
+  func waitForEnd() {
+    hasEnded.wait()
+    hasEnded.signal()
+  }
+}

@@ -1,0 +1,72 @@
+import Foundation
+import Synchronization
+import Testing
+
+/// Skips a test where the machine lacks what it needs. When all tests have run, a line for each kind of requirement
+/// says how many ran, how many did not, and why.
+public struct Requirement: TestTrait, SuiteTrait {
+  /// The name of such tests.
+  fileprivate let tests: String
+  /// What the machine lacks, or nil.
+  fileprivate let lack: @Sendable () -> String?
+
+  /// Each test of a suite is counted.
+  public var isRecursive: Bool { true }
+
+  public func prepare(for test: Test) async throws {
+    if test.isSuite { return }
+    let lack = lack()
+    Tally.count(tests, lack: lack)
+    try await ConditionTrait.disabled(if: lack != nil, "\(lack ?? "")").prepare(for: test)
+  }
+}
+
+extension Trait where Self == Requirement {
+  /// The test needs python3 with these modules.
+  public static func python(_ modules: String...) -> Requirement {
+    Requirement(tests: "Python-backed tests") {
+      let missing = Python.missing(modules)
+      return missing.isEmpty ? nil : "no " + missing.joined(separator: ", ")
+    }
+  }
+
+  /// The test reads the real data sets in the folder `realData`.
+  public static var realData: Requirement {
+    Requirement(tests: "Tests on real data sets") {
+      GlowTestSupport.realData == nil ? "GLOW_TEST_DATA is not set" : nil
+    }
+  }
+}
+
+/// The folder of real data sets, which `GLOW_TEST_DATA` names.
+public let realData = ProcessInfo.processInfo.environment["GLOW_TEST_DATA"]
+
+/// How many tests of each kind ran.
+private struct Tally {
+  var ran = 0
+  var skipped = 0
+  var lacks: Set<String> = []
+
+  private static let tallies = Mutex<[String: Tally]>([:])
+
+  static func count(_ tests: String, lack: String?) {
+    tallies.withLock { tallies in
+      if tallies.isEmpty { atexit { Tally.report() } }
+      var tally = tallies[tests] ?? Tally()
+      if let lack {
+        tally.skipped += 1
+        tally.lacks.insert(lack)
+      } else {
+        tally.ran += 1
+      }
+      tallies[tests] = tally
+    }
+  }
+
+  private static func report() {
+    for (tests, tally) in tallies.withLock({ $0 }).sorted(by: { $0.key < $1.key }) {
+      let reasons = tally.lacks.isEmpty ? "" : " (\(tally.lacks.sorted().joined(separator: "; ")))"
+      print("\(tests): \(tally.ran) ran, \(tally.skipped) skipped\(reasons)")
+    }
+  }
+}
