@@ -39,6 +39,9 @@ struct SampleCommand: ParsableCommand {
     }
     if !(1...32).contains(scale) { throw ValidationError("--scale must be 1 to 32, not \(scale)") }
     try destination.checkName()
+    if separate && !out.hasSuffix(".png") {
+      throw ValidationError("--separate needs an --out that ends in .png, not \(out)")
+    }
   }
 
   private var destination: Destination { Destination("--out", out, .png) }
