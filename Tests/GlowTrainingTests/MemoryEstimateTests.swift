@@ -99,7 +99,7 @@ struct MemoryEstimateTests {
     var model = GlowConfiguration()
     (model.levels, model.depth, model.width) = (3, 32, 512)
     let configuration = TrainingConfiguration()
-    let least = model.couplingWeightCount * 48
+    let least = try model.parameters().count * 48
     try MemoryEstimate.check(model, configuration, available: nil)
     try MemoryEstimate.check(model, configuration, available: available(for: least))
     let free = available(for: least - 1000)

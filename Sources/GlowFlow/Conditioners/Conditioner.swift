@@ -4,8 +4,7 @@ import GlowKernels
 /// needs for each value of z2.
 ///
 /// A conditioner works in rounds, between which neighboring bands wait for each other: one that sees neighbors of what it
-/// has computed itself needs more than one. As in `Layer`, the functions of the passes, `fold` and `foldBackward` carry
-/// `@specialized` lines.
+/// has computed itself needs more than one. As in `Layer`, the functions carry `@specialized` lines.
 protocol Conditioner: Sendable {
   /// What `--network` calls it.
   static var name: String { get }

@@ -66,11 +66,15 @@ struct PlainConditioner: Conditioner {
   // MARK: Parameters
 
   /// N(0, 0.05²) for the two hidden convolutions; the last stays zero.
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func initialize<S: Scalar>(_ values: ParameterValues<S>, noise: inout WeightNoise) {
     first.initialize(values, generator: noise.next())
     hidden.initialize(values, generator: noise.next())
   }
 
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func initialize<S: Scalar>(from data: DataPass<S>) throws {
     first.actNorm.reset(data.values)
     try data.fold()

@@ -89,11 +89,15 @@ struct ResidualConditioner: Conditioner {
   // MARK: Parameters
 
   /// N(0, 0.05²) for the hidden convolutions; the last stays zero.
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func initialize<S: Scalar>(_ values: ParameterValues<S>, noise: inout WeightNoise) {
     first.initialize(values, generator: noise.next())
     for block in blocks { block.initialize(values, noise: &noise) }
   }
 
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func initialize<S: Scalar>(from data: DataPass<S>) throws {
     let actNorms = [first.actNorm] + blocks.flatMap { [$0.actNorm, $0.projection.actNorm] }
     for actNorm in actNorms { actNorm.reset(data.values) }

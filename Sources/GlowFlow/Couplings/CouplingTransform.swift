@@ -4,7 +4,7 @@ import GlowKernels
 ///
 /// A transform acts on each value of z2 by itself, invertibly for any outputs. z2 is [positions, channels]; the
 /// conditioner's outputs are `outputsPerValue` planes of the same size, one after the other, in which a transform may
-/// compute. As in `Layer`, the three functions carry `@specialized` lines.
+/// compute. As in `Layer`, the functions carry `@specialized` lines.
 protocol CouplingTransform: Sendable {
   /// What `--coupling` calls it.
   static var name: String { get }

@@ -45,11 +45,15 @@ struct FlowStep: Layer {
 
   // MARK: Parameters
 
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func initialize<S: Scalar>(_ values: ParameterValues<S>, noise: inout WeightNoise) throws {
     try map.mixing.initialize(values, generator: noise.next())
     conditioner.initialize(values, noise: &noise)
   }
 
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func initialize<S: Scalar>(from data: DataPass<S>) throws {
     map.actNorm.initialize(
       data.values, from: data.moments(channels: map.channels) { $0.input.own })
@@ -76,10 +80,14 @@ struct FlowStep: Layer {
       folded, gradient: gradient, logDeterminantGradient: logDeterminantGradient, into: gradients)
   }
 
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func foldInverse<S: Scalar>(_ folded: Folded<S>, into inverse: Weights<S>) throws {
     try map.foldInverse(folded, into: inverse)
   }
 
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func condition<S: Scalar>(_ folded: Folded<S>) -> MapCondition? { map.condition(folded, step: name) }
 
   /// z1 comes from the channel map alone.

@@ -51,8 +51,8 @@ extension Foldable {
 /// pass calls it once for every stage and tile, with the `Site` to work at. Whatever adds to a picture's log-determinant
 /// or density says so to the site.
 ///
-/// The passes reach layers through this protocol, where the compiler does not know the scalar type: each of these three
-/// functions, `fold` and `foldBackward` carry `@specialized` lines, without which they run many times slower.
+/// Whoever calls a layer through this protocol does not know the scalar type when it is compiled: the functions of a layer
+/// that take an `S` carry `@specialized` lines, without which they run many times slower.
 protocol Layer: Foldable {
   /// Whether the activations after the layer are those before it, changed or as they were: the layer is a place where
   /// latents leave.

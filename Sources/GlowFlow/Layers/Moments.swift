@@ -20,6 +20,8 @@ struct Moments {
   }
 
   /// Adds `rows` positions of [rows, channels].
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   mutating func add<S: Scalar>(_ values: UnsafePointer<S>, rows: Int) {
     let channels = sums.count
     for row in 0..<rows {

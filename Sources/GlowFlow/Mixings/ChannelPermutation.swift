@@ -13,14 +13,20 @@ struct ChannelShuffle: ChannelMixing {
     indices = blueprint.parameter("\(prefix).shuffle.indices", [channels], isTrainable: false)
   }
 
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func matrix<S: Scalar>(_ values: ParameterValues<S>) -> [Double] {
     permutationMatrix((0..<channels).map { Int(values[indices][$0]) })
   }
 
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func backward<S: Scalar>(
     matrixGradient: [Double], values: ParameterValues<S>, into gradients: ParameterValues<S>
   ) {}
 
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func initialize<S: Scalar>(_ values: ParameterValues<S>, generator: Philox) {
     for (place, index) in generator.permutation(channels).enumerated() {
       values[indices][place] = S(index)
@@ -36,14 +42,20 @@ struct ChannelReversal: ChannelMixing {
 
   init(channels: Int, prefix: String, in blueprint: inout Blueprint) { self.channels = channels }
 
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func matrix<S: Scalar>(_ values: ParameterValues<S>) -> [Double] {
     permutationMatrix((0..<channels).reversed())
   }
 
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func backward<S: Scalar>(
     matrixGradient: [Double], values: ParameterValues<S>, into gradients: ParameterValues<S>
   ) {}
 
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func initialize<S: Scalar>(_ values: ParameterValues<S>, generator: Philox) {}
 }
 

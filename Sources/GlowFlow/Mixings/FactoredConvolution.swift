@@ -34,12 +34,16 @@ struct FactoredConvolution: ChannelMixing {
     logScale = blueprint.parameter("\(prefix).invconv.log_scale", [channels])
   }
 
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func matrix<S: Scalar>(_ values: ParameterValues<S>) -> [Double] {
     product(
       permuted(lowerTriangle(values), values), upperTriangle(values),
       rows: channels, inner: channels, columns: channels)
   }
 
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func backward<S: Scalar>(
     matrixGradient: [Double], values: ParameterValues<S>, into gradients: ParameterValues<S>
   ) {
@@ -62,6 +66,8 @@ struct FactoredConvolution: ChannelMixing {
     }
   }
 
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func initialize<S: Scalar>(_ values: ParameterValues<S>, generator: Philox) throws {
     let rotation = try Factorization.randomRotation(size: channels, generator: generator)
     try set(values, to: rotation)

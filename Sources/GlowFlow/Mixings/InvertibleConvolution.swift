@@ -15,16 +15,22 @@ struct InvertibleConvolution: ChannelMixing {
     weight = blueprint.parameter("\(prefix).invconv.weight", [channels, channels])
   }
 
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func matrix<S: Scalar>(_ values: ParameterValues<S>) -> [Double] {
     (0..<channels * channels).map { Double(values[weight][$0]) }
   }
 
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func backward<S: Scalar>(
     matrixGradient: [Double], values: ParameterValues<S>, into gradients: ParameterValues<S>
   ) {
     for index in matrixGradient.indices { gradients[weight][index] += S(matrixGradient[index]) }
   }
 
+  @specialized(where S == Float)
+  @specialized(where S == Double)
   func initialize<S: Scalar>(_ values: ParameterValues<S>, generator: Philox) throws {
     let rotation = try Factorization.randomRotation(size: channels, generator: generator)
     for index in rotation.indices { values[weight][index] = S(rotation[index]) }
