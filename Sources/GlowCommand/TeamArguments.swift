@@ -19,9 +19,19 @@ struct TeamArguments: ParsableArguments {
         "--threads \(threads): \(ThreadTeam.maximumCount) are used, the most that OpenBLAS serves at once")
     }
     let wanted = min(threads ?? ThreadTeam.availableCount, ThreadTeam.maximumCount)
-    let team = ThreadTeam(count: wanted)
-    if team.count < wanted { remark("the system starts \(team.count) threads, not \(wanted)") }
-    try team.claimBuffers()
+    var team = ThreadTeam(count: wanted)
+    while true {
+      do {
+        try team.claimBuffers()
+        break
+      } catch {
+        if team.count == 1 { throw error }
+        team = ThreadTeam(count: team.count / 2)
+      }
+    }
+    if team.count < wanted {
+      remark("the system has room for \(counted(team.count, "thread")), not \(wanted)")
+    }
     return team
   }
 }

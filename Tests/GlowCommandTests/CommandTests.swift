@@ -163,7 +163,7 @@ struct CommandTests {
     #expect(!FileManager.default.fileExists(atPath: "\(root)/failing.csv"))
     let skipping = try glow(
       "evaluate", "run", "--data", "png", "--scores", "skip.jsonl", "--on-error", "skip", "--json")
-    #expect(skipping.status == 0 && skipping.error.contains("warning: png: 1 images were skipped"))
+    #expect(skipping.status == 0 && skipping.error.contains("warning: png: 1 image was skipped"))
     #expect(try object(skipping.output)["skipped"] as? Int == 1)
     let skipped = try records("skip.jsonl")
     #expect(skipped.count == 7 && skipped[0]["error"] as? String == "is not a PNG file")

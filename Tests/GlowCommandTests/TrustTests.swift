@@ -87,7 +87,7 @@ extension CommandTests {
       ("manipulate run s.png --attribute z.npy --out x.png --animate ./x.png", "z.npy"),
       ("decode run --latents z.npy --out z.npy", "is what the command reads"),
       ("decode run --latents z.npy --out images", "holds files already"),
-      ("import m.safetensors --from y0ast --out m.safetensors", ""),
+      ("import m.safetensors --from y0ast --out m.safetensors", "is missing"),
       ("export m.safetensors --to openai --out n.safetensors", "is what the command reads"),
       ("export m.safetensors --to openai --out run/model.safetensors", "belongs to the run"),
       ("evaluate run --data images --scores run/metrics.jsonl", "belongs to the run"),
@@ -404,7 +404,7 @@ extension CommandTests {
         outcome.status == 1 && outcome.error.contains(reason) && isOneLine(outcome.error),
         "\(line): \(outcome.status) \(outcome.error)")
     }
-    #expect(try names() == ["run"])
+    #expect(try !names().contains("big.png"))
   }
 
   @Test("samples of their own files are written as they are drawn, and not among those of more")
@@ -426,7 +426,7 @@ extension CommandTests {
     try train()
     let outcome = try shell("taskset -c 0 $GLOW evaluate run --data faces --limit 4 --json")
     if outcome.status == 127 { return }
-    #expect(outcome.output.contains("\"threads\":1,"), "\(outcome.output) \(outcome.error)")
+    #expect(outcome.output.contains("\"threads\":1}"), "\(outcome.output) \(outcome.error)")
   }
 
   @Test("data that are shortened meanwhile end a run with their name, and the steps so far are saved")
