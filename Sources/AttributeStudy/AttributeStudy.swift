@@ -37,7 +37,7 @@ struct AttributeStudy: ParsableCommand {
 
   func run() throws {
     let glow = try ModelFile.read(model, as: Float.self, team: ThreadTeam()).glow
-    let space = LatentSpace(glow, batch: 64)
+    let space = try LatentSpace(glow, batch: 64)
     if space.shape != heldOut.shape {
       throw ConfigurationError("\(model) is a model of \(space.shape) images, expected \(heldOut.shape)")
     }

@@ -3,6 +3,7 @@ import Foundation
 import GlowFiles
 import GlowFlow
 import GlowImages
+import GlowKernels
 import GlowLatents
 import GlowStorage
 import GlowTraining
@@ -34,32 +35,43 @@ struct AttributeCommand: ParsableCommand {
 
   func validate() throws {
     if all == (name != nil) { throw ValidationError("expected either --name ATTRIBUTE or --all") }
-    if name != nil && !out.hasSuffix(".npy") { throw ValidationError("--out must end in .npy, not \(out)") }
+    try destination.checkName()
   }
+
+  private var destination: Destination { Destination("--out", out, all ? .newFolder : .npy) }
 
   func run() throws {
     let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
     let glow = stored.glow
     let opened = try openData(data, split, for: stored, path: model, readsAttributes: true)
-    if let note = opened.note { print(note) }
+    if let note = opened.note { try answer(note) }
     let attributes = DatasetAttributes(opened.dataset)
     let chosen = try choose(attributes)
+    try Destination.prepare([destination], inputs: [model], data: [data.data])
+    // The sums of each attribute and of all images, in Double, and the vectors.
+    try requireMemory(
+      (8 * (attributes.names.count + 1) + 4 * chosen.count) * glow.latentCount,
+      for: "a vector for each of \(attributes.names.count) attributes", advice: "use a smaller model")
     let statistics = try AttributeStatistics(
-      opened.dataset, attributes: attributes, scorer: Scorer(glow), size: glow.latentCount)
+      opened.dataset, attributes: attributes, scorer: Scorer(glow, batch: glow.batchThatFits(64)),
+      size: glow.latentCount)
     let vectors = try usable(chosen) {
       try orthogonal ? statistics.partialEffect($0) : statistics.meanDifference($0)
     }
     if all {
-      do { try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true) } catch {
-        throw FileError(out, "cannot make this folder: \(error.localizedDescription)")
+      try Folder.fill(out) { folder in
+        for (attribute, vector) in vectors {
+          try LatentFile.write(vector, to: "\(folder)/\(attributes.names[attribute]).npy")
+        }
       }
+    } else {
+      try LatentFile.write(vectors[0].vector, to: out)
     }
     for (attribute, vector) in vectors {
       let path = all ? "\(out)/\(attributes.names[attribute]).npy" : out
-      try LatentFile.write(vector, to: path)
       let having = statistics.count(with: attribute)
       let length = vector.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
-      print(
+      try answer(
         "\(path): \(attributes.names[attribute]), \(having) images with and \(statistics.count - having) without, "
           + String(format: "length %.2f", length))
     }

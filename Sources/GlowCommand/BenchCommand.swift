@@ -21,8 +21,10 @@ struct BenchCommand: ParsableCommand {
   @OptionGroup var threads: TeamArguments
 
   func validate() throws {
-    if batch < 1 { throw ValidationError("--batch must be at least 1, not \(batch)") }
-    if runs < 1 { throw ValidationError("--runs must be at least 1, not \(runs)") }
+    if !(1...1_000_000).contains(batch) {
+      throw ValidationError("--batch must be 1 to 1000000, not \(batch)")
+    }
+    if !(1...1_000_000).contains(runs) { throw ValidationError("--runs must be 1 to 1000000, not \(runs)") }
   }
 
   private struct Line: Encodable {
@@ -41,38 +43,36 @@ struct BenchCommand: ParsableCommand {
     configuration.imageWidth = imageSize
     configuration.levels = levels
     configuration.depth = depth
-    couplings.set(&configuration)
-    try configuration.validate()
-    let team = threads.team()
-    let measurement = try SpeedMeasurement(configuration, batch: batch, team: team)
-    for job in jobs.isEmpty ? SpeedMeasurement.Job.allCases : jobs {
+    try couplings.set(&configuration)
+    let team = try threads.team()
+    let jobs = jobs.isEmpty ? SpeedMeasurement.Job.allCases : jobs
+    let measurement = try SpeedMeasurement(configuration, batch: batch, team: team, jobs: jobs)
+    for job in jobs {
       let result = try measurement.measure(job, runs: runs)
       if json {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys]
-        encoder.keyEncodingStrategy = .convertToSnakeCase
         let line = Line(
-          job: job.rawValue, levels: levels, depth: depth, width: couplings.width, batch: batch,
+          job: job.rawValue, levels: levels, depth: depth, width: configuration.width, batch: batch,
           imageSize: imageSize,
           threads: team.count, imagesPerSecond: result.imagesPerSecond, gflops: result.gigaflops,
           fractionOfPeak: result.fractionOfPeak, peakGflops: result.peakGigaflops, ceiling: result.ceiling,
           peakMemoryMb: result.peakMemory / 1_000_000, openblasCore: openBLASCoreName(),
           breakdown: Dictionary(uniqueKeysWithValues: result.breakdown.map { ($0.name, $0.fraction) }))
-        print(String(decoding: try encoder.encode(line), as: UTF8.self))
+        try answer(jsonLine(line))
       } else {
-        print(
+        try answer(
           String(
             format:
               "depth %d, width %d, batch %d, %d threads, %@: %.1f images/s, %.1f GFLOP/s, %.1f %% of the "
               + "peak of %.1f GFLOP/s; peak memory %d MB",
-            depth, couplings.width, batch, team.count, job.rawValue as NSString, result.imagesPerSecond,
+            depth, configuration.width, batch, team.count, job.rawValue as NSString, result.imagesPerSecond,
             result.gigaflops,
             100 * result.fractionOfPeak, result.peakGigaflops, result.peakMemory / 1_000_000))
         let parts = result.breakdown.map {
           String(format: "%@ %.1f %%", $0.name as NSString, 100 * $0.fraction)
         }
-        print(String(format: "  the same matrix products alone: %.1f %% of the peak", 100 * result.ceiling))
-        print("  time: " + parts.joined(separator: ", "))
+        try answer(
+          String(format: "  the same matrix products alone: %.1f %% of the peak", 100 * result.ceiling))
+        try answer("  time: " + parts.joined(separator: ", "))
       }
     }
   }

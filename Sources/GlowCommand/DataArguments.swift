@@ -2,6 +2,7 @@ import ArgumentParser
 import GlowFlow
 import GlowImages
 import GlowStorage
+import GlowTraining
 
 extension Resizing: ExpressibleByArgument {}
 extension DataPart: ExpressibleByArgument {}
@@ -31,26 +32,50 @@ struct ImageArguments: ParsableArguments {
   @Option(help: "Side of the images: smaller ones are padded, larger ones reduced.")
   var imageSize: Int?
 
-  @Option(help: "How larger images are reduced: box (area average) or crop.")
-  var resize = Resizing.box
+  @Option(help: "How larger images are reduced: box (area average, the default) or crop.")
+  private var resize: Resizing?
 
   @Option(help: "Use only the square of this side in the center of each image, before it is reduced.")
   var crop: Int?
 
-  @Option(help: "Use only so many images: the first ones, or some of every class where folders are classes.")
+  @Option(help: "Use only so many images: the first ones, of folders as many of each class as of the others.")
   var limit: Int?
 
   @Option(help: "The share of the images to hold out for testing, such as 0.1, where the data has no parts.")
   var holdOut: Double?
 
-  @Option(help: "Classes of CIFAR-100: fine or coarse.")
-  var labels = CIFARLabels.fine
+  @Option(help: "Classes of CIFAR-100: fine (the default) or coarse.")
+  private var labels: CIFARLabels?
 
   @Option(help: "How arrays are understood where that is not clear: NHWC, NCHW or planes.")
   var layout: ArrayLayout?
 
   @Option(help: "Lay transparent pixels on white, black, a level (128) or a color (255,128,0).")
   var background: Background?
+
+  var resizing: Resizing { resize ?? .box }
+
+  /// What the images of a run were, where nothing else is asked for.
+  mutating func fill(from former: ImageSettings) {
+    imageSize = imageSize ?? former.imageSize
+    resize = resize ?? former.resizing
+    crop = crop ?? former.crop
+    limit = limit ?? former.limit
+    holdOut = holdOut ?? former.holdOut
+    labels = labels ?? (former.hasCoarseLabels == true ? .coarse : nil)
+    layout = layout ?? former.layout
+    background = background ?? former.background.flatMap { Background($0) }
+  }
+
+  var settings: ImageSettings {
+    var settings = ImageSettings(imageSize: imageSize, resizing: resizing, limit: limit)
+    settings.crop = crop
+    settings.holdOut = holdOut
+    settings.hasCoarseLabels = labels == .coarse ? true : nil
+    settings.layout = layout
+    settings.background = background.map { $0.color.map(String.init).joined(separator: ",") }
+    return settings
+  }
 
   func validate() throws {
     if let imageSize, !(1...PNG.maximumSide).contains(imageSize) {
@@ -71,7 +96,7 @@ struct ImageArguments: ParsableArguments {
   ) throws -> OpenedData {
     var options = DataOptions()
     options.imageSize = imageSize
-    options.resizing = resize
+    options.resizing = resizing
     options.crop = crop
     options.limit = limit
     options.holdOut = holdOut
@@ -107,22 +132,23 @@ func openData(
     throw ConfigurationError(
       "\(location): images of \(opened.dataset.shape) do not fit \(path), a model of \(shape) images")
   }
-  return try matchingClasses(opened, location, of: model, path: path)
+  return try matchingClasses(
+    opened, location, of: model.glow.configuration, metadata: model.metadata, path: path)
 }
 
 /// The same images with their classes under the numbers of a class-conditional model.
 ///
 /// - Throws: `FileError`; `ConfigurationError` if their classes are not the model's.
 func matchingClasses(
-  _ opened: OpenedData, _ location: String, of model: StoredModel, path: String
+  _ opened: OpenedData, _ location: String, of configuration: GlowConfiguration, metadata: [String: String],
+  path: String
 ) throws -> OpenedData {
-  let configuration = model.glow.configuration
   if !configuration.isConditional { return opened }
   let names = opened.dataset.classNames
   if names.isEmpty {
     throw ConfigurationError("\(location) has no classes, and \(path) needs the class of every image")
   }
-  let known = try ClassNames.read(model.metadata, count: configuration.classCount, path: path)
+  let known = try ClassNames.read(metadata, count: configuration.classCount, path: path)
   let places = try ClassNames.places(
     of: names, in: known, count: configuration.classCount, location: location, path: path)
   return opened.with(opened.dataset.relabelled(known ?? names, places: places))

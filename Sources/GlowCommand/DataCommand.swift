@@ -17,31 +17,43 @@ struct DataCommand: ParsableCommand {
   @Option(help: "train, valid or test, where the data has them.") var split = DataPart.train
   @Flag(help: "Decode every image and list those that are broken.") var check = false
 
+  func validate() throws { try destination?.checkName() }
+
+  private var destination: Destination? {
+    export.map { Destination("--export", $0, isArray($0) ? .npy : .newFolder) }
+  }
+
+  /// What is not a new or present folder can only take one stream of bytes.
+  private func isArray(_ path: String) -> Bool {
+    path.hasSuffix(".npy") || Destination("--export", path, .npy).isSpecial
+  }
+
   func run() throws {
     let opened = try images.open(location, split, readsAttributes: true)
     let dataset = opened.dataset
-    print(opened.summary)
-    if !dataset.classNames.isEmpty { print("classes: \(dataset.classNames.joined(separator: ", "))") }
+    try answer(opened.summary)
+    if !dataset.classNames.isEmpty { try answer("classes: \(dataset.classNames.joined(separator: ", "))") }
     if !dataset.attributeNames.isEmpty {
-      print("attributes: \(dataset.attributeNames.joined(separator: ", "))")
+      try answer("attributes: \(dataset.attributeNames.joined(separator: ", "))")
     }
     if check {
       let broken = DataCheck.brokenImages(dataset, progress: Self.progress)
-      for error in broken { print(error) }
-      print(broken.isEmpty ? "all images can be read" : "broken: \(broken.count) of \(dataset.count)")
+      for error in broken { try answer("\(error)") }
+      try answer(broken.isEmpty ? "all images can be read" : "broken: \(broken.count) of \(dataset.count)")
       if !broken.isEmpty { throw ExitCode(1) }
     }
-    guard let export else {
+    guard let export, let destination else {
       if check { return }
       try dataset.checkAll()
       return
     }
-    if export.hasSuffix(".npy") {
+    try Destination.prepare([destination], inputs: [], data: [location])
+    if isArray(export) {
       try write(dataset, to: export)
-      return print("written to \(export)")
+    } else {
+      try writeFolder(dataset, to: export)
     }
-    try writeFolder(dataset, to: export)
-    print("written to \(export)")
+    try answer("written to \(export)")
   }
 
   private static func progress(_ done: Int, _ count: Int) {
@@ -54,25 +66,22 @@ struct DataCommand: ParsableCommand {
     for name in dataset.classNames where name.isEmpty || name.hasPrefix(".") || name.contains("/") {
       throw FileError(export, "cannot hold a folder for the class '\(name)'")
     }
-    for folder in [export] + dataset.classNames.map({ "\(export)/\($0)" }) {
-      do { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) } catch
-      {
-        throw FileError(folder, "cannot make this folder: \(error.localizedDescription)")
+    try Folder.fill(export) { folder in
+      for name in dataset.classNames { try Folder.make("\(folder)/\(name)") }
+      var rows: [AttributeList.Row] = []
+      for index in 0..<dataset.count {
+        let place = dataset.label(index).map { "\(dataset.classNames[$0])/" } ?? ""
+        let name = place + String(format: "%06d.png", index + 1)
+        try PNG.write(try dataset.image(index), to: "\(folder)/\(name)")
+        if let attributes = dataset.attributes(index) {
+          rows.append(AttributeList.Row(file: name, values: attributes))
+        }
       }
-    }
-    var rows: [AttributeList.Row] = []
-    for index in 0..<dataset.count {
-      let folder = dataset.label(index).map { "\(dataset.classNames[$0])/" } ?? ""
-      let name = folder + String(format: "%06d.png", index + 1)
-      try PNG.write(try dataset.image(index), to: "\(export)/\(name)")
-      if let attributes = dataset.attributes(index) {
-        rows.append(AttributeList.Row(file: name, values: attributes))
+      if !rows.isEmpty {
+        try AtomicFile.write(
+          AttributeList.format(names: dataset.attributeNames, rows: rows),
+          to: "\(folder)/\(AttributeList.fileName)")
       }
-    }
-    if !rows.isEmpty {
-      try AtomicFile.write(
-        AttributeList.format(names: dataset.attributeNames, rows: rows),
-        to: "\(export)/\(AttributeList.fileName)")
     }
   }
 

@@ -28,54 +28,64 @@ struct DecodeCommand: ParsableCommand {
   @OptionGroup var threads: TeamArguments
 
   func validate() throws {
-    if data != nil && classes.label != nil { throw ValidationError("expected --class or --data, not both") }
+    if data != nil && classes.name != nil { throw ValidationError("expected --class or --data, not both") }
+    try destination.checkName()
   }
+
+  private var destination: Destination {
+    Destination("--out", out, isGrid ? .png : .newFolder)
+  }
+
+  private var isGrid: Bool { out.hasSuffix(".png") || Destination("--out", out, .png).isSpecial }
 
   func run() throws {
     let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
     let glow = stored.glow
     let file = try LatentFile(latents, size: glow.latentCount)
     let labels = try labels(stored, count: file.count)
-    let isGrid = out.hasSuffix(".png")
     if isGrid && file.count > Self.largestGrid {
       throw FileError(
         latents,
         "holds \(file.count) images, too many for one grid (\(Self.largestGrid)): "
           + "let --out be a folder")
     }
-    if !isGrid {
-      do { try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true) } catch {
-        throw FileError(out, "cannot make this folder: \(error.localizedDescription)")
+    if isGrid { try checkGrid(of: ImageShape(glow.configuration), count: file.count, scale: 1) }
+    try Destination.prepare([destination], inputs: [model, latents], data: data.map { [$0] } ?? [])
+    let sampler = try Sampler(glow, batch: glow.batchThatFits(min(64, file.count)))
+    func decode(_ body: (_ first: Int, _ images: [ByteImage]) throws -> Void) throws {
+      for start in stride(from: 0, to: file.count, by: 64) {
+        let range = start..<min(start + 64, file.count)
+        let images = try file.rows(range).withUnsafeBufferPointer {
+          try sampler.decode($0, labels: range.map(labels), toNearest: dequantization == .none)
+        }
+        try body(start, images)
       }
+      try checkFinite(sampler.decoded)
     }
-    let sampler = Sampler(glow, batch: min(64, file.count))
-    var grid: [ByteImage] = []
-    for start in stride(from: 0, to: file.count, by: 64) {
-      let range = start..<min(start + 64, file.count)
-      let images = try file.rows(range).withUnsafeBufferPointer {
-        try sampler.decode($0, labels: range.map(labels), toNearest: dequantization == .none)
-      }
-      if isGrid {
-        grid += images
-      } else {
-        for (index, image) in images.enumerated() {
-          try PNG.write(image, to: String(format: "%@/%06d.png", out, start + index))
+    if isGrid {
+      var grid: [ByteImage] = []
+      try decode { grid += $1 }
+      try PNG.write(ImageGrid.arrange(grid), to: out)
+    } else {
+      try Folder.fill(out) { folder in
+        try decode { first, images in
+          for (index, image) in images.enumerated() {
+            try PNG.write(image, to: "\(folder)/" + String(format: "%06d.png", first + index))
+          }
         }
       }
     }
-    try checkFinite(sampler.decoded)
-    if isGrid { try PNG.write(ImageGrid.arrange(grid), to: out) }
-    print("\(out): \(file.count) images")
+    try answer("\(out): \(counted(file.count, "image"))")
   }
 
   /// The class of each row.
   ///
   /// - Throws: `ConfigurationError` if the model needs classes and none are given; `FileError` if the data are not
   ///   as many images as there are rows.
-  private func labels(_ stored: StoredModel, count: Int) throws -> (_ row: Int) -> Int {
+  private func labels(_ stored: StoredModel, count: Int) throws -> (_ row: Int) throws -> Int {
     guard let data else {
       let label = try classes.label(
-        stored.glow, model: model, alternative: ", or the encoded images with --data")
+        stored, model: model, alternative: ", or the encoded images with --data")
       return { _ in label }
     }
     if !stored.glow.configuration.isConditional {
@@ -85,7 +95,10 @@ struct DecodeCommand: ParsableCommand {
     if dataset.count != count {
       throw FileError(data, "holds \(dataset.count) images, expected the \(count) that are in \(latents)")
     }
-    return { dataset.label($0) ?? 0 }
+    return { row in
+      if let label = dataset.label(row) { return label }
+      throw FileError(dataset.source(row), "has no class")
+    }
   }
 
   /// Images that one grid may hold.

@@ -35,7 +35,7 @@ struct DetectCommand: ParsableCommand {
     let images: Int
     let skipped: Int
     let bitsPerDim: Double
-    let standardError: Double
+    let standardError: Nullable
     let note: String?
   }
 
@@ -70,15 +70,18 @@ struct DetectCommand: ParsableCommand {
     }
   }
 
-  func run() throws { try endingAtSignals(detect) }
+  func validate() throws { try destination?.checkName() }
 
-  private func detect() throws {
+  private var destination: Destination? { scores.map { Destination("--scores", $0, .folder) } }
+
+  func run() throws {
     let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
     let data = [known, foreign]
     let sets = try data.map { try openData($0, images, split, for: stored, path: model) }
-    let scorer = try scoring.scorer(stored.glow)
+    try Destination.prepare(
+      destination.map { [$0] } ?? [], inputs: [model], data: data + (train.map { [$0] } ?? []))
+    let scorer = try Scorer(stored.glow, batch: scoring.batch)
     let mean = try meanTrainingBits(stored, scorer)
-    if let scores { try makeFolder(scores) }
     var collected: [CollectedScores] = []
     let seconds = try secondsOf {
       for (name, opened) in zip(["in", "out"], sets) {
@@ -91,7 +94,8 @@ struct DetectCommand: ParsableCommand {
       let score = try collected[place].summary()
       return Side(
         data: data[place], images: score.images, skipped: collected[place].skipped,
-        bitsPerDim: score.bitsPerDimension, standardError: score.standardError, note: sets[place].note)
+        bitsPerDim: score.bitsPerDimension, standardError: Nullable(score.standardError),
+        note: sets[place].note)
     }
     var metrics: [DetectionScore: DetectionMetrics] = [:]
     for score in DetectionScore.allCases {
@@ -99,7 +103,7 @@ struct DetectCommand: ParsableCommand {
       metrics[score] = DetectionMetrics(known: known, foreign: foreign)
       if let scores { try draw(score, known: known, foreign: foreign, in: scores) }
     }
-    print(json ? try jsonLine(result(sides, mean, metrics, seconds)) : text(sides, mean, metrics))
+    try answer(json ? jsonLine(result(sides, mean, metrics, seconds)) : text(sides, mean, metrics))
   }
 
   private func result(
@@ -127,7 +131,7 @@ struct DetectCommand: ParsableCommand {
       var settings = scoring.settings
       // The first draw of several: what typicality compares with the mean.
       settings.importanceSamples = 1
-      try scoreUntilSignal(opened.dataset, scorer, settings) { collected.add($0) }
+      try scorer.score(opened.dataset, settings) { collected.add($0) }
       warnOfSkipped(collected, train)
       return try collected.summary().bitsPerDimension
     }
@@ -156,7 +160,7 @@ struct DetectCommand: ParsableCommand {
     try ScoreTable.write(
       to: path, levels: glow.configuration.levels, detection: DetectionScore.allCases, meanTrainingBits: mean
     ) { table in
-      try scoreUntilSignal(dataset, scorer, settings) { record in
+      try scorer.score(dataset, settings) { record in
         collected.add(record)
         try table?.append(record)
       }
@@ -181,19 +185,12 @@ struct DetectCommand: ParsableCommand {
   /// The last part of a path.
   private func name(_ data: String) -> String { URL(filePath: data).lastPathComponent }
 
-  private func makeFolder(_ path: String) throws {
-    do { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) } catch {
-      throw FileError(path, "cannot make this folder: \(error.localizedDescription)")
-    }
-  }
-
   private func text(
     _ sides: [Side], _ mean: Double?, _ metrics: [DetectionScore: DetectionMetrics]
   ) -> String {
     var lines = zip(["in", "out"], sides).map { name, side in
-      String(
-        format: "%@: %@, bits/dim %.4f ± %.4f (standard error) on %d images%@", name, side.data,
-        side.bitsPerDim, side.standardError, side.images, side.note.map { "; \($0)" } ?? "")
+      "\(name): \(side.data), bits/dim \(Score.text(side.bitsPerDim, error: side.standardError.value)) on "
+        + counted(side.images, "image") + (side.note.map { "; \($0)" } ?? "")
     }
     if let mean { lines.append(String(format: "mean bits/dim of the training images: %.4f", mean)) }
     lines.append("dequantization \(scoring.dequantization.rawValue), seed \(scoring.seed)")

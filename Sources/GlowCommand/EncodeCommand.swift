@@ -22,20 +22,25 @@ struct EncodeCommand: ParsableCommand {
   @Option(help: "Seed of the dequantization noise.") var seed: UInt64 = 0
   @OptionGroup var threads: TeamArguments
 
+  func validate() throws { try destination.checkName() }
+
+  private var destination: Destination { Destination("--out", out, .npy) }
+
   func run() throws {
     let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
     let glow = stored.glow
     let opened = try openData(data, split, for: stored, path: model)
     let count = opened.dataset.count
-    if let note = opened.note { print(note) }
-    let scorer = Scorer(glow, batch: min(64, count))
+    if let note = opened.note { try answer(note) }
+    try Destination.prepare([destination], inputs: [model], data: [data.data])
+    let scorer = try Scorer(glow, batch: glow.batchThatFits(min(64, count)))
     var reconstruction: Reconstruction?
     try LatentFile.write(to: out, count: count, size: glow.latentCount) { append in
       reconstruction = try scorer.reconstruct(
         opened.dataset, dequantization: dequantization, seed: seed
       ) { _, latents, _ in try append(latents) }
     }
-    print("\(out): latents of \(count) images, float32 [\(count), \(glow.latentCount)]")
-    print("decoded again: \(reconstruction!)")
+    try answer("\(out): latents of \(counted(count, "image")), float32 [\(count), \(glow.latentCount)]")
+    try answer("decoded again: \(reconstruction!)")
   }
 }

@@ -18,16 +18,14 @@ struct EvaluateCommand: ParsableCommand {
   @Flag(help: "Print one JSON object.") var json = false
   @OptionGroup var threads: TeamArguments
 
-  func validate() throws {
-    if let scores, ScoreTable.format(of: scores) == nil {
-      throw ValidationError("--scores must end in .jsonl or .csv, not \(scores)")
-    }
-  }
+  func validate() throws { try destination?.checkName() }
+
+  private var destination: Destination? { scores.map { Destination("--scores", $0, .records) } }
 
   private struct Result: Encodable {
     let images: Int
     let bitsPerDim: Double
-    let standardError: Double
+    let standardError: Nullable
     let quantiles: [String: Double]
     /// With one draw of the noise, if there are more.
     let bitsPerDimFirstDraw: Double?
@@ -50,17 +48,16 @@ struct EvaluateCommand: ParsableCommand {
     let note: String?
   }
 
-  func run() throws { try endingAtSignals(evaluate) }
-
-  private func evaluate() throws {
-    let team = threads.team()
+  func run() throws {
+    let team = try threads.team()
     let stored = try ModelFile.read(model, as: Float.self, team: team)
     let opened = try openData(data, split, for: stored, path: model)
-    let scorer = try scoring.scorer(stored.glow)
+    try Destination.prepare(destination.map { [$0] } ?? [], inputs: [model], data: [data.data])
+    let scorer = try Scorer(stored.glow, batch: scoring.batch)
     var collected = CollectedScores(keepsFirstDraw: scoring.importanceSamples > 1)
     let seconds = try secondsOf {
       try ScoreTable.write(to: scores, levels: stored.glow.configuration.levels) { table in
-        try scoreUntilSignal(opened.dataset, scorer, scoring.settings) { record in
+        try scorer.score(opened.dataset, scoring.settings) { record in
           collected.add(record)
           try table?.append(record)
         }
@@ -69,7 +66,7 @@ struct EvaluateCommand: ParsableCommand {
     warnOfSkipped(collected, data.data)
     let score = try collected.summary()
     let result = Result(
-      images: score.images, bitsPerDim: score.bitsPerDimension, standardError: score.standardError,
+      images: score.images, bitsPerDim: score.bitsPerDimension, standardError: Nullable(score.standardError),
       quantiles: Dictionary(
         uniqueKeysWithValues: Self.fractions.map { (String(format: "%g", $0), score.quantile($0)) }),
       bitsPerDimFirstDraw: scoring.importanceSamples > 1
@@ -77,11 +74,11 @@ struct EvaluateCommand: ParsableCommand {
       skipped: collected.skipped, seconds: seconds,
       imagesPerSecond: Double(score.images + collected.skipped) / seconds, model: model, data: data.data,
       split: opened.part?.rawValue, limit: data.images.limit, imageSize: data.images.imageSize,
-      resize: data.images.resize.rawValue, onError: scoring.onError.rawValue,
+      resize: data.images.resizing.rawValue, onError: scoring.onError.rawValue,
       dequantization: scoring.dequantization.rawValue,
       importanceSamples: scoring.importanceSamples, seed: scoring.seed, batch: scoring.batch,
       threads: team.count, note: opened.note)
-    print(json ? try jsonLine(result) : text(result, score))
+    try answer(json ? jsonLine(result) : text(result, score))
   }
 
   private static let fractions = [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]
@@ -92,9 +89,8 @@ struct EvaluateCommand: ParsableCommand {
     ]
     if let note = result.note { lines.append(note) }
     lines.append(
-      String(
-        format: "bits/dim %.4f ± %.4f (standard error) on %d images, %.1f images/s",
-        result.bitsPerDim, result.standardError, result.images, result.imagesPerSecond))
+      "bits/dim \(score) on \(counted(result.images, "image")), "
+        + String(format: "%.1f images/s", result.imagesPerSecond))
     lines.append(
       "quantiles: "
         + Self.fractions.map { String(format: "%g %% %.4f", 100 * $0, score.quantile($0)) }.joined(
@@ -107,9 +103,10 @@ struct EvaluateCommand: ParsableCommand {
     }
     lines.append(
       String(
-        format: "dequantization %@, seed %llu, batch %d, %d threads, %.1f s; %d images skipped",
-        result.dequantization as NSString, result.seed, result.batch, result.threads, result.seconds,
-        result.skipped))
+        format: "dequantization %@, seed %llu, batch %d, %@, %.1f s; %@ skipped",
+        result.dequantization as NSString, result.seed, result.batch,
+        counted(result.threads, "thread") as NSString, result.seconds,
+        counted(result.skipped, "image") as NSString))
     return lines.joined(separator: "\n")
   }
 }

@@ -10,9 +10,14 @@ struct ExportCommand: ParsableCommand {
   @Option(help: "The .safetensors file to write.") var out: String
   @OptionGroup var threads: TeamArguments
 
+  func validate() throws { try destination.checkName() }
+
+  private var destination: Destination { Destination("--out", out, .safetensors) }
+
   func run() throws {
     let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
+    try Destination.prepare([destination], inputs: [model])
     try ModelExport.write(glow, as: to, to: out)
-    print(out)
+    try answer(out)
   }
 }

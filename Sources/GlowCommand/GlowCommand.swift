@@ -1,4 +1,6 @@
 import ArgumentParser
+import Glibc
+import GlowTraining
 
 @main
 struct GlowCommand: ParsableCommand {
@@ -14,4 +16,39 @@ struct GlowCommand: ParsableCommand {
       InspectCommand.self,
       PlotCommand.self, BenchCommand.self, ImportCommand.self, ExportCommand.self, DataCommand.self,
     ])
+
+  static func main() {
+    StandardStreams.open()
+    Interruption.install()
+    Crash.install()
+    do {
+      let arguments = Array(CommandLine.arguments.dropFirst())
+      var command: any ParsableCommand
+      do {
+        try Spelling.checkCommand(arguments)
+        command = try parseAsRoot(arguments)
+      } catch {
+        // A name that is misspelt is a better reason than what is missing because of it.
+        if exitCode(for: error) == .validationFailure { try Spelling.checkOptions(arguments) }
+        throw error
+      }
+      try command.run()
+      try StandardStreams.finish()
+    } catch { end(error) }
+  }
+
+  /// Ends the process with what an error has to say: help, for instance, is one with status 0.
+  private static func end(_ error: any Error) -> Never {
+    let status = exitCode(for: error).rawValue
+    let message = fullMessage(for: error)
+    if status == 0 {
+      do {
+        if !message.isEmpty { try answer(message) }
+        try StandardStreams.finish()
+      } catch { end(error) }
+    } else if !message.isEmpty {
+      remark(message)
+    }
+    Glibc.exit(status)
+  }
 }

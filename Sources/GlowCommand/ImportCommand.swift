@@ -16,12 +16,17 @@ struct ImportCommand: ParsableCommand {
   @Option(help: "Bits a channel value, which weights do not tell.") var bits = 8
   @OptionGroup var threads: TeamArguments
 
+  func validate() throws { try destination.checkName() }
+
+  private var destination: Destination { Destination("--out", out, .safetensors) }
+
   func run() throws {
     let glow = try ModelImport.read(
       file, from: from, imageSize: imageSize, bits: bits, as: Float.self, team: threads.team())
+    try Destination.prepare([destination], inputs: [file])
     try ModelFile.write(glow, to: out)
     let found = glow.configuration
-    print(
+    try answer(
       "\(out): \(found.levels) levels, depth \(found.depth), width \(found.width), "
         + "\(found.coupling.rawValue) coupling, \(found.permutation.rawValue), top prior "
         + (found.learnsTopPrior ? "learned" : "not learned")

@@ -14,19 +14,19 @@ struct InspectCommand: ParsableCommand {
   func run() throws {
     let (glow, metadata) = try ModelFile.read(model, as: Float.self, team: threads.team())
     for child in Mirror(reflecting: glow.configuration).children {
-      print("\(child.label ?? ""): \(child.value)")
+      try answer("\(child.label ?? ""): \(child.value)")
     }
-    print("parameters: \(glow.parameters.trainableCount)")
+    try answer("parameters: \(glow.parameters.trainableCount)")
     for (key, value) in metadata.sorted(by: { $0.key < $1.key })
-    where !key.hasPrefix("crc32.") && key != "glow.configuration" { print("\(key): \(value)") }
+    where !key.hasPrefix("crc32.") && key != "glow.configuration" { try answer("\(key): \(value)") }
     if entries {
       for entry in glow.parameters.entries {
-        print("\(entry.name) \(entry.shape)\(entry.isTrainable ? "" : " (not learned)")")
+        try answer("\(entry.name) \(entry.shape)\(entry.isTrainable ? "" : " (not learned)")")
       }
     }
-    print("step: ln |det W| and condition number of W; of A = diag(s)·W, the actnorm's scale included")
+    try answer("step: ln |det W| and condition number of W; of A = diag(s)·W, the actnorm's scale included")
     for map in glow.channelMapConditions() {
-      print(
+      try answer(
         String(
           format: "%@: %.4f, %.1f; %.4f, %.1f", map.step, map.mixingLogDeterminant, map.mixingCondition,
           map.logDeterminant, map.condition))

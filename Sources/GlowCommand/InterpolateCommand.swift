@@ -35,14 +35,19 @@ struct InterpolateCommand: ParsableCommand {
       throw ValidationError("--steps must be 2 to 240, not \(steps)")
     }
     if let grid, !(2...64).contains(grid) { throw ValidationError("--grid must be 2 to 64, not \(grid)") }
-    try checkIsPNG(out, "--out")
+    try destination.checkName()
   }
 
+  private var destination: Destination { Destination("--out", out, .png) }
+
   func run() throws {
-    let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
-    let space = try handling.space(glow, model: model)
+    let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
+    let space = try handling.space(stored, model: model)
     let columns = (images.count == 2 ? steps : grid) ?? 8
-    try handling.checkGrid(of: space.shape, rows: images.count == 2 ? 1 : columns, columns: columns)
+    try checkGrid(
+      of: space.shape, count: images.count == 2 ? columns : columns * columns, columns: columns,
+      scale: handling.scale)
+    try Destination.prepare([destination], inputs: [model] + images)
     let ends = try space.encode(handling.read(images, shape: space.shape))
     let path =
       ends.count == 2
@@ -51,6 +56,6 @@ struct InterpolateCommand: ParsableCommand {
     let grid = ImageGrid.arrange(try space.decode(path), columns: columns, scale: handling.scale)
     try checkFinite(space.decoded)
     try PNG.write(grid, to: out)
-    print("\(out): \(path.count) images, \(method.rawValue) interpolation")
+    try answer("\(out): \(path.count) images, \(method.rawValue) interpolation")
   }
 }

@@ -34,8 +34,7 @@ struct ManipulateCommand: ParsableCommand {
     if out == nil && animate == nil {
       throw ValidationError("expected --out FILE.png, --animate FILE.png or both")
     }
-    if let out { try checkIsPNG(out, "--out") }
-    if let animate { try checkIsPNG(animate, "--animate") }
+    for destination in destinations { try destination.checkName() }
     if attribute.isEmpty { throw ValidationError("expected --attribute FILE.npy") }
     if !(1...240).contains(strengths.values.count) {
       throw ValidationError("--strengths must be 1 to 240 numbers, not \(strengths.values.count)")
@@ -46,15 +45,25 @@ struct ManipulateCommand: ParsableCommand {
     }
   }
 
+  private var destinations: [Destination] {
+    [("--out", out), ("--animate", animate)].compactMap { option, path in
+      path.map { Destination(option, $0, .png) }
+    }
+  }
+
   func run() throws {
-    let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
-    let rows = try attribute.map { try $0.read(size: glow.latentCount) }
-    let space = try handling.space(glow, model: model)
+    let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
+    let rows = try attribute.map { try $0.read(size: stored.glow.latentCount) }
+    let space = try handling.space(stored, model: model)
     var sheet = LabelledSheet(rows: attribute.map { LabelledSheet.Row($0.name, []) })
     sheet.columnLabels = strengths.values.map { String(format: "%g", $0) }
     sheet.scale = handling.scale
     if out != nil { try sheet.check(shape: space.shape, columns: strengths.values.count) }
-    if animate != nil { try handling.checkGrid(of: space.shape, rows: 1, columns: attribute.count) }
+    if animate != nil {
+      try checkGrid(
+        of: space.shape, count: attribute.count, columns: attribute.count, scale: handling.scale)
+    }
+    try Destination.prepare(destinations, inputs: [model, image] + attribute.flatMap(\.paths))
     let latents = try space.encode(handling.read([image], shape: space.shape))[0]
     func changed(_ strengths: [Double]) throws -> [[ByteImage]] {
       try rows.map { vectors in
@@ -65,7 +74,7 @@ struct ManipulateCommand: ParsableCommand {
       for (row, images) in try changed(strengths.values).enumerated() { sheet.rows[row].images = images }
       try checkFinite(space.decoded)
       try PNG.write(sheet.image(), to: out)
-      print("\(out): strengths \(strengths.defaultValueDescription)")
+      try answer("\(out): strengths \(strengths.defaultValueDescription)")
     }
     if let animate {
       let (first, last) = (strengths.values[0], strengths.values[strengths.values.count - 1])
@@ -78,7 +87,7 @@ struct ManipulateCommand: ParsableCommand {
       }
       // The turning points are shown once.
       try AnimatedPNG.write(pictures + pictures[1..<frames - 1].reversed(), milliseconds: 80, to: animate)
-      print("\(animate): \(2 * frames - 2) images")
+      try answer("\(animate): \(2 * frames - 2) images")
     }
   }
 }

@@ -15,10 +15,3 @@ struct NumberList: ExpressibleByArgument {
 
   var defaultValueDescription: String { values.map { String(format: "%g", $0) }.joined(separator: ",") }
 }
-
-/// The name of a file to write must tell its kind.
-///
-/// - Throws: `ValidationError`.
-func checkIsPNG(_ path: String, _ option: String) throws {
-  if !path.hasSuffix(".png") { throw ValidationError("\(option) must end in .png, not \(path)") }
-}

@@ -1,12 +1,46 @@
 import ArgumentParser
 import Foundation
-import GlowImages
+import Glibc
+import GlowFiles
 import GlowTraining
 
-/// Writes a line to stderr.
-func warn(_ message: String) { writeError("warning: \(message)") }
+/// Writes a line of the command's answer to stdout.
+///
+/// - Throws: `FileError` if it cannot be written: an answer that nobody gets is a failure.
+func answer(_ line: String) throws {
+  var line = line + "\n"
+  try line.withUTF8 { try writeAll(UnsafeRawBufferPointer($0), to: STDOUT_FILENO, path: "standard output") }
+}
 
-private func writeError(_ line: String) { FileHandle.standardError.write(Data("\(line)\n".utf8)) }
+/// Writes a line to stderr. What cannot be written, because the disk is full or nobody listens any more, must not end
+/// a job.
+func remark(_ line: String) { writeError(line + "\n") }
+
+func writeError(_ text: String) {
+  var text = text
+  text.withUTF8 { try? writeAll(UnsafeRawBufferPointer($0), to: STDERR_FILENO, path: "standard error") }
+}
+
+func warn(_ message: String) { remark("warning: \(message)") }
+
+/// The streams of the process.
+enum StandardStreams {
+  /// Holds the places of streams that are closed: the next file to be opened would get one of their numbers, and what
+  /// is said would go into it. To write there remains an error.
+  static func open() {
+    for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
+      // The lowest number that is free is this one.
+      _ = Glibc.open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
+    }
+  }
+
+  /// Closes stdout: a file system may only now say that it has no room.
+  ///
+  /// - Throws: `FileError`.
+  static func finish() throws {
+    if close(STDOUT_FILENO) != 0 { throw FileError.system("standard output", "cannot write") }
+  }
+}
 
 /// One JSON object on one line, with sorted keys in snake case.
 func jsonLine(_ value: some Encodable) throws -> String {
@@ -16,29 +50,24 @@ func jsonLine(_ value: some Encodable) throws -> String {
   return String(decoding: try encoder.encode(value), as: UTF8.self)
 }
 
-/// Says on stderr how many images have no score, and why the first has none.
-func warnOfSkipped(_ scores: CollectedScores, _ data: String) {
-  guard let failure = scores.firstFailure else { return }
-  warn("\(data): \(scores.skipped) images were skipped; the first: \(failure)")
-}
+/// A number that may be missing, and is then null.
+struct Nullable: Encodable {
+  let value: Double?
+  init(_ value: Double?) { self.value = value }
 
-/// Does a job that a signal may end: what it is writing is then removed, and the exit status is 128 + the signal's
-/// number.
-func endingAtSignals(_ job: () throws -> Void) throws {
-  Interruption.install()
-  do { try job() } catch let error as InterruptedError {
-    writeError(
-      "interrupted by signal \(error.signal): the scores of this pass are incomplete and were not kept")
-    throw ExitCode(128 + error.signal)
+  func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(value)
   }
 }
 
-/// Scores a data set until a signal asks to end.
-///
-/// - Throws: `InterruptedError` if one does; what `Scorer.score` throws.
-func scoreUntilSignal(
-  _ dataset: any Dataset, _ scorer: Scorer, _ settings: ScoringSettings, _ body: (ScoreRecord) throws -> Void
-) throws {
-  try scorer.score(dataset, settings, shouldStop: { Interruption.signal != nil }, body)
-  try Interruption.check()
+/// "1 image", "2 images".
+func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
+
+/// Says on stderr how many images have no score, and why the first has none.
+func warnOfSkipped(_ scores: CollectedScores, _ data: String) {
+  guard let failure = scores.firstFailure else { return }
+  warn(
+    "\(data): \(counted(scores.skipped, "image")) \(scores.skipped == 1 ? "was" : "were") skipped; "
+      + "the first: \(failure)")
 }

@@ -2,6 +2,7 @@ import ArgumentParser
 import GlowFiles
 import GlowFlow
 import GlowImages
+import GlowKernels
 import GlowLatents
 import GlowTraining
 
@@ -19,20 +20,8 @@ struct PictureArguments: ParsableArguments {
   /// A space for the latents of a model's images.
   ///
   /// - Throws: `ConfigurationError` if the model needs a class that is not given, or does not know it.
-  func space(_ glow: Glow<Float>, model: String) throws -> LatentSpace {
-    LatentSpace(glow, label: try classes.label(glow, model: model))
-  }
-
-  /// Checks, before anything is decoded, that a grid of images can be written and read again.
-  ///
-  /// - Throws: `ConfigurationError`.
-  func checkGrid(of shape: ImageShape, rows: Int, columns: Int) throws {
-    let (height, width) = (rows * (shape.height * scale + 2), columns * (shape.width * scale + 2))
-    if max(height, width) > PNG.maximumSide {
-      throw ConfigurationError(
-        "\(rows)×\(columns) images of \(shape) at --scale \(scale) make a picture of \(height)×\(width), expected "
-          + "at most \(PNG.maximumSide) a side")
-    }
+  func space(_ stored: StoredModel, model: String) throws -> LatentSpace {
+    try LatentSpace(stored.glow, label: try classes.label(stored, model: model))
   }
 
   /// Reads image files and brings them to the shape of a model's images, as data are.
@@ -49,7 +38,7 @@ struct PictureArguments: ParsableArguments {
       }
       if image.shape != shape, shape.height == shape.width {
         let resizer = Resizer(size: shape.height, resizing: resize)
-        if let note = resizer.note(image.shape) { print("\(path): \(note)") }
+        if let note = resizer.note(image.shape) { try answer("\(path): \(note)") }
         image = resizer.resize(image)
       }
       if image.shape != shape {
@@ -58,6 +47,25 @@ struct PictureArguments: ParsableArguments {
       return image
     }
   }
+}
+
+/// Checks, before anything is decoded, that a grid of images can be written and read again, and that there is the
+/// memory for it.
+///
+/// - Throws: `ConfigurationError`; `MemoryError`.
+func checkGrid(of shape: ImageShape, count: Int, columns: Int? = nil, scale: Int) throws {
+  let columns = columns ?? Int(Double(count).squareRoot().rounded(.up))
+  let rows = (count + columns - 1) / columns
+  let (height, width) = (rows * (shape.height * scale + 2), columns * (shape.width * scale + 2))
+  if max(height, width) > PNG.maximumSide {
+    throw ConfigurationError(
+      "\(rows)×\(columns) images of \(shape) at --scale \(scale) make a picture of \(height)×\(width), expected "
+        + "at most \(PNG.maximumSide) a side: ask for fewer images or a smaller --scale")
+  }
+  // The images, their picture, and its file, which may be as large.
+  try requireMemory(
+    (count * shape.height * shape.width + 2 * height * width) * shape.channels,
+    for: "a picture of \(height)×\(width)", advice: "ask for fewer images or a smaller --scale")
 }
 
 /// Warns of decoded images with values that are not finite, which are black in part or wholly.

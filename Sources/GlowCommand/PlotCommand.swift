@@ -15,16 +15,21 @@ struct PlotCommand: ParsableCommand {
 
   func validate() throws {
     if out == nil && samples == nil { throw ValidationError("give --out, --samples or both") }
-    for (name, path) in [("--out", out), ("--samples", samples)] {
-      if let path { try checkIsPNG(path, name) }
-    }
+    for destination in destinations { try destination.checkName() }
     if samples != nil && runs.count != 1 {
       throw ValidationError("--samples shows one run, not \(runs.count)")
     }
     if !(1...1000).contains(rows) { throw ValidationError("--rows must be 1 to 1000, not \(rows)") }
   }
 
+  private var destinations: [Destination] {
+    [("--out", out), ("--samples", samples)].compactMap { option, path in
+      path.map { Destination(option, $0, .png) }
+    }
+  }
+
   func run() throws {
+    try Destination.prepare(destinations, inputs: runs, data: runs.map { "\($0)/samples" })
     if let out {
       let names = PlotCommand.names(runs)
       let chart = TrainingChart(

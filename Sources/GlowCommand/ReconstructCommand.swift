@@ -17,19 +17,24 @@ struct ReconstructCommand: ParsableCommand {
 
   func validate() throws {
     if !(1...240).contains(count) { throw ValidationError("--count must be 1 to 240, not \(count)") }
+    try destination.checkName()
   }
+
+  private var destination: Destination { Destination("--out", out, .png) }
 
   func run() throws {
     let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
     let glow = stored.glow
     let data = try openData(data, .test, for: stored, path: model).dataset
-    let originals = ImageArray(try (0..<min(count, data.count)).map { try data.image($0) })
+    try Destination.prepare([destination], inputs: [model], data: [self.data.data])
+    let shown = data.prefix(count)
+    let columns = shown.count
+    try checkGrid(of: ImageShape(glow.configuration), count: 2 * columns, columns: columns, scale: 2)
+    let originals = try (0..<columns).map(shown.image)
     var images: [ByteImage] = []
-    let reconstruction = try Scorer(glow, batch: min(64, originals.count)).reconstruct(originals) {
-      images.append($2)
-    }
-    try PNG.write(
-      ImageGrid.arrange(originals.images + images, columns: originals.count, scale: 2), to: out)
-    print(reconstruction)
+    let scorer = try Scorer(glow, batch: glow.batchThatFits(min(64, columns)))
+    let reconstruction = try scorer.reconstruct(shown) { images.append($2) }
+    try PNG.write(ImageGrid.arrange(originals + images, columns: columns, scale: 2), to: out)
+    try answer("\(reconstruction)")
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import GlowFiles
 import GlowFlow
 import GlowImages
 import GlowPlots
@@ -17,7 +18,7 @@ struct SampleCommand: ParsableCommand {
   @Option(help: "Factor on the latents of every level. Several, separated by commas, make a labelled sheet.")
   var temperature = NumberList([0.7])
   @Option var seed: UInt64 = 0
-  @Option(name: .customLong("class"), help: "The class to draw, for a conditional model.") var label: Int?
+  @OptionGroup var classes: ClassArguments
   @Option(help: "Enlargement of the grid.") var scale = 2
   @Flag(help: "One PNG an image, numbered after the name in --out, in place of a grid.") var separate = false
   @OptionGroup var threads: TeamArguments
@@ -37,17 +38,47 @@ struct SampleCommand: ParsableCommand {
       throw ValidationError("--separate takes one temperature, not \(temperature.values.count)")
     }
     if !(1...32).contains(scale) { throw ValidationError("--scale must be 1 to 32, not \(scale)") }
-    try checkIsPNG(out, "--out")
+    try destination.checkName()
+    if separate && !out.hasSuffix(".png") {
+      throw ValidationError("--separate needs an --out that ends in .png, not \(out)")
+    }
+  }
+
+  private var destination: Destination { Destination("--out", out, .png) }
+
+  /// The name of a sample with --separate.
+  private func name(_ index: Int) -> String {
+    let digits = String(index)
+    return "\(out.dropLast(4))-" + String(repeating: "0", count: max(0, 4 - digits.count)) + "\(digits).png"
   }
 
   func run() throws {
-    let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
-    try checkClass(label, glow, model: model)
-    let sampler = Sampler(glow, batch: min(64, images))
-    func draw(_ temperature: Double) throws -> [ByteImage] {
+    let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
+    let glow = stored.glow
+    let label = try classes.given(stored, model: model)
+    let shape = ImageShape(glow.configuration)
+    if separate {
+      // Those of an earlier time would stand among the new.
+      if FileManager.default.fileExists(atPath: name(images)) {
+        throw FileError(
+          name(images), "is of more samples than these \(images): remove it, or give another --out")
+      }
+      try Destination.prepare(
+        Set([name(0), name(images - 1)]).map { Destination("--out", $0, .png) }, inputs: [model])
+    } else {
+      if !isSheet { try checkGrid(of: shape, count: images, scale: scale) }
+      try Destination.prepare([destination], inputs: [model])
+    }
+    let sampler = try Sampler(glow, batch: glow.batchThatFits(min(64, images)))
+    let progress = Countdown(images * temperature.values.count, "samples")
+    func draw(_ temperature: Double, _ body: (_ first: Int, _ images: [ByteImage]) throws -> Void) throws {
       try sampler.sample(
         count: images, temperature: temperature, seed: seed,
-        labels: label.map { [$0] } ?? Array(0..<max(1, glow.configuration.classCount)))
+        labels: label.map { [$0] } ?? Array(0..<max(1, glow.configuration.classCount))
+      ) { first, drawn in
+        try body(first, drawn)
+        progress.did(drawn.count)
+      }
     }
     if isSheet {
       // A column has the same latents throughout, only scaled.
@@ -55,22 +86,22 @@ struct SampleCommand: ParsableCommand {
         rows: temperature.values.map { LabelledSheet.Row(String(format: "%g", $0), []) })
       sheet.title = "Samples by temperature"
       sheet.scale = scale
-      try sheet.check(shape: ImageShape(glow.configuration), columns: images)
+      try sheet.check(shape: shape, columns: images)
       for (row, temperature) in temperature.values.enumerated() {
-        sheet.rows[row].images = try draw(temperature)
+        try draw(temperature) { sheet.rows[row].images += $1 }
       }
       try checkFinite(sampler.decoded)
       try PNG.write(sheet.image(), to: out)
     } else if separate {
-      let drawn = try draw(temperature.values[0])
-      try checkFinite(sampler.decoded)
-      for (index, image) in drawn.enumerated() {
-        let digits = String(index)
-        let number = String(repeating: "0", count: max(0, 4 - digits.count)) + digits
-        try PNG.write(image, to: "\(out.dropLast(4))-\(number).png")
+      try draw(temperature.values[0]) { first, drawn in
+        if sampler.decoded.images == sampler.decoded.nonFinite { try checkFinite(sampler.decoded) }
+        for (index, image) in drawn.enumerated() { try PNG.write(image, to: name(first + index)) }
       }
+      try checkFinite(sampler.decoded)
     } else {
-      let grid = ImageGrid.arrange(try draw(temperature.values[0]), scale: scale)
+      var drawn: [ByteImage] = []
+      try draw(temperature.values[0]) { drawn += $1 }
+      let grid = ImageGrid.arrange(drawn, scale: scale)
       try checkFinite(sampler.decoded)
       try PNG.write(grid, to: out)
     }

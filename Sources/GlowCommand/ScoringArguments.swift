@@ -39,14 +39,4 @@ struct ScoringArguments: ParsableArguments {
     return settings
   }
 
-  /// - Throws: `ConfigurationError` if the memory for a batch is not there.
-  func scorer(_ glow: Glow<Float>) throws -> Scorer {
-    let bytes = glow.workspaceBytes(batch: batch, purpose: .inference)
-    if let available = availableMemory(), bytes > available / 10 * 9 {
-      throw ConfigurationError(
-        "--batch \(batch) needs about \(bytes / 1_000_000) MB of memory and \(available / 1_000_000) MB are free: "
-          + "use a smaller one")
-    }
-    return Scorer(glow, batch: batch)
-  }
 }

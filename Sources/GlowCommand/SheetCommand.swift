@@ -33,23 +33,26 @@ struct SheetCommand: ParsableCommand {
       throw ValidationError("--temperature must not be negative, not \(temperature)")
     }
     if !(1...32).contains(scale) { throw ValidationError("--scale must be 1 to 32, not \(scale)") }
-    try checkIsPNG(out, "--out")
+    try destination.checkName()
   }
+
+  private var destination: Destination { Destination("--out", out, .png) }
 
   func run() throws {
     let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
     let glow = stored.glow
-    let label = try classes.label(glow, model: model)
+    let label = try classes.label(stored, model: model)
     let opened = try openData(data, .test, for: stored, path: model, readsAttributes: true)
-    if let note = opened.note { print(note) }
+    if let note = opened.note { try answer(note) }
+    try Destination.prepare([destination], inputs: [model], data: [data.data])
     let test = opened.dataset
-    let space = LatentSpace(glow, label: label)
+    let space = try LatentSpace(glow, label: label)
     // The most that there will be: four rows, the last with captions.
     var largest = LabelledSheet(rows: .init(repeating: .init("interpolation", []), count: 4))
     largest.rows[3].captions = ["0"]
     largest.scale = scale
     try largest.check(shape: space.shape, columns: Self.columns)
-    let sampler = Sampler(glow, batch: 2 * Self.columns)
+    let sampler = try Sampler(glow, batch: glow.batchThatFits(2 * Self.columns))
     let samples = try sampler.sample(
       count: 2 * Self.columns, temperature: temperature, seed: seed,
       labels: Array(0..<max(1, glow.configuration.classCount)))
@@ -68,7 +71,7 @@ struct SheetCommand: ParsableCommand {
     var sheet = LabelledSheet(rows: rows)
     sheet.scale = scale
     try PNG.write(sheet.image(), to: out)
-    print("\(out): \(rows.map(\.label).filter { !$0.isEmpty }.joined(separator: ", "))")
+    try answer("\(out): \(rows.map(\.label).filter { !$0.isEmpty }.joined(separator: ", "))")
   }
 
   /// The first of the `shown` test images not known to have the attribute, more and more of which is added; nil if
@@ -82,7 +85,8 @@ struct SheetCommand: ParsableCommand {
     let asked = try name.map { try attributes.index(of: $0, data: data.data) }
     if shown.isEmpty || attributes.names.isEmpty { return nil }
     let statistics = try AttributeStatistics(
-      train, attributes: attributes, scorer: Scorer(glow), size: glow.latentCount)
+      train, attributes: attributes, scorer: Scorer(glow, batch: glow.batchThatFits(64)),
+      size: glow.latentCount)
     guard let attribute = asked ?? attributes.names.indices.first(where: statistics.varies) else {
       return nil
     }

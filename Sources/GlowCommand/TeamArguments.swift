@@ -11,14 +11,27 @@ struct TeamArguments: ParsableArguments {
   }
 
   /// A team of as many threads as asked for, or as OpenBLAS allows.
-  func team() -> ThreadTeam {
+  ///
+  /// - Throws: `MemoryError` if there is no room for what OpenBLAS needs.
+  func team() throws -> ThreadTeam {
     if let threads, threads > ThreadTeam.maximumCount {
-      Terminal().note(
+      remark(
         "--threads \(threads): \(ThreadTeam.maximumCount) are used, the most that OpenBLAS serves at once")
     }
     let wanted = min(threads ?? ThreadTeam.availableCount, ThreadTeam.maximumCount)
-    let team = ThreadTeam(count: wanted)
-    if team.count < wanted { Terminal().note("the system starts \(team.count) threads, not \(wanted)") }
+    var team = ThreadTeam(count: wanted)
+    while true {
+      do {
+        try team.claimBuffers()
+        break
+      } catch {
+        if team.count == 1 { throw error }
+        team = ThreadTeam(count: team.count / 2)
+      }
+    }
+    if team.count < wanted {
+      remark("the system has room for \(counted(team.count, "thread")), not \(wanted)")
+    }
     return team
   }
 }

@@ -2,6 +2,25 @@ import Foundation
 import Glibc
 import GlowTraining
 
+/// Says on stderr, every few seconds of a job that takes long, how far it has come.
+final class Countdown {
+  private let count: Int
+  private let things: String
+  private var done = 0
+  private var lastSaid = ContinuousClock.now
+  private static let interval = Duration.seconds(5)
+
+  /// - Parameter things: what is counted, in the plural.
+  init(_ count: Int, _ things: String) { (self.count, self.things) = (count, things) }
+
+  func did(_ more: Int) {
+    done += more
+    if done >= count || lastSaid.duration(to: .now) < Self.interval { return }
+    lastSaid = .now
+    remark("\(done) of \(count) \(things)")
+  }
+}
+
 /// TrainingProgress on stderr: a bar that moves on a terminal, plain lines elsewhere.
 final class Terminal: ProgressReport {
   private let isTerminal = isatty(STDERR_FILENO) == 1
@@ -10,7 +29,7 @@ final class Terminal: ProgressReport {
 
   func note(_ message: String) {
     end()
-    write(message + "\n")
+    writeError(message + "\n")
   }
 
   func step(_ progress: TrainingProgress) {
@@ -18,16 +37,16 @@ final class Terminal: ProgressReport {
       // A few pictures a second are enough for the eye.
       if progress.step < progress.steps && lastDrawn.duration(to: .now) < .milliseconds(200) { return }
       lastDrawn = .now
-      write("\r\u{1B}[K" + bar(progress) + line(progress))
+      writeError("\r\u{1B}[K" + bar(progress) + line(progress))
       hasBar = true
     } else if progress.isLogged {
-      write(line(progress) + "\n")
+      writeError(line(progress) + "\n")
     }
   }
 
   /// Leaves the bar as it is and goes to the next line.
   func end() {
-    if hasBar { write("\n") }
+    if hasBar { writeError("\n") }
     hasBar = false
   }
 
@@ -47,11 +66,5 @@ final class Terminal: ProgressReport {
     let whole = Int(min(seconds, 1e9).rounded())
     if whole < 3600 { return String(format: "%d:%02d", whole / 60, whole % 60) }
     return String(format: "%d h %02d min", whole / 3600, whole / 60 % 60)
-  }
-
-  /// What cannot be written, because the disk is full or nobody listens any more, must not end a run.
-  private func write(_ text: String) {
-    var text = text
-    text.withUTF8 { _ = Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
   }
 }

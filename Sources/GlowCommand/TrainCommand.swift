@@ -12,45 +12,100 @@ extension DequantizationKind: ExpressibleByArgument {}
 extension ActivationPolicy: ExpressibleByArgument {}
 
 struct TrainCommand: ParsableCommand {
-  static let configuration = CommandConfiguration(commandName: "train", abstract: "Train a model on images.")
+  static let configuration = CommandConfiguration(
+    commandName: "train", abstract: "Train a model on images.",
+    discussion: """
+      glow train --resume --out RUN goes on with a run as it was; options of training that are given then change it.
+      """)
 
-  @OptionGroup var data: DataArguments
+  @Option(
+    help: ArgumentHelp(
+      "A folder of CIFAR-10 batches, IDX files or PNG images, a .npy file, or the word faces, constant or noise.",
+      valueName: "data"))
+  var data: String?
+  @OptionGroup var images: ImageArguments
   @Option(help: "The run folder to write.") var out: String
   @OptionGroup(title: "Model options") var model: ModelArguments
   @OptionGroup(title: "Training options") var training: TrainingArguments
   @OptionGroup var threads: TeamArguments
   @Option(help: "Start from the weights of this model.") var initFrom: String?
   @Flag(help: "Go on with the run in --out.") var resume = false
+  @Flag(help: "Remove the run in --out and start a new one.") var overwrite = false
   @Flag(help: "Write event files for TensorBoard too.") var tensorboard = false
+
+  func validate() throws {
+    if data == nil && !resume {
+      throw ValidationError("Missing expected argument '--data <data>': only --resume does without")
+    }
+    if resume && overwrite { throw ValidationError("give --resume or --overwrite, not both") }
+  }
 
   func run() throws {
     let folder = RunFolder(out)
-    if folder.isInUse && !resume {
-      throw FileError(out, "holds a run already: use --resume to go on with it, or another folder")
-    }
     let terminal = Terminal()
-    let team = threads.team()
-    let start = try initFrom.map { try ModelFile.read($0, as: Float.self, team: team) }
-    let opened = try open(.train, start)
-    let test = openTest(opened, start, terminal)
+    let former = try former(folder, terminal)
+    guard let location = data ?? former?.configuration.data else {
+      throw FileError(out, "holds no run to go on with: give --data to start one")
+    }
+    let team = try threads.team()
+    // What a run started from no longer matters once it has a checkpoint.
+    let source = initFrom ?? former?.configuration.initFrom
+    let start =
+      former?.isOfCheckpoint == true
+      ? nil : try source.map { try ModelFile.read($0, as: Float.self, team: team) }
+    var images = images
+    if let former = former?.configuration.images { images.fill(from: former) }
+    let known = try knownClasses(former, start, source)
+    func open(_ part: DataPart) throws -> OpenedData {
+      let opened = try images.open(location, part)
+      guard let known else { return opened }
+      return try matchingClasses(
+        opened, location, of: known.model, metadata: known.metadata, path: known.path)
+    }
+    let opened = try open(.train)
+    let test = openTest(opened, terminal) { try open(.test) }
     if let note = opened.note { terminal.note(note) }
-    let (configuration, glow) = try resolve(opened.dataset, start?.glow, team: team, terminal)
+    let settings = training.configuration(
+      imageCount: opened.dataset.count, former: former?.configuration.training)
+    try settings.validate()
+    var configuration = RunConfiguration(
+      data: location, images: images.settings,
+      model: try model.configuration(
+        for: opened.dataset,
+        of: former.map { ($0.configuration.model, "\(out): the run") }
+          ?? start.map { ($0.glow.configuration, "\(source!): the model to start from") }),
+      training: settings, imageCount: opened.dataset.count, threads: team.count, initFrom: source)
+    try MemoryEstimate.check(configuration.model, settings)
     try opened.dataset.checkAll()
     try test?.dataset.checkAll()
+    configuration.dataDigest = try DataDigest.of(opened.dataset)
+    if let former {
+      if former.isOfCheckpoint, let initFrom, initFrom != former.configuration.initFrom {
+        throw ConfigurationError(
+          "\(out): the run started from \(former.configuration.initFrom ?? "new weights"), asked for --init-from "
+            + "\(initFrom): leave it out to resume")
+      }
+      for change in former.configuration.changes(to: configuration) { terminal.note("changed: \(change)") }
+    }
+    if configuration.model.isConditional, let test {
+      warnOfNewClasses(opened.dataset, test.dataset, terminal)
+    }
+    let glow = try start?.glow ?? Glow(configuration: configuration.model, seed: settings.seed, team: team)
     let trainer = try Trainer(
       configuration, glow: glow, train: opened.dataset, test: test?.dataset, folder: folder,
       progress: terminal)
     terminal.note(
-      "\(opened.kind): \(opened.dataset.count) images of \(opened.dataset.shape)"
+      "\(opened.kind): \(counted(opened.dataset.count, "image")) of \(opened.dataset.shape)"
         + (test.map { ", \($0.dataset.count) held out" } ?? ", none held out"))
     terminal.note(
       "model: \(configuration.model.levels) levels, depth \(configuration.model.depth), width "
-        + "\(configuration.model.width), \(glow.parameters.trainableCount) parameters; \(team.count) threads, "
-        + "OpenBLAS for \(openBLASCoreName())")
+        + "\(configuration.model.width), \(glow.parameters.trainableCount) parameters; "
+        + "\(counted(team.count, "thread")), OpenBLAS for \(openBLASCoreName())")
     terminal.note(trainer.memory.description)
+    if overwrite { try clear(folder, terminal, inputs: [location] + (source.map { [$0] } ?? [])) }
     if resume { try trainer.resume() }
-    trainer.writesEvents = tensorboard
-    Interruption.install()
+    trainer.writesEvents = tensorboard || folder.hasEvents
+    Interruption.heed()
     let ending = try trainer.run()
     terminal.end()
     if trainer.badSteps > 0 { terminal.note("bad steps that were not taken: \(trainer.badSteps)") }
@@ -61,115 +116,150 @@ struct TrainCommand: ParsableCommand {
           : "interrupted before the first step; start again with --resume")
       throw ExitCode(128 + signal)
     }
-    print("model: \(folder.model)")
+    try answer("model: \(folder.model)")
+  }
+
+  private typealias FormerRun = (configuration: RunConfiguration, isOfCheckpoint: Bool)
+
+  /// The run to go on with, if it is one and asked for.
+  ///
+  /// - Throws: `FileError` if a new run would mix with, or replace, what is in the folder.
+  private func former(_ folder: RunFolder, _ terminal: Terminal) throws -> FormerRun? {
+    if resume, let run = try RunConfiguration.resumed(in: folder, note: terminal.note) { return run }
+    if overwrite { return nil }
+    if folder.isInUse {
+      throw FileError(
+        out, "holds a run already: use --resume to go on with it, --overwrite to remove it, or another folder"
+      )
+    }
+    // A job that always says --resume may keep files of its own there.
+    let found = try resume ? folder.ownContents() : folder.contents()
+    if found.isEmpty { return nil }
+    throw FileError(
+      out,
+      "is not empty and no run to go on with, it holds \(found.prefix(5).joined(separator: ", "))"
+        + (found.count > 5 ? ", …" : "") + ": give another folder, or --overwrite to remove a run's files")
+  }
+
+  /// Removes the run in the folder, and says what goes.
+  private func clear(_ folder: RunFolder, _ terminal: Terminal, inputs: [String]) throws {
+    let own = try folder.ownContents()
+    for input in inputs where own.contains(where: { Destination.isSame("\(out)/\($0)", input) }) {
+      throw FileError(out, "holds what the run starts from, '\(input)': --overwrite would remove it")
+    }
+    if own.isEmpty { return }
+    terminal.note("--overwrite removes from \(out): \(own.joined(separator: ", "))")
+    try folder.clear()
+  }
+
+  /// The model whose numbers the classes of the images get: that of the run, or the one to start from.
+  private func knownClasses(
+    _ former: FormerRun?, _ start: StoredModel?, _ source: String?
+  ) throws -> (model: GlowConfiguration, metadata: [String: String], path: String)? {
+    if let start, let source { return (start.glow.configuration, start.metadata, source) }
+    let path = RunFolder(out).model
+    guard let former, former.configuration.model.isConditional, let file = try? SafetensorsFile(path) else {
+      return nil
+    }
+    return (former.configuration.model, file.metadata, path)
   }
 
   /// The held-out images, if the data have any; why not is said, since training can do without.
-  private func openTest(_ train: OpenedData, _ start: StoredModel?, _ terminal: Terminal) -> OpenedData? {
+  private func openTest(
+    _ train: OpenedData, _ terminal: Terminal, _ open: () throws -> OpenedData
+  ) -> OpenedData? {
     if train.part == nil { return nil }
-    do { return try open(.test, start) } catch {
+    do { return try open() } catch {
       terminal.note("no held-out images: \(error)")
       return nil
     }
   }
 
-  /// Opens the data, their classes under the numbers of the model to start from.
-  private func open(_ part: DataPart, _ start: StoredModel?) throws -> OpenedData {
-    let opened = try data.open(part)
-    guard let start, let initFrom else { return opened }
-    return try matchingClasses(opened, data.data, of: start, path: initFrom)
-  }
-
-  private func resolve(
-    _ dataset: any Dataset, _ start: Glow<Float>?, team: ThreadTeam, _ terminal: Terminal
-  ) throws -> (RunConfiguration, Glow<Float>) {
-    let settings = training.configuration(imageCount: dataset.count)
-    try settings.validate()
-    var configuration = RunConfiguration(
-      data: data.data, model: try start?.configuration ?? model.configuration(for: dataset),
-      training: settings, imageCount: dataset.count, threads: team.count,
-      initFrom: initFrom)
-    let run = resume ? try RunConfiguration.resumed(in: RunFolder(out), note: terminal.note) : nil
-    if let (old, isOfCheckpoint) = run {
-      // What a run started from no longer matters once it has a checkpoint.
-      if isOfCheckpoint { configuration.initFrom = old.initFrom }
-      if old.model != configuration.model {
-        throw ConfigurationError(
-          "\(out): the run has another model: \(difference(old.model, configuration.model)); "
-            + "give the same model options to resume")
-      }
-      for change in old.changes(to: configuration) { terminal.note("changed: \(change)") }
-    }
-    try MemoryEstimate.check(configuration.model, settings)
-    return (
-      configuration,
-      try start ?? Glow(configuration: configuration.model, seed: settings.seed, team: team)
-    )
-  }
-
-  /// The settings in which two models differ, with both values.
-  private func difference(_ old: GlowConfiguration, _ new: GlowConfiguration) -> String {
-    zip(Mirror(reflecting: old).children, Mirror(reflecting: new).children).compactMap { old, new in
-      "\(old.value)" == "\(new.value)" ? nil : "\(old.label ?? "") is \(old.value), asked for \(new.value)"
-    }.joined(separator: ", ")
+  /// Says of which classes there are only held-out images: their scores come from weights that are never trained.
+  private func warnOfNewClasses(_ train: any Dataset, _ test: any Dataset, _ terminal: Terminal) {
+    let trained = Set((0..<train.count).map { train.label($0) })
+    let new = Set((0..<test.count).map { test.label($0) }).subtracting(trained).compactMap { $0 }.sorted()
+    if new.isEmpty { return }
+    terminal.note(
+      "warning: no training image has the class "
+        + new.map { "'\(train.classNames[$0])'" }.joined(separator: ", ")
+        + ": the model learns nothing of it, and its scores of held-out images of it mean little")
   }
 }
 
+/// How a model is trained. What is not given is as the run to go on with has it, or else as the help says.
 struct TrainingArguments: ParsableArguments {
-  @Option(help: "Images a step.") var batch = 64
-  @Option(help: "Passes over the data (default 10).") var epochs: Double?
+  @Option(help: "Images a step (default: 64).") var batch: Int?
+  @Option(help: "Passes over the data (default: 10).") var epochs: Double?
   @Option(help: "Updates, in place of --epochs.") var steps: Int?
-  @Option(help: "Learning rate after the warm-up.") var lr = 1e-3
-  @Option(help: "adamax or adam.") var optimizer = OptimizerKind.adamax
-  @Option(help: "Epochs during which the rate rises from 0.") var warmupEpochs = 1.0
-  @Option var beta1 = 0.9
-  @Option var beta2 = 0.999
-  @Option(help: "Decay of the moving average of the weights; 0 keeps none.") var ema = 0.999
-  @Option(help: "Largest norm of the gradient; 0 = any.") var clipNorm = 0.0
-  @Option var seed: UInt64 = 0
-  @Option(help: "Steps between two log lines; 0 = never.") var logEvery = 10
-  @Option(help: "Steps between two evaluations (default an epoch); 0 = never.") var evalEvery: Int?
-  @Option(help: "Steps between two sample grids; 0 = never.") var sampleEvery = 500
-  @Option(help: "Steps between two checkpoints; 0 = never.") var checkpointEvery = 1000
-  @Option(help: "Checkpoints to keep.") var keep = 2
-  @Option(help: "uniform or none.") var dequantization = DequantizationKind.uniform
-  @Flag(help: "Apply every update, even one that ruins the model.") var noGuards = false
-  @Flag(help: "Take the images in the order of the data.") var noShuffle = false
-  @Flag(help: "Mirror every other image at random.") var flip = false
-  @Option(help: "Images that the actnorms are initialized from.") var initImages = 256
-  @Option(help: "Hidden activations: automatic, keep or recompute.") var activations = ActivationPolicy
-    .automatic
+  @Option(help: "Learning rate after the warm-up (default: 0.001).") var lr: Double?
+  @Option(help: "adamax (default) or adam.") var optimizer: OptimizerKind?
+  @Option(help: "Epochs during which the rate rises from 0 (default: 1).") var warmupEpochs: Double?
+  @Option(help: "(default: 0.9)") var beta1: Double?
+  @Option(help: "(default: 0.999)") var beta2: Double?
+  @Option(help: "Decay of the moving average of the weights; 0 keeps none (default: 0.999).") var ema: Double?
+  @Option(help: "Largest norm of the gradient; 0 = any (default).") var clipNorm: Double?
+  @Option(help: "(default: 0)") var seed: UInt64?
+  @Option(help: "Steps between two log lines; 0 = never (default: 10).") var logEvery: Int?
+  @Option(help: "Steps between two evaluations; 0 = never (default: an epoch).") var evalEvery: Int?
+  @Option(help: "Steps between two sample grids; 0 = never (default: 500).") var sampleEvery: Int?
+  @Option(help: "Steps between two checkpoints; 0 = never (default: 1000).") var checkpointEvery: Int?
+  @Option(help: "Checkpoints to keep (default: 2).") var keep: Int?
+  @Option(help: "uniform (default) or none.") var dequantization: DequantizationKind?
+  @Flag(inversion: .prefixedNo, help: "Skip or undo updates that ruin the model (default).") var guards: Bool?
+  @Flag(inversion: .prefixedNo, help: "Take the images in a new order each epoch (default).") var shuffle:
+    Bool?
+  @Flag(inversion: .prefixedNo, help: "Mirror every other image at random (default: no).") var flip: Bool?
+  @Option(help: "Images that the actnorms are initialized from (default: 256).") var initImages: Int?
+  @Option(help: "Hidden activations: automatic (default), keep or recompute.") var activations:
+    ActivationPolicy?
 
   func validate() throws {
     if epochs != nil && steps != nil { throw ValidationError("give --epochs or --steps, not both") }
-    if let epochs, !(epochs > 0 && epochs <= 1e6) { throw ValidationError("--epochs must be positive") }
+    if let epochs, !(epochs > 0 && epochs <= 1e6) {
+      throw ValidationError("--epochs must be above 0 and at most 1000000, not \(epochs)")
+    }
   }
 
-  func configuration(imageCount: Int) -> TrainingConfiguration {
+  /// - Parameter former: the settings of the run to go on with.
+  func configuration(imageCount: Int, former: TrainingConfiguration?) -> TrainingConfiguration {
+    var result = former ?? .standard
+    result.batch = batch ?? result.batch
+    let batch = max(1, result.batch)
+    if let steps {
+      result.steps = steps
+    } else if epochs != nil || former == nil {
+      result.steps = Int(((epochs ?? 10) * Double(imageCount) / Double(batch)).rounded(.up))
+    }
+    result.learningRate = lr ?? result.learningRate
+    result.optimizer = optimizer ?? result.optimizer
+    result.warmupEpochs = warmupEpochs ?? result.warmupEpochs
+    result.beta1 = beta1 ?? result.beta1
+    result.beta2 = beta2 ?? result.beta2
+    result.averageDecay = ema ?? result.averageDecay
+    result.clipNorm = clipNorm ?? result.clipNorm
+    result.seed = seed ?? result.seed
+    result.dequantization = dequantization ?? result.dequantization
+    result.shuffles = shuffle ?? result.shuffles
+    result.flips = flip ?? result.flips
+    result.initializationImages = initImages ?? result.initializationImages
+    result.activations = activations ?? result.activations
+    result.logEvery = logEvery ?? result.logEvery
+    result.evaluateEvery =
+      evalEvery ?? former?.evaluateEvery ?? max(1, Int((Double(imageCount) / Double(batch)).rounded()))
+    result.sampleEvery = sampleEvery ?? result.sampleEvery
+    result.checkpointEvery = checkpointEvery ?? result.checkpointEvery
+    result.checkpointsKept = keep ?? result.checkpointsKept
+    result.guards = guards ?? result.guards
+    return result
+  }
+}
+
+extension TrainingConfiguration {
+  /// What the help of the options says.
+  fileprivate static var standard: TrainingConfiguration {
     var configuration = TrainingConfiguration()
-    let stepsOfEpoch = max(1, (imageCount + batch / 2) / max(1, batch))
-    configuration.batch = batch
-    configuration.steps =
-      steps ?? Int(((epochs ?? 10) * Double(imageCount) / Double(max(1, batch))).rounded(.up))
-    configuration.learningRate = lr
-    configuration.optimizer = optimizer
-    configuration.warmupEpochs = warmupEpochs
-    configuration.beta1 = beta1
-    configuration.beta2 = beta2
-    configuration.averageDecay = ema
-    configuration.clipNorm = clipNorm
-    configuration.seed = seed
-    configuration.dequantization = dequantization
-    configuration.shuffles = !noShuffle
-    configuration.flips = flip
-    configuration.initializationImages = initImages
-    configuration.activations = activations
-    configuration.logEvery = logEvery
-    configuration.evaluateEvery = evalEvery ?? stepsOfEpoch
-    configuration.sampleEvery = sampleEvery
-    configuration.checkpointEvery = checkpointEvery
-    configuration.checkpointsKept = keep
-    configuration.guards = !noGuards
+    configuration.sampleEvery = 500
     return configuration
   }
 }

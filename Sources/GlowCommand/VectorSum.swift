@@ -21,6 +21,8 @@ struct VectorSum: ExpressibleByArgument {
     self.parts = parts
   }
 
+  var paths: [String] { parts.map(\.path) }
+
   /// The files' names without folder and extension, with the weights that are not 1.
   var name: String {
     parts.map { path, weight in

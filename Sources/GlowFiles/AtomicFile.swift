@@ -3,8 +3,10 @@ import Glibc
 
 /// Writing a file so that its name always stands for a whole one: the old or the new.
 ///
-/// The bytes go to a hidden neighbor, are synchronized to the disk, and the neighbor is renamed; then the
-/// folder is synchronized. A crash at any instant leaves the old file as it was and at most one neighbor.
+/// The bytes go to a hidden neighbor of a name that nobody else has, are synchronized to the disk, and the neighbor is
+/// renamed; then the folder is synchronized. A crash at any instant leaves the old file as it was and at most one
+/// neighbor. Where the name is a symbolic link, it is the file behind it that is replaced; a replaced file's mode is
+/// kept. What is no regular file, a device or a named pipe for instance, is written through.
 /// Calls `open`, `write`, `fsync` and `rename`.
 public enum AtomicFile {
   /// A file that is being written.
@@ -23,19 +25,30 @@ public enum AtomicFile {
   /// - Throws: `FileError`, or what `body` throws; the neighbor is then gone and what stood at `path` is untouched,
   ///   unless it was the folder that could not be synchronized.
   public static func write(to path: String, _ body: (_ file: Growing) throws -> Void) throws {
-    let temporary = temporaryPath(for: path)
-    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-    if descriptor < 0 { throw FileError.system(path, "cannot write") }
+    var status = stat()
+    let isThere = stat(path, &status) == 0
+    if isThere && status.st_mode & S_IFMT != S_IFREG { return try writeThrough(path, body) }
+    // The owner has said that this file must not be written.
+    if isThere && access(path, W_OK) != 0 { throw FileError.system(path, "cannot write") }
+    let target = try target(of: path)
+    let (descriptor, hidden) = try Unfinished.make(beside: target) { hidden -> Int32? in
+      let descriptor = open(hidden, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+      return descriptor < 0 ? nil : descriptor
+    }
+    defer { Unfinished.forget(hidden) }
     do {
       defer { close(descriptor) }
+      // Tells others that it is no leftover. Without it nothing but that is lost.
+      flock(descriptor, LOCK_EX | LOCK_NB)
+      if isThere { fchmod(descriptor, status.st_mode & 0o7777) }
       try body(Growing(descriptor: descriptor, path: path))
       if fsync(descriptor) != 0 { throw FileError.system(path, "cannot write") }
-      if rename(temporary, path) != 0 { throw FileError.system(path, "cannot write") }
+      if rename(hidden, target) != 0 { throw FileError.system(path, "cannot write") }
     } catch {
-      unlink(temporary)
+      unlink(hidden)
       throw error
     }
-    try synchronize(folder: split(path).folder)
+    try Folder.synchronize(Folder.split(target).folder)
   }
 
   /// Writes `chunks` one after the other as the file at `path`.
@@ -51,41 +64,50 @@ public enum AtomicFile {
 
   public static func write(_ text: String, to path: String) throws { try write(Array(text.utf8), to: path) }
 
-  /// Removes what interrupted writes have left in a folder.
+  /// Removes what interrupted writes have left in a folder; what a process is writing stays.
   public static func removeLeftovers(in folder: String) {
-    for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] {
-      if name.hasPrefix(".") && name.hasSuffix(suffix) { unlink("\(folder)/\(name)") }
+    for name in (try? Folder.names(in: folder)) ?? [] where Unfinished.isHidden(name) {
+      let path = "\(folder)/\(name)"
+      let descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+      defer { if descriptor >= 0 { close(descriptor) } }
+      if descriptor >= 0 && flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK { continue }
+      try? FileManager.default.removeItem(atPath: path)
     }
   }
 
-  private static let suffix = ".partial"
-
-  private static func temporaryPath(for path: String) -> String {
-    let (folder, name) = split(path)
-    return "\(folder)/.\(name)\(suffix)"
+  private static func writeThrough(_ path: String, _ body: (_ file: Growing) throws -> Void) throws {
+    let descriptor = open(path, O_WRONLY | O_CLOEXEC)
+    if descriptor < 0 { throw FileError.system(path, "cannot write") }
+    var isOpen = true
+    defer { if isOpen { close(descriptor) } }
+    try body(Growing(descriptor: descriptor, path: path))
+    isOpen = false
+    if close(descriptor) != 0 { throw FileError.system(path, "cannot write") }
   }
 
-  private static func split(_ path: String) -> (folder: String, name: String) {
-    guard let slash = path.lastIndex(of: "/") else { return (".", path) }
-    return (
-      slash == path.startIndex ? "/" : String(path[..<slash]), String(path[path.index(after: slash)...])
-    )
+  /// What a path stands for at the end of all symbolic links, whether that is there or not.
+  private static func target(of path: String) throws -> String {
+    var target = path
+    // As many links as Linux follows.
+    for _ in 0...40 {
+      var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+      let count = readlink(target, &buffer, buffer.count)
+      if count < 0 { return target }
+      let link = String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      target = link.hasPrefix("/") ? link : "\(Folder.split(target).folder)/\(link)"
+    }
+    throw FileError.system(path, "cannot write", ELOOP)
   }
+}
 
-  /// Makes the names in a folder themselves survive a loss of power. Some file systems do not support it, and a
-  /// folder may be one to write in but not to open; these keep no promise.
-  ///
-  /// - Throws: `FileError`.
-  public static func synchronize(folder: String) throws {
-    let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    if descriptor < 0 {
-      if errno == EACCES { return }
-      throw FileError.system(folder, "cannot open")
-    }
-    defer { close(descriptor) }
-    if fsync(descriptor) != 0 && errno != EINVAL && errno != ENOTSUP {
-      throw FileError.system(folder, "cannot synchronize")
-    }
+/// Writes all bytes at the end of an open file, or none of them.
+///
+/// - Throws: `FileError`.
+public func appendAll(_ bytes: [UInt8], to descriptor: Int32, path: String) throws {
+  let end = lseek(descriptor, 0, SEEK_END)
+  do { try bytes.withUnsafeBytes { try writeAll($0, to: descriptor, path: path) } } catch {
+    ftruncate(descriptor, end)
+    throw error
   }
 }
 

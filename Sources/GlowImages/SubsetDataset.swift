@@ -4,6 +4,11 @@ extension Dataset {
     if count >= self.count { return self }
     return SubsetDataset(base: self, indices: (0..<count).map { $0 * self.count / count })
   }
+
+  /// The first `count` images; all if there are no more.
+  public func prefix(_ count: Int) -> any Dataset {
+    SubsetDataset(base: self, indices: Array(0..<min(count, self.count)))
+  }
 }
 
 /// Some of another data set's images.

@@ -8,47 +8,34 @@ import Synchronization
 /// The caller of `run` is thread 0 and works too. Pieces are handed out in order from one counter, so a
 /// slow thread takes fewer; results must therefore not depend on which thread did which piece. Between two
 /// runs the threads watch for a while before they sleep, because the next run is usually microseconds away.
+///
+/// A team does one run at a time: two at once, or one within another, end the process.
 public final class ThreadTeam: @unchecked Sendable {
   /// OpenBLAS hands each concurrent caller one of a fixed number of buffers. Debian builds it for 64 threads, which
   /// makes 128 buffers; some are left for callers outside the team.
   public static let maximumCount = 112
 
-  public private(set) var count: Int
+  public let count: Int
 
-  /// What the current run does with (piece, thread); valid only between its start and its end.
-  private var body: ((Int, Int) -> Void)?
-  private var pieceCount = 0
-  private let nextPiece = Atomic<Int>(0)
-  /// Counts the runs; a change of it starts the others.
-  private let generation = Atomic<Int>(0)
-  private let working = Atomic<Int>(0)
-  private let isEnding = Atomic<Bool>(false)
-  private let sleepers = Atomic<Int>(0)
-  private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-  private let wake: UnsafeMutablePointer<pthread_cond_t>
-  private var threads: [pthread_t] = []
+  /// The team's threads hold it, and not the team, which could else never end.
+  private let crew = Crew()
+  private let threads: [pthread_t]
 
   /// A team of `count` threads, the caller among them; by default as many as the machine grants.
   ///
   /// Fewer if the system starts no more, which `count` then says. Sets OpenBLAS to one thread: the threads of this
   /// package are its own.
   public init(count: Int = ThreadTeam.availableCount) {
-    self.count = max(1, min(count, ThreadTeam.maximumCount))
     openblas_set_num_threads(1)
-    mutex = .allocate(capacity: 1)
-    wake = .allocate(capacity: 1)
-    pthread_mutex_init(mutex, nil)
-    pthread_cond_init(wake, nil)
-    for index in 1..<self.count {
+    var threads: [pthread_t] = []
+    for index in 1..<max(1, min(count, ThreadTeam.maximumCount)) {
       var thread = pthread_t()
-      let start = Unmanaged.passRetained(Start(team: self, index: index))
+      let start = Unmanaged.passRetained(Start(crew: crew, index: index))
       let status = pthread_create(
         &thread, nil,
         { argument in
           let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
-          let team = start.team
-          let index = start.index
-          team.work(index)
+          start.crew.work(start.index)
           return nil
         }, start.toOpaque())
       if status != 0 {
@@ -57,39 +44,82 @@ public final class ThreadTeam: @unchecked Sendable {
       }
       threads.append(thread)
     }
+    self.threads = threads
     self.count = threads.count + 1
+    crew.count = self.count
   }
 
-  /// Carries the team to a new thread without keeping it alive.
+  /// What a new thread is handed.
   private final class Start {
-    unowned(unsafe) let team: ThreadTeam
+    let crew: Crew
     let index: Int
-    init(team: ThreadTeam, index: Int) {
-      self.team = team
+    init(crew: Crew, index: Int) {
+      self.crew = crew
       self.index = index
     }
   }
 
   deinit {
-    isEnding.store(true, ordering: .releasing)
-    startOthers()
+    crew.end()
     for thread in threads { pthread_join(thread, nil) }
+  }
+
+  /// The processors that this process may run on, as its affinity mask and the quota of its control group say.
+  public static var availableCount: Int {
+    let processors = affinityCount() ?? ProcessInfo.processInfo.activeProcessorCount
+    return max(1, min(processors, ControlGroup().processorQuota ?? processors, maximumCount))
+  }
+
+  /// Processors in the affinity mask, whose call the C library does not show to Swift: the system also says it in
+  /// hexadecimal words between commas.
+  private static func affinityCount() -> Int? {
+    let status = (try? String(contentsOfFile: "/proc/thread-self/status", encoding: .utf8)) ?? ""
+    let line = status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed:") }
+    let words = line?.dropFirst("Cpus_allowed:".count).split { $0 == "," || $0.isWhitespace }
+    return words?.reduce(0) { $0 + (UInt64($1, radix: 16) ?? 0).nonzeroBitCount }
+  }
+
+  /// Calls `body(piece, thread)` once for every piece in 0..<pieces and returns when all are done.
+  ///
+  /// `thread` is in 0..<count; no two pieces run under the same thread number at the same time.
+  public func run(_ pieces: Int, _ body: (_ piece: Int, _ thread: Int) -> Void) { crew.run(pieces, body) }
+}
+
+/// What the threads of a team share.
+private final class Crew: @unchecked Sendable {
+  /// Set before the first run.
+  var count = 1
+  /// What the current run does with (piece, thread); valid only between its start and its end.
+  private var body: ((Int, Int) -> Void)?
+  private var pieceCount = 0
+  private let isRunning = Atomic<Bool>(false)
+  private let nextPiece = Atomic<Int>(0)
+  /// Counts the runs; a change of it starts the others.
+  private let generation = Atomic<Int>(0)
+  private let working = Atomic<Int>(0)
+  private let isEnding = Atomic<Bool>(false)
+  private let sleepers = Atomic<Int>(0)
+  private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+  private let wake: UnsafeMutablePointer<pthread_cond_t>
+
+  init() {
+    mutex = .allocate(capacity: 1)
+    wake = .allocate(capacity: 1)
+    pthread_mutex_init(mutex, nil)
+    pthread_cond_init(wake, nil)
+  }
+
+  deinit {
     pthread_cond_destroy(wake)
     pthread_mutex_destroy(mutex)
     wake.deallocate()
     mutex.deallocate()
   }
 
-  /// The processors that this process may run on, as its affinity mask and the quota of its control group say.
-  public static var availableCount: Int {
-    let processors = ProcessInfo.processInfo.activeProcessorCount
-    return max(1, min(processors, ControlGroup().processorQuota ?? processors, maximumCount))
-  }
-
-  /// Calls `body(piece, thread)` once for every piece in 0..<pieces and returns when all are done.
-  ///
-  /// `thread` is in 0..<count; no two pieces run under the same thread number at the same time.
-  public func run(_ pieces: Int, _ body: (_ piece: Int, _ thread: Int) -> Void) {
+  func run(_ pieces: Int, _ body: (_ piece: Int, _ thread: Int) -> Void) {
+    let isFree = isRunning.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged
+    precondition(isFree, "a thread team does one run at a time")
+    defer { isRunning.store(false, ordering: .releasing) }
     if count == 1 || pieces <= 1 {
       for piece in 0..<max(0, pieces) { body(piece, 0) }
       return
@@ -104,6 +134,12 @@ public final class ThreadTeam: @unchecked Sendable {
       watch { working.load(ordering: .acquiring) == 0 }
       self.body = nil
     }
+  }
+
+  /// Lets the other threads return.
+  func end() {
+    isEnding.store(true, ordering: .releasing)
+    startOthers()
   }
 
   private func startOthers() {
@@ -125,7 +161,7 @@ public final class ThreadTeam: @unchecked Sendable {
   }
 
   /// The life of one other thread.
-  private func work(_ index: Int) {
+  func work(_ index: Int) {
     var seen = 0
     while true {
       waitForRun(after: seen)

@@ -33,7 +33,7 @@ public struct LatentFile: Sendable {
   /// - Throws: `FileError` if a value is not finite.
   public func rows(_ range: Range<Int>) throws -> [Float] {
     precondition(range.lowerBound >= 0 && range.upperBound <= count)
-    let values = file.withBytes { bytes in
+    let values = try file.withBytes { bytes in
       // The header's length need not leave the values aligned.
       [Float](unsafeUninitializedCapacity: range.count * size) { buffer, count in
         count = range.count * size

@@ -11,12 +11,14 @@ public final class LatentSpace {
   private let label: Int
 
   /// - Parameters:
-  ///   - batch: images that are worked on at a time.
+  ///   - batch: images that are worked on at a time, fewer where memory is short.
   ///   - label: the class of all images, in a conditional model.
-  public init(_ glow: Glow<Float>, batch: Int = 16, label: Int = 0) {
+  /// - Throws: `MemoryError` if not even one image fits.
+  public init(_ glow: Glow<Float>, batch: Int = 16, label: Int = 0) throws {
     shape = ImageShape(glow.configuration)
-    scorer = Scorer(glow, batch: batch)
-    sampler = Sampler(glow, batch: batch)
+    let batch = glow.batchThatFits(batch, passes: 2)
+    scorer = try Scorer(glow, batch: batch)
+    sampler = try Sampler(glow, batch: batch)
     self.label = label
   }
 

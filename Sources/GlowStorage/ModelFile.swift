@@ -126,6 +126,10 @@ public enum ModelFile {
     _ configuration: GlowConfiguration, team: ThreadTeam, as _: S.Type, path: String
   ) throws -> Glow<S> {
     do {
+      // The values, and folded ones beside them.
+      try requireMemory(
+        2 * MemoryLayout<S>.stride * configuration.parameters().count, for: "the model in \(path)",
+        advice: "free memory, or use a smaller model")
       return try Glow<S>(configuration: configuration, team: team)
     } catch let error as ConfigurationError {
       throw FileError(path, "\(error)")
@@ -157,5 +161,9 @@ extension Glow {
   /// - Throws: `FileError` if they describe no invertible map.
   func accept(path: String) throws {
     do { try parametersChanged() } catch let error as SingularMapError { throw FileError(path, "\(error)") }
+    if let layer = firstNonFiniteLayer() {
+      throw FileError(
+        path, "\(layer): its parameters are finite, but not the weights that they make together")
+    }
   }
 }

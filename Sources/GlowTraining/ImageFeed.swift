@@ -40,7 +40,11 @@ struct ImageFeed {
           items[item], place: start + item, into: images + item * dataset.shape.count,
           dequantization: dequantization)
       }
-      return items.map { dataset.label($0.index) ?? 0 }
+      return try items.map { item in
+        if let label = dataset.label(item.index) { return label }
+        if dataset.classNames.isEmpty { return 0 }
+        throw FileError(dataset.source(item.index), "has no class")
+      }
     }
     (self.reader, next) = (reader, start + count)
     return labels

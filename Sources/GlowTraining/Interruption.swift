@@ -1,45 +1,72 @@
 import Glibc
+import GlowFiles
 import Synchronization
 
-/// Ends a job that a signal asked to end, when thrown through it.
-public struct InterruptedError: Error {
-  public let signal: Int32
-}
-
-/// Asks a long job to end at the next good place when the process is sent SIGINT, SIGTERM or SIGUSR1.
+/// What SIGINT, SIGTERM, SIGHUP and SIGUSR1 do: they end the process, with the exit status 128 + the signal's number,
+/// and what it was writing is removed. A job may ask to be told of the first one instead, to end at its next good
+/// place; a second one, of whatever kind, then ends the process.
+///
+/// A thread of its own does it, whatever the others do; the handler, which may do next to nothing, wakes it.
 public enum Interruption {
   private static let received = Atomic<Int32>(0)
+  private static let latest = Atomic<Int32>(0)
+  private static let isHeeded = Atomic<Bool>(false)
+  nonisolated(unsafe) private static let arrival = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
 
-  /// Catches the signals from now on. A second one, of whatever kind, ends the process at once, with the exit
-  /// status 128 + its number.
+  /// Catches the signals from now on. Called once.
   public static func install() {
-    // Touched here so that the handler finds it made.
-    received.store(0, ordering: .relaxed)
+    // A file-size limit, and a pipe that nobody reads any more, then show as errors of write.
+    for signal in [SIGXFSZ, SIGPIPE] { _ = Glibc.signal(signal, SIG_IGN) }
+    sem_init(arrival, 0, 0)
+    var attributes = pthread_attr_t()
+    pthread_attr_init(&attributes)
+    pthread_attr_setstacksize(&attributes, 256 << 10)
+    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+    var thread = pthread_t()
+    // Without a thread the signals end the process as they do by default.
+    if pthread_create(&thread, &attributes, { _ in Interruption.listen() }, nil) != 0 { return }
     var caught = sigset_t()
     sigemptyset(&caught)
-    for signal in [SIGINT, SIGTERM, SIGUSR1] {
+    for signal in [SIGINT, SIGTERM, SIGHUP, SIGUSR1] where !(signal == SIGHUP && isIgnored(SIGHUP)) {
       sigaddset(&caught, signal)
       var action = sigaction()
       action.__sigaction_handler.sa_handler = { signal in
-        if Interruption.received.exchange(signal, ordering: .relaxed) != 0 { _exit(128 + signal) }
+        Interruption.latest.store(signal, ordering: .relaxed)
+        sem_post(Interruption.arrival)
       }
       action.sa_flags = SA_RESTART
       sigaction(signal, &action, nil)
     }
     // A launcher may have started this process with its own signals blocked.
     pthread_sigmask(SIG_UNBLOCK, &caught, nil)
-    // A file-size limit, and a pipe that nobody reads any more, then show as errors of write.
-    for signal in [SIGXFSZ, SIGPIPE] { _ = Glibc.signal(signal, SIG_IGN) }
   }
+
+  /// As `nohup` has it for SIGHUP.
+  private static func isIgnored(_ signal: Int32) -> Bool {
+    var present = sigaction()
+    sigaction(signal, nil, &present)
+    return unsafeBitCast(present.__sigaction_handler.sa_handler, to: Int.self)
+      == unsafeBitCast(SIG_IGN, to: Int.self)
+  }
+
+  private static func listen() -> Never {
+    while true {
+      if sem_wait(arrival) != 0 { continue }
+      let signal = latest.load(ordering: .relaxed)
+      let isFirst = received.exchange(signal, ordering: .relaxed) == 0
+      if isFirst && isHeeded.load(ordering: .relaxed) { continue }
+      var message = "interrupted by signal \(signal): what was being written is not kept\n"
+      message.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+      Unfinished.endProcess(128 + signal)
+    }
+  }
+
+  /// The caller looks at `signal` from now on, and ends soon after it is one.
+  public static func heed() { isHeeded.store(true, ordering: .relaxed) }
 
   /// The signal that asked to end, if any.
   public static var signal: Int32? {
     let value = received.load(ordering: .relaxed)
     return value == 0 ? nil : value
-  }
-
-  /// - Throws: `InterruptedError` if a signal asked to end.
-  public static func check() throws {
-    if let signal { throw InterruptedError(signal: signal) }
   }
 }

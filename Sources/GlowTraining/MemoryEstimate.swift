@@ -1,5 +1,6 @@
 import Foundation
 import GlowFlow
+import GlowKernels
 
 /// The memory that a training run will take, and whether it keeps the hidden activations.
 public struct MemoryEstimate: Sendable {
@@ -70,5 +71,3 @@ public struct MemoryEstimate: Sendable {
   }
 
 }
-
-private func megabytes(_ bytes: Int) -> String { "\(bytes / 1_000_000) MB" }

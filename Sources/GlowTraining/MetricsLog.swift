@@ -45,11 +45,7 @@ final class MetricsLog {
     encoder.outputFormatting = [.sortedKeys]
     encoder.keyEncodingStrategy = .convertToSnakeCase
     let line = Array(try encoder.encode(entry)) + [UInt8(ascii: "\n")]
-    let end = lseek(descriptor, 0, SEEK_END)
-    do { try line.withUnsafeBytes { try writeAll($0, to: descriptor, path: path) } } catch {
-      ftruncate(descriptor, end)
-      throw error
-    }
+    try appendAll(line, to: descriptor, path: path)
     try events?.append(entry)
   }
 }

@@ -5,7 +5,7 @@ import GlowImages
 /// How well images come back from their latents.
 public struct Reconstruction: Sendable, Equatable, CustomStringConvertible {
   public internal(set) var images = 0
-  /// Images that come back bit by bit, at the model's bits a value.
+  /// Images that come back bit by bit; of a model of fewer than 8 bits a value, those that have no more levels.
   public internal(set) var equal = 0
   /// The largest error of a value before it is rounded, in levels of a byte.
   public internal(set) var largestError = 0.0
@@ -35,11 +35,11 @@ extension Scorer {
     try forEachBatch(dataset) { items in
       for item in items { if let error = item.error { throw error } }
       let count = items.count
-      _ = forward(items, dataset, settings)
+      _ = try forward(items, dataset, settings)
       let values = UnsafeBufferPointer(start: workspace.images, count: count * glow.latentCount)
       let before = Array(values)
       let latents = (0..<count).map(latents)
-      let labels = glow.configuration.isConditional ? items.map { dataset.label($0.index) ?? 0 } : nil
+      let labels = try glow.configuration.labels(of: items.map(\.index), in: dataset)
       try glow.inverse(workspace, count: count, labels: labels)
       for (old, new) in zip(before, values) {
         let error = 256 * Double(abs(new - old))
@@ -49,18 +49,11 @@ extension Scorer {
       let decoded = glow.images(in: workspace, count: count, toNearest: dequantization == .none)
       for (place, item) in items.enumerated() {
         let original = ByteImage(shape: dataset.shape, pixels: Array(item.pixels))
-        if decoded[place] == glow.dequantization.reduced(original) { result.equal += 1 }
+        if decoded[place] == original { result.equal += 1 }
         try body(item.index, latents[place], decoded[place])
       }
       result.images += count
     }
     return result
-  }
-}
-
-extension Dequantization {
-  /// The image as the model can tell it: each byte without its bits below the model's.
-  fileprivate func reduced(_ image: ByteImage) -> ByteImage {
-    ByteImage(shape: image.shape, pixels: image.pixels.map { ($0 >> (8 - bits)) << (8 - bits) })
   }
 }

@@ -17,11 +17,54 @@ public struct RunFolder: Sendable {
   var metrics: String { "\(path)/metrics.jsonl" }
   public var model: String { "\(path)/model.safetensors" }
   public var best: String { "\(path)/best.safetensors" }
-  var events: String { "\(path)/tensorboard" }
+  var events: String { "\(path)/\(Self.eventsName)" }
+  /// Whether the run has written event files.
+  public var hasEvents: Bool { EventFile.exist(in: events) }
   func checkpoint(_ step: Int) -> String { "\(path)/checkpoint-\(padded(step)).safetensors" }
-  func samples(_ step: Int) -> String { "\(path)/samples/\(padded(step)).png" }
+  func samples(_ step: Int) -> String { "\(path)/\(Self.samplesName)/\(padded(step)).png" }
 
   private func padded(_ step: Int) -> String { String(format: "%08d", step) }
+
+  /// Whether a name in a run folder is that of a file of the run.
+  public static func owns(_ name: String) -> Bool {
+    let run = RunFolder(".")
+    return [run.configuration, run.metrics, run.model, run.best].contains("./\(name)")
+      || name.hasPrefix("checkpoint-")
+  }
+
+  /// What lies here besides what every start makes, in order.
+  ///
+  /// - Throws: `FileError`.
+  public func contents() throws -> [String] {
+    if !Folder.isFolder(path) { return [] }
+    return try Folder.contents(path).filter { name in
+      name != FolderLock.fileName
+        && !(name == Self.samplesName && (try? Folder.contents("\(path)/\(name)")) == [])
+    }.sorted()
+  }
+
+  /// Those of a run.
+  public func ownContents() throws -> [String] {
+    try contents().filter { RunFolder.owns($0) || $0 == Self.samplesName || $0 == Self.eventsName }
+  }
+
+  /// Removes what a run has written here, but nothing else.
+  ///
+  /// - Throws: `FileError`, if another process is training here, too.
+  public func clear() throws {
+    guard Folder.isFolder(path) else { return }
+    let lock = try create()
+    try withExtendedLifetime(lock) {
+      for name in try ownContents() {
+        do { try FileManager.default.removeItem(atPath: "\(path)/\(name)") } catch {
+          throw FileError("\(path)/\(name)", "cannot be removed")
+        }
+      }
+    }
+  }
+
+  private static let samplesName = "samples"
+  private static let eventsName = "tensorboard"
 
   /// True if a run has already written here.
   public var isInUse: Bool { hasConfiguration || !checkpointSteps().isEmpty }
@@ -32,19 +75,7 @@ public struct RunFolder: Sendable {
   /// - Returns: the lock that keeps other processes out.
   /// - Throws: `FileError`, if another process is training here, too.
   func create() throws -> FolderLock {
-    var new: [URL] = []
-    var folder = URL(filePath: "\(path)/samples").standardizedFileURL
-    while !FileManager.default.fileExists(atPath: folder.path) {
-      new.append(folder)
-      folder.deleteLastPathComponent()
-    }
-    do {
-      try FileManager.default.createDirectory(atPath: "\(path)/samples", withIntermediateDirectories: true)
-    } catch { throw FileError(path, "cannot make this folder: \(error.localizedDescription)") }
-    // The names of new folders must survive a loss of power as the files in them do.
-    for folder in new {
-      try AtomicFile.synchronize(folder: folder.deletingLastPathComponent().path)
-    }
+    try Folder.make("\(path)/samples")
     guard let lock = try FolderLock(path) else {
       throw FileError(path, "another process is training in this folder")
     }
@@ -77,6 +108,10 @@ public struct RunFolder: Sendable {
 /// `config.json`: every resolved setting of a run.
 public struct RunConfiguration: Codable, Sendable, Hashable {
   public var data: String
+  /// Nil in the configuration of an earlier version, as is `dataDigest`.
+  public var images: ImageSettings?
+  /// Of the training images.
+  public var dataDigest: String?
   public var model: GlowConfiguration
   public var training: TrainingConfiguration
   /// Images of the training part; nil in the configuration of an earlier version.
@@ -87,10 +122,12 @@ public struct RunConfiguration: Codable, Sendable, Hashable {
   public var initFrom: String?
 
   public init(
-    data: String, model: GlowConfiguration, training: TrainingConfiguration, imageCount: Int? = nil,
-    threads: Int? = nil, initFrom: String? = nil
+    data: String, images: ImageSettings? = nil, dataDigest: String? = nil, model: GlowConfiguration,
+    training: TrainingConfiguration, imageCount: Int? = nil, threads: Int? = nil, initFrom: String? = nil
   ) {
     self.data = data
+    self.images = images
+    self.dataDigest = dataDigest
     self.model = model
     self.training = training
     self.imageCount = imageCount
@@ -101,16 +138,28 @@ public struct RunConfiguration: Codable, Sendable, Hashable {
   /// The settings besides the model's in which a run goes on differently, each with both values.
   public func changes(to new: RunConfiguration) -> [String] {
     var pairs: [(name: String, old: Any, new: Any)] = [("data", data, new.data)]
+    if let images, let others = new.images {
+      for (old, new) in zip(Mirror(reflecting: images).children, Mirror(reflecting: others).children) {
+        pairs.append((old.label ?? "", shown(old.value), shown(new.value)))
+      }
+    }
     if let imageCount, let count = new.imageCount { pairs.append(("imageCount", imageCount, count)) }
     if let threads, let count = new.threads { pairs.append(("threads", threads, count)) }
     for (old, new) in zip(Mirror(reflecting: training).children, Mirror(reflecting: new.training).children) {
       pairs.append((old.label ?? "", old.value, new.value))
     }
     pairs.append(("initFrom", initFrom ?? "none", new.initFrom ?? "none"))
-    return pairs.compactMap { name, old, new in
+    let changes = pairs.compactMap { name, old, new in
       "\(old)" == "\(new)" ? nil : "\(name) was \(old), is now \(new)"
     }
+    if let dataDigest, let digest = new.dataDigest, digest != dataDigest {
+      return changes + ["the training images are not those that the run began with"]
+    }
+    return changes
   }
+
+  /// An optional without the word for it.
+  private func shown(_ value: Any) -> Any { (value as? Int?).map { $0.map { "\($0)" } ?? "none" } ?? value }
 
   /// The settings of the run in a folder, if there is one, as `config.json` has them.
   ///

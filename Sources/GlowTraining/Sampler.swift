@@ -24,8 +24,10 @@ public final class Sampler {
   /// All images that this sampler has drawn or decoded.
   public private(set) var decoded = DecodedCount()
 
-  public init(_ glow: Glow<Float>, batch: Int = 64) {
+  /// - Throws: `MemoryError` if a batch does not fit.
+  public init(_ glow: Glow<Float>, batch: Int = 64) throws {
     self.glow = glow
+    try glow.requireMemory(batch: batch)
     workspace = glow.workspace(batch: batch, purpose: .inference)
   }
 
@@ -38,6 +40,17 @@ public final class Sampler {
   public func sample(count: Int, temperature: Double, seed: UInt64, labels: [Int] = [0]) throws -> [ByteImage]
   {
     var images: [ByteImage] = []
+    try sample(count: count, temperature: temperature, seed: seed, labels: labels) { images += $1 }
+    return images
+  }
+
+  /// The same, each batch handed to `body` as it is drawn, with the number of its first sample.
+  ///
+  /// - Throws: what `body` throws, too.
+  public func sample(
+    count: Int, temperature: Double, seed: UInt64, labels: [Int] = [0],
+    _ body: (_ first: Int, _ images: [ByteImage]) throws -> Void
+  ) throws {
     let size = glow.latentCount
     let latents = Slab<Float>(count: workspace.batch * size)
     for start in stride(from: 0, to: count, by: workspace.batch) {
@@ -48,9 +61,8 @@ public final class Sampler {
         for index in own.indices { own[index] *= Float(temperature) }
       }
       workspace.setLatents(latents.base, count: batch)
-      images += try decode(batch, labels: (start..<start + batch).map { labels[$0 % labels.count] })
+      try body(start, decode(batch, labels: (start..<start + batch).map { labels[$0 % labels.count] }))
     }
-    return images
   }
 
   /// The images that latents stand for.

@@ -1,10 +1,12 @@
+import Foundation
+
 /// Bits/dim of a set of images: 8 bytes an image are kept.
-public struct Score: Sendable {
+public struct Score: Sendable, CustomStringConvertible {
   public let images: Int
   /// The mean.
   public let bitsPerDimension: Double
-  /// Of the mean, from the spread over the images.
-  public let standardError: Double
+  /// Of the mean, from the spread over the images; nil of one image.
+  public let standardError: Double?
   /// Of the images, in rising order.
   private let sorted: [Double]
 
@@ -15,7 +17,15 @@ public struct Score: Sendable {
     let mean = sorted.reduce(0, +) / Double(images)
     self.bitsPerDimension = mean
     let squares = sorted.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
-    standardError = images > 1 ? (squares / Double(images - 1) / Double(images)).squareRoot() : 0
+    standardError = images > 1 ? (squares / Double(images - 1) / Double(images)).squareRoot() : nil
+  }
+
+  /// "4.0090 ± 0.0080 (standard error)".
+  public var description: String { Score.text(bitsPerDimension, error: standardError) }
+
+  public static func text(_ bitsPerDimension: Double, error: Double?) -> String {
+    String(format: "%.4f", bitsPerDimension)
+      + (error.map { String(format: " ± %.4f (standard error)", $0) } ?? "")
   }
 
   /// The value that a fraction of the images does not exceed, interpolated linearly between neighbors

@@ -11,8 +11,10 @@ public final class Scorer {
   let glow: Glow<Float>
   let workspace: Workspace<Float>
 
-  public init(_ glow: Glow<Float>, batch: Int = 64) {
+  /// - Throws: `MemoryError` if a batch does not fit.
+  public init(_ glow: Glow<Float>, batch: Int = 64) throws {
     self.glow = glow
+    try glow.requireMemory(batch: batch)
     workspace = glow.workspace(batch: batch, purpose: .inference)
   }
 
@@ -48,7 +50,7 @@ public final class Scorer {
 
   /// The log-likelihood of one image.
   ///
-  /// - Throws: `TrainingError` if its shape is not the model's.
+  /// - Throws: `TrainingError` if its shape is not the model's; `FileError` if the model needs its class.
   public func score(_ image: ByteImage, seed: UInt64 = 0) throws -> LogLikelihood {
     if image.shape != ImageShape(glow.configuration) {
       throw TrainingError(
@@ -57,7 +59,7 @@ public final class Scorer {
     var settings = ScoringSettings()
     settings.seed = seed
     var result: LogLikelihood?
-    forEachBatch(ImageArray([image])) { result = forward($0, ImageArray([image]), settings)[0] }
+    try forEachBatch(ImageArray([image])) { result = try forward($0, ImageArray([image]), settings)[0] }
     return result!
   }
 
@@ -74,7 +76,7 @@ public final class Scorer {
     var scores: [Double] = []
     try forEachBatch(dataset, shouldStop: shouldStop) { items in
       for item in items { if let error = item.error { throw error } }
-      scores += forward(items, dataset, settings).map(\.bitsPerDimension)
+      scores += try forward(items, dataset, settings).map(\.bitsPerDimension)
     }
     return Score(scores)
   }
@@ -92,7 +94,7 @@ public final class Scorer {
     settings.seed = seed
     try forEachBatch(dataset) { items in
       for item in items { if let error = item.error { throw error } }
-      _ = forward(items, dataset, settings)
+      _ = try forward(items, dataset, settings)
       for (place, item) in items.enumerated() {
         try body(item.index, latents(place))
       }
@@ -130,7 +132,7 @@ public final class Scorer {
     var draws: [[LogLikelihood]] = []
     for draw in 0..<settings.importanceSamples {
       if draw > 0 && shouldStop() { return nil }
-      draws.append(forward(items, dataset, settings, draw: draw))
+      draws.append(try forward(items, dataset, settings, draw: draw))
     }
     let complexities = settings.measuresComplexity ? try complexities(items, dataset.shape) : nil
     return items.indices.map { place in
@@ -139,9 +141,11 @@ public final class Scorer {
   }
 
   /// Sends images through the flow; their latents are then in the workspace.
+  ///
+  /// - Throws: `FileError` of an image without the class that the model needs.
   func forward(
     _ items: [ReadAhead.Item], _ dataset: any Dataset, _ settings: ScoringSettings, draw: Int = 0
-  ) -> [LogLikelihood] {
+  ) throws -> [LogLikelihood] {
     if items.isEmpty { return [] }
     let size = dataset.shape.count
     glow.team.run(items.count) { place, _ in
@@ -152,9 +156,8 @@ public final class Scorer {
         pixels, noise: settings.dequantization == .uniform ? noise : nil,
         into: workspace.images + place * size)
     }
-    let labels = items.map { dataset.label($0.index) ?? 0 }
-    return glow.forward(
-      workspace, count: items.count, labels: glow.configuration.isConditional ? labels : nil)
+    let labels = try glow.configuration.labels(of: items.map(\.index), in: dataset)
+    return glow.forward(workspace, count: items.count, labels: labels)
   }
 
   /// Bits a dimension of each image in the levels that the model sees, as a PNG file at zlib's level 9.

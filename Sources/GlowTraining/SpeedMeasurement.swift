@@ -49,9 +49,20 @@ public final class SpeedMeasurement {
   private var optimizerSeconds = 0.0
   private static let productSize = 2048
 
-  public init(_ configuration: GlowConfiguration, batch: Int, team: ThreadTeam) throws {
+  /// - Parameter jobs: those that are to be measured.
+  /// - Throws: `ConfigurationError`; `TrainingError` and `MemoryError` if they do not fit into memory.
+  public init(
+    _ configuration: GlowConfiguration, batch: Int, team: ThreadTeam, jobs: [Job] = Job.allCases
+  ) throws {
+    try configuration.validate()
+    try MemoryEstimate.check(configuration, TrainingConfiguration())
     glow = try Glow(configuration: configuration, seed: 1, team: team)
     self.batch = batch
+    let purposes: [Purpose] =
+      jobs.contains(.train) ? [.inference, .training(keepsHidden: false)] : [.inference]
+    try requireMemory(
+      purposes.map { glow.workspaceBytes(batch: batch, purpose: $0) }.max()!, for: "a batch of \(batch)",
+      advice: "use a smaller --batch, --width or --image-size")
     let workspace = glow.workspace(batch: min(batch, 16), purpose: .inference)
     fillImages(workspace)
     try glow.initialize(workspace, count: workspace.batch)

@@ -114,7 +114,8 @@ public final class Trainer {
     defer { lock = nil }
     try configuration.write(to: folder.configuration)
     let log = try MetricsLog(folder.metrics, after: state.step)
-    best = folder.bestBitsPerDimension()
+    // A run that starts has none, whatever lies there.
+    best = state.step == 0 ? nil : folder.bestBitsPerDimension()
     if writesEvents {
       log.events = try EventLog(folder: folder.events, after: state.step, kept: log.kept)
     }

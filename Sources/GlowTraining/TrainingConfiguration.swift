@@ -54,7 +54,7 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   /// - Throws: `ConfigurationError` naming the first setting that cannot be.
   public func validate() throws {
     func require(_ holds: Bool, _ message: String) throws { if !holds { throw ConfigurationError(message) } }
-    try require((1...1_000_000).contains(batch), "--batch must be at least 1, not \(batch)")
+    try require((1...1_000_000).contains(batch), "--batch must be 1 to 1000000, not \(batch)")
     // Times the batch, it must still be a number of images.
     try require((0...1_000_000_000_000).contains(steps), "--steps must be 0 to 10¹², not \(steps)")
     try require(learningRate > 0 && learningRate.isFinite, "--lr must be positive, not \(learningRate)")

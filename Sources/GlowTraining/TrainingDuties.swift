@@ -96,14 +96,13 @@ extension Trainer {
     if stop() { return }
     progress.note(
       String(
-        format: "step %d (%d images): test bits/dim %.4f ± %.4f with the averaged weights, %.4f raw",
-        state.step, state.step * training.batch, averaged.bitsPerDimension, averaged.standardError,
-        raw.bitsPerDimension))
+        format: "step %d (%d images): test bits/dim %@ with the averaged weights, %.4f raw",
+        state.step, state.step * training.batch, averaged.description as NSString, raw.bitsPerDimension))
     try log.append(
       Metrics(
         step: state.step, images: state.step * training.batch, epoch: epoch, seconds: clock.seconds,
         testBitsPerDim: averaged.bitsPerDimension.ifFinite, testBitsPerDimRaw: raw.bitsPerDimension.ifFinite,
-        testStandardError: averaged.standardError.ifFinite))
+        testStandardError: averaged.standardError?.ifFinite))
     if averaged.bitsPerDimension < best ?? .infinity {
       try ModelFile.write(
         evaluated,

@@ -168,7 +168,7 @@ struct CommandTests {
     #expect(check.status == 1 && check.output.contains("broken: 1 of 7"), "\(check.output)")
     let skipping = try glow(
       "evaluate", "run", "--data", "png", "--scores", "skip.jsonl", "--on-error", "skip", "--json")
-    #expect(skipping.status == 0 && skipping.error.contains("warning: png: 1 images were skipped"))
+    #expect(skipping.status == 0 && skipping.error.contains("warning: png: 1 image was skipped"))
     #expect(try object(skipping.output)["skipped"] as? Int == 1)
     let skipped = try records("skip.jsonl")
     #expect(skipped.count == 7 && skipped[0]["error"] as? String == "is not a PNG, JPEG or WebP image")

@@ -264,7 +264,7 @@ extension CommandTests {
       "1", "--width", "16", "--conditional", "--lr", "0.005", "--warmup-epochs", "0", "--ema", "0")
     try #require(training.status == 0, "\(training.error)")
     #expect(try glow("encode", "two", "--data", "classes", "--out", "z.npy").output.contains("4 of 4 images"))
-    let needs = "two is conditional and needs the class of the images: give --class, 0 to 1"
+    let needs = "two is conditional and needs the class of the images: give --class, a name or 0 to 1"
     try expectFailure(
       needs + ", or the encoded images with --data", "decode", "two", "--latents", "z.npy", "--out", "back")
     #expect(
@@ -298,7 +298,8 @@ extension CommandTests {
     try expectFailure(needs, "sheet", "two", "--data", "classes", "--out", "x.png")
     #expect(try glow("sheet", "two", "--data", "classes", "--class", "1", "--out", "sheet.png").status == 0)
     try expectFailure(
-      "--class must be 0 to 1, not 2", "sheet", "two", "--data", "classes", "--class", "2", "--out", "x.png")
+      "--class must be 0 to 1 or one of", "sheet", "two", "--data", "classes", "--class", "2", "--out",
+      "x.png")
   }
 
   @Test("sheet: samples, an interpolation and an attribute; without attributes, the first two")

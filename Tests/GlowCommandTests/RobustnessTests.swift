@@ -248,7 +248,7 @@ struct RobustnessTests {
     let job = try start(
       limits: "-s 1000000", "-v 12000000",
       arguments: ["sample", "run", "--count", "1", "--out", "sample.png", "--threads", "50"])
-    #expect(job.end() == 0 && !job.wasKilled && job.error.contains("threads, not 50"), "\(job.error)")
+    #expect(job.end() == 0 && !job.wasKilled && job.error.contains("not 50"), "\(job.error)")
   }
 
   @Test("a run folder may have any name", arguments: ["r", "r/", "./r", "r/s/t", "r//s", "ü", "a b/.c"])
@@ -305,7 +305,7 @@ struct RobustnessTests {
     try FileManager.default.createDirectory(atPath: "\(root)/records", withIntermediateDirectories: true)
     let job = try start(arguments + ["--limit", "100000000", "--batch", "4", "--threads", "1"])
     for _ in 0..<6000 where files("records").isEmpty && job.isRunning { usleep(10_000) }
-    #expect(files("records") == [".in.jsonl.partial"])
+    #expect(files("records").count == 1 && files("records")[0].hasPrefix(".in.jsonl."))
     job.send(signal)
     #expect(job.end() == 128 + signal && !job.wasKilled, "\(job.error)")
     #expect(job.error.contains("interrupted by signal \(signal)"), "\(job.error)")

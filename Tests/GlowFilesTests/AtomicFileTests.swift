@@ -1,6 +1,11 @@
 import Foundation
+import Glibc
 import GlowFiles
+import Synchronization
 import Testing
+
+private let victims = Atomic<Int>(0)
+private let ended = Atomic<Int>(0)
 
 @Suite("Files")
 struct AtomicFileTests {
@@ -53,6 +58,110 @@ struct AtomicFileTests {
     try AtomicFile.write("whole", to: "\(folder)/b")
     AtomicFile.removeLeftovers(in: folder)
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["b"])
+  }
+
+  @Test("what another is writing is no leftover, and a link in the way is not followed")
+  func concurrentWrites() throws {
+    let path = "\(folder)/a"
+    try AtomicFile.write("precious", to: "\(folder)/precious")
+    #expect(symlink("precious", "\(folder)/.a.partial") == 0)
+    try AtomicFile.write(to: path) { first in
+      AtomicFile.removeLeftovers(in: folder)
+      try AtomicFile.write("second", to: path)
+      try Array("first".utf8).withUnsafeBytes { try first.append($0) }
+    }
+    #expect(try text("a") == "first" && text("precious") == "precious")
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == ["a", "precious"])
+  }
+
+  private func text(_ name: String) throws -> String {
+    try MappedFile("\(folder)/\(name)").withBytes { String(decoding: $0, as: UTF8.self) }
+  }
+
+  @Test("a link stays one, the file behind it keeps its mode, and a name may be as long as names can be")
+  func links() throws {
+    try AtomicFile.write("old", to: "\(folder)/target")
+    #expect(chmod("\(folder)/target", 0o604) == 0 && symlink("target", "\(folder)/link") == 0)
+    try AtomicFile.write("new", to: "\(folder)/link")
+    var status = stat()
+    #expect(lstat("\(folder)/link", &status) == 0 && status.st_mode & S_IFMT == S_IFLNK)
+    #expect(stat("\(folder)/target", &status) == 0 && status.st_mode & 0o777 == 0o604)
+    #expect(try text("target") == "new")
+    #expect(symlink("circle", "\(folder)/circle") == 0)
+    #expect(throws: FileError.self) { try AtomicFile.write("x", to: "\(folder)/circle") }
+    let long = String(repeating: "x", count: 255)
+    try AtomicFile.write("long", to: "\(folder)/\(long)")
+    #expect(try text(long) == "long")
+  }
+
+  @Test("a device is written through and stays one")
+  func devices() throws {
+    try AtomicFile.write("x", to: "/dev/null")
+    var status = stat()
+    #expect(stat("/dev/null", &status) == 0 && status.st_mode & S_IFMT == S_IFCHR)
+    #expect(throws: FileError("/dev/full", "cannot write: No space left on device")) {
+      try AtomicFile.write("x", to: "/dev/full")
+    }
+  }
+
+  @Test("a folder is filled as a whole or not at all, and only an empty one")
+  func folders() throws {
+    struct Failure: Error {}
+    let path = "\(folder)/new/one/"
+    #expect(throws: Failure.self) {
+      try Folder.fill(path) { inner in
+        try AtomicFile.write("x", to: "\(inner)/a")
+        throw Failure()
+      }
+    }
+    #expect(try FileManager.default.contentsOfDirectory(atPath: "\(folder)/new") == [])
+    try Folder.fill(path) { try AtomicFile.write("x", to: "\($0)/a") }
+    #expect(try FileManager.default.contentsOfDirectory(atPath: path) == ["a"])
+    #expect(throws: FileError.self) { try Folder.fill(path) { _ in } }
+    #expect(throws: FileError("\(path)a/b", "cannot make this folder: Not a directory")) {
+      try Folder.make("\(path)a/b")
+    }
+  }
+
+  @Test("a file that is shortened while it is mapped is an error, not the end of the process")
+  func shortened() throws {
+    for (size, left) in [(100_000, 5000), (100_000, 0), (5000, 4500)] {
+      let path = "\(folder)/a\(left)"
+      try AtomicFile.write([UInt8](repeating: 1, count: size), to: path)
+      let file = try MappedFile(path)
+      #expect(try file.withBytes { $0.reduce(0) { $0 + Int($1) } } == size)
+      #expect(truncate(path, left) == 0)
+      let error = #expect(throws: FileError.self) { try file.withBytes { $0.reduce(0) { $0 + Int($1) } } }
+      #expect(error?.path == path && error?.reason.contains("was shortened") == true)
+      // What is written anew under the name is another file.
+      try AtomicFile.write([UInt8](repeating: 1, count: size), to: path)
+      #expect(try MappedFile(path).withBytes { $0.reduce(0) { $0 + Int($1) } } == size)
+    }
+  }
+
+  @Test("a lock that is not got closes nothing but its own file")
+  func locks() throws {
+    let lock = try #require(try FolderLock(folder))
+    defer { withExtendedLifetime(lock) {} }
+    do {
+      // Were a descriptor closed twice, one of these files that other threads open would be the victim.
+      let others = (0..<2).map { _ in
+        Thread {
+          for _ in 0..<2000 {
+            let descriptor = open("/dev/null", O_RDONLY)
+            sched_yield()
+            if close(descriptor) != 0 { victims.wrappingAdd(1, ordering: .relaxed) }
+          }
+          ended.wrappingAdd(1, ordering: .relaxed)
+        }
+      }
+      for thread in others { thread.start() }
+      while ended.load(ordering: .relaxed) < 2 {
+        let second = try FolderLock(folder)
+        #expect(second == nil)
+      }
+      #expect(victims.load(ordering: .relaxed) == 0)
+    }
   }
 
   @Test("missing files and folders are refused, empty files are empty")

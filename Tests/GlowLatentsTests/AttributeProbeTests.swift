@@ -44,7 +44,7 @@ struct AttributeProbeTests {
     var configuration = GlowConfiguration()
     (configuration.imageHeight, configuration.imageWidth, configuration.imageChannels) = (8, 8, 1)
     (configuration.levels, configuration.depth, configuration.width) = (2, 1, 8)
-    let space = LatentSpace(
+    let space = try LatentSpace(
       try Glow<Float>(configuration: configuration, seed: 1, team: ThreadTeam(count: 1)), batch: 4)
     // Neither, upper, left, both.
     let latents = try space.encode((0..<4).map { try images.image($0) })

@@ -61,7 +61,7 @@ struct LatentFileTests {
     var configuration = GlowConfiguration()
     configuration.depth = 2
     configuration.width = 16
-    let space = LatentSpace(
+    let space = try LatentSpace(
       try Glow<Float>(configuration: configuration, seed: 1, team: ThreadTeam(count: 2)), batch: 2)
     let images = try (0..<3).map { try FaceDataset(count: 3, seed: 0, part: .test).image($0) }
     #expect(try space.decode(space.encode(images)) == images)

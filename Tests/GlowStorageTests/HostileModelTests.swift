@@ -75,6 +75,23 @@ struct HostileModelTests {
     }
   }
 
+  @Test("finite parameters whose weights are not finite are refused with the layer's name")
+  func absurdities() throws {
+    let glow = try randomGlow({ $0.levels = 2 }, as: Float.self)
+    let scales = glow.parameters.entries.filter {
+      $0.name.hasPrefix("level1.step0") && $0.name.hasSuffix("logs")
+    }
+    #expect(scales.count > 2)
+    for entry in scales {
+      let kept = entry.range.map { glow.values.base[$0] }
+      for index in entry.range { glow.values.base[index] = 100 }
+      try ModelFile.write(glow, to: path)
+      for (index, value) in zip(entry.range, kept) { glow.values.base[index] = value }
+      let error = try #require(throws: FileError.self) { try ModelFile.read(path, as: Float.self) }
+      #expect(error.path == path && error.reason.hasPrefix("level1.step0"), "\(entry.name): \(error)")
+    }
+  }
+
   @Test("changed models of other implementations", arguments: ForeignFormat.allCases)
   func foreignModels(format: ForeignFormat) throws {
     // A new model, because the formats hold less than a random one; without edge weights, as they lack those too.

@@ -135,7 +135,7 @@ struct ScoreTableTests {
     settings.importanceSamples = samples
     settings.measuresComplexity = true
     settings.onError = .skip
-    let scorer = Scorer(try randomModel(threads: threads), batch: batch)
+    let scorer = try Scorer(try randomModel(threads: threads), batch: batch)
     try ScoreTable.write(to: path, levels: 3, detection: DetectionScore.allCases, meanTrainingBits: 5) {
       table in
       try scorer.score(dataset, settings) { try table!.append($0) }
@@ -172,7 +172,7 @@ struct ScoreTableTests {
     defer { clean() }
     let faces = try folderOfFaces(10, damaged: [3], small: [0, 6])
     var settings = ScoringSettings()
-    let scorer = Scorer(try randomModel(), batch: 4)
+    let scorer = try Scorer(try randomModel(), batch: 4)
     let sizeReason =
       "is 16×16×3, expected 32×32×3 like \(root)/faces/001.png; bring all to one size with --image-size N"
     #expect(throws: FileError("\(root)/faces/000.png", sizeReason)) {
@@ -224,7 +224,7 @@ struct ImportanceTests {
   func draws() throws {
     let faces = FaceDataset(count: 6, seed: 0, part: .test)
     let glow = try randomModel()
-    let scorer = Scorer(glow, batch: 4)
+    let scorer = try Scorer(glow, batch: 4)
     let one = try scores(faces, samples: 1, scorer)
     #expect(try one.map(\.nats) == (0..<6).map { try scorer.score(faces.image($0)).nats })
     #expect(
@@ -263,7 +263,7 @@ struct ImportanceTests {
     var options = DataOptions()
     options.limit = 128
     let cifar = try DataSource.open("\(root)/cifar-10-batches-bin", part: .test, options: options).dataset
-    let scorer = Scorer(try randomModel(), batch: 64)
+    let scorer = try Scorer(try randomModel(), batch: 64)
     let bounds = try [1, 2, 8].map { samples in
       try scores(cifar, samples: samples, scorer).map(\.nats).reduce(0, +) / 128
     }

@@ -1,4 +1,5 @@
 import Foundation
+import GlowFiles
 import GlowFlow
 import GlowImages
 import GlowKernels
@@ -67,6 +68,50 @@ struct ScoringTests {
     #expect(try Sampler(glow, batch: 64).sample(count: 3, temperature: 0.7, seed: 1) == Array(five[..<3]))
     #expect(Set(five).count == 5)
     #expect(Set(try Sampler(glow).sample(count: 3, temperature: 0, seed: 1)).count == 1)
+  }
+
+  @Test("black and white are black and white at any number of bits, and levels come back", arguments: 1...8)
+  func levels(bits: Int) throws {
+    let dequantization = Dequantization(bits: bits)
+    let bytes = (0...255).map { UInt8($0) }
+    var values = [Float](repeating: 0, count: 256)
+    func levels(_ pixels: [UInt8]) -> [UInt8] { pixels.map { $0 >> (8 - bits) } }
+    var back = [UInt8](repeating: 0, count: 256)
+    values.withUnsafeMutableBufferPointer { values in
+      bytes.withUnsafeBufferPointer { dequantization.apply($0, noise: nil, into: values.baseAddress!) }
+      back.withUnsafeMutableBufferPointer {
+        dequantization.quantize(values.baseAddress!, toNearest: true, into: $0)
+      }
+    }
+    #expect(back.first == 0 && back.last == 255)
+    #expect(levels(back) == levels(bytes))
+    #expect(Set(back).count == 1 << bits)
+  }
+
+  @Test("an image comes back bit by bit if it is what was given, not what the model makes of it")
+  func fewerBits() throws {
+    let glow = try randomModel { $0.bits = 1 }
+    let shape = ImageShape(glow.configuration)
+    let images = [[0, 255], [0, 200]].map { values in
+      ByteImage(shape: shape, pixels: (0..<shape.count).map { UInt8(values[$0 % 2]) })
+    }
+    let result = try Scorer(glow, batch: 2).reconstruct(ImageArray(images))
+    #expect(result.images == 2 && result.equal == 1)
+  }
+
+  @Test("an image without the class that the model needs is refused by its name")
+  func missingClass() throws {
+    let glow = try randomModel { $0.classCount = 3 }
+    let image = try FaceDataset(count: 1, seed: 0, part: .test).image(0)
+    let scorer = try Scorer(glow, batch: 1)
+    #expect(throws: FileError.self) { try scorer.score(image) }
+    for label in [nil, 3] {
+      let images = ImageArray([image], label: label)
+      #expect(throws: FileError.self) { try scorer.score(images) }
+      #expect(throws: FileError.self) { try scorer.reconstruct(images) }
+      #expect(throws: FileError.self) { try scorer.encode(images) { _, _ in } }
+    }
+    #expect(try scorer.score(ImageArray([image], label: 2)).images == 1)
   }
 
   @Test("the library by itself: the lines that README shows")

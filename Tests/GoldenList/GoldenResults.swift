@@ -80,7 +80,7 @@ struct GoldenResults {
   /// The parts of the log-likelihoods, latents, and how far from each picture its latents decode. That is measured
   /// before it is rounded to a byte, so many of these errors together tell a last bit of decoding that samples hide.
   private mutating func score(_ glow: Glow<Float>) throws {
-    let scorer = Scorer(glow, batch: 5)
+    let scorer = try Scorer(glow, batch: 5)
     var settings = ScoringSettings()
     settings.importanceSamples = 2
     var parts: [Double] = []

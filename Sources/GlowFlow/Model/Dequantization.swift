@@ -32,7 +32,8 @@ public struct Dequantization: Sendable {
     }
   }
 
-  /// The byte of each value: ⌊(x + ½)·2^b⌋ within range, times 2^(8−b). With u = 0 before, values are taken
+  /// The byte of each value: the level ⌊(x + ½)·2^b⌋ within range, levels spread evenly over 0…255, so that black and
+  /// white are black and white; reduced again, the byte gives the same level. With u = 0 before, values are taken
   /// to the nearest level instead, so that small errors of the round trip do not matter.
   @specialized(where S == Float)
   @specialized(where S == Double)
@@ -40,11 +41,12 @@ public struct Dequantization: Sendable {
     _ values: UnsafePointer<S>, toNearest: Bool = false, into pixels: UnsafeMutableBufferPointer<UInt8>
   ) {
     let levels = S(1 << bits)
+    let distance = 255 / (levels - 1)
     for index in pixels.indices {
       let level = ((values[index] + 0.5) * levels + (toNearest ? 0.5 : 0)).rounded(.down)
       // Written so that a NaN becomes 0.
       let bounded = level > 0 ? min(level, levels - 1) : 0
-      pixels[index] = UInt8(bounded) << (8 - bits)
+      pixels[index] = UInt8((bounded * distance).rounded())
     }
   }
 

@@ -112,6 +112,15 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
     maps[placed.index] = try placed.layer.fold(parameterValues, into: weights(of: placed.index))
   }
 
+  /// The first layer whose folded weights, what its parameters make together, are not all finite; nil if all are.
+  public func firstNonFiniteLayer() -> String? {
+    architecture.foldables.first { placed in
+      UnsafeBufferPointer(start: folded.base + placed.offset, count: placed.needs.weights.count).contains {
+        !$0.isFinite
+      }
+    }?.layer.name
+  }
+
   /// What `body` makes of each layer's index, on the team.
   func onEachLayer<Result>(_ body: (Int) throws -> Result) -> [Swift.Result<Result, any Error>] {
     let count = architecture.foldables.count

@@ -37,7 +37,7 @@ struct FileContent: Sendable {
   }
 
   /// Calls `body` with the bytes, which it must not keep.
-  func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+  func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
     let range = start..<start + count
     switch storage {
     case .mapped(let file):
@@ -47,6 +47,6 @@ struct FileContent: Sendable {
     }
   }
 
-  /// The first bytes, at most `count`.
-  func prefix(_ count: Int) -> [UInt8] { withBytes { Array($0.prefix(count)) } }
+  /// The first bytes, at most `count`; none if they cannot be read.
+  func prefix(_ count: Int) -> [UInt8] { (try? withBytes { Array($0.prefix(count)) }) ?? [] }
 }

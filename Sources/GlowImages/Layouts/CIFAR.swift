@@ -79,7 +79,7 @@ public struct CIFARDataset: Dataset {
 
   public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     let batch = batch(of: index)
-    batch.file.withBytes { bytes in
+    try batch.file.withBytes { bytes in
       let start = batch.offset + (index - batch.first) * batch.step
       for channel in 0..<3 {
         for position in 0..<1024 { pixels[3 * position + channel] = bytes[start + 1024 * channel + position] }

@@ -105,7 +105,7 @@ struct CIFARVersion {
       guard case .texts(let names)? = content[key] else { throw FileError(file.path, "has no list '\(key)'") }
       classes = names
     } else {
-      classes = file.withBytes { String(decoding: $0, as: UTF8.self) }.split(whereSeparator: \.isNewline)
+      classes = try file.withBytes { String(decoding: $0, as: UTF8.self) }.split(whereSeparator: \.isNewline)
         .map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
     }
     if classes.count != classCount {

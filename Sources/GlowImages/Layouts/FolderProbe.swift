@@ -15,7 +15,7 @@ struct FolderProbe {
     for index in 0..<min(Self.largestCount, names.count) {
       let path = container.path(of: names.bytes(index))
       guard let content = try? container.open(names.bytes(index)) else { continue }
-      content.withBytes { bytes in
+      try? content.withBytes { bytes in
         guard let header = try? ImageFile.header(of: bytes, path: path) else { return }
         found.append((header, path))
         if header.traits.contains(.deep) {

@@ -61,7 +61,7 @@ public struct IDXDataset: Dataset {
       throw FileError(
         file.path, "has \(file.dimensions[0]) labels for \(count) images in \(DataFiles.split(name).name)")
     }
-    let stored = file.withValues { Array($0) }
+    let stored = try file.withValues { Array($0) }
     // EMNIST's letters. Ten digits are classes even where a small part does not show all of them.
     isFromOne = isTransposed && stored.min().map { $0 > 0 } ?? false
     labels = isFromOne ? stored.map { $0 - 1 } : stored
@@ -74,7 +74,7 @@ public struct IDXDataset: Dataset {
 
   public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     precondition((0..<count).contains(index))
-    images.withValues { values in
+    try images.withValues { values in
       strides.copy(index, of: values, into: pixels)
     }
   }
@@ -162,7 +162,7 @@ struct IDXFile: Sendable {
   }
 
   /// Calls `body` with the bytes after the header.
-  func withValues<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+  func withValues<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
     switch content {
     case .stored(let file):
       try file.withBytes { try body(UnsafeRawBufferPointer(rebasing: $0.dropFirst(headerSize))) }

@@ -42,7 +42,7 @@ struct MatlabDataset: Dataset {
       labels = []
       return
     }
-    labels = digits.values.withBytes { $0.map { $0 == 10 ? 0 : $0 } }
+    labels = try digits.values.withBytes { $0.map { $0 == 10 ? 0 : $0 } }
     if labels.count != sizes[3] {
       throw FileError(file.path, "has \(labels.count) labels for \(sizes[3]) images")
     }
@@ -55,7 +55,7 @@ struct MatlabDataset: Dataset {
   func source(_ index: Int) -> String { "\(images.path)#\(index)" }
 
   func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
-    images.withBytes { strides.copy(index, of: $0, into: pixels) }
+    try images.withBytes { strides.copy(index, of: $0, into: pixels) }
   }
 }
 
@@ -123,13 +123,13 @@ enum MatlabFile {
       at = parts.last!.next
     }
     guard parts.count == 4 else { return nil }
-    let dimensions = file.withBytes { bytes in
+    let dimensions = try file.withBytes { bytes in
       stride(from: parts[1].content.lowerBound, through: parts[1].content.upperBound - 4, by: 4).map {
         place in
         Int(Int32(littleEndian: bytes.loadUnaligned(fromByteOffset: place, as: Int32.self)))
       }
     }
-    let name = file.withBytes { String(decoding: $0[parts[2].content].prefix(64), as: UTF8.self) }
+    let name = try file.withBytes { String(decoding: $0[parts[2].content].prefix(64), as: UTF8.self) }
     let values = parts[3]
     guard values.kind == Kind.bytes else { return nil }
     var count = 1
@@ -155,7 +155,7 @@ enum MatlabFile {
     init(_ file: FileContent, _ start: Int) throws {
       let ends = FileError(file.path, "is damaged: an element ends early")
       guard start >= 0, start <= file.count - 8 else { throw ends }
-      let (first, second) = file.withBytes { bytes in
+      let (first, second) = try file.withBytes { bytes in
         (
           Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self))),
           Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: start + 4, as: UInt32.self)))

@@ -32,7 +32,7 @@ public struct NumpyDataset: Dataset {
   public func source(_ index: Int) -> String { "\(file.path)#\(index)" }
 
   public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
-    file.withBytes { bytes in
+    try file.withBytes { bytes in
       strides.copy(index, of: UnsafeRawBufferPointer(rebasing: bytes.dropFirst(dataOffset)), into: pixels)
     }
   }

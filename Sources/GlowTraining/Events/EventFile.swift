@@ -15,9 +15,7 @@ final class EventFile {
   ///
   /// - Throws: `FileError`.
   init(in folder: String) throws {
-    do { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) } catch {
-      throw FileError(folder, "cannot make this folder: \(error.localizedDescription)")
-    }
+    try Folder.make(folder)
     var (descriptor, path) = (Int32(-1), "")
     repeat {
       let nanoseconds = Int(Date().timeIntervalSince1970 * 1e9)
@@ -98,12 +96,9 @@ final class EventFile {
     return event
   }
 
-  /// One call a record: a crash leaves whole records, or a torn last one that readers pass over.
+  /// A crash leaves whole records, or a torn last one that readers pass over.
   private func append(_ event: ProtocolMessage) throws {
-    let record = EventFile.record(event.bytes)
-    let count = record.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-    if count < 0 { throw FileError.system(path, "cannot write") }
-    if count != record.count { throw FileError(path, "cannot write: the disk is full") }
+    try appendAll(EventFile.record(event.bytes), to: descriptor, path: path)
   }
 
   static func record(_ data: [UInt8]) -> [UInt8] {

@@ -1,6 +1,5 @@
 import Foundation
 import Glibc
-import GlowKernels
 
 /// How much memory this process may still take, in bytes: what the machine has free, or what its container or its
 /// limit on address space allows if that is less; nil where none can be read.
@@ -12,6 +11,27 @@ public func availableMemory() -> Int? {
   ]
   return bounds.compactMap { $0 }.min()
 }
+
+/// Work that would not fit into memory; `description` says how much it needs, and what to change.
+public struct MemoryError: Error, CustomStringConvertible, Equatable {
+  public let description: String
+}
+
+/// Refuses work before memory is booked for it: a tenth of what is available is left to everything else.
+///
+/// - Parameters:
+///   - work: what needs the memory, as in "\(work) needs about 3 MB".
+///   - advice: what to change, for a person.
+/// - Throws: `MemoryError`.
+public func requireMemory(_ bytes: Int, for work: String, advice: String) throws {
+  guard let available = availableMemory(), bytes > available / 10 * 9 else { return }
+  throw MemoryError(
+    description:
+      "\(work) needs about \(megabytes(bytes)) of memory and \(megabytes(available)) are free: \(advice)")
+}
+
+/// Bytes for a person.
+public func megabytes(_ bytes: Int) -> String { "\(max(1, bytes / 1_000_000)) MB" }
 
 /// Bytes of address space left, if it is limited. Calls `getrlimit`.
 private func availableAddresses() -> Int? {

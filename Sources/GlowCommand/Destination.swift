@@ -1,0 +1,162 @@
+import ArgumentParser
+import Foundation
+import Glibc
+import GlowFiles
+import GlowTraining
+
+/// A file or folder that a command is to write. It is checked before any work, which could else be lost, or cost what
+/// stands there.
+struct Destination {
+  enum Kind: Equatable {
+    case png, npy, safetensors
+    /// One record a line.
+    case records
+    /// That is to hold only what the command writes.
+    case newFolder
+    /// Some of whose files the command replaces.
+    case folder
+
+    var endings: [String] {
+      switch self {
+      case .png: [".png"]
+      case .npy: [".npy"]
+      case .safetensors: [".safetensors"]
+      case .records: ScoreTable.Format.allCases.map { ".\($0.rawValue)" }
+      case .newFolder, .folder: []
+      }
+    }
+
+    /// Whether a file with these first bytes is one of this kind.
+    fileprivate func matches(_ start: [UInt8]) -> Bool {
+      switch self {
+      case .png: start.starts(with: [0x89] + Array("PNG".utf8))
+      case .npy: start.starts(with: [0x93] + Array("NUMPY".utf8))
+      // The length of the header, in 8 bytes, stands before it.
+      case .safetensors: start.dropFirst(8).first == UInt8(ascii: "{")
+      case .records: start.starts(with: Array("{\"index\"".utf8)) || start.starts(with: Array("index,".utf8))
+      case .newFolder, .folder: false
+      }
+    }
+  }
+
+  let option: String
+  let path: String
+  let kind: Kind
+
+  init(_ option: String, _ path: String, _ kind: Kind) {
+    (self.option, self.path, self.kind) = (option, path, kind)
+  }
+
+  /// The name of a file must tell its kind, unless it is a device, a pipe or a socket.
+  ///
+  /// - Throws: `ValidationError`.
+  func checkName() throws {
+    if path.isEmpty { throw ValidationError("\(option) must not be empty") }
+    let endings = kind.endings
+    if endings.isEmpty || isSpecial || endings.contains(where: path.hasSuffix) { return }
+    throw ValidationError("\(option) must end in \(endings.joined(separator: " or ")), not \(path)")
+  }
+
+  /// A device, a pipe or a socket, which is written through.
+  var isSpecial: Bool {
+    guard let status = FileStatus(path) else { return false }
+    return !status.isFolder && !status.isRegular
+  }
+
+  /// Makes ready for all that a command is to write: refuses what would be lost by it, and makes folders that are
+  /// missing.
+  ///
+  /// - Parameters:
+  ///   - inputs: the model and other files that the command reads.
+  ///   - data: the images that it reads; nothing in a folder of them may be replaced either.
+  /// - Throws: `FileError`.
+  static func prepare(_ destinations: [Destination], inputs: [String], data: [String] = []) throws {
+    for (place, destination) in destinations.enumerated() {
+      for input in inputs + data { try destination.refuse(input) }
+      for folder in data { try destination.refuse(in: folder) }
+      if let same = destinations[..<place].first(where: { $0.location == destination.location }) {
+        throw FileError(destination.path, "is given for both \(same.option) and \(destination.option)")
+      }
+      try destination.check()
+    }
+    for destination in destinations { try destination.makeFolder() }
+  }
+
+  /// Whether two names are those of one file or folder, or the first is a folder that the second is in.
+  static func isSame(_ path: String, _ other: String) -> Bool {
+    let other = Folder.isFolder(other) && !Folder.isFolder(path) ? RunFolder(other).model : other
+    guard let path = resolved(path), let other = resolved(other) else { return false }
+    return path == other || other.hasPrefix("\(path)/")
+  }
+
+  /// The path without links to folders.
+  private var location: String {
+    let (folder, name) = Folder.split(path)
+    return "\(resolved(folder) ?? folder)/\(name)"
+  }
+
+  private func refuse(_ input: String) throws {
+    let file = Folder.isFolder(input) ? RunFolder(input).model : input
+    guard let own = FileStatus(path), let other = FileStatus(file), own.isRegular,
+      own.identity == other.identity
+    else { return }
+    throw FileError(path, "is what the command reads: give another \(option)")
+  }
+
+  private func refuse(in data: String) throws {
+    guard Folder.isFolder(data), let folder = resolved(data), let own = resolved(path) else { return }
+    if own == folder || own.hasPrefix("\(folder)/") && FileStatus(path)?.isRegular == true {
+      throw FileError(path, "is in the images that the command reads, '\(data)': give another \(option)")
+    }
+  }
+
+  private func check() throws {
+    if kind == .newFolder { return try Folder.checkIsEmpty(path) }
+    guard let status = FileStatus(path) else { return }
+    if kind == .folder {
+      if !status.isFolder { throw FileError(path, "is a file, expected a folder or a new name") }
+      return
+    }
+    if status.isFolder { throw FileError(path, "is a folder, expected the name of a file") }
+    if !status.isRegular { return }
+    let (folder, name) = Folder.split(path)
+    let run = RunFolder(folder)
+    if run.isInUse && RunFolder.owns(name) {
+      throw FileError(path, "belongs to the run in '\(folder)': give another \(option)")
+    }
+    let start = try MappedFile(path).withBytes { Array($0.prefix(16)) }
+    if !start.isEmpty && !kind.matches(start) {
+      throw FileError(
+        path,
+        "holds something else than \(kind.endings.joined(separator: " or ")) files do and would be lost: "
+          + "give another \(option), or remove it")
+    }
+    if access(path, W_OK) != 0 { throw FileError.system(path, "cannot write") }
+  }
+
+  private func makeFolder() throws {
+    if isSpecial { return }
+    let folder = kind == .folder ? path : Folder.split(path).folder
+    try Folder.make(folder)
+    if access(folder, W_OK) != 0 { throw FileError.system(folder, "cannot write") }
+  }
+}
+
+/// What the system says of a file, at the end of all links.
+private struct FileStatus {
+  private var status = stat()
+
+  /// Nil if there is none.
+  init?(_ path: String) { if stat(path, &status) != 0 { return nil } }
+
+  var isFolder: Bool { status.st_mode & S_IFMT == S_IFDIR }
+  var isRegular: Bool { status.st_mode & S_IFMT == S_IFREG }
+  var identity: [UInt64] { [UInt64(status.st_dev), UInt64(status.st_ino)] }
+}
+
+/// The path without links, if it is there.
+private func resolved(_ path: String) -> String? {
+  guard let real = realpath(path, nil) else { return nil }
+  defer { free(real) }
+  return String(cString: real)
+}

@@ -1,0 +1,107 @@
+import Foundation
+import Glibc
+
+/// Folders to write in. Calls `mkdir`, `fsync` and `rename`.
+public enum Folder {
+  /// Makes a folder, and all above it, where they are missing. The new names survive a loss of power.
+  ///
+  /// - Throws: `FileError`.
+  public static func make(_ path: String) throws {
+    if mkdir(path, 0o777) == 0 { return try synchronize(split(path).folder) }
+    if errno == ENOENT, case let above = split(path).folder, above != "." && above != "/" {
+      try make(above)
+      if mkdir(path, 0o777) == 0 { return try synchronize(above) }
+    }
+    if errno == EEXIST && isFolder(path) { return }
+    throw FileError.system(path, "cannot make this folder")
+  }
+
+  /// Fills a folder that is new, or empty: with all that `body` puts into the folder that it is handed, or nothing.
+  ///
+  /// - Throws: `FileError`, if the folder holds something, too; what `body` throws.
+  public static func fill(_ path: String, _ body: (_ folder: String) throws -> Void) throws {
+    try checkIsEmpty(path)
+    let isNew = !isFolder(path)
+    try make(path)
+    if isNew { Unfinished.add(folder: path) }
+    defer { if isNew { Unfinished.forget(path) } }
+    do {
+      AtomicFile.removeLeftovers(in: path)
+      let (_, hidden) = try Unfinished.make(beside: "\(path)/files") { mkdir($0, 0o777) == 0 ? true : nil }
+      defer {
+        try? FileManager.default.removeItem(atPath: hidden)
+        Unfinished.forget(hidden)
+      }
+      try body(hidden)
+      for name in try names(in: hidden) where rename("\(hidden)/\(name)", "\(path)/\(name)") != 0 {
+        throw FileError.system("\(path)/\(name)", "cannot write")
+      }
+      try synchronize(path)
+    } catch {
+      if isNew { rmdir(path) }
+      throw error
+    }
+  }
+
+  /// Checks that `fill` would accept a folder.
+  ///
+  /// - Throws: `FileError`.
+  public static func checkIsEmpty(_ path: String) throws {
+    var status = stat()
+    if stat(path, &status) != 0 { return }
+    if !isFolder(path) { throw FileError(path, "is a file, expected a folder or a new name") }
+    if try names(in: path).contains(where: { !Unfinished.isHidden($0) }) {
+      throw FileError(path, "holds files already: give an empty folder or a new one")
+    }
+  }
+
+  public static func isFolder(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+  }
+
+  /// What a folder holds, without what interrupted writes have left, in no order.
+  ///
+  /// - Throws: `FileError`.
+  public static func contents(_ path: String) throws -> [String] {
+    try names(in: path).filter { !Unfinished.isHidden($0) }
+  }
+
+  static func names(in path: String) throws -> [String] {
+    guard let folder = opendir(path) else { throw FileError.system(path, "cannot read this folder") }
+    defer { closedir(folder) }
+    var names: [String] = []
+    while let entry = readdir(folder) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name != "." && name != ".." { names.append(name) }
+    }
+    return names
+  }
+
+  /// A path's folder, and its name in it.
+  public static func split(_ path: String) -> (folder: String, name: String) {
+    var path = path[...]
+    while path.count > 1 && path.last == "/" { path.removeLast() }
+    guard let slash = path.lastIndex(of: "/") else { return (".", String(path)) }
+    let folder = slash == path.startIndex ? "/" : String(path[..<slash])
+    return (folder, String(path[path.index(after: slash)...]))
+  }
+
+  /// Makes the names in a folder themselves survive a loss of power. Some file systems do not support it, and a
+  /// folder may be one to write in but not to open; these keep no promise.
+  ///
+  /// - Throws: `FileError`.
+  static func synchronize(_ folder: String) throws {
+    let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    if descriptor < 0 {
+      if errno == EACCES { return }
+      throw FileError.system(folder, "cannot open")
+    }
+    defer { close(descriptor) }
+    if fsync(descriptor) != 0 && errno != EINVAL && errno != ENOTSUP {
+      throw FileError.system(folder, "cannot synchronize")
+    }
+  }
+}

@@ -1,0 +1,22 @@
+import GlowImages
+
+/// Which images of its data a run takes, and how it brings them to their size.
+public struct ImageSettings: Codable, Sendable, Hashable {
+  public var imageSize: Int?
+  public var resizing: Resizing
+  public var crop: Int?
+  public var limit: Int?
+  public var holdOut: Double?
+  /// Of CIFAR-100.
+  public var hasCoarseLabels: Bool?
+  public var layout: ArrayLayout?
+  /// As `--background` has it.
+  public var background: String?
+
+  public init(imageSize: Int? = nil, resizing: Resizing = .box, limit: Int? = nil) {
+    (self.imageSize, self.resizing, self.limit) = (imageSize, resizing, limit)
+  }
+}
+
+extension Resizing: Codable {}
+extension ArrayLayout: Codable {}
