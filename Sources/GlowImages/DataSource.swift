@@ -146,7 +146,7 @@ public enum DataSource {
 
   /// A folder, an archive or a single file, by what its first bytes say; and what is to be said of it.
   private static func container(_ path: String) throws -> (any Container, note: String?) {
-    if RawPath(path).isFolder { return (Folder(path), nil) }
+    if RawPath(path).isFolder { return (PlainFolder(path), nil) }
     let file = try FileContent(MappedFile(path))
     if let archive = try archive(file) { return (archive, nil) }
     let isTar = path.hasSuffix(".tgz") || path.hasSuffix(".tar.gz")

@@ -32,15 +32,6 @@ enum Response {
   case giveUp
 }
 
-/// What a trainer does at some steps besides the update.
-struct Duties: OptionSet, Codable {
-  let rawValue: Int
-
-  static let evaluation = Duties(rawValue: 1)
-  static let samples = Duties(rawValue: 2)
-  static let checkpoint = Duties(rawValue: 4)
-}
-
 /// What the guards remember. It is part of every checkpoint, so that a resumed run decides as the whole one.
 struct Safeguard: Codable, Equatable {
   /// A factor on the learning rate.

@@ -241,7 +241,7 @@ struct ArchiveTests {
     #expect(outcome.accepted > 0 && outcome.refused > 100, "\(outcome)")
   }
 
-  @Test("archives that Python writes", .enabled(if: Python.has("zipfile, tarfile"), "needs Python"))
+  @Test("archives that Python writes", .python("zipfile", "tarfile"))
   func python() throws {
     let names = [
       "train/a/" + String(repeating: "y", count: 80) + "/" + String(repeating: "x", count: 60) + ".png",

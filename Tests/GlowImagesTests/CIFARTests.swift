@@ -122,7 +122,7 @@ struct CIFARTests {
     #expect(outcome.wrong == [] && outcome.accepted > 0 && outcome.refused > 100, "\(outcome)")
   }
 
-  @Test("pickles that Python writes", .enabled(if: Python.has("numpy"), "needs Python with NumPy"))
+  @Test("pickles that Python writes", .python("numpy"))
   func realPython() throws {
     let program = """
       import pickle, sys, numpy as np

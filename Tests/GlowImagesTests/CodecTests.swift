@@ -185,9 +185,7 @@ struct CodecTests {
     ) { try decode(file) }
   }
 
-  private static let hasPillow = Python.has("PIL, numpy")
-
-  @Test("bytes are those that Pillow gives", .enabled(if: hasPillow, "needs Python with Pillow and NumPy"))
+  @Test("bytes are those that Pillow gives", .python("PIL", "numpy"))
   func pillow() throws {
     let program = """
       import sys, numpy as np

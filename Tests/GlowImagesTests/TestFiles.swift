@@ -23,7 +23,7 @@ final class TestFolder {
   }
 
   /// The folder as a container of files.
-  var container: Folder { Folder(path) }
+  var container: PlainFolder { PlainFolder(path) }
 
   @discardableResult
   func write(_ image: ByteImage, _ name: String) throws -> String { try write(PNG.encode(image), name) }

@@ -1,7 +1,7 @@
 import GlowFiles
 
 /// A folder and the folders below it.
-struct Folder: Container {
+struct PlainFolder: Container {
   private let base: RawPath
   /// Deeper folders are refused rather than searched: nobody keeps images there, but links may lead there.
   private static let deepest = 12
