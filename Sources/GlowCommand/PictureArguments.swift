@@ -31,7 +31,7 @@ struct PictureArguments: ParsableArguments {
     try paths.map { path in
       var image = try ImageFile.read(path)
       if image.shape.channels != shape.channels, let converted = image.with(channels: shape.channels) {
-        print(
+        try answer(
           "\(path): \(shape.channels == 3 ? "gray is repeated in three channels" : "RGB without colors becomes gray")"
         )
         image = converted

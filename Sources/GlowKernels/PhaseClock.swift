@@ -4,9 +4,9 @@ import Glibc
 public enum Phase: Int, CaseIterable, Sendable {
   /// Gathering neighborhoods for a convolution, and adding them up: im2col and col2im.
   case patches
-  /// Matrix products of the coupling networks, forward and for the gradients of their inputs.
+  /// Matrix products of the conditioners, forward and for the gradients of their inputs.
   case products
-  /// Matrix products for the gradients of the coupling networks' weights.
+  /// Matrix products for the gradients of the conditioners' weights.
   case weightGradients
   /// Actnorm and 1×1 convolution as one matrix product, and its gradients.
   case channelMap

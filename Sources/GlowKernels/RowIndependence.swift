@@ -13,6 +13,8 @@ public struct ProductShape: Sendable, Hashable {
 ///
 /// With OpenBLAS's kernels for AVX-512 every row comes out alike; those for AVX2 add up some rows of a block of twelve in
 /// another order than the rest. So this multiplies equal rows, [positions, pictures, inner], and looks.
+@specialized(where S == Float)
+@specialized(where S == Double)
 public func rowsComeOutAlike<S: Scalar>(
   pictures: Int, positions: Int, _ products: [ProductShape], _: S.Type
 ) -> Bool {

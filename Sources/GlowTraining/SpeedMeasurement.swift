@@ -18,7 +18,7 @@ public final class SpeedMeasurement {
   public struct Result: Sendable {
     public let job: Job
     public let imagesPerSecond: Double
-    /// Of the useful multiply-adds of the coupling networks' convolutions, without the edge indicator.
+    /// Of the useful multiply-adds of the conditioners' products, without the edge indicator.
     public let gigaflops: Double
     /// `gigaflops` over that of a 2048³ product on the same threads, the best before and after.
     public let fractionOfPeak: Double

@@ -8,7 +8,7 @@ public enum DequantizationKind: String, Sendable, Codable, CaseIterable {
   case none
 }
 
-/// Whether a training step keeps the hidden activations of the coupling networks or computes them again.
+/// Whether a training step keeps the hidden activations of the conditioners or computes them again.
 public enum ActivationPolicy: String, Sendable, Codable, CaseIterable {
   /// Keeps them if the memory that is free allows it.
   case automatic, keep, recompute

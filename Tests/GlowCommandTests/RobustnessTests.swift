@@ -183,7 +183,8 @@ struct RobustnessTests {
       let sent = ContinuousClock.now
       job.send(SIGTERM)
       #expect(job.end() == 128 + SIGTERM && job.error.contains(message), "\(job.error)")
-      #expect(sent.duration(to: .now) < .seconds(10))
+      // On a machine that does nothing else it takes a second or two.
+      #expect(sent.duration(to: .now) < .seconds(60))
     }
     #expect(!files("initialization").contains { $0.hasSuffix(".safetensors") })
   }

@@ -5,7 +5,7 @@ import GlowKernels
 /// y = (conv(x) + b)·exp(3·logs).
 ///
 /// With b = logs = 0 and zero weights at the start this is the original's zero convolution (section 3.3 of
-/// Kingma & Dhariwal 2018); with b and logs those of an actnorm it is the first layer of a coupling network.
+/// Kingma & Dhariwal 2018); with b and logs those of an actnorm it is the first layer of a conditioner.
 ///
 /// The edge indicator, a further input channel that is 0 inside the picture and 1 in the padding, adds a
 /// constant to each position that depends only on which of its neighbors exist. So it is folded, with b, into

@@ -2,7 +2,7 @@ import GlowKernels
 
 /// What has parameters, and folds them once an update into what passes multiply with.
 protocol Foldable: Sendable {
-  /// For instance `level0.step3`; parameters' names begin with it.
+  /// For instance `level0.step3`, with which most of its parameters' names begin.
   var name: String { get }
 
   /// Writes the initial values of the parameters that are not to start at zero.

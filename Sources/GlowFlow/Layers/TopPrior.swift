@@ -134,20 +134,20 @@ struct TopPrior: Layer {
     _ image: Int, mean: UnsafeMutablePointer<S>, logs: UnsafeMutablePointer<S>, _ site: Site<S>
   ) {
     let label = site.label(image)
-    let row = label.flatMap { label in embedding.map { $0.weight(site.weights)[label] } }
-    let bias = label.flatMap { _ in embedding.map { $0.bias(site.weights) } }
+    let (row, bias) = (
+      label.flatMap { label in embedding.map { $0.weight(site.weights)[label] } },
+      label.flatMap { _ in embedding.map { $0.bias(site.weights) } }
+    )
     for position in 0..<site.tile.positionsPerImage {
-      let mean = mean + position * channels
-      let logs = logs + position * channels
       let constant = convolution.map {
         site.weights[$0.foldedBias] + site.tile.borderClass(position) * 2 * channels
       }
-      for channel in 0..<channels {
-        mean[channel] =
-          (constant?[channel] ?? 0) + (row?[channel] ?? 0) + (bias?[channel] ?? 0)
-        logs[channel] =
-          (constant?[channels + channel] ?? 0) + (row?[channels + channel] ?? 0)
-          + (bias?[channels + channel] ?? 0)
+      for (plane, values) in [mean, logs].enumerated() {
+        let target = values + position * channels
+        target.update(repeating: 0, count: channels)
+        for case let terms? in [constant, row, bias] {
+          for channel in 0..<channels { target[channel] += terms[plane * channels + channel] }
+        }
       }
     }
   }

@@ -1,7 +1,7 @@
 /// A setting that names one of the implementations that are registered with it, as options and files spell it.
 public protocol Choice: RawRepresentable, CaseIterable, CustomStringConvertible, Hashable, Codable, Sendable
 where RawValue == String {
-  /// Of all that are registered, the default first.
+  /// Of all that are registered.
   static var names: [String] { get }
   /// - Parameter name: one of `names`.
   init(name: String)

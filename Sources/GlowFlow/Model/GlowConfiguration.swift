@@ -12,7 +12,7 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   public var levels = 3
   /// Flow steps at each scale (K in the paper).
   public var depth = 8
-  /// Channels of the hidden layers of each coupling network.
+  /// Channels of the hidden layers of each conditioner.
   public var width = 128
   public var coupling = CouplingKind.affine
   /// What the couplings' conditioners are.

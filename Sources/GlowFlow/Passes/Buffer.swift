@@ -70,9 +70,10 @@ struct PlacedBuffer<S: Scalar> {
 
 /// Rows of positions, `columns` values each, of which a tile reads and writes its own.
 ///
-/// Level-wide rows hold the whole batch, the pictures one after the other. A thread's own hold a tile, and its pictures
-/// stand one after the other or, in the rows of matrix products, batch-interleaved: position 0 of each picture, then
-/// position 1 of each, and so on (`Tile.rowStep`).
+/// Level-wide rows hold the whole batch, tile after tile; a thread's own hold one tile. The pictures of a tile stand one after
+/// the other or, in the rows of matrix products, batch-interleaved: position 0 of each picture, then position 1 of each, and
+/// so on (`Tile.rowStep`). Whoever writes them decides, and whoever reads them does so the same way: `part` and `picture`, or
+/// `interleavedPart` and `interleaved`.
 struct Rows<S: Scalar> {
   let tile: Tile
   let columns: Int

@@ -2,7 +2,7 @@ import GlowKernels
 
 extension Glow {
   /// Data-dependent initialization (section 3.1 of Kingma & Dhariwal 2018) on the `count` images in
-  /// `workspace.images`: every actnorm, those in the coupling networks too, is set so that its output has
+  /// `workspace.images`: every actnorm, those in the conditioners too, is set so that its output has
   /// mean 0 and variance 1 over the whole batch, one after the other in the order of the flow.
   ///
   /// Ends with the parameters folded. Any workspace will do.

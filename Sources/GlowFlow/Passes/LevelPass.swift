@@ -11,7 +11,6 @@ struct LevelPass<S: Scalar> {
   private let source: UnsafeMutablePointer<S>
   private let sourceGradient: UnsafeMutablePointer<S>?
 
-  /// - Parameter imageGradient: where the gradient at the images goes, if anybody wants it.
   init(
     _ glow: Glow<S>, _ number: Int, _ workspace: Workspace<S>, _ facts: PassFacts<S>
   ) {

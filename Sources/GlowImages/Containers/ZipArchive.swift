@@ -53,7 +53,9 @@ struct ZipArchive: Container {
     }
     let packed = file.part(start..<start + entry.packed, path: path)
     let content = entry.isDeflated ? FileContent(try Self.unpack(packed, entry), path: path) : packed
-    let sum = try content.withBytes { UInt32(crc32_z(0, $0.bindMemory(to: UInt8.self).baseAddress, $0.count)) }
+    let sum = try content.withBytes {
+      UInt32(crc32_z(0, $0.bindMemory(to: UInt8.self).baseAddress, $0.count))
+    }
     if sum != entry.checksum { throw FileError(path, "is damaged: its checksum is wrong") }
     return content
   }
