@@ -57,13 +57,16 @@ test-kernels: deps ## Run the tests of numbers with OpenBLAS's kernels for AVX-5
 	$(call with_kernels,SkylakeX,avx512f)
 	$(call with_kernels,Haswell,avx2)
 
-coverage: deps ## Show which lines the tests reach, by module, and list those that none does.
-	rm -rf .build-coverage/*/release/codecov
-	$(TEST) --enable-code-coverage --scratch-path .build-coverage
-	@folder=.build-coverage/release; \
-	$(TOOLCHAIN)/llvm-cov export -format=lcov -instr-profile $$folder/codecov/default.profdata \
-	  $$folder/glowPackageTests.xctest -object $$folder/glow > $$folder/codecov/lines.lcov; \
-	awk -f Tests/coverage.awk $$folder/codecov/lines.lcov
+PROFILES = $(CURDIR)/.build-coverage/profiles
+coverage: deps ## Show how many lines the tests reach, by module, and list those that none does.
+	rm -rf $(PROFILES)
+	LLVM_PROFILE_FILE=$(PROFILES)/%p.profraw \
+	  $(TEST) --scratch-path .build-coverage -Xswiftc -profile-generate -Xswiftc -profile-coverage-mapping
+	@# A command whose files a test limits leaves a profile that is cut off; those are passed over.
+	@$(TOOLCHAIN)/llvm-profdata merge --failure-mode=all -o $(PROFILES)/all $(PROFILES)/*.profraw 2> $(PROFILES)/warnings
+	@$(TOOLCHAIN)/llvm-cov export -format=lcov -instr-profile $(PROFILES)/all \
+	  .build-coverage/release/glowPackageTests.xctest -object .build-coverage/release/glow > $(PROFILES)/lines
+	@awk -v sources="$(CURDIR)/Sources/" -f Tests/coverage.awk $(PROFILES)/lines
 
 fuzz: deps ## Try every reader on RUNS damaged files (docs/fuzzing.md).
 	@# Optimized, but with the checks of unsafe pointers that an optimized build leaves out. A crash is libFuzzer's to

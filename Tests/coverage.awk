@@ -1,9 +1,8 @@
-# Reads what `llvm-cov export -format=lcov` prints: a table of the modules under Sources, and the lines that no test
-# reaches.
+# Reads what `llvm-cov export -format=lcov` prints: a table of the modules in the folder `sources`, and the lines that
+# no test reaches.
 
 /^SF:/ {
-  place = index($0, "/Sources/")
-  file = place ? substr($0, place + length("/Sources/")) : ""
+  file = index($0, "SF:" sources) == 1 ? substr($0, 4 + length(sources)) : ""
   split(file, parts, "/")
   module = parts[1]
 }
