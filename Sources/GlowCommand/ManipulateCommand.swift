@@ -35,7 +35,6 @@ struct ManipulateCommand: ParsableCommand {
       throw ValidationError("expected --out FILE.png, --animate FILE.png or both")
     }
     for destination in destinations { try destination.checkName() }
-    if attribute.isEmpty { throw ValidationError("expected --attribute FILE.npy") }
     if !(1...240).contains(strengths.values.count) {
       throw ValidationError("--strengths must be 1 to 240 numbers, not \(strengths.values.count)")
     }

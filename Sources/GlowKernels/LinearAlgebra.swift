@@ -34,10 +34,17 @@ public struct Factorization {
     original = matrix
     factors = matrix
     pivots = [Int32](repeating: 0, count: size)
+    try Self.factorize(&factors, size: size, &pivots)
+  }
+
+  /// Calls `dgetrf` on a matrix by columns. LAPACKE looks for NaN alone; infinite values are refused alike.
+  private static func factorize(_ matrix: inout [Double], size: Int, _ pivots: inout [Int32]) throws {
     let n = Int32(size)
-    let info = LAPACKE_dgetrf(LAPACK_COL_MAJOR, n, n, &factors, n, &pivots)
+    if !matrix.allSatisfy(\.isFinite) { throw LinearAlgebraError.rejected(routine: "dgetrf", info: -4) }
+    let info = LAPACKE_dgetrf(LAPACK_COL_MAJOR, n, n, &matrix, n, &pivots)
     if info < 0 { throw LinearAlgebraError.rejected(routine: "dgetrf", info: Int(info)) }
     if info > 0 { throw LinearAlgebraError.singular(pivot: Int(info), size: size) }
+    if !matrix.allSatisfy(\.isFinite) { throw LinearAlgebraError.rejected(routine: "dgetrf", info: -4) }
   }
 
   /// ln |det W|.
@@ -78,10 +85,7 @@ public struct Factorization {
     var factors = matrix
     for i in 0..<size { for j in 0..<size { factors[j * size + i] = matrix[i * size + j] } }
     var pivots = [Int32](repeating: 0, count: size)
-    let n = Int32(size)
-    let info = LAPACKE_dgetrf(LAPACK_COL_MAJOR, n, n, &factors, n, &pivots)
-    if info < 0 { throw LinearAlgebraError.rejected(routine: "dgetrf", info: Int(info)) }
-    if info > 0 { throw LinearAlgebraError.singular(pivot: Int(info), size: size) }
+    try factorize(&factors, size: size, &pivots)
     // Row swaps in order: row i of L·U is row order[i] of W, so P has a one at (order[i], i).
     var order = Array(0..<size)
     for i in 0..<size { order.swapAt(i, Int(pivots[i]) - 1) }

@@ -23,8 +23,9 @@ public enum ModelExport {
         try values(name, count: count, of: glow)
       }
       let stored: [[Double]]
+      // Only a channel mixing can be singular; in a relation with other parameters it is the last.
       do { stored = try relation.write(ours) } catch let error as LinearAlgebraError {
-        throw FileError(path, "cannot write \(relation.ours[0]): \(error)")
+        throw FileError(path, "cannot write \(relation.ours.last!): \(error)")
       }
       try check(relation, ours, stored, format: format, path: path)
       for (tensor, values) in zip(relation.stored, stored) {

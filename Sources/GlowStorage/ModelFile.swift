@@ -111,7 +111,7 @@ public enum ModelFile {
     var least = 0.0
     for level in 0..<configuration.levels {
       let channels = Double(configuration.shape(ofLevel: level).channels)
-      least += Double(configuration.depth) * (width * width + 9 * width * channels)
+      least += Double(configuration.depth) * (Double(configuration.hiddenWeights) + 9 * width * channels)
     }
     let found = file.entries.reduce(0) { $0 + $1.count }
     if Double(found) < least {

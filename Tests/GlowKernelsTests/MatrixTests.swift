@@ -83,6 +83,14 @@ struct MatrixTests {
     #expect(throws: LinearAlgebraError.rejected(routine: "dgetrf", info: -4)) {
       try Factorization([1, .nan, 2, 4], size: 2)
     }
+    for infinite in [[.infinity, 1, 0, 1], [1, 0, -Double.infinity, 1]] {
+      #expect(throws: LinearAlgebraError.rejected(routine: "dgetrf", info: -4)) {
+        try Factorization(infinite, size: 2)
+      }
+      #expect(throws: LinearAlgebraError.rejected(routine: "dgetrf", info: -4)) {
+        try Factorization.permutedTriangles(infinite, size: 2)
+      }
+    }
   }
 
   @Test("W = P·L·U with pivots that are the largest of their column", arguments: [1, 2, 5, 12, 48])

@@ -9,6 +9,9 @@ protocol Conditioner: Sendable {
   /// What `--network` calls it.
   static var name: String { get }
 
+  /// Weights between hidden layers that a network of these settings has at least, counted without making it.
+  static func hiddenWeights(_ settings: NetworkSettings) -> Int
+
   /// - Parameter prefix: that of the parameters' names: the flow step's and `.coupling`.
   init(_ shape: ConditionerShape, prefix: String, in blueprint: inout Blueprint)
 

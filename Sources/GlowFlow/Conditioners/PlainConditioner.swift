@@ -31,6 +31,8 @@ struct PlainConditioner: Conditioner {
   private let outputPatches: Buffer
   private let inputPatchesGradient: Buffer
 
+  static func hiddenWeights(_ settings: NetworkSettings) -> Int { settings.width * settings.width }
+
   init(_ shape: ConditionerShape, prefix: String, in blueprint: inout Blueprint) {
     self.shape = shape
     width = shape.settings.width

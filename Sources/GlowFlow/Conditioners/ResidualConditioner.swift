@@ -36,6 +36,10 @@ struct ResidualConditioner: Conditioner {
   /// Whether blocks see their neighbors.
   private var seesNeighbors: Bool { shape.settings.kernel > 1 }
 
+  static func hiddenWeights(_ settings: NetworkSettings) -> Int {
+    2 * settings.blocks * settings.width * settings.width
+  }
+
   init(_ shape: ConditionerShape, prefix: String, in blueprint: inout Blueprint) {
     self.shape = shape
     let (input, width, output) = (shape.inChannels, shape.settings.width, shape.outputs)
@@ -51,17 +55,23 @@ struct ResidualConditioner: Conditioner {
         inChannels: width, outChannels: output, order: .productThenPatches, planes: shape.outputsPerValue),
       weight: "\(prefix).last", actNorm: "\(prefix).last", in: &blueprint)
 
+    let rounds = Self.rounds(0..<shape.settings.blocks)
+    forwardRounds = seesNeighbors ? rounds.forward : [rounds.forward.flatMap { $0 }]
+    backwardRounds = seesNeighbors ? rounds.backward : [rounds.backward.flatMap { $0 }]
+
     bordered = blueprint.bordered(channels: max(input, output, seesNeighbors ? width : 0))
     inputPatches = blueprint.buffer(columns: 9 * input, .stage)
     patches = seesNeighbors ? blueprint.buffer(columns: 9 * width, .stage) : nil
-    sum = blueprint.buffer(columns: width, .halo)
+    // A single round needs nothing from stage to stage.
+    let life = seesNeighbors ? BufferLife.halo : .stage
+    sum = blueprint.buffer(columns: width, life)
     activations = (0...shape.settings.blocks).map { _ in
       blueprint.buffer(columns: width, .recomputable(sharing: nil))
     }
-    shared = (0..<2).map { _ in blueprint.buffer(columns: width, .halo) }
+    shared = (0..<2).map { _ in blueprint.buffer(columns: width, life) }
     sharedInner = blueprint.buffer(columns: width, .stage)
     outputPatches = blueprint.buffer(columns: 9 * output, .halo)
-    sumGradient = blueprint.buffer(columns: width, .halo, isForBackward: true)
+    sumGradient = blueprint.buffer(columns: width, life, isForBackward: true)
     innerGradient = blueprint.buffer(columns: width, .stage, isForBackward: true)
     activationGradient = blueprint.buffer(columns: width, .stage, isForBackward: true)
     patchesGradient =
@@ -76,13 +86,39 @@ struct ResidualConditioner: Conditioner {
     blueprint.product(inner: width, columns: 9 * output)
   }
 
-  /// Bands whose blocks see neighbors: forward one round for what comes before the blocks and one for each block;
-  /// backward those again, in case it computes them again, two for each block and one for what came first.
+  /// A part of the work between which bands wait for each other if blocks see their neighbors.
+  private enum Round: Sendable {
+    /// h₀ and u₀.
+    case start
+    /// Block i, to uᵢ₊₁.
+    case block(Int)
+    /// The gradient through the zero convolution.
+    case last
+    /// That through the end of block i, to the input of its first convolution.
+    case innerGradient(Int)
+    /// That of uᵢ, added to the sum's.
+    case activationGradient(Int)
+    /// That through the first convolution.
+    case first
+  }
+
+  /// The parts of each round; where blocks see no neighbors there is one round for all.
+  private let forwardRounds: [[Round]]
+  private let backwardRounds: [[Round]]
+
+  private static func rounds(_ blocks: Range<Int>) -> (forward: [[Round]], backward: [[Round]]) {
+    let forward = [[Round.start]] + blocks.map { [.block($0)] }
+    let gradients: [[Round]] = blocks.reversed().flatMap {
+      [[.innerGradient($0)], [.activationGradient($0)]]
+    }
+    // Backward begins with forward's parts, in case they are to be computed again.
+    return (forward, forward + [[.last] + gradients[0]] + gradients.dropFirst() + [[.first]])
+  }
+
   func rounds(_ direction: Direction) -> Int {
-    if !seesNeighbors { return 1 }
-    return switch direction {
-    case .forward, .inverse: 1 + blocks.count
-    case .backward: 1 + blocks.count + 2 * blocks.count + 1
+    switch direction {
+    case .forward, .inverse: forwardRounds.count
+    case .backward: backwardRounds.count
     }
   }
 
@@ -109,19 +145,17 @@ struct ResidualConditioner: Conditioner {
         return site[sum].own
       })
     for (index, block) in blocks.enumerated() {
-      let before: [(Site<S>) -> Void] =
-        [{ start($0) }] + (0..<index).map { earlier in { run(earlier, $0) } }
       try data.fold()
       block.actNorm.initialize(
         data.values,
-        from: data.moments(channels: width, after: before) { site in
+        from: moments(of: data, before: index) { site in
           multiplyActivations(index, site)
           return inner(index, site).own
         })
       try data.fold()
       block.projection.actNorm.initialize(
         data.values,
-        from: data.moments(channels: width, after: before) { site in
+        from: moments(of: data, before: index) { site in
           runInner(index, site)
           // What the block adds, where what it adds it to has been.
           multiply(
@@ -130,6 +164,18 @@ struct ResidualConditioner: Conditioner {
         })
     }
     try data.fold()
+  }
+
+  /// The moments of what `body` makes of uᵢ and hᵢ.
+  private func moments<S: Scalar>(
+    of data: DataPass<S>, before index: Int, _ body: (Site<S>) -> Matrix<S>
+  ) -> Moments {
+    let before: [(Site<S>) -> Void] = [{ start($0) }] + (0..<index).map { earlier in { run(earlier, $0) } }
+    if seesNeighbors { return data.moments(channels: width, after: before, body) }
+    return data.moments(channels: width) { site in
+      for part in before { part(site) }
+      return body(site)
+    }
   }
 
   @specialized(where S == Float)
@@ -155,22 +201,14 @@ struct ResidualConditioner: Conditioner {
   @specialized(where S == Float)
   @specialized(where S == Double)
   func forward<S: Scalar>(round: Int, _ site: Site<S>) {
-    if seesNeighbors {
-      forwardRound(round, site)
-    } else {
-      for round in 0...blocks.count { forwardRound(round, site) }
-    }
-    if round == rounds(.forward) - 1 {
+    for part in forwardRounds[round] { work(at: part, site) }
+    if round == forwardRounds.count - 1 {
       // [rows × width]·[width × 9·out] → [rows × 9·out]
       site.clock.start()
       multiply(
         activation(blocks.count, site).own, site.weights[last.foldedWeight], into: site[outputPatches].own)
       site.clock.lap(.products)
     }
-  }
-
-  private func forwardRound<S: Scalar>(_ round: Int, _ site: Site<S>) {
-    if round == 0 { start(site) } else { run(round - 1, site) }
   }
 
   /// h₀ and u₀.
@@ -269,24 +307,21 @@ struct ResidualConditioner: Conditioner {
   @specialized(where S == Double)
   func backward<S: Scalar>(round: Int, outputGradient: Rows<S>, _ site: Site<S>) {
     site.clock.start()
-    let forwardRounds = 1 + blocks.count
-    let backwardRounds = 2 * blocks.count + 1
-    // Whoever sees no neighbors goes through all rounds at once.
-    for round in seesNeighbors ? round..<round + 1 : 0..<forwardRounds + backwardRounds {
-      if round < forwardRounds {
-        if !site.isKept(activations[0]) { forwardRound(round, site) }
-        continue
-      }
-      let (place, isSecond) = (round - forwardRounds).quotientAndRemainder(dividingBy: 2)
-      let index = blocks.count - 1 - place
-      if round == forwardRounds { backwardLast(outputGradient, site) }
-      if index < 0 {
-        backwardFirst(site)
-      } else if isSecond == 0 {
-        backwardInner(index, site)
-      } else {
-        backwardActivation(index, site)
-      }
+    for part in backwardRounds[round] {
+      work(at: part, site, outputGradient: outputGradient)
+    }
+  }
+
+  /// - Parameter outputGradient: in backward.
+  private func work<S: Scalar>(at round: Round, _ site: Site<S>, outputGradient: Rows<S>? = nil) {
+    let isBackward = outputGradient != nil
+    switch round {
+    case .start: if !isBackward || !site.isKept(activations[0]) { start(site) }
+    case .block(let index): if !isBackward || !site.isKept(activations[0]) { run(index, site) }
+    case .last: backwardLast(outputGradient!, site)
+    case .innerGradient(let index): backwardInner(index, site)
+    case .activationGradient(let index): backwardActivation(index, site)
+    case .first: backwardFirst(site)
     }
   }
 

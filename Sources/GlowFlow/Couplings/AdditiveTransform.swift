@@ -4,15 +4,15 @@ import GlowKernels
 struct AdditiveTransform: CouplingTransform {
   static let name = "additive"
   static let outputsPerValue = 1
-  static let keepsPlane = false
+  static let keptPlanes = 0
 
   @specialized(where S == Float)
   @specialized(where S == Double)
   func forward<S: Scalar>(
-    _ z2: Matrix<S>, _ shift: UnsafeMutablePointer<S>, kept: UnsafeMutablePointer<S>?
+    _ z2: Matrix<S>, _ outputs: Planes<S>, kept: Planes<S>?
   ) -> Double {
     for position in 0..<z2.rows {
-      let (z, t) = (z2[position], shift + position * z2.columns)
+      let (z, t) = (z2[position], outputs[0][position])
       for channel in 0..<z2.columns { z[channel] += t[channel] }
     }
     return 0
@@ -20,9 +20,9 @@ struct AdditiveTransform: CouplingTransform {
 
   @specialized(where S == Float)
   @specialized(where S == Double)
-  func inverse<S: Scalar>(_ z2: Matrix<S>, _ shift: UnsafeMutablePointer<S>) {
+  func inverse<S: Scalar>(_ z2: Matrix<S>, _ outputs: Planes<S>) {
     for position in 0..<z2.rows {
-      let (z, t) = (z2[position], shift + position * z2.columns)
+      let (z, t) = (z2[position], outputs[0][position])
       for channel in 0..<z2.columns { z[channel] -= t[channel] }
     }
   }

@@ -10,7 +10,7 @@ import GlowKernels
 struct AffineTransform: CouplingTransform {
   static let name = "affine"
   static let outputsPerValue = 2
-  static let keepsPlane = true
+  static let keptPlanes = 1
 
   /// The least argument of the sigmoid.
   static let leastArgument = -69.0
@@ -64,23 +64,21 @@ struct AffineTransform: CouplingTransform {
   @specialized(where S == Float)
   @specialized(where S == Double)
   func forward<S: Scalar>(
-    _ z2: Matrix<S>, _ outputs: UnsafeMutablePointer<S>, kept: UnsafeMutablePointer<S>?
+    _ z2: Matrix<S>, _ outputs: Planes<S>, kept: Planes<S>?
   ) -> Double {
-    let count = z2.rows * z2.columns
-    let coupling = ShiftAndScale(outputs, of: z2)
-    let logDeterminant = AffineTransform.scale(coupling.scale, count: count)
-    kept?.update(from: coupling.scale, count: count)
-    coupling.apply(to: z2)
+    let scale = outputs[1]
+    let logDeterminant = AffineTransform.scale(scale.base, count: outputs.count)
+    kept?[0].base.update(from: scale.base, count: outputs.count)
+    shiftAndScale(z2, outputs[0], scale)
     return logDeterminant
   }
 
   @specialized(where S == Float)
   @specialized(where S == Double)
-  func inverse<S: Scalar>(_ z2: Matrix<S>, _ outputs: UnsafeMutablePointer<S>) {
-    let count = z2.rows * z2.columns
-    let coupling = ShiftAndScale(outputs, of: z2)
-    _ = AffineTransform.scale(coupling.scale, count: count)
-    coupling.undo(z2)
+  func inverse<S: Scalar>(_ z2: Matrix<S>, _ outputs: Planes<S>) {
+    let scale = outputs[1]
+    _ = AffineTransform.scale(scale.base, count: outputs.count)
+    undoShiftAndScale(z2, outputs[0], scale)
   }
 
   /// dz2 = dshift = dy2·scale and, because scale′ = scale·(1 − scale) and z2 + shift = y2/scale,
@@ -89,10 +87,10 @@ struct AffineTransform: CouplingTransform {
   @specialized(where S == Double)
   func backward<S: Scalar>(_ site: TransformSite<S>) {
     let floor = AffineTransform.floor(S.self)
-    let channels = site.gradient.columns
+    let (channels, kept) = (site.gradient.columns, site.kept![0])
     for position in 0..<site.gradient.rows {
       let (y, dy) = (site.output[position], site.gradient[position])
-      let (s, dh) = (site.kept[position], site.outputGradient[position])
+      let (s, dh) = (kept[position], site.outputGradient[position])
       for channel in 0..<channels {
         let dz = dy[channel] * s[channel]
         let slope = s[channel] > floor ? 1 - s[channel] : 0

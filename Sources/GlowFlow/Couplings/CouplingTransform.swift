@@ -3,16 +3,15 @@ import GlowKernels
 /// What a coupling does to z2, given the outputs of its conditioner on z1 (section 3.3 of Kingma & Dhariwal 2018).
 ///
 /// A transform acts on each value of z2 by itself, invertibly for any outputs. z2 is [positions, channels]; the
-/// conditioner's outputs are `outputsPerValue` planes of the same size, one after the other, in which a transform may
-/// compute. As in `Layer`, the functions carry `@specialized` lines.
+/// conditioner's outputs are `outputsPerValue` planes of the same size, in which a transform may compute. As in `Layer`, the functions carry `@specialized` lines.
 protocol CouplingTransform: Sendable {
   /// What `--coupling` calls it.
   static var name: String { get }
   /// How many outputs of the conditioner each value of z2 needs. All zero must mean a harmless transform: the
   /// conditioner's last convolution starts at zero.
   static var outputsPerValue: Int { get }
-  /// Whether backward needs a value that forward has computed for each value of z2, its `kept` plane.
-  static var keepsPlane: Bool { get }
+  /// How many planes of the size of z2 backward needs that forward has computed.
+  static var keptPlanes: Int { get }
 
   init()
 
@@ -20,11 +19,11 @@ protocol CouplingTransform: Sendable {
   ///
   /// - Parameter kept: to be written for backward if it is not nil.
   func forward<S: Scalar>(
-    _ z2: Matrix<S>, _ outputs: UnsafeMutablePointer<S>, kept: UnsafeMutablePointer<S>?
+    _ z2: Matrix<S>, _ outputs: Planes<S>, kept: Planes<S>?
   ) -> Double
 
   /// z2 ← f⁻¹(z2).
-  func inverse<S: Scalar>(_ z2: Matrix<S>, _ outputs: UnsafeMutablePointer<S>)
+  func inverse<S: Scalar>(_ z2: Matrix<S>, _ outputs: Planes<S>)
 
   /// Turns the gradient at the transformed z2 into that at z2 and at the conditioner's outputs.
   func backward<S: Scalar>(_ site: TransformSite<S>)
@@ -36,11 +35,12 @@ struct TransformSite<S: Scalar> {
   let output: Matrix<S>
   /// The gradient at `output`, to become that at z2.
   let gradient: Matrix<S>
-  /// What forward kept; `output` if it keeps nothing.
-  let kept: Matrix<S>
+  /// What forward kept, if it keeps anything.
+  let kept: Planes<S>?
   /// The gradient of the picture's log-determinant.
   let logDeterminantGradient: S
-  /// To be written: [positions, outputsPerValue·channels], a row's planes one after the other.
+  /// To be written: the gradient of the outputs, [positions, outputsPerValue·channels], for the conditioner's products by
+  /// position: that of plane i stands in columns i·channels and following.
   let outputGradient: Matrix<S>
 }
 

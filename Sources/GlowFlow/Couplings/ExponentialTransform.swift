@@ -8,7 +8,7 @@ import GlowKernels
 struct ExponentialTransform: CouplingTransform {
   static let name = "affine-exp"
   static let outputsPerValue = 2
-  static let keepsPlane = true
+  static let keptPlanes = 1
 
   /// The largest |ln scale|.
   static let bound = 2.0
@@ -34,25 +34,23 @@ struct ExponentialTransform: CouplingTransform {
   @specialized(where S == Float)
   @specialized(where S == Double)
   func forward<S: Scalar>(
-    _ z2: Matrix<S>, _ outputs: UnsafeMutablePointer<S>, kept: UnsafeMutablePointer<S>?
+    _ z2: Matrix<S>, _ outputs: Planes<S>, kept: Planes<S>?
   ) -> Double {
-    let count = z2.rows * z2.columns
-    let coupling = ShiftAndScale(outputs, of: z2)
-    let logDeterminant = Self.tangent(coupling.scale, count: count)
-    kept?.update(from: coupling.scale, count: count)
-    Self.scale(coupling.scale, count: count)
-    coupling.apply(to: z2)
+    let scale = outputs[1]
+    let logDeterminant = Self.tangent(scale.base, count: outputs.count)
+    kept?[0].base.update(from: scale.base, count: outputs.count)
+    Self.scale(scale.base, count: outputs.count)
+    shiftAndScale(z2, outputs[0], scale)
     return logDeterminant
   }
 
   @specialized(where S == Float)
   @specialized(where S == Double)
-  func inverse<S: Scalar>(_ z2: Matrix<S>, _ outputs: UnsafeMutablePointer<S>) {
-    let count = z2.rows * z2.columns
-    let coupling = ShiftAndScale(outputs, of: z2)
-    _ = Self.tangent(coupling.scale, count: count)
-    Self.scale(coupling.scale, count: count)
-    coupling.undo(z2)
+  func inverse<S: Scalar>(_ z2: Matrix<S>, _ outputs: Planes<S>) {
+    let scale = outputs[1]
+    _ = Self.tangent(scale.base, count: outputs.count)
+    Self.scale(scale.base, count: outputs.count)
+    undoShiftAndScale(z2, outputs[0], scale)
   }
 
   /// dz2 = dshift = dy2·scale and, because d ln scale/dh = 1 − t² with t = tanh(h/α), and z2 + shift = y2/scale,
@@ -60,10 +58,10 @@ struct ExponentialTransform: CouplingTransform {
   @specialized(where S == Float)
   @specialized(where S == Double)
   func backward<S: Scalar>(_ site: TransformSite<S>) {
-    let channels = site.gradient.columns
+    let (channels, kept) = (site.gradient.columns, site.kept![0])
     for position in 0..<site.gradient.rows {
       let (y, dy) = (site.output[position], site.gradient[position])
-      let (t, dh) = (site.kept[position], site.outputGradient[position])
+      let (t, dh) = (kept[position], site.outputGradient[position])
       // The scale goes where the gradient of the shift will be.
       dh.update(from: t, count: channels)
       Self.scale(dh, count: channels)

@@ -74,6 +74,11 @@ struct Placed<L> {
   /// Its number among the layers of the model.
   let index: Int
 
+  /// Whether latents leave the flow here.
+  var emitsLatents: Bool {
+    needs.buffers.contains { if case .latents = $0.life { true } else { false } }
+  }
+
   /// The same layer as a value of another type.
   func map<M>(_ change: (L) -> M) -> Placed<M> {
     Placed<M>(layer: change(layer), needs: needs, offset: offset, index: index)

@@ -14,7 +14,7 @@ struct FlowStep: Layer {
 
   /// The conditioner's outputs for a picture, as planes.
   private let outputs: Buffer
-  /// The transform's plane for backward, if it has one.
+  /// What the transform keeps for backward, if anything.
   private let kept: Buffer?
   private let outputGradient: Buffer
   private let mapGradient: Buffer
@@ -30,7 +30,7 @@ struct FlowStep: Layer {
       settings: configuration.networkSettings)
     conditioner = shape.settings.kind.conditioner.init(shape, prefix: "\(name).coupling", in: &blueprint)
     outputs = blueprint.buffer(columns: shape.outputs, .stage)
-    kept = kind.keepsPlane ? blueprint.buffer(columns: half, .kept) : nil
+    kept = kind.keptPlanes > 0 ? blueprint.buffer(columns: half * kind.keptPlanes, .kept) : nil
     outputGradient = blueprint.buffer(columns: shape.outputs, .halo, isForBackward: true)
     mapGradient = blueprint.buffer(columns: channels, .stage, isForBackward: true)
   }
@@ -112,8 +112,8 @@ struct FlowStep: Layer {
         site.clock.start()
         conditioner.collect(image, into: planes, site)
         site.clock.lap(.patches)
-        let keeps = kept.flatMap { site.isKept($0) ? site[$0].part(image).base : nil }
-        let logDeterminant = transform.forward(z2(image, of: site.output), planes, kept: keeps)
+        let z2 = z2(image, of: site.output)
+        let logDeterminant = transform.forward(z2, Planes(planes, like: z2), kept: keptPlanes(image, site))
         site.add(logDeterminant: logDeterminant, image: image)
         site.clock.lap(.elementwise)
       }
@@ -134,7 +134,8 @@ struct FlowStep: Layer {
       for image in 0..<site.tile.imageCount {
         conditioner.collect(image, into: planes, site)
         site.clock.lap(.patches)
-        transform.inverse(z2(image, of: site.output), planes)
+        let z2 = z2(image, of: site.output)
+        transform.inverse(z2, Planes(planes, like: z2))
         site.clock.lap(.elementwise)
       }
       map.inverse(site.output, into: site.input, site.inverse!)
@@ -149,11 +150,10 @@ struct FlowStep: Layer {
     case .start:
       site.clock.start()
       for image in 0..<site.tile.imageCount {
-        let output = z2(image, of: site.output)
         transform.backward(
           TransformSite(
-            output: output, gradient: z2(image, of: site.gradient!),
-            kept: kept.map { site[$0].part(image) } ?? output,
+            output: z2(image, of: site.output), gradient: z2(image, of: site.gradient!),
+            kept: keptPlanes(image, site),
             logDeterminantGradient: site.likelihoodWeight(image),
             outputGradient: site[outputGradient].part(image)))
       }
@@ -170,6 +170,12 @@ struct FlowStep: Layer {
       map.backward(site, room: mapGradient)
       site.clock.lap(.channelMap)
     }
+  }
+
+  /// What the transform keeps of the tile's part of a picture; nil where there is no backward.
+  private func keptPlanes<S: Scalar>(_ image: Int, _ site: Site<S>) -> Planes<S>? {
+    guard let kept, site.isKept(kept) else { return nil }
+    return Planes(site[kept].part(image).base, like: z2(image, of: site.output))
   }
 
   private func z2<S: Scalar>(_ image: Int, of rows: Rows<S>) -> Matrix<S> {

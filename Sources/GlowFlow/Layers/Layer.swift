@@ -54,8 +54,8 @@ extension Foldable {
 /// Whoever calls a layer through this protocol does not know the scalar type when it is compiled: the functions of a layer
 /// that take an `S` carry `@specialized` lines, without which they run many times slower.
 protocol Layer: Foldable {
-  /// Whether the activations after the layer are those before it, changed or as they were: the layer is a place where
-  /// latents leave.
+  /// Whether the activations after the layer are those before it, changed or as they were. The first layer of a level is
+  /// not in place.
   var isInPlace: Bool { get }
 
   /// The stages of a pass, in order. Where tiles are bands, all tiles leave a stage before any enters the next.

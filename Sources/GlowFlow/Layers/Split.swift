@@ -11,8 +11,7 @@ struct Split: Layer {
   let half: Int
   var isInPlace: Bool { true }
 
-  private let epsilon: Buffer
-  private let inverseDeviation: Buffer
+  private let latents: StandardizedLatents
   private let patches: Buffer
   private let bordered: Buffer
   /// mean, then logs: two planes [positions, half].
@@ -26,8 +25,7 @@ struct Split: Layer {
     convolution = Convolution(
       .init(inChannels: half, outChannels: channels, order: .productThenPatches, planes: 2),
       weight: "\(name).conv", actNorm: "\(name).conv", in: &blueprint)
-    epsilon = blueprint.buffer(columns: half, .latents)
-    inverseDeviation = blueprint.buffer(columns: half, .kept)
+    latents = StandardizedLatents(channels: half, in: &blueprint)
     patches = blueprint.buffer(columns: 9 * channels, .halo)
     bordered = blueprint.bordered(channels: channels)
     prior = blueprint.buffer(columns: channels, .stage)
@@ -64,14 +62,7 @@ struct Split: Layer {
     switch stage {
     case .start, .conditioner: multiplyInput(site)
     case .finish:
-      forEachPicture(site) { image, z2, mean, logs in
-        let logDensity = Gaussian.standardize(
-          z2, mean: mean, logs: logs, epsilon: site[epsilon].part(image).base)
-        site.add(logDensity: logDensity, image: image)
-        if site.isKept(inverseDeviation) {
-          site[inverseDeviation].part(image).base.update(from: logs, count: z2.rows * half)
-        }
-      }
+      forEachPicture(site) { latents.standardize($1, $2, image: $0, site) }
     }
   }
 
@@ -82,9 +73,7 @@ struct Split: Layer {
     switch stage {
     case .start, .conditioner: multiplyInput(site)
     case .finish:
-      forEachPicture(site) { image, z2, mean, logs in
-        Gaussian.restore(z2, mean: mean, logs: logs, epsilon: site[epsilon].part(image).base)
-      }
+      forEachPicture(site) { latents.restore($1, $2, image: $0, site) }
     }
   }
 
@@ -97,11 +86,9 @@ struct Split: Layer {
     switch stage {
     case .start, .conditioner:
       for image in 0..<site.tile.imageCount {
-        Gaussian.backward(
-          epsilon: site[epsilon].part(image).base,
-          inverseDeviation: site[inverseDeviation].part(image).base,
-          weight: site.likelihoodWeight(image), into: gradient.part(image).columns(half..<2 * half),
-          priorGradient: site[priorGradient].part(image))
+        latents.backward(
+          image: image, into: gradient.part(image).columns(half..<2 * half),
+          priorGradient: site[priorGradient].part(image), site)
       }
     case .finish:
       for image in 0..<site.tile.imageCount {
@@ -129,18 +116,17 @@ struct Split: Layer {
     }
   }
 
-  /// Calls `body` with z2, the mean and the logs of the tile's part of each picture.
+  /// Calls `body` with z2 and its prior for the tile's part of each picture.
   @inline(__always)
   private func forEachPicture<S: Scalar>(
     _ site: Site<S>,
-    _ body: (_ image: Int, _ z2: Matrix<S>, _ mean: UnsafeMutablePointer<S>, _ logs: UnsafeMutablePointer<S>)
-      -> Void
+    _ body: (_ image: Int, _ z2: Matrix<S>, _ prior: Planes<S>) -> Void
   ) {
     let planes = site.memory(prior)
     for image in 0..<site.tile.imageCount {
       convolution.collect(site[patches].picture(image), into: planes, bordered: bordered, site)
       let z2 = site.output.part(image).columns(half..<2 * half)
-      body(image, z2, planes, planes + z2.rows * half)
+      body(image, z2, Planes(planes, like: z2))
     }
   }
 }

@@ -13,8 +13,7 @@ struct TopPrior: Layer {
   let embedding: LinearLayer?
   var isInPlace: Bool { true }
 
-  private let epsilon: Buffer
-  private let inverseDeviation: Buffer
+  private let latents: StandardizedLatents
   /// mean, then logs: two planes [positions, channels].
   private let prior: Buffer
   private let priorGradient: Buffer
@@ -31,8 +30,7 @@ struct TopPrior: Layer {
       ? LinearLayer(
         inCount: configuration.classCount, outCount: 2 * channels, name: "top.class_embedding",
         in: &blueprint) : nil
-    epsilon = blueprint.buffer(columns: channels, .latents)
-    inverseDeviation = blueprint.buffer(columns: channels, .kept)
+    latents = StandardizedLatents(channels: channels, in: &blueprint)
     prior = blueprint.buffer(columns: 2 * channels, .stage)
     priorGradient = blueprint.buffer(columns: 2 * channels, .stage, isForBackward: true)
   }
@@ -65,23 +63,14 @@ struct TopPrior: Layer {
   @specialized(where S == Float)
   @specialized(where S == Double)
   func forward<S: Scalar>(_ stage: Stage, _ site: Site<S>) {
-    forEachPicture(site) { image, z, mean, logs in
-      let logDensity = Gaussian.standardize(
-        z, mean: mean, logs: logs, epsilon: site[epsilon].part(image).base)
-      site.add(logDensity: logDensity, image: image)
-      if site.isKept(inverseDeviation) {
-        site[inverseDeviation].part(image).base.update(from: logs, count: z.rows * channels)
-      }
-    }
+    forEachPicture(site) { latents.standardize($1, $2, image: $0, site) }
   }
 
   /// z = mean + exp(logs)·ε.
   @specialized(where S == Float)
   @specialized(where S == Double)
   func inverse<S: Scalar>(_ stage: Stage, _ site: Site<S>) {
-    forEachPicture(site) { image, z, mean, logs in
-      Gaussian.restore(z, mean: mean, logs: logs, epsilon: site[epsilon].part(image).base)
-    }
+    forEachPicture(site) { latents.restore($1, $2, image: $0, site) }
   }
 
   /// Writes the gradient at z.
@@ -91,9 +80,7 @@ struct TopPrior: Layer {
     let sums = site.weightGradient!
     for image in 0..<site.tile.imageCount {
       let rows = site[priorGradient].part(image)
-      Gaussian.backward(
-        epsilon: site[epsilon].part(image).base, inverseDeviation: site[inverseDeviation].part(image).base,
-        weight: site.likelihoodWeight(image), into: site.gradient!.part(image), priorGradient: rows)
+      latents.backward(image: image, into: site.gradient!.part(image), priorGradient: rows, site)
       for position in 0..<rows.rows {
         let from = rows[position]
         if let convolution {
@@ -113,26 +100,22 @@ struct TopPrior: Layer {
     }
   }
 
-  /// Calls `body` with z, the mean and the logs of the tile's part of each picture.
+  /// Calls `body` with z and its prior for the tile's part of each picture.
   @inline(__always)
   private func forEachPicture<S: Scalar>(
     _ site: Site<S>,
-    _ body: (_ image: Int, _ z: Matrix<S>, _ mean: UnsafeMutablePointer<S>, _ logs: UnsafeMutablePointer<S>)
-      -> Void
+    _ body: (_ image: Int, _ z: Matrix<S>, _ prior: Planes<S>) -> Void
   ) {
-    let mean = site.memory(prior)
     for image in 0..<site.tile.imageCount {
       let z = site.output.part(image)
-      let logs = mean + z.rows * channels
-      writePrior(image, mean: mean, logs: logs, site)
-      body(image, z, mean, logs)
+      let planes = Planes(site.memory(prior), like: z)
+      write(planes, image: image, site)
+      body(image, z, planes)
     }
   }
 
   /// mean and logs of the tile's part of a picture.
-  private func writePrior<S: Scalar>(
-    _ image: Int, mean: UnsafeMutablePointer<S>, logs: UnsafeMutablePointer<S>, _ site: Site<S>
-  ) {
+  private func write<S: Scalar>(_ prior: Planes<S>, image: Int, _ site: Site<S>) {
     let label = site.label(image)
     let (row, bias) = (
       label.flatMap { label in embedding.map { $0.weight(site.weights)[label] } },
@@ -142,8 +125,8 @@ struct TopPrior: Layer {
       let constant = convolution.map {
         site.weights[$0.foldedBias] + site.tile.borderClass(position) * 2 * channels
       }
-      for (plane, values) in [mean, logs].enumerated() {
-        let target = values + position * channels
+      for plane in 0..<2 {
+        let target = prior[plane][position]
         target.update(repeating: 0, count: channels)
         for case let terms? in [constant, row, bias] {
           for channel in 0..<channels { target[channel] += terms[plane * channels + channel] }

@@ -95,11 +95,7 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
     let results = onEachLayer { index in
       try architecture.foldables[index].layer.fold(parameterValues, into: weights(of: index))
     }
-    maps = try zip(architecture.foldables, results).map { placed, result in
-      do { return try result.get() } catch let reason as LinearAlgebraError {
-        throw SingularMapError(step: placed.layer.name, reason: reason)
-      }
-    }
+    maps = try zip(architecture.foldables, results).map { try $0.layer.naming($1) }
     mapLogDeterminants = architecture.levels.map { level in
       level.layers.reduce(0) { sum, placed in
         maps[placed.index].map { sum + $0.logAbsoluteDeterminant } ?? sum
@@ -109,7 +105,8 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
 
   /// Folds one layer, whose parameters alone have changed.
   func fold(_ placed: Placed<any Layer>) throws {
-    maps[placed.index] = try placed.layer.fold(parameterValues, into: weights(of: placed.index))
+    maps[placed.index] = try placed.layer.naming(
+      Result { try placed.layer.fold(parameterValues, into: weights(of: placed.index)) })
   }
 
   /// The first layer whose folded weights, what its parameters make together, are not all finite; nil if all are.
@@ -178,5 +175,14 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
   private func plan(batch: Int, purpose: Purpose) -> WorkspacePlan<S> {
     WorkspacePlan(
       architecture, dimensions: configuration.dimensions, batch: batch, purpose: purpose, tileRows: tileRows)
+  }
+}
+
+extension Foldable {
+  /// The result of folding this layer, whose error says which it is.
+  fileprivate func naming(_ result: Result<Factorization?, any Error>) throws -> Factorization? {
+    do { return try result.get() } catch let reason as LinearAlgebraError {
+      throw SingularMapError(step: name, reason: reason)
+    }
   }
 }

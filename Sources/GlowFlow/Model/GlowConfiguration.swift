@@ -67,6 +67,9 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
     LevelShape(height: imageHeight, width: imageWidth, channels: imageChannels)
   }
 
+  /// Weights between hidden layers of each conditioner, at least.
+  package var hiddenWeights: Int { network.conditioner.hiddenWeights(networkSettings) }
+
   /// Outputs of the conditioners for each value that a coupling changes.
   package var outputsPerValue: Int { coupling.transform.outputsPerValue }
 

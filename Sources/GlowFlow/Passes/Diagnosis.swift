@@ -53,7 +53,7 @@ extension Glow {
         forward(number, index..<index + 1, workspace)
         if let found = nonFinite(number, index, workspace, &findings) { return found }
         let densities = workspace.levels[number].sums.logDensities.reduce(0, +)
-        if placed.layer.isInPlace {
+        if placed.emitsLatents {
           let logDensity = (densities - densityBefore) / Double(count)
           if !logDensity.isFinite { return "\(placed.layer.title), its prior" }
           if logDensity < findings.worstPrior.logDensity {

@@ -20,7 +20,7 @@ extension Glow {
         if shouldStop() { return }
         try placed.layer.initialize(from: DataPass(self, workspace, level: level, layer: index))
         // What leaves the flow has nothing after it to be initialized.
-        if !placed.layer.isInPlace { forward(level, index..<index + 1, workspace) }
+        if !placed.emitsLatents { forward(level, index..<index + 1, workspace) }
       }
     }
     isInitialized = true
