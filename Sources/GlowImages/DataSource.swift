@@ -96,6 +96,12 @@ public enum DataSource {
     if let limit = options.limit, limit < 1 {
       throw FileError(location, "cannot be limited to \(limit) images, expected at least 1")
     }
+    if let crop = options.crop, !(1...PNG.maximumSide).contains(crop) {
+      throw FileError(location, "cannot be cropped to \(crop), expected 1 to \(PNG.maximumSide)")
+    }
+    if let share = options.holdOut, !(share > 0 && share < 1) {
+      throw FileError(location, "cannot hold out \(share) of the images, expected a number between 0 and 1")
+    }
     var opened = try find(location, part: part, options: options)
     if let share = options.holdOut { opened = try heldOut(opened, part: part, share: share, location) }
     return limited(resized(repeated(opened, options), options), options)

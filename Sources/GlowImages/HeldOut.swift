@@ -1,10 +1,10 @@
 import Foundation
 import Synchronization
 
-/// Parts a data set in two by what its images are, so that neither names nor order matter, and the same image is always on
-/// the same side.
+/// Parts a data set in two by what its images are, so that neither names nor order matter, and the same pixels, as they are
+/// opened, are always on the same side.
 enum HeldOut {
-  /// The images whose hash is among the lowest `share` of all hashes, or the others.
+  /// The images whose hash lies in the lowest `share` of all values that a hash can have, about so many, or the others.
   ///
   /// Reads every image, on all threads.
   /// - Throws: `FileError` of one that cannot be read.

@@ -216,6 +216,7 @@ struct ArchiveTests {
     let name = CraftedArchive.tarEntry("././@LongLink", [UInt8](repeating: 65, count: 1 << 17), type: "L")
     try expect(name, "a name of 131072 bytes")
     try expect(CraftedArchive.tarEntry("a.png", [], type: "S"), "a file with holes")
+    try expect(Array((CraftedArchive.tar(files)).prefix(1024 + 100)), "it ends within a header")
     var changed = CraftedArchive.tar(files)
     changed[0] ^= 1
     try expect(changed, "a wrong checksum")
@@ -291,7 +292,10 @@ struct ArrayFilesTests {
     {
       let images = npy([2, 12], (0..<24).map { UInt8($0 + 20 * number) })
       let labels = npy([2], type: "<i8", [UInt8(number + 1), 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0])
-      try folder.write(CraftedArchive.zip([("data.npy", images), ("labels.npy", labels)]), "\(file).npz")
+      let mean = npy([12], [UInt8](repeating: 99, count: 12))
+      try folder.write(
+        CraftedArchive.zip([("data.npy", images), ("labels.npy", labels), ("mean.npy", mean)]),
+        "\(file).npz")
     }
     let opened = try DataSource.open(folder.path, part: .train)
     #expect(opened.kind == ".npz" && opened.part == .train && opened.dataset.count == 6)
@@ -301,6 +305,16 @@ struct ArrayFilesTests {
     #expect(opened.dataset.source(3) == "\(folder.path)/train_data_batch_2.npz/data.npy#1")
     let held = try DataSource.open(folder.path, part: .test)
     #expect(try held.dataset.count == 2 && held.dataset.image(0).pixels[0] == 60)
+    // A part may lack the last class.
+    #expect(held.dataset.classNames.count == 4 && held.note?.contains("valid is taken for test") ?? false)
+  }
+
+  @Test("an array beside images is not the data")
+  func besideImages() throws {
+    try folder.write(npy([2, 2, 2], [UInt8](0..<8)), "embedding.npy")
+    for index in 0..<3 { try folder.write(testImage(4, 4, 3, seed: index), "\(index).png") }
+    let opened = try DataSource.open(folder.path, part: .train)
+    #expect(try opened.dataset.count == 3 && opened.dataset.image(1) == testImage(4, 4, 3, seed: 1))
   }
 
   @Test("one file with both parts, as Keras has it")

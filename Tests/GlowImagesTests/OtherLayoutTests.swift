@@ -89,7 +89,13 @@ struct OtherLayoutTests {
     #expect(
       try opened.dataset.image(0).pixels == [0, 6, 12, 2, 8, 14, 4, 10, 16, 1, 7, 13, 3, 9, 15, 5, 11, 17])
     #expect(try opened.dataset.image(1).pixels[0] == 18)
-    expectError(folder.path, "has no valid_32x32.mat") { try DataSource.open(folder.path, part: .valid) }
+    // A file that says its part is not taken for the other.
+    try FileManager.default.removeItem(atPath: "\(folder.path)/test_32x32.mat")
+    expectError(folder.path, "has no test_32x32.mat") { try DataSource.open(folder.path, part: .test) }
+    try folder.write(
+      CraftedLayouts.matlab([CraftedLayouts.matlabArray("X", [2, 3, 3, 2], [UInt8](0..<36))]), "all.mat")
+    try FileManager.default.removeItem(atPath: "\(folder.path)/train_32x32.mat")
+    #expect(try DataSource.open(folder.path, part: .test).dataset.classNames == [])
   }
 
   @Test("changed .mat files")

@@ -109,7 +109,7 @@ enum JPEG: ImageCodec {
     let status = message.withUnsafeMutableBufferPointer { body($0.baseAddress) }
     if status != 0 {
       let text = message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-      throw FileError(path, "is a damaged JPEG file: \(String(decoding: text, as: UTF8.self))")
+      throw FileError(path, "cannot be read as JPEG: \(String(decoding: text, as: UTF8.self))")
     }
   }
 }

@@ -34,7 +34,7 @@ enum WebP: ImageCodec {
     let width = header.shape.width
     guard let background, header.traits.contains(.alpha) else {
       if WebPDecodeRGBInto(source, bytes.count, pixels.baseAddress, pixels.count, Int32(3 * width)) == nil {
-        throw FileError(path, "is a damaged WebP file")
+        throw FileError(path, "is a damaged WebP file: its header is whole, its pixels are not")
       }
       return
     }
@@ -42,7 +42,7 @@ enum WebP: ImageCodec {
     let isRead = layers.withUnsafeMutableBufferPointer {
       WebPDecodeRGBAInto(source, bytes.count, $0.baseAddress, $0.count, Int32(4 * width)) != nil
     }
-    if !isRead { throw FileError(path, "is a damaged WebP file") }
+    if !isRead { throw FileError(path, "is a damaged WebP file: its header is whole, its pixels are not") }
     try background.composite(layers, channels: 3, into: pixels, path: path)
   }
 

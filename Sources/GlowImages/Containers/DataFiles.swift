@@ -6,13 +6,17 @@ struct DataFiles {
   let names: NameList
   /// Those whose names are not those of images: few, where there are many images.
   let others: [String]
+  /// Whether there are images too: an array or a table beside them is then not the data.
+  let hasImages: Bool
 
   /// - Throws: `FileError`.
   init(_ container: any Container) throws {
     self.container = container
     let names = try container.list()
     self.names = names
-    others = (0..<names.count).filter { ImageFile.kind(names.bytes($0)) == nil }.map { names[$0] }
+    let kinds = (0..<names.count).map { ImageFile.kind(names.bytes($0)) }
+    others = (0..<names.count).filter { kinds[$0] == nil }.map { names[$0] }
+    hasImages = kinds.contains { $0 == .read }
   }
 
   /// Files by their names without folders, where these fit; all must stand in one folder.

@@ -36,6 +36,8 @@ struct TarArchive: Container {
   ) throws -> [(name: [UInt8], place: Range<Int>)] {
     var entries: [(name: [UInt8], place: Range<Int>)] = []
     var start = 0
+    // For links.
+    var places: [[UInt8]: Range<Int>] = [:]
     // Of the next entry, where a name or a size does not fit in its header.
     var longName: [UInt8]?
     var longSize: Int?
@@ -66,16 +68,31 @@ struct TarArchive: Container {
           (longName, longSize) = try pax(bytes[range], path: path)
         }
       case 0, UInt8(ascii: "0"), UInt8(ascii: "7"):
-        if let name = ArchiveNames.normalized(longName ?? shortName(header)) { entries.append((name, range)) }
+        if let name = ArchiveNames.normalized(longName ?? shortName(header)) {
+          entries.append((name, range))
+          places[name] = range
+        }
         (longName, longSize) = (nil, nil)
       case UInt8(ascii: "S"): throw damaged("a file with holes, which is not read")
-      // Folders, links and what is said of all files.
+      case UInt8(ascii: "1"):
+        // A file that the archive holds already, under another name.
+        if let name = ArchiveNames.normalized(longName ?? shortName(header)),
+          let target = ArchiveNames.normalized(Array(header[157..<257].prefix { $0 != 0 })),
+          let place = places[target]
+        {
+          entries.append((name, place))
+        }
+        (longName, longSize) = (nil, nil)
+      // Folders, symbolic links and what is said of all files.
       default: (longName, longSize) = (nil, nil)
       }
       if entries.count > mostEntries { throw damaged("more than \(mostEntries) files") }
       start = content + (size + 511) / 512 * 512
       // A last content need not be filled up.
       if start > bytes.count { break }
+    }
+    if start < bytes.count {
+      throw FileError(path, "is a damaged .tar file: it ends within a header at byte \(start)")
     }
     if entries.isEmpty { throw FileError(path, "is a .tar file without files") }
     return entries

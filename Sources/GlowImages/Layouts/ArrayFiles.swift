@@ -16,11 +16,12 @@ enum ArrayFiles {
   }
 
   static func open(_ files: DataFiles, part: DataPart, options: DataOptions) throws -> OpenedData? {
+    if files.hasImages { return nil }
     let names = try files.matching { ["npy", "npz"].contains(ImageFile.suffix(Array($0.utf8)[...])) }
       .sorted { $0.compare($1, options: .numeric) == .orderedAscending }
     if names.isEmpty { return nil }
     let items = try names.flatMap { try Self.items(files.container.open($0), name: $0) }
-    let (own, found) = try choose(items, part, files.container)
+    let (own, found, note) = try choose(items, part, files.container)
     // In the order of the files; a batch's images and labels stand in one.
     let images = own.filter { !isLabels($0) }
     var batches: [NumpyDataset] = []
@@ -47,9 +48,11 @@ enum ArrayFiles {
     // A part may lack a class: all that is known counts.
     let known = try items.filter(isLabels).flatMap { try readLabels($0.file, $0.header) }
     let isFromOne = known.min() == 1
-    let dataset = JoinedDataset(batches, labels: isFromOne ? labels.map { $0 - 1 } : labels)
+    let dataset = JoinedDataset(
+      batches, labels: isFromOne ? labels.map { $0 - 1 } : labels,
+      classCount: (known.max() ?? -1) + (isFromOne ? 0 : 1))
     let notes = [
-      batches[0].note, isFromOne ? "labels count from 1" : nil,
+      note, batches[0].note, isFromOne ? "labels count from 1" : nil,
       items.count > own.count
         ? "left out: \((items.count - own.count).counted("array")) of other parts" : nil,
       files.leftOut(names),
@@ -65,7 +68,8 @@ enum ArrayFiles {
       return [try item(file, key: String(base), part: part(base))]
     }
     let keys = try archive.list()
-    return try (0..<keys.count).map { index in
+    // ImageNet32's batches also hold the mean of all images.
+    return try (0..<keys.count).filter { keys[$0] != "mean.npy" }.map { index in
       try item(archive.open(keys.bytes(index)), key: keys[index], part: part(keys[index][...]) ?? part(base))
     }
   }
@@ -78,27 +82,26 @@ enum ArrayFiles {
 
   /// The part that a word in a name says.
   private static func part(_ name: Substring) -> DataPart? {
-    name.split { !$0.isLetter }.lazy.compactMap { FolderName.part(Array($0.utf8)[...]) }.first
+    FolderName.partOfAnyWord(name)
   }
 
   private static func isLabels(_ item: Item) -> Bool {
     item.header.shape.count == 1 || item.header.shape.count == 2 && item.header.shape[1] == 1
   }
 
-  /// Those of a part; all where there are no parts. Where nothing is called test, the images to choose a model by are held
-  /// out too.
+  /// Those of a part; all where there are no parts.
   private static func choose(
     _ items: [Item], _ part: DataPart, _ container: any Container
-  ) throws -> (items: [Item], part: DataPart?) {
+  ) throws -> (items: [Item], part: DataPart?, note: String?) {
     let parts = Set(items.compactMap(\.part))
-    if parts.isEmpty || items.count == 1 { return (items, nil) }
-    let chosen = parts.contains(part) || part != .test ? part : .valid
+    if parts.isEmpty { return (items, nil, nil) }
+    let chosen = part.chosen(among: parts)
     let own = items.filter { $0.part == chosen }
     if own.isEmpty {
       let first = DataPart.allCases.first(where: parts.contains)!
       throw FileError(container.path, "has arrays of the part '\(first)' but none of the part '\(part)'")
     }
-    return (own, part)
+    return (own, part, chosen == part ? nil : "\(chosen) is taken for \(part)")
   }
 
   /// - Throws: `FileError` if they are no whole numbers, or are too large.
@@ -142,14 +145,14 @@ struct JoinedDataset: Dataset {
 
   /// - Parameters:
   ///   - batches: at least one, all of one shape.
-  ///   - labels: none, or one an image.
-  init(_ batches: [NumpyDataset], labels: [Int]) {
+  ///   - labels: none, or one an image, each below `classCount`.
+  init(_ batches: [NumpyDataset], labels: [Int], classCount: Int) {
     self.batches = batches
     self.labels = labels
     shape = batches[0].shape
     starts = batches.indices.map { batches[..<$0].reduce(0) { $0 + $1.count } }
     count = batches.reduce(0) { $0 + $1.count }
-    classNames = labels.max().map { (0...$0).map(String.init) } ?? []
+    classNames = labels.isEmpty ? [] : (0..<classCount).map(String.init)
   }
 
   func label(_ index: Int) -> Int? { labels.isEmpty ? nil : labels[index] }

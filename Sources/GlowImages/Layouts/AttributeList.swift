@@ -21,7 +21,7 @@ public enum AttributeList {
   public static func parse(
     _ bytes: UnsafeRawBufferPointer, path: String
   ) throws -> (names: [String], rows: [Row]) {
-    var lines = TextLines(bytes)
+    var lines = TextLines(bytes, hasCommas: path.hasSuffix(".csv"))
     let first = lines.next(limit: maximumNames + 2) ?? []
     // Kaggle's table has the names in its first line, after that of the files, and no number of images.
     let isTable = first.first == "image_id"

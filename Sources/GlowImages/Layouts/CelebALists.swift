@@ -29,15 +29,18 @@ struct CelebALists {
         try list.withBytes { try PartitionList.parse($0, path: list.path) }.map { ($0, $1) })
       let found = chosen.map { parts.find(name($0)) }
       let missing = found.count { $0 == nil }
-      chosen = chosen.filter { found[$0] == wanted }
-      part = wanted
-      notes.append("parts from \(list.path)")
-      if missing > 0 {
-        let first = name(found.firstIndex { $0 == nil }!)
-        notes.append("left out: \(missing.counted("image")) without a line there, such as \(first)")
-      }
-      if chosen.isEmpty {
-        throw FileError(list.path, "names no image of \(container.path) for the part '\(wanted)'")
+      // A list that names none of the images is that of others.
+      if missing < found.count {
+        chosen = chosen.filter { found[$0] == wanted }
+        part = wanted
+        notes.append("parts from \(list.path)")
+        if missing > 0 {
+          let first = name(found.firstIndex { $0 == nil }!)
+          notes.append("left out: \(missing.counted("image")) without a line there, such as \(first)")
+        }
+        if chosen.isEmpty {
+          throw FileError(list.path, "names no image of \(container.path) for the part '\(wanted)'")
+        }
       }
     }
 
@@ -48,15 +51,16 @@ struct CelebALists {
       let (names, lines) = try list.withBytes { try AttributeList.parse($0, path: list.path) }
       let table = Self.byName(lines.map { ($0.file, $0.values) })
       let found = chosen.map { table.find(name($0)) }
-      if let first = found.firstIndex(where: { $0 == nil }) {
-        let missing = found.count { $0 == nil }
-        notes.append(
-          "left out: \(missing.counted("image")) without a line in \(list.path), such as \(name(chosen[first]))"
-        )
+      let missing = found.count { $0 == nil }
+      if missing < found.count {
+        if let first = found.firstIndex(where: { $0 == nil }) {
+          notes.append(
+            "left out: \(missing.counted("image")) without a line in \(list.path), such as \(name(chosen[first]))"
+          )
+        }
+        chosen = zip(chosen, found).filter { $1 != nil }.map { $0.0 }
+        (attributeNames, rows) = (names, found.compactMap { $0 })
       }
-      chosen = zip(chosen, found).filter { $1 != nil }.map { $0.0 }
-      if chosen.isEmpty { throw FileError(list.path, "names no image of \(container.path)") }
-      (attributeNames, rows) = (names, found.compactMap { $0 })
     }
 
     self.part = part

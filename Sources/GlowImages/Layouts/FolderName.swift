@@ -15,6 +15,11 @@ enum FolderName {
     }
   }
 
+  /// The part that one of the words of a file's name says.
+  static func partOfAnyWord(_ name: some StringProtocol) -> DataPart? {
+    name.split { !$0.isLetter }.lazy.compactMap { part(Array($0.utf8)[...]) }.first
+  }
+
   /// Whether it only says that there are images in it, as in Tiny-ImageNet's `n01443537/images`, or that they are CelebA's.
   static func isImages(_ name: ArraySlice<UInt8>) -> Bool {
     let text = RawPath.text(name).lowercased()
@@ -36,5 +41,13 @@ enum FolderName {
   private static func digits(_ name: ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
     guard !name.isEmpty, name.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
     return name.drop { $0 == 0x30 }
+  }
+}
+
+extension DataPart {
+  /// The part to take where this one is asked for. Where nothing is called test, the images to choose a model by are held
+  /// out too.
+  func chosen(among parts: Set<DataPart>) -> DataPart {
+    self == .test && !parts.contains(.test) ? .valid : self
   }
 }

@@ -6,21 +6,26 @@ import GlowFiles
 struct MatlabDataset: Dataset {
   var shape: ImageShape { strides.shape }
   var count: Int { strides.count }
-  let classNames = (0...9).map(String.init)
+  var classNames: [String] { labels.isEmpty ? [] : (0...9).map(String.init) }
   private let images: FileContent
   private let strides: ImageStrides
   private let labels: [UInt8]
 
   static func open(_ files: DataFiles, part: DataPart, options: DataOptions) throws -> OpenedData? {
     let all = try files.matching { ImageFile.suffix(Array($0.utf8)[...]) == "mat" }
-    if all.isEmpty { return nil }
+    if all.isEmpty || files.hasImages { return nil }
     let parts = all.map { FolderName.part(Array(DataFiles.split($0).name.dropLast(4).utf8)[...]) }
-    guard let place = all.count == 1 ? 0 : parts.firstIndex(of: part) else {
+    let isWhole = all.count == 1 && parts[0] == nil
+    guard let place = isWhole ? 0 : parts.firstIndex(of: part) else {
       throw FileError(files.container.path, "has no \(part)_32x32.mat")
     }
     let dataset = try MatlabDataset(files.container.open(all[place]))
     return OpenedData(
-      dataset, part: all.count == 1 ? nil : part, notes: [files.leftOut(all)].compactMap { $0 }, kind: "SVHN")
+      dataset, part: isWhole ? nil : part,
+      notes: [files.leftOut(isWhole ? all : zip(all, parts).filter { $0.1 != nil }.map { $0.0 })].compactMap {
+        $0
+      },
+      kind: "SVHN")
   }
 
   /// - Throws: `FileError`.
@@ -91,7 +96,8 @@ enum MatlabFile {
       } else {
         array = file.part(at..<element.content.upperBound, path: file.path)
       }
-      if let (name, values) = try read(array) { arrays[name] = values }
+      // Whatever else there is would only take memory.
+      if let (name, values) = try read(array), name == "X" || name == "y" { arrays[name] = values }
       // Compressed elements are not filled up.
       at = element.kind == Kind.compressed ? element.content.upperBound : element.next
     }
@@ -103,7 +109,10 @@ enum MatlabFile {
     let start = try content.withBytes { try Gzip.inflate($0, limit: 8, path: content.path, form: .zlib) }
     if start.count < 8 { throw FileError(content.path, "is damaged: an element ends early") }
     let size = 8 + start[4..<8].reversed().reduce(0) { $0 << 8 | Int($1) }
-    if size > largestElement || size > Gzip.largestExpansion(of: content.count) {
+    if size > largestElement {
+      throw FileError(content.path, "has an element of \(size) bytes, expected at most \(largestElement)")
+    }
+    if size > Gzip.largestExpansion(of: content.count) {
       throw FileError(
         content.path, "has \(content.count) compressed bytes, too few for the \(size) it claims")
     }
@@ -131,7 +140,10 @@ enum MatlabFile {
     }
     let name = try file.withBytes { String(decoding: $0[parts[2].content].prefix(64), as: UTF8.self) }
     let values = parts[3]
-    guard values.kind == Kind.bytes else { return nil }
+    if values.kind != Kind.bytes {
+      if name == "y" { throw FileError(file.path, "has labels 'y' that are not bytes: save them as uint8") }
+      return nil
+    }
     var count = 1
     for dimension in dimensions {
       let (product, overflow) = count.multipliedReportingOverflow(by: dimension)

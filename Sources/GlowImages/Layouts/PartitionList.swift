@@ -7,7 +7,7 @@ enum PartitionList {
 
   /// - Throws: `FileError` with the path and the line that does not fit.
   static func parse(_ bytes: UnsafeRawBufferPointer, path: String) throws -> [String: DataPart] {
-    var lines = TextLines(bytes)
+    var lines = TextLines(bytes, hasCommas: path.hasSuffix(".csv"))
     var parts: [String: DataPart] = [:]
     while let words = lines.next(limit: 3) {
       // Kaggle's begins with the names of its columns.
@@ -21,15 +21,20 @@ enum PartitionList {
   }
 }
 
-/// Words of one line after the other, separated by blanks or commas: those of all at once would take many times the file's
+/// Words of one line after the other, separated by blanks and, in .csv files, commas: those of all at once would take many times the file's
 /// size.
 struct TextLines {
   private var rest: Slice<UnsafeRawBufferPointer>
   /// Of the latest line, from 1.
   private(set) var number = 0
 
+  private let hasCommas: Bool
+
   /// A byte order mark before the text is passed over.
-  init(_ bytes: UnsafeRawBufferPointer) {
+  ///
+  /// - Parameter hasCommas: whether commas part words, as in a .csv file.
+  init(_ bytes: UnsafeRawBufferPointer, hasCommas: Bool) {
+    self.hasCommas = hasCommas
     rest = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...]
   }
 
@@ -50,7 +55,9 @@ struct TextLines {
     return words
   }
 
-  private func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 || byte == 0x0D || byte == 0x2C }
+  private func isBlank(_ byte: UInt8) -> Bool {
+    byte == 0x20 || byte == 0x09 || byte == 0x0D || hasCommas && byte == 0x2C
+  }
 }
 
 /// Lists that stand beside images.
@@ -65,7 +72,7 @@ enum SideFile {
     for index in 0..<files.count {
       let name = files.bytes(index)
       let last = name.lastIndex(of: UInt8(ascii: "/")).map { name[($0 + 1)...] } ?? name
-      // A list is looked for by its last letters first, because there may be a million images.
+      // The first letter is compared first, because there may be a million images.
       if last.first == UInt8(ascii: "l"), names.contains(RawPath.text(last)) {
         return try container.open(name)
       }

@@ -35,6 +35,7 @@ enum Pickle {
     case array(shape: [Int], data: Range<Int>)
     /// What fills an array: its shape and its bytes.
     case arrayState(shape: [Int], data: Range<Int>)
+    case yes
     case other
   }
 
@@ -82,10 +83,11 @@ enum Pickle {
         case UInt8(ascii: "K"): stack.append(.number(try number(1)))
         case UInt8(ascii: "M"): stack.append(.number(try number(2)))
         case UInt8(ascii: "J"): stack.append(.number(Int(Int32(truncatingIfNeeded: try number(4)))))
-        // None, true, false and the empty tuple.
-        case UInt8(ascii: "N"), 0x88, 0x89, UInt8(ascii: ")"): stack.append(.other)
-        case 0x85, 0x86, 0x87: stack.append(tuple(try pop(Int(code) - 0x84)))
-        case UInt8(ascii: "t"): stack.append(tuple(try popToMark()))
+        case 0x88: stack.append(.yes)
+        // None, false and the empty tuple.
+        case UInt8(ascii: "N"), 0x89, UInt8(ascii: ")"): stack.append(.other)
+        case 0x85, 0x86, 0x87: stack.append(try tuple(pop(Int(code) - 0x84)))
+        case UInt8(ascii: "t"): stack.append(try tuple(popToMark()))
         case UInt8(ascii: "a"): try append(pop(1))
         case UInt8(ascii: "e"): try append(popToMark())
         case UInt8(ascii: "s"): try set(pop(2))
@@ -152,9 +154,10 @@ enum Pickle {
 
     // MARK: Values
 
-    private func tuple(_ items: [Item]) -> Item {
+    private func tuple(_ items: [Item]) throws -> Item {
       // Of an array: a version, its shape, its type, whether it is in Fortran's order, and its bytes.
       if items.count == 5, case .numbers(let shape) = items[1], case .text(let data) = items[4] {
+        if case .yes = items[3] { throw damaged("an array in Fortran's order") }
         return .arrayState(shape: shape, data: data)
       }
       let numbers = items.compactMap { if case .number(let value) = $0 { value } else { nil } }

@@ -23,18 +23,17 @@ struct RecordDataset: Dataset {
 
   static func open(_ files: DataFiles, part: DataPart, options: DataOptions) throws -> OpenedData? {
     let all = files.others.filter { DataFiles.split($0).name.contains("tfrecord") }
-    if all.isEmpty { return nil }
-    let parts = all.map { name in
-      name.split { !$0.isLetter }.lazy.compactMap { FolderName.part(Array($0.utf8)[...]) }.first
-    }
+    if all.isEmpty || files.hasImages { return nil }
+    let parts = all.map { FolderName.partOfAnyWord($0) }
     let found = Set(parts.compactMap { $0 })
-    // Where nothing is called test, the images to choose a model by are held out.
-    let chosen = found.contains(part) || part != .test ? part : .valid
+    let chosen = part.chosen(among: found)
     let own = found.isEmpty ? all : zip(all, parts).filter { $0.1 == chosen }.map { $0.0 }
     if own.isEmpty { throw FileError(files.container.path, "has no records of the part '\(part)'") }
     let dataset = try RecordDataset(own.map { try files.container.open($0) })
     let notes = [
-      found.isEmpty || chosen == part ? nil : "\(chosen) is taken for \(part)", files.leftOut(all),
+      found.isEmpty || chosen == part ? nil : "\(chosen) is taken for \(part)",
+      // Those of other parts are where they belong; what says no part is in none.
+      files.leftOut(found.isEmpty ? all : zip(all, parts).filter { $0.1 != nil }.map { $0.0 }),
     ]
     return OpenedData(
       dataset, part: found.isEmpty ? nil : part, notes: notes.compactMap { $0 }, kind: "TFRecord")
