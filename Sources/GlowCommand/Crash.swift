@@ -9,6 +9,9 @@ enum Crash {
       action.__sigaction_handler.sa_handler = { signal in
         // Whatever comes now ends the process, with a core dump where those are wanted.
         _ = Glibc.signal(signal, SIG_DFL)
+        // What follows allocates, for which a broken heap may make it wait for ever.
+        _ = Glibc.signal(SIGALRM, SIG_DFL)
+        alarm(10)
         remark("glow: an internal error (signal \(signal)); what was being written is not kept")
         Unfinished.removeIfPossible()
         raise(signal)

@@ -11,17 +11,17 @@ extension Background: ExpressibleByArgument {
   public init?(argument: String) { self.init(argument) }
 }
 
+/// What --data is.
+let dataHelp = ArgumentHelp(
+  "A folder, .zip or .tar of images, CIFAR batches, IDX files, arrays or records, one file of them, or the word faces, "
+    + "constant or noise.", valueName: "data")
+
 /// The two sets of classes of CIFAR-100.
 enum CIFARLabels: String, ExpressibleByArgument, CaseIterable { case fine, coarse }
 
 /// Which images a command works on.
 struct DataArguments: ParsableArguments {
-  @Option(
-    help: ArgumentHelp(
-      "A folder, .zip or .tar of images, CIFAR-10 batches, IDX files or arrays, a .npy or .npz file, or the word "
-        + "faces, constant or noise.",
-      valueName: "data"))
-  var data: String
+  @Option(help: dataHelp) var data: String
   @OptionGroup var images: ImageArguments
 
   func open(_ part: DataPart) throws -> OpenedData { try images.open(data, part) }

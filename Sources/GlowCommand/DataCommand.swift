@@ -29,7 +29,9 @@ struct DataCommand: ParsableCommand {
   }
 
   func run() throws {
-    let opened = try images.open(location, split, readsAttributes: true)
+    if let destination { try Destination.prepare([destination], inputs: [], data: [location]) }
+    // Images without a line in a list of attributes are left out, which a check must not do.
+    let opened = try images.open(location, split, readsAttributes: !check || export != nil)
     let dataset = opened.dataset
     try answer(opened.summary)
     if !dataset.classNames.isEmpty { try answer("classes: \(dataset.classNames.joined(separator: ", "))") }
@@ -42,12 +44,11 @@ struct DataCommand: ParsableCommand {
       try answer(broken.isEmpty ? "all images can be read" : "broken: \(broken.count) of \(dataset.count)")
       if !broken.isEmpty { throw ExitCode(1) }
     }
-    guard let export, let destination else {
+    guard let export else {
       if check { return }
       try dataset.checkAll()
       return
     }
-    try Destination.prepare([destination], inputs: [], data: [location])
     if isArray(export) {
       try write(dataset, to: export)
     } else {

@@ -21,9 +21,9 @@ struct ImportCommand: ParsableCommand {
   private var destination: Destination { Destination("--out", out, .safetensors) }
 
   func run() throws {
+    try Destination.prepare([destination], inputs: [file])
     let glow = try ModelImport.read(
       file, from: from, imageSize: imageSize, bits: bits, as: Float.self, team: threads.team())
-    try Destination.prepare([destination], inputs: [file])
     try ModelFile.write(glow, to: out)
     let found = glow.configuration
     try answer(

@@ -18,11 +18,7 @@ struct TrainCommand: ParsableCommand {
       glow train --resume --out RUN goes on with a run as it was; options of training that are given then change it.
       """)
 
-  @Option(
-    help: ArgumentHelp(
-      "A folder of CIFAR-10 batches, IDX files or PNG images, a .npy file, or the word faces, constant or noise.",
-      valueName: "data"))
-  var data: String?
+  @Option(help: dataHelp) var data: String?
   @OptionGroup var images: ImageArguments
   @Option(help: "The run folder to write.") var out: String
   @OptionGroup(title: "Model options") var model: ModelArguments

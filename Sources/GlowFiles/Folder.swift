@@ -28,17 +28,30 @@ public enum Folder {
     do {
       AtomicFile.removeLeftovers(in: path)
       let (_, hidden) = try Unfinished.make(beside: "\(path)/files") { mkdir($0, 0o777) == 0 ? true : nil }
+      // Tells others that it is no leftover.
+      let lock = open(hidden, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+      if lock >= 0 { flock(lock, LOCK_EX | LOCK_NB) }
       defer {
+        if lock >= 0 { close(lock) }
         try? FileManager.default.removeItem(atPath: hidden)
         Unfinished.forget(hidden)
       }
       try body(hidden)
-      for name in try names(in: hidden) where rename("\(hidden)/\(name)", "\(path)/\(name)") != 0 {
-        throw FileError.system("\(path)/\(name)", "cannot write")
-      }
+      // Somebody may have filled it meanwhile.
+      try checkIsEmpty(path)
+      try Unfinished.undisturbed { try move(names(in: hidden), from: hidden, to: path) }
       try synchronize(path)
     } catch {
       if isNew { rmdir(path) }
+      throw error
+    }
+  }
+
+  /// All of them, or none.
+  private static func move(_ names: [String], from source: String, to target: String) throws {
+    for (index, name) in names.enumerated() where rename("\(source)/\(name)", "\(target)/\(name)") != 0 {
+      let error = FileError.system("\(target)/\(name)", "cannot write")
+      for name in names[..<index] { try? FileManager.default.removeItem(atPath: "\(target)/\(name)") }
       throw error
     }
   }
@@ -71,13 +84,18 @@ public enum Folder {
     guard let folder = opendir(path) else { throw FileError.system(path, "cannot read this folder") }
     defer { closedir(folder) }
     var names: [String] = []
-    while let entry = readdir(folder) {
+    while true {
+      // The end and an error look alike but for this.
+      errno = 0
+      guard let entry = readdir(folder) else {
+        if errno != 0 { throw FileError.system(path, "cannot read this folder") }
+        return names
+      }
       let name = withUnsafePointer(to: &entry.pointee.d_name) {
         $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
       }
       if name != "." && name != ".." { names.append(name) }
     }
-    return names
   }
 
   /// A path's folder, and its name in it.

@@ -7,6 +7,8 @@ import Synchronization
 /// A process that ends early, because of a signal for instance, must remove them by `endProcess`.
 public enum Unfinished {
   private static let suffix = ".partial"
+  /// Of the number in a hidden name, with base 36.
+  private static let digitCount = 13
   private static let paths = Mutex<Set<String>>([])
 
   /// Makes a new name beside `path` and notes it. A name that somebody else has put there is not taken.
@@ -19,7 +21,8 @@ public enum Unfinished {
     let (folder, name) = Folder.split(path)
     while true {
       // A name may have 255 bytes, of which `name` may take all.
-      let number = String(UInt64.random(in: 0 ... .max), radix: 36)
+      let digits = String(UInt64.random(in: 0 ... .max), radix: 36)
+      let number = String(repeating: "0", count: digitCount - digits.count) + digits
       let hidden = "\(folder)/.\(String(decoding: name.utf8.prefix(200), as: UTF8.self)).\(number)\(suffix)"
       let made = paths.withLock { paths in
         let made = make(hidden)
@@ -36,8 +39,18 @@ public enum Unfinished {
 
   static func forget(_ hidden: String) { _ = paths.withLock { $0.remove(hidden) } }
 
-  /// Whether a name is that of such a file or folder.
-  static func isHidden(_ name: String) -> Bool { name.hasPrefix(".") && name.hasSuffix(suffix) }
+  /// Whether a name is that of such a file or folder. Those of other programs that end alike lack the number.
+  static func isHidden(_ name: String) -> Bool {
+    guard name.hasPrefix("."), name.hasSuffix(suffix) else { return false }
+    let number = name.dropLast(suffix.count).suffix(digitCount + 1)
+    return number.first == "." && number.count == digitCount + 1
+      && UInt64(number.dropFirst(), radix: 36) != nil
+  }
+
+  /// Does what must not be cut in two by `endProcess`.
+  static func undisturbed<Result>(_ body: () throws -> Result) rethrows -> Result {
+    try paths.withLock { _ in try body() }
+  }
 
   /// Removes what this process has not finished, and ends it; no other thread can begin anything in between.
   public static func endProcess(_ status: Int32) -> Never {

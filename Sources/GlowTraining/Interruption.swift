@@ -56,7 +56,9 @@ public enum Interruption {
       let isFirst = received.exchange(signal, ordering: .relaxed) == 0
       if isFirst && isHeeded.load(ordering: .relaxed) { continue }
       var message = "interrupted by signal \(signal): what was being written is not kept\n"
-      message.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+      // Where nobody reads it, the message must not keep the process.
+      var stream = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
+      if poll(&stream, 1, 0) == 1 { message.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) } }
       Unfinished.endProcess(128 + signal)
     }
   }

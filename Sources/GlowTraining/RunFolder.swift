@@ -29,7 +29,13 @@ public struct RunFolder: Sendable {
   public static func owns(_ name: String) -> Bool {
     let run = RunFolder(".")
     return [run.configuration, run.metrics, run.model, run.best].contains("./\(name)")
-      || name.hasPrefix("checkpoint-")
+      || step(ofCheckpoint: name) != nil
+  }
+
+  private static func step(ofCheckpoint name: String) -> Int? {
+    let (start, end) = ("checkpoint-", ".safetensors")
+    guard name.hasPrefix(start), name.hasSuffix(end), name.count > start.count + end.count else { return nil }
+    return Int(name.dropFirst(start.count).dropLast(end.count))
   }
 
   /// What lies here besides what every start makes, in order.
@@ -48,19 +54,40 @@ public struct RunFolder: Sendable {
     try contents().filter { RunFolder.owns($0) || $0 == Self.samplesName || $0 == Self.eventsName }
   }
 
-  /// Removes what a run has written here, but nothing else.
+  /// Removes what a run has written here, but nothing else. What others have put among its samples and event files stays.
   ///
-  /// - Throws: `FileError`, if another process is training here, too.
+  /// - Throws: `FileError`, if no run is here or another process is training here, too.
   public func clear() throws {
     guard Folder.isFolder(path) else { return }
+    let own = try ownContents()
+    if own.isEmpty { return }
+    let holdsRun =
+      ((try? RunConfiguration.read(in: self)) ?? nil) != nil
+      || checkpointSteps().contains { (try? Checkpoint.configuration(checkpoint($0))) != nil }
+    if !holdsRun {
+      throw FileError(
+        path, "holds no run that could be told by its config.json or a checkpoint: remove it yourself")
+    }
     let lock = try create()
     try withExtendedLifetime(lock) {
-      for name in try ownContents() {
-        do { try FileManager.default.removeItem(atPath: "\(path)/\(name)") } catch {
-          throw FileError("\(path)/\(name)", "cannot be removed")
+      for name in own where name != Self.samplesName && name != Self.eventsName {
+        try remove("\(path)/\(name)")
+      }
+      let samples = "\(path)/\(Self.samplesName)"
+      for name in try Folder.contents(samples) where name.hasSuffix(".png") && Int(name.dropLast(4)) != nil {
+        try remove("\(samples)/\(name)")
+      }
+      if Folder.isFolder(events) {
+        for name in try Folder.contents(events) where EventFile.isName(name) {
+          try remove("\(events)/\(name)")
         }
+        rmdir(events)
       }
     }
+  }
+
+  private func remove(_ file: String) throws {
+    if unlink(file) != 0 { throw FileError.system(file, "cannot remove") }
   }
 
   private static let samplesName = "samples"
@@ -98,10 +125,7 @@ public struct RunFolder: Sendable {
   /// Steps of the checkpoints that are there, oldest first.
   func checkpointSteps() -> [Int] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-    return names.compactMap { name in
-      guard name.hasPrefix("checkpoint-"), name.hasSuffix(".safetensors") else { return nil }
-      return Int(name.dropFirst("checkpoint-".count).dropLast(".safetensors".count))
-    }.sorted()
+    return names.compactMap { RunFolder.step(ofCheckpoint: $0) }.sorted()
   }
 }
 

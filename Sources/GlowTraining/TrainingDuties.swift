@@ -67,7 +67,8 @@ extension TrainingRun {
     let images: [ByteImage]
     do {
       try trainer.evaluated.parametersChanged()
-      images = try Sampler(trainer.evaluated, batch: 16).sample(
+      let batch = trainer.evaluated.batchThatFits(16)
+      images = try Sampler(trainer.evaluated, batch: batch).sample(
         count: 16, temperature: 0.7, seed: training.seed,
         labels: Array(0..<max(1, glow.configuration.classCount)))
     } catch let error where error is SingularMapError || error is LinearAlgebraError {
@@ -109,7 +110,8 @@ extension TrainingRun {
 
   /// Of as many images as there are before a signal asks to end.
   private func score(_ images: any Dataset, with glow: Glow<Float>) throws -> Score {
-    try Scorer(glow, batch: training.batch).score(
+    // A score does not depend on the batch, and the memory for training is in use.
+    try Scorer(glow, batch: glow.batchThatFits(training.batch)).score(
       images, dequantization: training.dequantization, seed: training.seed,
       shouldStop: { self.signal != nil })
   }

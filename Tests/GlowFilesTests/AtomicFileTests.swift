@@ -54,17 +54,39 @@ struct AtomicFileTests {
 
   @Test("leftovers of interrupted writes are removed")
   func leftovers() throws {
-    try Data("half".utf8).write(to: URL(filePath: "\(folder)/.a.partial"))
+    try Data("half".utf8).write(to: URL(filePath: "\(folder)/.a.0123456789abc.partial"))
+    // Other programs call theirs so.
+    try Data("half".utf8).write(to: URL(filePath: "\(folder)/.download.partial"))
     try AtomicFile.write("whole", to: "\(folder)/b")
     AtomicFile.removeLeftovers(in: folder)
-    #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["b"])
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == [".download.partial", "b"])
+    #expect(throws: FileError.self) { try Folder.checkIsEmpty(folder) }
+  }
+
+  @Test("two that fill one folder at once do not mix, and one that fails leaves nothing")
+  func filledTwice() throws {
+    let path = "\(folder)/filled"
+    try Folder.make(path)
+    #expect(throws: FileError(path, "holds files already: give an empty folder or a new one")) {
+      try Folder.fill(path) { first in
+        try AtomicFile.write("first", to: "\(first)/a")
+        try Folder.fill(path) { second in
+          try AtomicFile.write("second", to: "\(second)/a")
+          // That of the first is still there.
+          #expect(FileManager.default.fileExists(atPath: "\(first)/a"))
+        }
+      }
+    }
+    #expect(try FileManager.default.contentsOfDirectory(atPath: path) == ["a"])
+    #expect(try text("filled/a") == "second")
   }
 
   @Test("what another is writing is no leftover, and a link in the way is not followed")
   func concurrentWrites() throws {
     let path = "\(folder)/a"
     try AtomicFile.write("precious", to: "\(folder)/precious")
-    #expect(symlink("precious", "\(folder)/.a.partial") == 0)
+    #expect(symlink("precious", "\(folder)/.a.0123456789abc.partial") == 0)
     try AtomicFile.write(to: path) { first in
       AtomicFile.removeLeftovers(in: folder)
       try AtomicFile.write("second", to: path)

@@ -37,6 +37,9 @@ final class EventFile {
   private static let prefix = "events.out.tfevents."
 
   /// Whether a folder holds event files.
+  /// Whether a name is that of an event file.
+  static func isName(_ name: String) -> Bool { name.hasPrefix(prefix) }
+
   static func exist(in folder: String) -> Bool {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
     return names.contains { $0.hasPrefix(prefix) }
