@@ -8,7 +8,7 @@ MARCH ?= native
 STUDIES ?= runs/studies
 GLOW = .build/release/glow
 SWIFT_FILES = Sources Tests Package.swift Fuzzing/Sources Fuzzing/Package.swift
-PACKAGES = libopenblas-dev liblapacke-dev libpng-dev libjpeg62-turbo-dev libwebp-dev zlib1g-dev libcairo2-dev fonts-dejavu-core pkg-config
+PACKAGES = libopenblas-dev libpng-dev libjpeg62-turbo-dev libwebp-dev zlib1g-dev libcairo2-dev fonts-dejavu-core pkg-config
 # Tests run optimized, for the processor that the command is built for; they have a build folder of their own because
 # they need other compiler options.
 TEST = $(SWIFT) test -c release -Xswiftc -enable-testing -Xcc -march=$(MARCH)

@@ -21,9 +21,6 @@ let package = Package(
       name: "COpenBLAS", path: "Modules/COpenBLAS", pkgConfig: "openblas",
       providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(
-      name: "CLAPACKE", path: "Modules/CLAPACKE", pkgConfig: "lapacke",
-      providers: [.apt(["liblapacke-dev"])]),
-    .systemLibrary(
       name: "CPNG", path: "Modules/CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
     .systemLibrary(
       name: "CJPEG", path: "Modules/CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg62-turbo-dev"])]),
@@ -35,7 +32,9 @@ let package = Package(
       name: "CCairo", path: "Modules/CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
 
     .target(name: "GlowFiles"),
-    .target(name: "GlowKernels", dependencies: ["COpenBLAS", "CLAPACKE"]),
+    // The packed products, whose vectors of registers only C names.
+    .target(name: "CGlowKernels"),
+    .target(name: "GlowKernels", dependencies: ["CGlowKernels", "COpenBLAS"]),
     .target(name: "GlowFlow", dependencies: ["GlowKernels"]),
     // libpng and libjpeg report errors by longjmp, which must never cross Swift: the calls stand in C.
     .target(name: "CPNGCodec", dependencies: ["CPNG"]),
@@ -65,7 +64,7 @@ let package = Package(
       name: "GoldenList", dependencies: ["GlowTraining", "COpenBLAS"], path: "Tests/GoldenList"),
     .testTarget(name: "GlowTestSupportTests", dependencies: ["GlowTestSupport"]),
     .testTarget(name: "GlowFilesTests", dependencies: ["GlowFiles"]),
-    .testTarget(name: "GlowKernelsTests", dependencies: ["GlowKernels", "GlowTestSupport"]),
+    .testTarget(name: "GlowKernelsTests", dependencies: ["CGlowKernels", "GlowKernels", "GlowTestSupport"]),
     .testTarget(name: "GlowFlowTests", dependencies: ["GlowFlow", "GlowTestSupport"]),
     .testTarget(name: "GlowImagesTests", dependencies: ["GlowImages", "GlowTestSupport"]),
     .testTarget(name: "GlowPlotsTests", dependencies: ["GlowPlots"]),

@@ -32,7 +32,10 @@ struct BenchCommand: ParsableCommand {
     let levels, depth, width, batch, imageSize, threads: Int
     let imagesPerSecond, gflops, fractionOfPeak, peakGflops, ceiling: Double
     let peakMemoryMb: Int
-    let openblasCore: String
+    let coupling, network: String
+    /// Over what fused multiply-adds alone reach, without memory: the processor's limit.
+    let fractionOfLimit, limitGflops: Double
+    let kernels, openblasCore: String
     /// Shares of the threads' time, by name.
     let breakdown: [String: Double]
   }
@@ -55,18 +58,25 @@ struct BenchCommand: ParsableCommand {
           imageSize: imageSize,
           threads: team.count, imagesPerSecond: result.imagesPerSecond, gflops: result.gigaflops,
           fractionOfPeak: result.fractionOfPeak, peakGflops: result.peakGigaflops, ceiling: result.ceiling,
-          peakMemoryMb: result.peakMemory / 1_000_000, openblasCore: openBLASCoreName(),
+          peakMemoryMb: result.peakMemory / 1_000_000, coupling: configuration.coupling.rawValue,
+          network: configuration.network.rawValue, fractionOfLimit: result.fractionOfLimit,
+          limitGflops: result.limitGigaflops, kernels: "\(team.kernels)", openblasCore: openBLASCoreName(),
           breakdown: Dictionary(uniqueKeysWithValues: result.breakdown.map { ($0.name, $0.fraction) }))
         try answer(jsonLine(line))
       } else {
         try answer(
           String(
             format:
-              "depth %d, width %d, batch %d, %d threads, %@: %.1f images/s, %.1f GFLOP/s, %.1f %% of the "
-              + "peak of %.1f GFLOP/s; peak memory %d MB",
-            depth, configuration.width, batch, team.count, job.rawValue as NSString, result.imagesPerSecond,
-            result.gigaflops,
-            100 * result.fractionOfPeak, result.peakGigaflops, result.peakMemory / 1_000_000))
+              "depth %d, width %d, batch %d, %d threads, kernels %@, %@: %.1f images/s, %.1f GFLOP/s",
+            depth, configuration.width, batch, team.count, "\(team.kernels)" as NSString,
+            job.rawValue as NSString, result.imagesPerSecond, result.gigaflops))
+        try answer(
+          String(
+            format:
+              "  %.1f %% of the sgemm peak of OpenBLAS for %@, %.1f GFLOP/s; %.1f %% of the processor's limit, %.1f "
+              + "GFLOP/s; peak memory %d MB",
+            100 * result.fractionOfPeak, openBLASCoreName() as NSString, result.peakGigaflops,
+            100 * result.fractionOfLimit, result.limitGigaflops, result.peakMemory / 1_000_000))
         let parts = result.breakdown.map {
           String(format: "%@ %.1f %%", $0.name as NSString, 100 * $0.fraction)
         }

@@ -18,6 +18,7 @@ struct GlowCommand: ParsableCommand {
     ])
 
   static func main() {
+    OpenBLASKernels.choose()
     StandardStreams.open()
     Interruption.install()
     Crash.install()

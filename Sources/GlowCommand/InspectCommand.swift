@@ -17,6 +17,7 @@ struct InspectCommand: ParsableCommand {
       try answer("\(child.label ?? ""): \(child.value)")
     }
     try answer("parameters: \(glow.parameters.trainableCount)")
+    try answer("kernels: \(glow.kernels)")
     for (key, value) in metadata.sorted(by: { $0.key < $1.key })
     where !key.hasPrefix("crc32.") && key != "glow.configuration" { try answer("\(key): \(value)") }
     if entries {

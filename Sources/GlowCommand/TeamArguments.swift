@@ -1,13 +1,23 @@
 import ArgumentParser
 import GlowKernels
 
-/// How many threads a command works with.
+extension ProductKernels: ExpressibleByArgument {}
+
+/// How many threads a command works with, and with which kernels.
 struct TeamArguments: ParsableArguments {
   @Option(help: "Threads; by default one for each processor this process may use.")
   var threads: Int?
+  @Option(
+    help:
+      "What makes matrix products: packed (this package's, the same bits on every processor) or openblas; packed by default where the processor has AVX2 with FMA."
+  )
+  var kernels: ProductKernels?
 
   func validate() throws {
     if let threads, threads < 1 { throw ValidationError("--threads must be at least 1, not \(threads)") }
+    if kernels == .packed && ProductKernels.best != .packed {
+      throw ValidationError("--kernels packed: this processor has no AVX2 with FMA; leave the option out")
+    }
   }
 
   /// A team of as many threads as asked for, or as OpenBLAS allows.
@@ -19,18 +29,22 @@ struct TeamArguments: ParsableArguments {
         "--threads \(threads): \(ThreadTeam.maximumCount) are used, the most that OpenBLAS serves at once")
     }
     let wanted = min(threads ?? ThreadTeam.availableCount, ThreadTeam.maximumCount)
-    var team = ThreadTeam(count: wanted)
+    let kernels = kernels ?? .best
+    var team = ThreadTeam(count: wanted, kernels: kernels)
     while true {
       do {
         try team.claimBuffers()
         break
       } catch {
         if team.count == 1 { throw error }
-        team = ThreadTeam(count: team.count / 2)
+        team = ThreadTeam(count: team.count / 2, kernels: kernels)
       }
     }
     if team.count < wanted {
       remark("the system has room for \(counted(team.count, "thread")), not \(wanted)")
+    }
+    if self.kernels == nil && kernels == .openBLAS {
+      remark("this processor has no AVX2 with FMA: OpenBLAS makes the matrix products")
     }
     return team
   }

@@ -71,7 +71,7 @@ struct TrainCommand: ParsableCommand {
         of: former.map { ($0.configuration.model, "\(out): the run") }
           ?? start.map { ($0.glow.configuration, "\(source!): the model to start from") }),
       training: settings, imageCount: opened.dataset.count, threads: team.count, initFrom: source)
-    try MemoryEstimate.check(configuration.model, settings)
+    try MemoryEstimate.check(configuration.model, settings, team.kernels)
     try opened.dataset.checkAll()
     try test?.dataset.checkAll()
     configuration.dataDigest = try DataDigest.of(opened.dataset)
@@ -96,7 +96,7 @@ struct TrainCommand: ParsableCommand {
     terminal.note(
       "model: \(configuration.model.levels) levels, depth \(configuration.model.depth), width "
         + "\(configuration.model.width), \(glow.parameters.trainableCount) parameters; "
-        + "\(counted(team.count, "thread")), OpenBLAS for \(openBLASCoreName())")
+        + "\(counted(team.count, "thread")), kernels: \(glow.kernels)")
     terminal.note(trainer.memory.description)
     if overwrite { try clear(folder, terminal, inputs: [location] + (source.map { [$0] } ?? [])) }
     if resume { try trainer.resume() }

@@ -46,14 +46,34 @@ public struct Matrix<S: Scalar> {
     return Matrix(base + range.lowerBound, rows, range.count, stride, false)
   }
 
+  /// One value.
+  @inlinable @inline(__always)
+  func value(_ row: Int, _ column: Int) -> S {
+    isTransposed ? base[column * stride + row] : base[row * stride + column]
+  }
+
   /// The same memory read as [columns × rows].
   @inlinable
   public var transposed: Matrix { Matrix(base, columns, rows, stride, !isTransposed) }
 }
 
-/// C ← A·B, or C ← C + A·B: the one matrix product of this package.
+/// C ← C + A·B for a few values, [M × K]·[K × N] → [M × N], each summed over K in order.
 ///
-///     [M × K]·[K × N] → [M × N]
+/// A and B may be transposed views.
+@specialized(where S == Float)
+@specialized(where S == Double)
+public func addProduct<S: Scalar>(_ a: Matrix<S>, _ b: Matrix<S>, to c: Matrix<S>) {
+  precondition(
+    a.columns == b.rows && c.rows == a.rows && c.columns == b.columns && !c.isTransposed,
+    "matrix shapes do not fit")
+  for i in 0..<c.rows {
+    for j in 0..<c.columns {
+      for k in 0..<a.columns { c[i][j] += a.value(i, k) * b.value(k, j) }
+    }
+  }
+}
+
+/// C ← A·B, or C ← C + A·B, by OpenBLAS: [M × K]·[K × N] → [M × N].
 ///
 /// A and B may be transposed views. Calls `Scalar.gemm`, on the caller's thread alone.
 @inlinable

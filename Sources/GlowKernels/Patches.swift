@@ -30,6 +30,30 @@ public struct Band: Sendable {
   }
 }
 
+/// The border class of every position of a picture.
+public final class BorderClasses: @unchecked Sendable {
+  private let classes: UnsafeMutablePointer<UInt8>
+  private let width: Int
+
+  public init(height: Int, width: Int) {
+    self.width = width
+    classes = .allocate(capacity: max(1, height * width))
+    let band = Band(height: height, width: width, firstRow: 0, rows: height)
+    for row in 0..<height {
+      for column in 0..<width {
+        classes[row * width + column] = UInt8(band.borderClass(row: row, column: column))
+      }
+    }
+  }
+
+  deinit { classes.deallocate() }
+
+  /// The classes of the rows of products, [positions from picture row `firstRow` on, pictures].
+  public func rows(from firstRow: Int, pictures: Int) -> RowClasses {
+    RowClasses(classes + firstRow * width, rowsPerClass: pictures)
+  }
+}
+
 /// The number of border classes (`Band.borderClass`), not all of which occur in every picture.
 public let borderClassCount = 16
 

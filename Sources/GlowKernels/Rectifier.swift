@@ -38,63 +38,30 @@ func rectifyBackward<S: Scalar>(
   }
 }
 
-/// target[r, :] ← max(0, values[r, :] + bias); values and target, which may be the same, are [rows, width].
+/// values[r, :] ← max(0, values[r, :] + bias), with that of each row's class if there are classes; values is [rows, width].
 @specialized(where S == Float)
 @specialized(where S == Double)
 public func addBiasAndRectify<S: Scalar>(
-  _ values: UnsafePointer<S>, rows: Int, width: Int, bias: UnsafePointer<S>,
-  into target: UnsafeMutablePointer<S>
+  _ values: UnsafeMutablePointer<S>, rows: Int, width: Int, bias: UnsafePointer<S>,
+  _ classes: RowClasses? = nil
 ) {
-  for row in 0..<rows { rectify(values + row * width, bias, width, into: target + row * width) }
-}
-
-/// The same with the bias of each position's border class. The rows are batch-interleaved: values and target are
-/// [band positions, pictures, width]; bias is [borderClassCount, width].
-@specialized(where S == Float)
-@specialized(where S == Double)
-public func addBorderBiasAndRectify<S: Scalar>(
-  _ values: UnsafePointer<S>, band: Band, pictures: Int, width: Int, bias: UnsafePointer<S>,
-  into target: UnsafeMutablePointer<S>
-) {
-  for row in 0..<band.rows {
-    for column in 0..<band.width {
-      let bias = bias + band.borderClass(row: band.firstRow + row, column: column) * width
-      let first = (row * band.width + column) * pictures
-      for offset in stride(from: first * width, to: (first + pictures) * width, by: width) {
-        rectify(values + offset, bias, width, into: target + offset)
-      }
-    }
+  for row in 0..<rows {
+    let line = values + row * width
+    rectify(line, bias + (classes?[row] ?? 0) * width, width, into: line)
   }
 }
 
 /// Backward of `addBiasAndRectify`, in place: `gradient` comes as that of the activations and leaves as
-/// that of the pre-activations, whose sum over rows is added to `biasGradient` [width].
+/// that of the pre-activations, whose rows are added to `sums`, [width] or [classes, width].
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func addBiasAndRectifyBackward<S: Scalar>(
+public func rectifyBackward<S: Scalar>(
   activations: UnsafePointer<S>, gradient: UnsafeMutablePointer<S>, rows: Int, width: Int,
-  biasGradient: UnsafeMutablePointer<S>
+  sums: UnsafeMutablePointer<S>, _ classes: RowClasses? = nil
 ) {
   for row in 0..<rows {
-    rectifyBackward(activations + row * width, gradient + row * width, biasGradient, width)
-  }
-}
-
-/// Backward of `addBorderBiasAndRectify`, in place; `biasGradient` is [borderClassCount, width].
-@specialized(where S == Float)
-@specialized(where S == Double)
-public func addBorderBiasAndRectifyBackward<S: Scalar>(
-  activations: UnsafePointer<S>, gradient: UnsafeMutablePointer<S>, band: Band, pictures: Int, width: Int,
-  biasGradient: UnsafeMutablePointer<S>
-) {
-  for row in 0..<band.rows {
-    for column in 0..<band.width {
-      let biasGradient = biasGradient + band.borderClass(row: band.firstRow + row, column: column) * width
-      let first = (row * band.width + column) * pictures
-      for offset in stride(from: first * width, to: (first + pictures) * width, by: width) {
-        rectifyBackward(activations + offset, gradient + offset, biasGradient, width)
-      }
-    }
+    rectifyBackward(
+      activations + row * width, gradient + row * width, sums + (classes?[row] ?? 0) * width, width)
   }
 }
 

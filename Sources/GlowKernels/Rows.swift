@@ -1,58 +1,28 @@
-/// values[r, :] += bias; values is [rows, width].
+/// values[r, :] += bias, of each row's class if there are classes; values is [rows, width].
 @specialized(where S == Float)
 @specialized(where S == Double)
 public func addBias<S: Scalar>(
-  _ values: UnsafeMutablePointer<S>, rows: Int, width: Int, bias: UnsafePointer<S>
+  _ values: UnsafeMutablePointer<S>, rows: Int, width: Int, bias: UnsafePointer<S>,
+  _ classes: RowClasses? = nil
 ) {
   for row in 0..<rows {
     let line = values + row * width
+    let bias = bias + (classes?[row] ?? 0) * width
     for column in 0..<width { line[column] += bias[column] }
   }
 }
 
-/// Adds the bias of each position's border class. The rows are batch-interleaved: values is
-/// [band positions, pictures, width]; bias is [borderClassCount, width].
-@specialized(where S == Float)
-@specialized(where S == Double)
-public func addBorderBias<S: Scalar>(
-  _ values: UnsafeMutablePointer<S>, band: Band, pictures: Int, width: Int, bias: UnsafePointer<S>
-) {
-  for row in 0..<band.rows {
-    for column in 0..<band.width {
-      let borderClass = band.borderClass(row: band.firstRow + row, column: column)
-      addBias(
-        values + (row * band.width + column) * pictures * width, rows: pictures, width: width,
-        bias: bias + borderClass * width)
-    }
-  }
-}
-
-/// sums += Σ values[r, :]; values is [rows, width].
+/// sums += Σ values[r, :], each row to that of its class if there are classes; values is [rows, width].
 @specialized(where S == Float)
 @specialized(where S == Double)
 public func addRows<S: Scalar>(
-  _ values: UnsafePointer<S>, rows: Int, width: Int, to sums: UnsafeMutablePointer<S>
+  _ values: UnsafePointer<S>, rows: Int, width: Int, to sums: UnsafeMutablePointer<S>,
+  _ classes: RowClasses? = nil
 ) {
   for row in 0..<rows {
     let line = values + row * width
-    for column in 0..<width { sums[column] += line[column] }
-  }
-}
-
-/// Adjoint of `addBorderBias`: adds each position's row to the sum of its border class. The rows are batch-interleaved:
-/// values is [band positions, pictures, width]; sums is [borderClassCount, width].
-@specialized(where S == Float)
-@specialized(where S == Double)
-public func addBorderRows<S: Scalar>(
-  _ values: UnsafePointer<S>, band: Band, pictures: Int, width: Int, to sums: UnsafeMutablePointer<S>
-) {
-  for row in 0..<band.rows {
-    for column in 0..<band.width {
-      let borderClass = band.borderClass(row: band.firstRow + row, column: column)
-      addRows(
-        values + (row * band.width + column) * pictures * width, rows: pictures, width: width,
-        to: sums + borderClass * width)
-    }
+    let sum = sums + (classes?[row] ?? 0) * width
+    for column in 0..<width { sum[column] += line[column] }
   }
 }
 

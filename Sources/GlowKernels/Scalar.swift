@@ -11,6 +11,21 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
     _ a: UnsafePointer<Self>, _ strideA: Int, _ b: UnsafePointer<Self>, _ strideB: Int,
     _ beta: Self, _ c: UnsafeMutablePointer<Self>, _ strideC: Int)
 
+  /// Whether there are packed products of this type, for which the three functions below stand.
+  static var hasPackedProducts: Bool { get }
+
+  /// Writes the panels of a matrix (`Operand`).
+  static func pack(_ matrix: Matrix<Self>, into panels: UnsafeMutablePointer<Self>)
+
+  /// `multiply` of a packed matrix.
+  static func multiplyPacked(
+    _ a: Matrix<Self>, _ panels: UnsafePointer<Self>, into c: Matrix<Self>, _ epilogue: Epilogue<Self>)
+
+  /// `multiplyTransposed` of matrices that it packs on the way.
+  static func multiplyTransposedPacked(
+    _ a: Matrix<Self>, _ b: Matrix<Self>, into c: Matrix<Self>, accumulate: Bool,
+    scratch: UnsafeMutablePointer<Self>)
+
   /// e to the power of every lane, to within 2 units in the last place for arguments in ±87.
   ///
   /// Smaller arguments give a result of at most the smallest normal number, larger ones are clamped.

@@ -16,6 +16,8 @@ public final class ThreadTeam: @unchecked Sendable {
   public static let maximumCount = 112
 
   public let count: Int
+  /// What the models that it works at are multiplied with.
+  public let kernels: ProductKernels
 
   /// The team's threads hold it, and not the team, which could else never end.
   private let crew = Crew()
@@ -25,7 +27,8 @@ public final class ThreadTeam: @unchecked Sendable {
   ///
   /// Fewer if the system starts no more, which `count` then says. Sets OpenBLAS to one thread: the threads of this
   /// package are its own.
-  public init(count: Int = ThreadTeam.availableCount) {
+  public init(count: Int = ThreadTeam.availableCount, kernels: ProductKernels = .best) {
+    self.kernels = kernels
     openblas_set_num_threads(1)
     var threads: [pthread_t] = []
     for index in 1..<max(1, min(count, ThreadTeam.maximumCount)) {
@@ -182,9 +185,6 @@ private final class Crew: @unchecked Sendable {
     pthread_mutex_unlock(mutex)
   }
 }
-
-/// The processor whose kernels OpenBLAS has chosen to run. Calls `openblas_get_corename`.
-public func openBLASCoreName() -> String { String(cString: openblas_get_corename()) }
 
 /// Watches for something that another thread is about to do.
 func watch(until isDone: () -> Bool) {

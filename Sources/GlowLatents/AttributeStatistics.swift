@@ -121,7 +121,7 @@ public struct AttributeStatistics: Sendable {
 
   /// Whether none of some attributes follows from the others.
   private func isIndependent(_ attributes: [Int]) -> Bool {
-    (try? covariances(attributes).conditionNumber()) ?? .infinity <= 1e10
+    (try? covariances(attributes))?.conditionNumber() ?? .infinity <= 1e10
   }
 
   /// What a partial effect is taken beside: as many of the other attributes as are independent, the first ones first.

@@ -13,6 +13,8 @@ enum Checkpoint {
   private static let stepKey = "glow.step"
   private static let configurationKey = "glow.run"
   private static let safeguardKey = "glow.safeguard"
+  private static let kernelsKey = "glow.kernels"
+  /// In files from the time when all products were OpenBLAS's: the processor whose kernels it had chosen.
   private static let coreKey = "glow.openblas_core"
   private static let goodStepKey = "glow.good_step"
   private static let goodPrefix = "good_"
@@ -28,7 +30,7 @@ enum Checkpoint {
     configuration.threads = nil
     var metadata = [
       "format": "glow-checkpoint", stepKey: String(state.step), configurationKey: try text(configuration),
-      safeguardKey: try text(state.safeguard), coreKey: openBLASCoreName(),
+      safeguardKey: try text(state.safeguard), kernelsKey: state.glow.kernels.identity,
     ]
     var slabs = state.slabs
     if let good = state.good {
@@ -63,7 +65,7 @@ enum Checkpoint {
   /// Restores `state`, whose model has the checkpoint's configuration. Weights of which no model can be made give
   /// way to the state to go back to, if the file has one.
   ///
-  /// - Returns: the processor whose kernels of OpenBLAS the run used, if the file says it.
+  /// - Returns: what made the run's products (`ProductKernels.identity`), if the file says it.
   /// - Throws: `FileError` naming the entry that is missing, damaged or of another shape.
   @discardableResult
   static func read(_ path: String, into state: TrainingState) throws -> String? {
@@ -97,7 +99,7 @@ enum Checkpoint {
         try state.rollBack()
       }
     } catch let error as SingularMapError { throw FileError(path, "\(error)") }
-    return file.metadata[coreKey]
+    return file.metadata[kernelsKey] ?? file.metadata[coreKey].map(ProductKernels.openBLAS(core:))
   }
 
   private static func read(

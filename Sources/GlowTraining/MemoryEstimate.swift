@@ -13,9 +13,12 @@ public struct MemoryEstimate: Sendable {
   var purpose: Purpose { .training(keepsHidden: keepsHidden) }
 
   /// Bytes for each parameter: weights, gradients, two moments, average, and folded weights with their gradient; with
-  /// guards also weights, average and moments of the last good state.
-  private static func bytesOfParameter(_ configuration: TrainingConfiguration) -> Int {
-    (configuration.guards ? 12 : 8) * MemoryLayout<Float>.stride
+  /// guards also weights, average and moments of the last good state; with packed products panels of the folded weights,
+  /// of their transposes, and of the averaged model's.
+  private static func bytesOfParameter(_ configuration: TrainingConfiguration, _ kernels: ProductKernels)
+    -> Int
+  {
+    ((configuration.guards ? 12 : 8) + (kernels == .packed ? 3 : 0)) * MemoryLayout<Float>.stride
   }
 
   /// The part of what is available that a run may take.
@@ -26,9 +29,10 @@ public struct MemoryEstimate: Sendable {
   /// - Parameter available: bytes; nil where it cannot be told.
   /// - Throws: `TrainingError` with the estimate and what to change.
   public static func check(
-    _ model: GlowConfiguration, _ configuration: TrainingConfiguration, available: Int? = availableMemory()
+    _ model: GlowConfiguration, _ configuration: TrainingConfiguration, _ kernels: ProductKernels,
+    available: Int? = availableMemory()
   ) throws {
-    let bytes = try model.parameters().count * bytesOfParameter(configuration)
+    let bytes = try model.parameters().count * bytesOfParameter(configuration, kernels)
     if bytes > limit(available) {
       throw TrainingError(
         "training needs about \(megabytes(bytes)) of memory for the parameters alone and "
@@ -40,7 +44,7 @@ public struct MemoryEstimate: Sendable {
   init(
     _ glow: Glow<Float>, _ configuration: TrainingConfiguration, available: Int? = availableMemory()
   ) throws {
-    parameterBytes = MemoryEstimate.bytesOfParameter(configuration) * glow.parameters.count
+    parameterBytes = MemoryEstimate.bytesOfParameter(configuration, glow.kernels) * glow.parameters.count
     self.available = available
     func estimate(_ keepsHidden: Bool) -> Int {
       max(

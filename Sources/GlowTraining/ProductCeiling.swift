@@ -8,9 +8,9 @@ struct ProductCeiling {
   /// [m × k]·[k × n], as the pass calls it.
   private struct Product {
     let m, n, k: Int
-    var transposesFirst = false
     var transposesSecond = false
-    var accumulates = false
+    /// Of weights: [k × m]ᵀ·[k × n], added to what is there.
+    var isGradient = false
     var multiplyAdds: Double { Double(m) * Double(n) * Double(k) }
   }
 
@@ -43,7 +43,7 @@ struct ProductCeiling {
     for (shape, products) in levels {
       let purpose = isTraining ? Purpose.training(keepsHidden: true) : .inference
       let rows = Tiling.fitting(
-        shape, batch: batch, TileGrain(purpose), products: Array(products.keys), Float.self
+        shape, batch: batch, TileGrain(purpose, team.kernels), products: Array(products.keys), Float.self
       ).tileRows
       for (product, count) in products {
         for product in passes(product, rows: rows, isTraining: isTraining) {
@@ -63,15 +63,18 @@ struct ProductCeiling {
     if !isTraining { return [forward] }
     return [
       forward, Product(m: rows, n: k, k: n, transposesSecond: true),
-      Product(m: k, n: n, k: rows, transposesFirst: true, accumulates: true),
+      Product(m: k, n: n, k: rows, isGradient: true),
     ]
   }
 
   /// Operations a second of one product on every thread at once, each with operands of its own; the best of five.
   private func speed(of product: Product) -> Double {
     let (a, b, c) = (product.m * product.k, product.k * product.n, product.m * product.n)
+    let isPacked = team.kernels == .packed
+    let panels = isPacked ? Operand<Float>.panelCount(rows: product.k, columns: product.n) : 0
+    let scratch = isPacked ? gradientScratchCount(columns: product.n) : 0
     let operands = (0..<team.count).map { thread in
-      let slab = Slab<Float>(count: a + b + c)
+      let slab = Slab<Float>(count: a + b + c + panels + scratch)
       Philox(seed: 5, purpose: .weights, stream: UInt64(thread)).fillUniform(slab.values)
       return slab
     }
@@ -81,19 +84,23 @@ struct ProductCeiling {
       secondsOf {
         team.run(team.count) { piece, _ in
           let base = operands[piece].base
-          let first = Matrix(
-            base, rows: product.transposesFirst ? product.k : product.m,
-            columns: product.transposesFirst ? product.m : product.k)
-          let second = Matrix(
-            base + a, rows: product.transposesSecond ? product.n : product.k,
-            columns: product.transposesSecond ? product.k : product.n)
-          for _ in 0..<repetitions {
-            multiply(
-              product.transposesFirst ? first.transposed : first,
-              product.transposesSecond ? second.transposed : second,
-              into: Matrix(base + a + b, rows: product.m, columns: product.n),
-              accumulate: product.accumulates)
+          let target = Matrix(base + a + b, rows: product.m, columns: product.n)
+          if product.isGradient {
+            let first = Matrix(base, rows: product.k, columns: product.m)
+            let second = Matrix(base + a, rows: product.k, columns: product.n)
+            let scratch = isPacked ? base + a + b + c : nil
+            for _ in 0..<repetitions {
+              multiplyTransposed(first, second, into: target, accumulate: true, scratch: scratch)
+            }
+            return
           }
+          let first = Matrix(base, rows: product.m, columns: product.k)
+          let second =
+            product.transposesSecond
+            ? Matrix(base + a, rows: product.n, columns: product.k).transposed
+            : Matrix(base + a, rows: product.k, columns: product.n)
+          let operand = Operand(second, panels: isPacked ? UnsafePointer(base + a + b + c) : nil)
+          for _ in 0..<repetitions { multiply(first, operand, into: target) }
         }
       }
     }.min()!

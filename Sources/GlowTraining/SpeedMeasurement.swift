@@ -23,6 +23,10 @@ public final class SpeedMeasurement {
     /// `gigaflops` over that of a 2048³ product on the same threads, the best before and after.
     public let fractionOfPeak: Double
     public let peakGigaflops: Double
+    /// `gigaflops` over what fused multiply-adds on the same threads reach without memory, the best before and after: the
+    /// product of clock under load, vector width and units.
+    public let fractionOfLimit: Double
+    public let limitGigaflops: Double
     /// What the same matrix products reach by themselves (`ProductCeiling`), over the peak.
     public let ceiling: Double
     /// Of the process so far, in bytes.
@@ -55,7 +59,7 @@ public final class SpeedMeasurement {
     _ configuration: GlowConfiguration, batch: Int, team: ThreadTeam, jobs: [Job] = Job.allCases
   ) throws {
     try configuration.validate()
-    try MemoryEstimate.check(configuration, TrainingConfiguration())
+    try MemoryEstimate.check(configuration, TrainingConfiguration(), team.kernels)
     glow = try Glow(configuration: configuration, seed: 1, team: team)
     self.batch = batch
     let purposes: [Purpose] =
@@ -70,19 +74,21 @@ public final class SpeedMeasurement {
 
   /// - Parameter runs: timed repetitions, after one that is not timed.
   public func measure(_ job: Job, runs: Int) throws -> Result {
-    let before = peak()
+    let before = (peak: peak(), limit: limit())
     let prepared = try prepare(job)
     try prepared.run()
     prepared.workspace.measurePhases()
     optimizerSeconds = 0
     let times = try (0..<runs).map { _ in try secondsOf(prepared.run) }.sorted()
     let median = times[runs / 2]
-    let peak = max(before, self.peak())
+    let peak = max(before.peak, self.peak())
+    let limit = max(before.limit, self.limit())
     let ceiling = try ProductCeiling(glow.configuration, batch: batch, team: glow.team)
     let work = 2 * ceiling.multiplyAdds * Double(batch) * (job == .train ? 3 : 1)
     return Result(
       job: job, imagesPerSecond: Double(batch) / median, gigaflops: work / median / 1e9,
       fractionOfPeak: work / median / peak, peakGigaflops: peak / 1e9,
+      fractionOfLimit: work / median / limit, limitGigaflops: limit / 1e9,
       ceiling: ceiling.operationsPerSecond(isTraining: job == .train) / peak, peakMemory: peakMemory(),
       breakdown: breakdown(prepared.workspace, total: times.reduce(0, +)))
   }
@@ -169,6 +175,22 @@ public final class SpeedMeasurement {
       }
     }.min()!
     return 2 * Double(n * n * n) / best
+  }
+
+  /// Floating-point operations a second of multiply-adds in the registers of all threads.
+  private func limit() -> Double {
+    let repetitions = 2_000_000
+    let threads = glow.team.count
+    var operations = 0.0
+    let best = (0..<5).map { _ in
+      secondsOf {
+        glow.team.run(threads) { thread, _ in
+          let done = multiplyAddsInRegisters(repetitions)
+          if thread == 0 { operations = 2 * done * Double(threads) }
+        }
+      }
+    }.min()!
+    return operations / best
   }
 
   /// Calls `getrusage`.

@@ -83,11 +83,11 @@ public final class Trainer {
     let steps = folder.checkpointSteps()
     for step in steps.reversed() {
       do {
-        let core = try Checkpoint.read(folder.checkpoint(step), into: state)
+        let kernels = try Checkpoint.read(folder.checkpoint(step), into: state)
         progress.note("resumed at step \(state.step) from \(folder.checkpoint(step))")
-        if let core, core != openBLASCoreName() {
+        if let kernels, kernels != glow.kernels.identity {
           progress.note(
-            "it was written with the kernels of OpenBLAS for \(core), these are for \(openBLASCoreName()): "
+            "its products were made with the kernels '\(kernels)', now with '\(glow.kernels.identity)': "
               + "the result will not be that of an uninterrupted run to the bit")
         }
         return

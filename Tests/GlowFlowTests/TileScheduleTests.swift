@@ -13,7 +13,7 @@ struct TileScheduleTests {
   private func tiling(batch: Int, rows: Int) -> Tiling {
     .fitting(
       LevelShape(height: 4, width: 4, channels: 4), batch: batch,
-      TileGrain(.training(keepsHidden: true), rows: rows), products: [], Float.self)
+      TileGrain(.training(keepsHidden: true), .best, rows: rows), products: [], Float.self)
   }
 
   private let stages = [Stage.start, .conditioner(round: 0), .finish]

@@ -63,8 +63,7 @@ struct MatrixTests {
     for w in matrices(n) {
       let exact = norm(w) * norm(Elimination(w, size: n).inverse)
       let found = try Factorization(w, size: n).conditionNumber()
-      // LAPACK estimates the norm of the inverse from below, seldom to less than a third.
-      #expect(found <= exact * (1 + 1e-9) && found >= exact / 3, "\(found) of \(exact)")
+      #expect(abs(found - exact) <= 1e-9 * exact, "\(found) of \(exact)")
     }
   }
 
@@ -80,14 +79,14 @@ struct MatrixTests {
     #expect(throws: LinearAlgebraError.singular(pivot: 2, size: 2)) {
       try Factorization.permutedTriangles([1, 2, 2, 4], size: 2)
     }
-    #expect(throws: LinearAlgebraError.rejected(routine: "dgetrf", info: -4)) {
+    #expect(throws: LinearAlgebraError.notFinite(size: 2)) {
       try Factorization([1, .nan, 2, 4], size: 2)
     }
     for infinite in [[.infinity, 1, 0, 1], [1, 0, -Double.infinity, 1]] {
-      #expect(throws: LinearAlgebraError.rejected(routine: "dgetrf", info: -4)) {
+      #expect(throws: LinearAlgebraError.notFinite(size: 2)) {
         try Factorization(infinite, size: 2)
       }
-      #expect(throws: LinearAlgebraError.rejected(routine: "dgetrf", info: -4)) {
+      #expect(throws: LinearAlgebraError.notFinite(size: 2)) {
         try Factorization.permutedTriangles(infinite, size: 2)
       }
     }

@@ -33,15 +33,9 @@ struct RectifierTests {
         let bias: [S] = random(width, 2)
         let expected =
           (0..<rows * width).map { rectified(source[$0] + bias[$0 % width]) } + [77]
-        var target = [S](repeating: 77, count: rows * width + 1)
-        addBiasAndRectify(source, rows: rows, width: width, bias: bias, into: &target)
-        expectSame(target, expected)
-        var inPlace = source
-        inPlace.withUnsafeMutableBufferPointer {
-          addBiasAndRectify(
-            $0.baseAddress!, rows: rows, width: width, bias: bias, into: $0.baseAddress!)
-        }
-        expectSame(inPlace, expected)
+        var found = source
+        addBiasAndRectify(&found, rows: rows, width: width, bias: bias)
+        expectSame(found, expected)
       }
     }
     check(Float.self)
@@ -61,8 +55,7 @@ struct RectifierTests {
           expectedSums[index % width] += expected[index]
         }
         var found = gradient
-        addBiasAndRectifyBackward(
-          activations: activations, gradient: &found, rows: rows, width: width, biasGradient: &sums)
+        rectifyBackward(activations: activations, gradient: &found, rows: rows, width: width, sums: &sums)
         expectSame(found, expected)
         expectSame(sums, expectedSums)
       }
@@ -78,14 +71,15 @@ struct RectifierTests {
         let count = band.rows * band.width * pictures * width
         let source: [S] = values(count, 6)
         let bias: [S] = random(borderClassCount * width, 7)
-        var expected = [S](repeating: 77, count: count + 1)
+        var expected = source
         forEachValue(band, pictures, width) { index, place in
           expected[index] = rectified(source[index] + bias[place])
         }
-        var target = [S](repeating: 77, count: count + 1)
-        addBorderBiasAndRectify(
-          source, band: band, pictures: pictures, width: width, bias: bias, into: &target)
-        expectSame(target, expected)
+        var found = source
+        withClasses(band, pictures) {
+          addBiasAndRectify(&found, rows: count / width, width: width, bias: bias, $0)
+        }
+        expectSame(found, expected)
       }
     }
     check(Float.self)
@@ -106,9 +100,10 @@ struct RectifierTests {
           expectedSums[place] += expected[index]
         }
         var found = gradient
-        addBorderBiasAndRectifyBackward(
-          activations: activations, gradient: &found, band: band, pictures: pictures, width: width,
-          biasGradient: &sums)
+        withClasses(band, pictures) {
+          rectifyBackward(
+            activations: activations, gradient: &found, rows: count / width, width: width, sums: &sums, $0)
+        }
         expectSame(found, expected)
         expectSame(sums, expectedSums)
       }
@@ -135,7 +130,7 @@ struct RowsTests {
     check(Double.self)
   }
 
-  @Test("bias of the border classes", arguments: widths, bands)
+  @Test("bias and sums of the border classes", arguments: widths, bands)
   func borderBias(width: Int, band: Band) {
     func check<S: Scalar>(_: S.Type) {
       for pictures in [1, 3] {
@@ -143,8 +138,18 @@ struct RowsTests {
         let bias: [S] = random(borderClassCount * width, 4)
         var expected = found
         forEachValue(band, pictures, width) { index, place in expected[index] += bias[place] }
-        addBorderBias(&found, band: band, pictures: pictures, width: width, bias: bias)
+        withClasses(band, pictures) {
+          addBias(&found, rows: band.rows * band.width * pictures, width: width, bias: bias, $0)
+        }
         expectSame(found, expected)
+        let values = found
+        var sums: [S] = random(borderClassCount * width, 5) + [77]
+        var expectedSums = sums
+        forEachValue(band, pictures, width) { index, place in expectedSums[place] += values[index] }
+        withClasses(band, pictures) {
+          addRows(values, rows: band.rows * band.width * pictures, width: width, to: &sums, $0)
+        }
+        expectSame(sums, expectedSums)
       }
     }
     check(Float.self)
@@ -206,6 +211,12 @@ struct RowsTests {
     check(Float.self)
     check(Double.self)
   }
+}
+
+/// Lends the classes of a band's rows.
+private func withClasses(_ band: Band, _ pictures: Int, _ body: (RowClasses) -> Void) {
+  let classes = BorderClasses(height: band.height, width: band.width)
+  withExtendedLifetime(classes) { body(classes.rows(from: band.firstRow, pictures: pictures)) }
 }
 
 /// Calls (index in [band positions, pictures, width], index in [border classes, width]) for every value of a band.

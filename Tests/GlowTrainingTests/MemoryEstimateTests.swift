@@ -21,7 +21,7 @@ struct MemoryEstimateTests {
   init() throws {
     var model = GlowConfiguration()
     (model.levels, model.depth, model.width) = (2, 4, 64)
-    glow = try Glow(configuration: model, seed: 0, team: ThreadTeam(count: 1))
+    glow = try Glow(configuration: model, seed: 0, team: ThreadTeam(count: 1, kernels: .openBLAS))
     kept = glow.workspaceBytes(batch: 256, purpose: .training(keepsHidden: true))
     recomputed = glow.workspaceBytes(batch: 256, purpose: .training(keepsHidden: false))
     parameters = 12 * 4 * glow.parameters.count
@@ -100,11 +100,15 @@ struct MemoryEstimateTests {
     (model.levels, model.depth, model.width) = (3, 32, 512)
     let configuration = TrainingConfiguration()
     let least = try model.parameters().count * 48
-    try MemoryEstimate.check(model, configuration, available: nil)
-    try MemoryEstimate.check(model, configuration, available: available(for: least))
+    try MemoryEstimate.check(model, configuration, .openBLAS, available: nil)
+    try MemoryEstimate.check(model, configuration, .openBLAS, available: available(for: least))
     let free = available(for: least - 1000)
     let error = #expect(throws: TrainingError.self) {
-      try MemoryEstimate.check(model, configuration, available: free)
+      try MemoryEstimate.check(model, configuration, .openBLAS, available: free)
+    }
+    #expect(throws: TrainingError.self) {
+      try MemoryEstimate.check(
+        model, configuration, .packed, available: available(for: least * 15 / 12 - 1000))
     }
     #expect(
       error?.description

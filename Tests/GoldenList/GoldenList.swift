@@ -2,21 +2,23 @@ import COpenBLAS
 import Foundation
 import Glibc
 import GlowImages
+import GlowKernels
 
-/// `GoldenList FOLDER`: trains a small model of every kind, writes each result to a file FOLDER/RUN/RESULT and prints
+/// `GoldenList FOLDER KERNELS`: trains a small model of every kind, writes each result to a file FOLDER/RUN/RESULT and prints
 /// the list of their SHA-256, under a line that names the libraries on which the bits depend.
 @main
 enum GoldenList {
   static func main() throws {
-    guard CommandLine.arguments.count == 2 else {
-      FileHandle.standardError.write(Data("usage: GoldenList FOLDER\n".utf8))
+    guard CommandLine.arguments.count == 3, let kernels = ProductKernels(rawValue: CommandLine.arguments[2])
+    else {
+      FileHandle.standardError.write(Data("usage: GoldenList FOLDER packed|openblas\n".utf8))
       exit(64)
     }
     let folder = URL(filePath: CommandLine.arguments[1])
-    FileHandle.standardOutput.write(Data("# \(libraries)\n".utf8))
+    FileHandle.standardOutput.write(Data("# \(libraries(kernels))\n".utf8))
     var names: [String] = []
     for run in GoldenRun.all {
-      let results = try results(of: run)
+      let results = try results(of: run, kernels)
       let own = folder.appending(path: run.name)
       try FileManager.default.createDirectory(at: own, withIntermediateDirectories: true)
       for (name, bytes) in results.files.sorted(by: { $0.key < $1.key }) {
@@ -33,22 +35,27 @@ enum GoldenList {
     exit(process.terminationStatus)
   }
 
-  /// The version of OpenBLAS and the processor whose kernels it has chosen, and the version of glibc.
-  private static var libraries: String {
+  /// What the bits depend on: with OpenBLAS its version and the processor whose kernels it has chosen; the version of
+  /// glibc.
+  private static func libraries(_ kernels: ProductKernels) -> String {
     var glibc = [UInt8](repeating: 0, count: 64)
     let count = glibc.withUnsafeMutableBytes {
       confstr(Int32(_CS_GNU_LIBC_VERSION), $0.bindMemory(to: CChar.self).baseAddress, $0.count)
     }
-    return String(cString: openblas_get_config()) + ", "
-      + String(decoding: glibc[..<(count - 1)], as: UTF8.self)
+    let products =
+      switch kernels {
+      case .packed: "packed products"
+      case .openBLAS: String(cString: openblas_get_config())
+      }
+    return "\(products), \(String(decoding: glibc[..<(count - 1)], as: UTF8.self))"
   }
 
   /// With one thread and with two, which must come to the same.
-  private static func results(of run: GoldenRun) throws -> GoldenResults {
+  private static func results(of run: GoldenRun, _ kernels: ProductKernels) throws -> GoldenResults {
     let scratch = FileManager.default.temporaryDirectory.appending(path: "glow-golden-\(UUID())").path
     defer { try? FileManager.default.removeItem(atPath: scratch) }
-    let one = try GoldenResults(run, threads: 1, folder: "\(scratch)/1")
-    let two = try GoldenResults(run, threads: 2, folder: "\(scratch)/2")
+    let one = try GoldenResults(run, ThreadTeam(count: 1, kernels: kernels), folder: "\(scratch)/1")
+    let two = try GoldenResults(run, ThreadTeam(count: 2, kernels: kernels), folder: "\(scratch)/2")
     if let name = one.files.keys.sorted().first(where: { one.files[$0] != two.files[$0] }) {
       throw GoldenError("\(run.name)/\(name): depends on the number of threads")
     }

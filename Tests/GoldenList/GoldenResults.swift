@@ -18,10 +18,10 @@ struct GoldenResults {
   private let held: Pictures
 
   /// - Parameter folder: a folder that does not exist.
-  init(_ run: GoldenRun, threads: Int, folder: String) throws {
+  init(_ run: GoldenRun, _ team: ThreadTeam, folder: String) throws {
     self.run = run
     self.folder = RunFolder(folder)
-    team = ThreadTeam(count: threads)
+    self.team = team
     held = Pictures(
       ImageShape(run.model), classCount: run.model.classCount, count: 7, part: .test)
     try train()

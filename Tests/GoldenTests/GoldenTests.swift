@@ -17,12 +17,25 @@ struct GoldenTests {
     .enabled(if: Kernels.skylakeX.canRun, "the processor has no AVX-512"))
   func skylakeX() throws { try check(.skylakeX) }
 
+  /// One list for all processors.
+  @Test(
+    "with packed products, for AVX2",
+    .enabled(if: Kernels.packedAVX2.canRun, "the processor has no AVX2 with FMA"))
+  func packedAVX2() throws { try check(.packedAVX2) }
+
+  @Test(
+    "with packed products, for AVX-512",
+    .enabled(if: Kernels.packedAVX512.canRun, "the processor has no AVX-512"))
+  func packedAVX512() throws { try check(.packedAVX512) }
+
   private func check(_ kernels: Kernels) throws {
     let file = URL(filePath: #filePath).deletingLastPathComponent().appending(
-      path: "Lists/\(kernels.rawValue).txt")
+      path: "Lists/\(kernels.list).txt")
     let found = try list(kernels)
     print("golden list of \(found.libraries)")
-    try #require(found.libraries.contains(kernels.rawValue), "OpenBLAS has not taken these kernels")
+    try #require(
+      found.libraries.contains(kernels.products == "packed" ? "packed" : kernels.rawValue),
+      "these kernels have not been taken")
     if ProcessInfo.processInfo.environment["GLOW_REFRESH_GOLDEN"] != nil {
       try Data(found.text.utf8).write(to: file)
       return
@@ -48,9 +61,10 @@ struct GoldenTests {
     let process = Process()
     process.executableURL = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(
       path: "GoldenList")
-    process.arguments = [folder.path]
+    process.arguments = [folder.path, kernels.products]
     process.environment = ProcessInfo.processInfo.environment.merging(
-      ["OPENBLAS_CORETYPE": kernels.rawValue]) { $1 }
+      kernels.environment
+    ) { $1 }
     let output = Pipe()
     process.standardOutput = output
     try process.run()

@@ -21,9 +21,9 @@ struct PlainConditioner: Conditioner {
 
   private let bordered: Buffer
   private let patches: Buffer
-  /// What the products put out, in the cache; the ReLU moves it on to where it is kept.
-  private let product1: Buffer
-  private let product2: Buffer
+  /// Where hidden activations are that are not kept.
+  private let scratch1: Buffer
+  private let scratch2: Buffer
   private let hidden1: Buffer
   private let hidden2: Buffer
   private let hiddenGradient1: Buffer
@@ -49,10 +49,10 @@ struct PlainConditioner: Conditioner {
 
     bordered = blueprint.bordered(channels: max(input, output))
     patches = blueprint.buffer(columns: 9 * input, .stage)
-    product1 = blueprint.buffer(columns: width, .stage)
-    product2 = blueprint.buffer(columns: width, .stage)
-    hidden1 = blueprint.buffer(columns: width, .recomputable(sharing: product1))
-    hidden2 = blueprint.buffer(columns: width, .recomputable(sharing: product2))
+    scratch1 = blueprint.buffer(columns: width, .stage)
+    scratch2 = blueprint.buffer(columns: width, .stage)
+    hidden1 = blueprint.buffer(columns: width, .recomputable(sharing: scratch1))
+    hidden2 = blueprint.buffer(columns: width, .recomputable(sharing: scratch2))
     hiddenGradient1 = blueprint.buffer(columns: width, .stage, isForBackward: true)
     hiddenGradient2 = blueprint.buffer(columns: width, .stage, isForBackward: true)
     outputPatches = blueprint.buffer(columns: 9 * output, .halo)
@@ -83,25 +83,17 @@ struct PlainConditioner: Conditioner {
     first.actNorm.initialize(
       data.values,
       from: data.moments(channels: width) { site in
-        multiplyPatches(site)
-        let rows = site[product1].own
-        addBorderBias(
-          rows.base, band: site.tile.band, pictures: site.tile.rowStep, width: width,
-          bias: site.weights[first.foldedBias])
-        return rows
+        multiplyPatches(into: site[scratch1].own, rectifies: false, site)
+        return site[scratch1].own
       })
     hidden.actNorm.reset(data.values)
     try data.fold()
     hidden.actNorm.initialize(
       data.values,
       from: data.moments(channels: width) { site in
-        multiplyPatches(site)
-        let rows = site[product1].own
-        addBorderBiasAndRectify(
-          rows.base, band: site.tile.band, pictures: site.tile.rowStep, width: width,
-          bias: site.weights[first.foldedBias], into: rows.base)
-        multiply(rows, site.weights[hidden.foldedWeight], into: site[product2].own)
-        return site[product2].own
+        multiplyPatches(into: site[scratch1].own, rectifies: true, site)
+        multiply(site[scratch1].own, site.weights.operand(hidden.foldedWeight), into: site[scratch2].own)
+        return site[scratch2].own
       })
     try data.fold()
   }
@@ -133,29 +125,24 @@ struct PlainConditioner: Conditioner {
     site.clock.lap(.patches)
   }
 
-  /// [rows × 9·in]·[9·in × width] → [rows × width], from the neighborhoods into `product1`.
-  private func multiplyPatches<S: Scalar>(_ site: Site<S>) {
+  /// [rows × 9·in]·[9·in × width] → [rows × width], from the neighborhoods, with bias.
+  private func multiplyPatches<S: Scalar>(into rows: Matrix<S>, rectifies: Bool, _ site: Site<S>) {
     gatherInput(site)
-    multiply(site[patches].own, site.weights[first.foldedWeight], into: site[product1].own)
+    multiply(
+      site[patches].own, site.weights.operand(first.foldedWeight), into: rows,
+      .bias(site.weights[first.foldedBias], site.classes, rectifies: rectifies))
     site.clock.lap(.products)
   }
 
   /// The two hidden layers.
   private func forwardHidden<S: Scalar>(_ site: Site<S>) {
-    multiplyPatches(site)
-    let (product1, product2) = (site[product1].own, site[product2].own)
-    let (hidden1, hidden2) = (site[hidden1].own, site[hidden2].own)
-    addBorderBiasAndRectify(
-      product1.base, band: site.tile.band, pictures: site.tile.rowStep, width: width,
-      bias: site.weights[first.foldedBias], into: hidden1.base)
-    site.clock.lap(.elementwise)
+    let hidden1 = site[hidden1].own
+    multiplyPatches(into: hidden1, rectifies: true, site)
     // [rows × width]·[width × width] → [rows × width]
-    multiply(hidden1, site.weights[hidden.foldedWeight], into: product2)
+    multiply(
+      hidden1, site.weights.operand(hidden.foldedWeight), into: site[hidden2].own,
+      .bias(site.weights[hidden.foldedBias], rectifies: true))
     site.clock.lap(.products)
-    addBiasAndRectify(
-      product2.base, rows: product2.rows, width: width, bias: site.weights[hidden.foldedBias],
-      into: hidden2.base)
-    site.clock.lap(.elementwise)
   }
 
   @specialized(where S == Float)
@@ -163,7 +150,7 @@ struct PlainConditioner: Conditioner {
   func forward<S: Scalar>(round: Int, _ site: Site<S>) {
     forwardHidden(site)
     // [rows × width]·[width × 9·out] → [rows × 9·out]
-    multiply(site[hidden2].own, site.weights[last.foldedWeight], into: site[outputPatches].own)
+    multiply(site[hidden2].own, site.weights.operand(last.foldedWeight), into: site[outputPatches].own)
     site.clock.lap(.products)
   }
 
@@ -188,33 +175,28 @@ struct PlainConditioner: Conditioner {
     }
     clock.lap(.patches)
     let dOutput = site[outputPatches].own
-    // dh2 = [rows × 9·out]·[9·out × width]
-    multiply(dOutput, weights[last.foldedWeight].transposed, into: dHidden2)
+    // dh2 = [rows × 9·out]·[9·out × width], where the ReLU let something pass
+    multiply(
+      dOutput, weights.transposed(last.foldedWeight), into: dHidden2,
+      .rectifierBackward(hidden2, sums: gradient[hidden.foldedBias]))
     clock.lap(.products)
-    // The ReLU reads the kept activations in order and so brings them to the cache for the next product.
-    addBiasAndRectifyBackward(
-      activations: hidden2.base, gradient: dHidden2.base, rows: dHidden2.rows, width: width,
-      biasGradient: gradient[hidden.foldedBias])
-    clock.lap(.elementwise)
     // dW3 += [width × rows]·[rows × 9·out]
-    gradient.add(hidden2.transposed, dOutput, to: last.foldedWeight)
+    gradient.add(hidden2, dOutput, to: last.foldedWeight)
     clock.lap(.weightGradients)
-    // dh1 = [rows × width]·[width × width]
-    multiply(dHidden2, weights[hidden.foldedWeight].transposed, into: dHidden1)
+    // dh1 = [rows × width]·[width × width], where the ReLU let something pass
+    multiply(
+      dHidden2, weights.transposed(hidden.foldedWeight), into: dHidden1,
+      .rectifierBackward(hidden1, sums: gradient[first.foldedBias], site.classes))
     clock.lap(.products)
-    addBorderBiasAndRectifyBackward(
-      activations: hidden1.base, gradient: dHidden1.base, band: site.tile.band, pictures: site.tile.rowStep,
-      width: width, biasGradient: gradient[first.foldedBias])
-    clock.lap(.elementwise)
     // dW2 += [width × rows]·[rows × width]
-    gradient.add(hidden1.transposed, dHidden2, to: hidden.foldedWeight)
+    gradient.add(hidden1, dHidden2, to: hidden.foldedWeight)
     clock.lap(.weightGradients)
     // dW1 += [9·in × rows]·[rows × width];  dpatches = [rows × width]·[width × 9·in]
     gatherInput(site)
-    gradient.add(site[patches].own.transposed, dHidden1, to: first.foldedWeight)
+    gradient.add(site[patches].own, dHidden1, to: first.foldedWeight)
     clock.lap(.weightGradients)
     multiply(
-      dHidden1, weights[first.foldedWeight].transposed, into: site[inputPatchesGradient].own)
+      dHidden1, weights.transposed(first.foldedWeight), into: site[inputPatchesGradient].own)
     clock.lap(.products)
   }
 

@@ -149,7 +149,7 @@ struct ResidualConditioner: Conditioner {
       block.actNorm.initialize(
         data.values,
         from: moments(of: data, before: index) { site in
-          multiplyActivations(index, site)
+          multiplyActivations(index, rectifies: false, site)
           return inner(index, site).own
         })
       try data.fold()
@@ -159,7 +159,7 @@ struct ResidualConditioner: Conditioner {
           runInner(index, site)
           // What the block adds, where what it adds it to has been.
           multiply(
-            inner(index, site).own, site.weights[block.projection.foldedWeight], into: site[sum].own)
+            inner(index, site).own, site.weights.operand(block.projection.foldedWeight), into: site[sum].own)
           return site[sum].own
         })
     }
@@ -206,7 +206,8 @@ struct ResidualConditioner: Conditioner {
       // [rows × width]·[width × 9·out] → [rows × 9·out]
       site.clock.start()
       multiply(
-        activation(blocks.count, site).own, site.weights[last.foldedWeight], into: site[outputPatches].own)
+        activation(blocks.count, site).own, site.weights.operand(last.foldedWeight),
+        into: site[outputPatches].own)
       site.clock.lap(.products)
     }
   }
@@ -219,52 +220,43 @@ struct ResidualConditioner: Conditioner {
 
   private func startSum<S: Scalar>(_ site: Site<S>) {
     site.clock.start()
-    let rows = site[sum].own
     gatherInput(site)
     // [rows × 9·in]·[9·in × width] → [rows × width]
-    multiply(site[inputPatches].own, site.weights[first.foldedWeight], into: rows)
+    multiply(
+      site[inputPatches].own, site.weights.operand(first.foldedWeight), into: site[sum].own,
+      .bias(site.weights[first.foldedBias], site.classes))
     site.clock.lap(.products)
-    addBorderBias(
-      rows.base, band: site.tile.band, pictures: site.tile.rowStep, width: width,
-      bias: site.weights[first.foldedBias])
-    site.clock.lap(.elementwise)
   }
 
   /// Block `index`: from uᵢ and hᵢ to vᵢ, hᵢ₊₁ and uᵢ₊₁.
   private func run<S: Scalar>(_ index: Int, _ site: Site<S>) {
     runInner(index, site)
-    let rows = site[sum].own
     let projection = blocks[index].projection
     // [rows × width]·[width × width] added to [rows × width]
     multiply(
-      inner(index, site).own, site.weights[projection.foldedWeight], into: rows, accumulate: true)
+      inner(index, site).own, site.weights.operand(projection.foldedWeight), into: site[sum].own,
+      .bias(site.weights[projection.foldedBias], accumulates: true))
     site.clock.lap(.products)
-    addBias(rows.base, rows: rows.rows, width: width, bias: site.weights[projection.foldedBias])
     rectifySum(index + 1, site)
   }
 
   /// vᵢ.
   private func runInner<S: Scalar>(_ index: Int, _ site: Site<S>) {
-    multiplyActivations(index, site)
-    let rows = inner(index, site).own
-    rectify(rows.base, count: rows.rows * width, into: rows.base)
-    site.clock.lap(.elementwise)
+    multiplyActivations(index, rectifies: true, site)
   }
 
   /// The first convolution of block `index`, with its bias, where vᵢ will be.
-  private func multiplyActivations<S: Scalar>(_ index: Int, _ site: Site<S>) {
+  private func multiplyActivations<S: Scalar>(_ index: Int, rectifies: Bool, _ site: Site<S>) {
     site.clock.start()
-    let (rows, bias) = (inner(index, site).own, site.weights[blocks[index].foldedBias])
     // [rows × width]·[width × width] → [rows × width], or from neighborhoods [rows × 9·width]·[9·width × width]
-    multiply(blockInput(index, site), site.weights[blocks[index].foldedWeight], into: rows)
+    multiply(
+      blockInput(index, site), site.weights.operand(blocks[index].foldedWeight), into: inner(index, site).own,
+      .bias(site.weights[blocks[index].foldedBias], innerClasses(site), rectifies: rectifies))
     site.clock.lap(.products)
-    if seesNeighbors {
-      addBorderBias(
-        rows.base, band: site.tile.band, pictures: site.tile.rowStep, width: width, bias: bias)
-    } else {
-      addBias(rows.base, rows: rows.rows, width: width, bias: bias)
-    }
   }
+
+  /// Of the first convolution of a block.
+  private func innerClasses<S: Scalar>(_ site: Site<S>) -> RowClasses? { seesNeighbors ? site.classes : nil }
 
   /// uᵢ, or its neighborhoods.
   private func blockInput<S: Scalar>(_ index: Int, _ site: Site<S>) -> Matrix<S> {
@@ -335,9 +327,9 @@ struct ResidualConditioner: Conditioner {
     site.clock.lap(.patches)
     let dOutput = site[outputPatches].own
     let (u, du) = (activation(blocks.count, site).own, site[activationGradient].own)
-    multiply(dOutput, site.weights[last.foldedWeight].transposed, into: du)
+    multiply(dOutput, site.weights.transposed(last.foldedWeight), into: du)
     site.clock.lap(.products)
-    site.weightGradient!.add(u.transposed, dOutput, to: last.foldedWeight)
+    site.weightGradient!.add(u, dOutput, to: last.foldedWeight)
     site.clock.lap(.weightGradients)
     let dh = site[sumGradient].own
     dh.base.update(repeating: 0, count: dh.rows * width)
@@ -352,25 +344,17 @@ struct ResidualConditioner: Conditioner {
     let gradient = site.weightGradient!
     let (v, dv) = (inner(index, site).own, site[innerGradient].own)
     let dh = site[sumGradient].own
-    gradient.add(v.transposed, dh, to: block.projection.foldedWeight)
+    gradient.add(v, dh, to: block.projection.foldedWeight)
     site.clock.lap(.weightGradients)
     addRows(dh.base, rows: dh.rows, width: width, to: gradient[block.projection.foldedBias])
-    multiply(dh, site.weights[block.projection.foldedWeight].transposed, into: dv)
+    multiply(
+      dh, site.weights.transposed(block.projection.foldedWeight), into: dv,
+      .rectifierBackward(v, sums: gradient[block.foldedBias], innerClasses(site)))
     site.clock.lap(.products)
-    if seesNeighbors {
-      addBorderBiasAndRectifyBackward(
-        activations: v.base, gradient: dv.base, band: site.tile.band, pictures: site.tile.rowStep,
-        width: width, biasGradient: gradient[block.foldedBias])
-    } else {
-      addBiasAndRectifyBackward(
-        activations: v.base, gradient: dv.base, rows: dv.rows, width: width,
-        biasGradient: gradient[block.foldedBias])
-    }
-    site.clock.lap(.elementwise)
-    gradient.add(blockInput(index, site).transposed, dv, to: block.foldedWeight)
+    gradient.add(blockInput(index, site), dv, to: block.foldedWeight)
     site.clock.lap(.weightGradients)
     multiply(
-      dv, site.weights[block.foldedWeight].transposed,
+      dv, site.weights.transposed(block.foldedWeight),
       into: (patchesGradient.map { site[$0] } ?? site[activationGradient]).own)
     site.clock.lap(.products)
   }
@@ -395,14 +379,12 @@ struct ResidualConditioner: Conditioner {
   private func backwardFirst<S: Scalar>(_ site: Site<S>) {
     let dh = site[sumGradient].own
     let gradient = site.weightGradient!
-    addBorderRows(
-      dh.base, band: site.tile.band, pictures: site.tile.rowStep, width: width,
-      to: gradient[first.foldedBias])
+    addRows(dh.base, rows: dh.rows, width: width, to: gradient[first.foldedBias], site.classes)
     site.clock.lap(.elementwise)
     gatherInput(site)
-    gradient.add(site[inputPatches].own.transposed, dh, to: first.foldedWeight)
+    gradient.add(site[inputPatches].own, dh, to: first.foldedWeight)
     site.clock.lap(.weightGradients)
-    multiply(dh, site.weights[first.foldedWeight].transposed, into: site[inputPatchesGradient].own)
+    multiply(dh, site.weights.transposed(first.foldedWeight), into: site[inputPatchesGradient].own)
     site.clock.lap(.products)
   }
 

@@ -6,6 +6,9 @@ struct Blueprint {
   private(set) var parameters = ParameterList()
   /// Folded weights of the layers that have been placed.
   private(set) var weights = Reservation()
+  /// The panels of their matrices, and those of the transposes.
+  private(set) var panels = Reservation()
+  private(set) var transposedPanels = Reservation()
   private var needs = LayerNeeds()
   private var placed = 0
 
@@ -53,7 +56,10 @@ struct Blueprint {
     needs = LayerNeeds()
     let layer = try make(&self)
     defer { placed += 1 }
-    return Placed(layer: layer, needs: needs, offset: weights.reserve(needs.weights.count), index: placed)
+    return Placed(
+      layer: layer, needs: needs, offset: weights.reserve(needs.weights.count),
+      panels: panels.reserve(needs.weights.panelCount),
+      transposedPanels: transposedPanels.reserve(needs.weights.transposedPanelCount), index: placed)
   }
 }
 
@@ -71,6 +77,9 @@ struct Placed<L> {
   let needs: LayerNeeds
   /// Where its folded weights start in the slab of all of them.
   let offset: Int
+  /// Where the panels of its matrices, and of their transposes, start in the slabs of all of them.
+  let panels: Int
+  let transposedPanels: Int
   /// Its number among the layers of the model.
   let index: Int
 
@@ -81,7 +90,9 @@ struct Placed<L> {
 
   /// The same layer as a value of another type.
   func map<M>(_ change: (L) -> M) -> Placed<M> {
-    Placed<M>(layer: change(layer), needs: needs, offset: offset, index: index)
+    Placed<M>(
+      layer: change(layer), needs: needs, offset: offset, panels: panels,
+      transposedPanels: transposedPanels, index: index)
   }
 }
 

@@ -86,24 +86,26 @@ struct ChannelMap: Sendable {
 
   /// y ← x·A + c for the positions of a tile.
   func forward<S: Scalar>(_ x: Rows<S>, into y: Rows<S>, _ weights: Weights<S>) {
-    apply(weights[matrix], weights[bias], to: x, into: y)
+    apply(weights.operand(matrix), weights[bias], to: x, into: y)
   }
 
   /// x ← y·A⁻¹ − c·A⁻¹ for the positions of a tile.
   func inverse<S: Scalar>(_ y: Rows<S>, into x: Rows<S>, _ inverse: Weights<S>) {
-    apply(inverse[inverseMatrix], inverse[inverseBias], to: y, into: x)
+    apply(inverse.operand(inverseMatrix), inverse[inverseBias], to: y, into: x)
   }
 
-  /// Each picture by itself, so that its rows stand where they always stand.
   private func apply<S: Scalar>(
-    _ matrix: Matrix<S>, _ bias: UnsafePointer<S>, to source: Rows<S>, into target: Rows<S>
+    _ matrix: Operand<S>, _ bias: UnsafePointer<S>, to source: Rows<S>, into target: Rows<S>
   ) {
-    for image in 0..<source.tile.imageCount {
-      // [rows × channels]·[channels × channels] → [rows × channels]
-      multiply(source.part(image), matrix, into: target.part(image))
+    // [rows × channels]·[channels × channels] → [rows × channels]
+    if matrix.panels != nil {
+      multiply(source.positions, matrix, into: target.positions, .bias(bias))
+      return
     }
-    let y = target.own
-    addBias(y.base, rows: y.rows, width: channels, bias: bias)
+    // With OpenBLAS each picture by itself, so that its rows stand where they always stand.
+    for image in 0..<source.tile.imageCount {
+      multiply(source.part(image), matrix, into: target.part(image), .bias(bias))
+    }
   }
 
   /// dA += xᵀ·dy, dc += Σ dy, and dx = dy·Aᵀ in place of dy.
@@ -113,22 +115,22 @@ struct ChannelMap: Sendable {
     let dy = site.gradient!.own
     let gradient = site.weightGradient!
     // dA += [channels × rows]·[rows × channels]
-    gradient.add(site.input.own.transposed, dy, to: matrix)
+    gradient.add(site.input.own, dy, to: matrix)
     addRows(dy.base, rows: dy.rows, width: channels, to: gradient[bias])
     // dx = [rows × channels]·[channels × channels]
     let dx = site[room].own
-    multiply(dy, site.weights[matrix].transposed, into: dx)
+    multiply(dy, site.weights.transposed(matrix), into: dx)
     dy.base.update(from: dx.base, count: dy.rows * channels)
   }
 
-  /// The condition of A, and of the mixing alone. Calls `dgetrf` and `dgecon`.
+  /// The condition of A, and of the mixing alone.
   func condition<S: Scalar>(_ folded: Folded<S>, step: String) -> MapCondition {
     let mixing = try? Factorization(mixing.matrix(folded.values), size: channels)
     let map = folded.map!
     return MapCondition(
       step: step, mixingLogDeterminant: mixing?.logAbsoluteDeterminant ?? -.infinity,
-      mixingCondition: (try? mixing?.conditionNumber()) ?? .infinity,
+      mixingCondition: mixing?.conditionNumber() ?? .infinity,
       logDeterminant: map.logAbsoluteDeterminant,
-      condition: (try? map.conditionNumber()) ?? .infinity)
+      condition: map.conditionNumber())
   }
 }

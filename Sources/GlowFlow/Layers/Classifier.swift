@@ -51,9 +51,9 @@ struct Classifier: Foldable {
     means.withUnsafeMutableBufferPointer { means in
       logits.withUnsafeMutableBufferPointer { logits in
         // [count × channels]·[channels × classes] → [count × classes]
-        multiply(
+        addProduct(
           Matrix(means.baseAddress!, rows: count, columns: shape.channels), layer.weight(weights),
-          into: Matrix(logits.baseAddress!, rows: count, columns: classes))
+          to: Matrix(logits.baseAddress!, rows: count, columns: classes))
         addBias(
           logits.baseAddress!, rows: count, width: classes, bias: layer.bias(weights))
       }
@@ -89,12 +89,12 @@ struct Classifier: Foldable {
         dMeans.withUnsafeMutableBufferPointer { dMeans in
           let d = Matrix(dLogits.baseAddress!, rows: count, columns: classes)
           // dW = [channels × count]·[count × classes];  dmeans = [count × classes]·[classes × channels]
-          multiply(
+          addProduct(
             Matrix(means.baseAddress!, rows: count, columns: shape.channels).transposed, d,
-            into: layer.weight(gradient))
-          multiply(
+            to: layer.weight(gradient))
+          addProduct(
             d, layer.weight(weights).transposed,
-            into: Matrix(dMeans.baseAddress!, rows: count, columns: shape.channels))
+            to: Matrix(dMeans.baseAddress!, rows: count, columns: shape.channels))
           addRows(d.base, rows: count, width: classes, to: layer.bias(gradient))
         }
       }

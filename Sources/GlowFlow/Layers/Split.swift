@@ -99,20 +99,23 @@ struct Split: Layer {
       let dPatches = site[patchesGradient].own
       // dW += [half × rows]·[rows × 9·channels];  dz1 += [rows × 9·channels]·[9·channels × half]
       site.weightGradient!.add(
-        site.output.own.columns(z1).transposed, dPatches, to: convolution.foldedWeight)
+        site.output.own.columns(z1), dPatches, to: convolution.foldedWeight)
       multiply(
-        dPatches, site.weights[convolution.foldedWeight].transposed, into: gradient.own.columns(z1),
-        accumulate: true)
+        dPatches, site.weights.transposed(convolution.foldedWeight), into: gradient.own.columns(z1),
+        Epilogue(accumulates: true))
     }
   }
 
   private func multiplyInput<S: Scalar>(_ site: Site<S>) {
-    // Each picture by itself, so that its rows stand where they always stand.
+    let weight = site.weights.operand(convolution.foldedWeight)
+    // [rows × half]·[half × 9·channels] → [rows × 9·channels]
+    if weight.panels != nil {
+      multiply(site.output.positions.columns(0..<half), weight, into: site[patches].positions)
+      return
+    }
+    // With OpenBLAS each picture by itself, so that its rows stand where they always stand.
     for image in 0..<site.tile.imageCount {
-      // [rows × half]·[half × 9·channels] → [rows × 9·channels]
-      multiply(
-        site.output.part(image).columns(0..<half), site.weights[convolution.foldedWeight],
-        into: site[patches].part(image))
+      multiply(site.output.part(image).columns(0..<half), weight, into: site[patches].part(image))
     }
   }
 

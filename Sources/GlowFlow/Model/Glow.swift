@@ -27,16 +27,28 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
 
   let architecture: GlowArchitecture
   let tileRows: Int
+  /// What makes the products: those of the team, where there are such for the type.
+  public let kernels: ProductKernels
 
   /// Folded weights of all layers; the gradient of them has the same layout.
   let folded: Slab<S>
   private(set) lazy var foldedGradient = Slab<S>(count: folded.count)
+  /// The matrices among the folded weights as packed products take them; nil if OpenBLAS makes the products.
+  private let panels: Slab<S>?
+  /// The same of the transposes, which only backward needs; and whether they are those of the present weights.
+  private var transposedPanels: Slab<S>?
+  private var hasFreshTransposes = false
   /// Of each layer's channel map, if it has one.
   private var maps: [Factorization?] = []
   /// Of each level: Σ ln |det| of the channel maps, for each position.
   private(set) var mapLogDeterminants: [Double] = []
   /// What only the inverse needs, of each layer; made when something is first decoded.
-  private var inverses: [Slab<S>]?
+  private var inverses: [Inverse]?
+
+  private struct Inverse {
+    let weights: Slab<S>
+    let panels: Slab<S>?
+  }
 
   /// A new model with random weights. Its actnorms still wait for `initialize(from:)`.
   ///
@@ -58,6 +70,8 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
     dequantization = Dequantization(bits: configuration.bits)
     values = Slab(count: architecture.parameters.count)
     folded = Slab(count: architecture.foldedCount)
+    kernels = S.hasPackedProducts ? team.kernels : .openBLAS
+    panels = kernels == .packed ? Slab(count: architecture.panelCount) : nil
     var noise = WeightNoise(seed: seed)
     for placed in architecture.foldables { try placed.layer.initialize(parameterValues, noise: &noise) }
     try parametersChanged()
@@ -92,8 +106,12 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
   @specialized(where S == Double)
   public func parametersChanged() throws {
     inverses = nil
+    hasFreshTransposes = false
     let results = onEachLayer { index in
-      try architecture.foldables[index].layer.fold(parameterValues, into: weights(of: index))
+      let placed = architecture.foldables[index]
+      let weights = weights(of: index)
+      defer { weights.pack(placed.needs.weights.matrices) }
+      return try placed.layer.fold(parameterValues, into: weights)
     }
     maps = try zip(architecture.foldables, results).map { try $0.layer.naming($1) }
     mapLogDeterminants = architecture.levels.map { level in
@@ -105,8 +123,11 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
 
   /// Folds one layer, whose parameters alone have changed.
   func fold(_ placed: Placed<any Layer>) throws {
+    let weights = weights(of: placed.index)
     maps[placed.index] = try placed.layer.naming(
-      Result { try placed.layer.fold(parameterValues, into: weights(of: placed.index)) })
+      Result { try placed.layer.fold(parameterValues, into: weights) })
+    weights.pack(placed.needs.weights.matrices)
+    hasFreshTransposes = false
   }
 
   /// The first layer whose folded weights, what its parameters make together, are not all finite; nil if all are.
@@ -132,7 +153,20 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
 
   /// The folded weights of a layer.
   func weights(of index: Int) -> Weights<S> {
-    Weights(base: folded.base + architecture.foldables[index].offset)
+    let placed = architecture.foldables[index]
+    return Weights(
+      base: folded.base + placed.offset, panels: panels.map { $0.base + placed.panels },
+      transposedPanels: transposedPanels.map { $0.base + placed.transposedPanels })
+  }
+
+  /// Sees to it that backward has the transposes of the weights.
+  func packTransposes() {
+    if panels == nil || hasFreshTransposes { return }
+    transposedPanels = transposedPanels ?? Slab(count: architecture.transposedPanelCount)
+    team.run(architecture.foldables.count) { index, _ in
+      weights(of: index).packTransposed(architecture.foldables[index].needs.weights.matrices)
+    }
+    hasFreshTransposes = true
   }
 
   /// The gradient of the folded weights of a layer.
@@ -145,7 +179,9 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
   }
 
   /// What `foldInverse` has made for a layer, if anything has been decoded.
-  func inverseWeights(of index: Int) -> Weights<S>? { inverses.map { Weights(base: $0[index].base) } }
+  func inverseWeights(of index: Int) -> Weights<S>? {
+    inverses.map { Weights(base: $0[index].weights.base, panels: $0[index].panels?.base) }
+  }
 
   /// Sees to it that `inverseWeights` are there.
   ///
@@ -154,9 +190,13 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
     if inverses != nil { return }
     inverses = try onEachLayer { index in
       let placed = architecture.foldables[index]
-      let slab = Slab<S>(count: placed.needs.inverse.count)
-      try placed.layer.foldInverse(folded(index), into: Weights(base: slab.base))
-      return slab
+      let needs = placed.needs.inverse
+      let inverse = Inverse(
+        weights: Slab(count: needs.count), panels: panels == nil ? nil : Slab(count: needs.panelCount))
+      let weights = Weights(base: inverse.weights.base, panels: inverse.panels?.base)
+      try placed.layer.foldInverse(folded(index), into: weights)
+      weights.pack(needs.matrices)
+      return inverse
     }.map { try $0.get() }
   }
 
@@ -174,7 +214,8 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
 
   private func plan(batch: Int, purpose: Purpose) -> WorkspacePlan<S> {
     WorkspacePlan(
-      architecture, dimensions: configuration.dimensions, batch: batch, purpose: purpose, tileRows: tileRows)
+      architecture, dimensions: configuration.dimensions, batch: batch, purpose: purpose,
+      grain: TileGrain(purpose, kernels, rows: tileRows))
   }
 }
 

@@ -12,8 +12,10 @@ struct GlowArchitecture: Sendable {
   /// What has folded weights: the layers, and the classifier if there is one.
   let foldables: [Placed<any Foldable>]
   let classifier: Placed<Classifier>?
-  /// All folded weights.
+  /// All folded weights, the panels of their matrices and those of the transposes.
   let foldedCount: Int
+  let panelCount: Int
+  let transposedPanelCount: Int
 
   /// - Throws: `ConfigurationError`.
   init(_ configuration: GlowConfiguration) throws {
@@ -35,6 +37,8 @@ struct GlowArchitecture: Sendable {
       + (classifier.map { [$0.map { $0 as any Foldable }] } ?? [])
     parameters = blueprint.parameters
     foldedCount = blueprint.weights.count
+    panelCount = blueprint.panels.count
+    transposedPanelCount = blueprint.transposedPanels.count
   }
 }
 

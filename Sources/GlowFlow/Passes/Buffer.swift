@@ -104,6 +104,9 @@ struct Rows<S: Scalar> {
       : Matrix(start, rows: tile.multiplyRows, columns: columns)
   }
 
+  /// The tile's rows of all its pictures, the pictures one after the other.
+  var positions: Matrix<S> { own.rows(0..<tile.positions) }
+
   /// The tile's rows of one picture, the pictures one after the other.
   func part(_ image: Int) -> Matrix<S> {
     let count = tile.positionsPerImage

@@ -110,7 +110,7 @@ public struct MapCondition: Sendable {
 }
 
 extension Glow {
-  /// The condition of each layer that has a channel map. Calls `dgetrf` and `dgecon` on the team.
+  /// The condition of each layer that has a channel map, on the team.
   public func channelMapConditions() -> [MapCondition] {
     onEachLayer { architecture.foldables[$0].layer.condition(folded($0)) }.compactMap { try? $0.get() }
   }

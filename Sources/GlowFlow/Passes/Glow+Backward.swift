@@ -16,6 +16,7 @@ extension Glow {
     gradients: UnsafeMutablePointer<S>, imageGradient: UnsafeMutablePointer<S>? = nil
   ) throws {
     precondition(workspace.purpose.isTraining && weights.count == workspace.count)
+    packTransposes()
     let scalarWeights = weights.map { S($0) }
     for level in architecture.levels.indices.reversed() {
       let layers = architecture.levels[level].layers

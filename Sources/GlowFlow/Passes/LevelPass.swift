@@ -36,6 +36,8 @@ struct LevelPass<S: Scalar> {
     let placed = level.layers[layer]
     let place = level.placeAfter[layer]
     let before = placed.layer.isInPlace ? place : place - 1
+    var weightGradient = weightGradient
+    weightGradient?.scratch = workspace.packing.isEmpty ? nil : workspace.packing[thread]
     let output = rows(memory.activations(at: place), tile)
     let isFirst = before < 0
     return Site(
@@ -45,7 +47,8 @@ struct LevelPass<S: Scalar> {
       output: output, gradient: memory.gradient.map { rows($0, tile) },
       inputGradient: isFirst ? sourceGradient.map { sourceRows($0, tile) } : nil,
       weights: glow.weights(of: placed.index), inverse: glow.inverseWeights(of: placed.index),
-      weightGradient: weightGradient, clock: workspace.clocks[thread], images: images, sums: memory.sums,
+      weightGradient: weightGradient, clock: workspace.clocks[thread], images: images,
+      classes: memory.classes.rows(from: tile.firstRow, pictures: tile.rowStep), sums: memory.sums,
       buffers: memory.buffers[layer], scratch: workspace.scratch[thread])
   }
 

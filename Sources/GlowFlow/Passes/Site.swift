@@ -22,6 +22,8 @@ struct Site<S: Scalar> {
 
   /// What is known of each image of the batch.
   let images: ImageFacts<S>
+  /// The border classes of the tile's batch-interleaved rows.
+  let classes: RowClasses
   /// Sums of the tiles' pictures (`Tiling.slots`).
   let sums: LevelSums
   let buffers: [PlacedBuffer<S>]

@@ -7,11 +7,17 @@ package struct TileGrain: Sendable {
 
   let rows: Int
   let isTraining: Bool
+  let kernels: ProductKernels
 
-  package init(_ purpose: Purpose, rows: Int = TileGrain.defaultRows) {
+  package init(_ purpose: Purpose, _ kernels: ProductKernels, rows: Int = TileGrain.defaultRows) {
     self.rows = rows
+    self.kernels = kernels
     isTraining = purpose.isTraining
   }
+
+  /// Whether an image's score or latents could depend on the images beside it: OpenBLAS adds up some rows of a product in
+  /// another order than the rest.
+  var mustAlignRows: Bool { kernels == .openBLAS && !isTraining }
 }
 
 /// How the positions of a batch at one level are cut into tiles, the units of work.
@@ -37,9 +43,8 @@ package struct Tiling: Sendable {
   /// Positions of a full tile.
   package let tileRows: Int
 
-  /// - Parameter products: those that the tiles' rows go through, in the type `scalar`. What an image's score or latents
-  ///   are must depend neither on its neighbors in the tile nor on the batch: of inference, no more pictures share a tile
-  ///   than come out alike.
+  /// - Parameter products: those that the tiles' rows go through, in the type `scalar`. Where rows must be aligned no more
+  ///   pictures share a tile than come out alike.
   package static func fitting<S: Scalar>(
     _ shape: LevelShape, batch: Int, _ grain: TileGrain, products: [ProductShape], _ scalar: S.Type
   ) -> Tiling {
@@ -47,9 +52,9 @@ package struct Tiling: Sendable {
     let most = max(1, factor * min(grain.rows / shape.positions, mostImages))
     let kinds = Array(Set(products))
     let images =
-      grain.isTraining
-      ? most
-      : (1...most).last { rowsComeOutAlike(pictures: $0, positions: shape.positions, kinds, S.self) } ?? 1
+      grain.mustAlignRows
+      ? (1...most).last { rowsComeOutAlike(pictures: $0, positions: shape.positions, kinds, S.self) } ?? 1
+      : most
     return Tiling(shape, batch: batch, grain, imagesPerTile: images)
   }
 
@@ -78,7 +83,7 @@ package struct Tiling: Sendable {
       let count = min(imagesPerTile, batch - first)
       return Tile(
         shape: shape, firstSlot: first, firstImage: first, imageCount: count, firstRow: 0, rows: shape.height,
-        rowStep: grain.isTraining ? count : imagesPerTile, holdsWholeImages: true)
+        rowStep: grain.mustAlignRows ? imagesPerTile : count, holdsWholeImages: true)
     }
     let firstRow = index % bandsPerImage * rowsPerBand
     let rows = min(rowsPerBand, shape.height - firstRow)
@@ -138,8 +143,7 @@ struct Tile: Sendable {
   let firstRow: Int
   let rows: Int
   /// The rows of a tile's matrix products are batch-interleaved: from one position of a picture to its next it is so many
-  /// rows. As many as a full tile has pictures, whatever this one holds, so that the size of the batch does
-  /// not show in a result; in training, which has no use for that, as many as it holds.
+  /// rows. As many as it holds pictures; or, where rows must be aligned, as a full tile has, whatever this one holds.
   var rowStep: Int
   let holdsWholeImages: Bool
 

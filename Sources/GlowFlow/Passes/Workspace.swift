@@ -24,6 +24,8 @@ public final class Workspace<S: Scalar>: @unchecked Sendable {
   private(set) var levels: [LevelMemory<S>]
   /// Each thread's own memory, for the buffers of the layer that it works at.
   let scratch: [UnsafeMutablePointer<S>]
+  /// Each thread's room for gradients of weights (`multiplyTransposed`); none where OpenBLAS makes them.
+  let packing: [UnsafeMutablePointer<S>]
   private(set) var clocks: [PhaseClock]
   /// Of the images of the current pass, in a conditional model.
   private(set) var labels: [Int]?
@@ -39,8 +41,8 @@ public final class Workspace<S: Scalar>: @unchecked Sendable {
     slab = Slab(count: plan.count(threads: threads))
     sums = Slab(count: plan.sumCount)
     let memory = plan.lay(out: slab.base, sums: sums.values, threads: threads)
-    (images, levels, scratch, partialGradients) =
-      (memory.images, memory.levels, memory.scratch, memory.partialGradients)
+    (images, levels, scratch, packing, partialGradients) =
+      (memory.images, memory.levels, memory.scratch, memory.packing, memory.partialGradients)
     clocks = scratch.map { _ in PhaseClock(nil) }
   }
 
@@ -102,6 +104,7 @@ public final class Workspace<S: Scalar>: @unchecked Sendable {
 /// their tile.
 struct LevelMemory<S: Scalar> {
   let shape: LevelShape
+  let classes: BorderClasses
   /// Of the images in the workspace, which may be fewer than it has room for.
   private(set) var tiling: Tiling
   /// [rows, channels] each. In inference there are two, used alternately.

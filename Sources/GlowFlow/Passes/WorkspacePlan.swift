@@ -8,12 +8,15 @@ struct WorkspacePlan<S: Scalar> {
   private let levels: [(level: Level, tiling: Tiling)]
   /// Folded weights of the largest layer.
   private let largestFoldedCount: Int
+  /// Each thread's room for gradients of weights (`multiplyTransposed`); 0 where OpenBLAS makes them.
+  private let packingCount: Int
 
   /// What a workspace consists of.
   struct Memory {
     let images: UnsafeMutablePointer<S>
     let levels: [LevelMemory<S>]
     let scratch: [UnsafeMutablePointer<S>]
+    let packing: [UnsafeMutablePointer<S>]
     let partialGradients: UnsafeMutablePointer<S>?
     /// Values in all.
     let count: Int
@@ -22,15 +25,18 @@ struct WorkspacePlan<S: Scalar> {
   /// Sums in Double, which are not in the slab: two for each slot of each level.
   var sumCount: Int { levels.reduce(0) { $0 + 2 * $1.tiling.slotCount } }
 
-  init(_ architecture: GlowArchitecture, dimensions: Int, batch: Int, purpose: Purpose, tileRows: Int) {
+  init(_ architecture: GlowArchitecture, dimensions: Int, batch: Int, purpose: Purpose, grain: TileGrain) {
     self.batch = batch
     self.purpose = purpose
     self.dimensions = dimensions
-    let grain = TileGrain(purpose, rows: tileRows)
     levels = architecture.levels.map { level in
       (level, .fitting(level.shape, batch: batch, grain, products: level.products, S.self))
     }
     largestFoldedCount = architecture.foldables.map(\.needs.weights.count).max()!
+    let matrices = architecture.foldables.flatMap(\.needs.weights.matrices)
+    packingCount =
+      purpose.isTraining && grain.kernels == .packed
+      ? gradientScratchCount(columns: matrices.map(\.columns).max()!) : 0
   }
 
   /// Bytes for a number of threads.
@@ -53,10 +59,12 @@ struct WorkspacePlan<S: Scalar> {
     let images = placing.reserve(batch * dimensions)
     let memory = levels.map { level, tiling in lay(level, tiling, &placing) }
     let threadMemory = (0..<threads).map { _ in placing.reserve(placing.mostScratch) }
+    let packing = packingCount > 0 ? (0..<threads).map { _ in placing.reserve(packingCount) } : []
     let parts = levels.map(\.tiling.partCount).max()!
     let partialGradients = purpose.isTraining ? placing.reserve(parts * largestFoldedCount) : nil
     return Memory(
-      images: images, levels: memory, scratch: threadMemory, partialGradients: partialGradients,
+      images: images, levels: memory, scratch: threadMemory, packing: packing,
+      partialGradients: partialGradients,
       count: placing.booking.count)
   }
 
@@ -109,7 +117,8 @@ struct WorkspacePlan<S: Scalar> {
       return own.placed
     }
     return LevelMemory(
-      shape: shape, tiling: tiling, activations: activations,
+      shape: shape, classes: BorderClasses(height: shape.height, width: shape.width), tiling: tiling,
+      activations: activations,
       gradient: purpose.isTraining ? placing.reserve(rows * shape.channels) : nil, buffers: buffers,
       latents: latents,
       sums: LevelSums(

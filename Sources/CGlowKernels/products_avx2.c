@@ -1,0 +1,21 @@
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#define TARGET __attribute__((target("avx2,fma")))
+#define NAME(name) name##_avx2
+#define VECTOR __m256
+#define LANES 8
+#define ROWS 6
+#define LOAD _mm256_loadu_ps
+#define STORE _mm256_storeu_ps
+#define FILL _mm256_set1_ps
+#define ZERO _mm256_setzero_ps
+#define ADD _mm256_add_ps
+#define MULTIPLY_ADD _mm256_fmadd_ps
+// Of a NaN and another value the second is taken.
+#define LARGER _mm256_max_ps
+#define ZERO_WHERE_NOT_POSITIVE(selector, value) \
+  _mm256_andnot_ps(_mm256_cmp_ps(selector, _mm256_setzero_ps(), _CMP_LE_OQ), value)
+
+#include "products_kernel.h"
+#endif

@@ -1,0 +1,61 @@
+import CGlowKernels
+import COpenBLAS
+import Foundation
+
+/// What makes the matrix products of a model.
+public enum ProductKernels: String, Sendable, CaseIterable, CustomStringConvertible {
+  /// Those of this package, whose weights are packed once an update. Every value is the chain of fused multiply-adds over
+  /// the inner dimension, in order: it depends neither on tile, batch and threads nor on the processor.
+  case packed
+  /// OpenBLAS's, on every processor and in both precisions. Their bits differ from one processor to another.
+  case openBLAS = "openblas"
+
+  /// The packed ones where the processor has what they need: x86-64 with fused multiply-adds on vectors of eight.
+  public static let best: ProductKernels = InstructionSet.available.isEmpty ? .openBLAS : .packed
+
+  /// On what the bits of results depend; a checkpoint names it.
+  public var identity: String {
+    switch self {
+    case .packed: rawValue
+    case .openBLAS: ProductKernels.openBLAS(core: openBLASCoreName())
+    }
+  }
+
+  /// The identity of OpenBLAS with the kernels for a processor.
+  public static func openBLAS(core: String) -> String { "\(openBLAS.rawValue) \(core)" }
+
+  /// The identity, and for packed products what they use of the processor.
+  public var description: String {
+    switch self {
+    case .packed: "\(rawValue) \(InstructionSet.chosen?.rawValue ?? "none")"
+    case .openBLAS: identity
+    }
+  }
+}
+
+/// What packed products use of the processor. Nothing but speed depends on it.
+public enum InstructionSet: String, Sendable, CaseIterable {
+  case avx2
+  case avx512
+
+  /// Those of this processor, the best last.
+  public static let available: [InstructionSet] = allCases.filter {
+    $0.code.rawValue <= glow_best_instructions().rawValue
+  }
+
+  /// The best, or what the environment variable GLOW_INSTRUCTIONS asks for; nil if the processor has none.
+  public static let chosen: InstructionSet? = {
+    let wanted = ProcessInfo.processInfo.environment["GLOW_INSTRUCTIONS"].flatMap(InstructionSet.init)
+    return available.first { $0 == wanted } ?? available.last
+  }()
+
+  package var code: glow_instructions {
+    switch self {
+    case .avx2: glow_instructions_avx2
+    case .avx512: glow_instructions_avx512
+    }
+  }
+}
+
+/// The processor whose kernels OpenBLAS has chosen to run. Calls `openblas_get_corename`.
+public func openBLASCoreName() -> String { String(cString: openblas_get_corename()) }

@@ -1,0 +1,205 @@
+import CGlowKernels
+
+/// The right side of a product: a matrix of weights, and its packed panels if there are any.
+public struct Operand<S: Scalar> {
+  public let matrix: Matrix<S>
+  public let panels: UnsafePointer<S>?
+
+  public init(_ matrix: Matrix<S>, panels: UnsafePointer<S>? = nil) {
+    self.matrix = matrix
+    self.panels = panels
+  }
+
+  /// Values of the panels of a matrix.
+  public static func panelCount(rows: Int, columns: Int) -> Int { glow_packed_count(rows, columns) }
+}
+
+/// The class of each row of a product, of which some have biases and sums of their own.
+public struct RowClasses {
+  /// Of rows that have the same class one after the other.
+  let classes: UnsafePointer<UInt8>
+  let rowsPerClass: Int
+
+  public init(_ classes: UnsafePointer<UInt8>, rowsPerClass: Int) {
+    self.classes = classes
+    self.rowsPerClass = rowsPerClass
+  }
+
+  @inline(__always)
+  subscript(row: Int) -> Int { Int(classes[row / rowsPerClass]) }
+}
+
+extension RowClasses: @unchecked Sendable {}
+
+/// What a product does with its result before it leaves the registers.
+public struct Epilogue<S: Scalar> {
+  /// Adds to what C holds.
+  public var accumulates = false
+  /// Added to each row: [columns], or [classes, columns].
+  public var bias: UnsafePointer<S>?
+  public var classes: RowClasses?
+  /// C ← max(0, C).
+  public var rectifies = false
+  /// C ← 0 where these are not above zero, as the backward of a ReLU does.
+  public var activations: Matrix<S>?
+  /// The rows are added to it: [columns], or [classes, columns].
+  public var sums: UnsafeMutablePointer<S>?
+
+  public init(accumulates: Bool = false) { self.accumulates = accumulates }
+
+  /// C ← A·B + bias, and max(0, C) if it `rectifies`.
+  public static func bias(
+    _ bias: UnsafePointer<S>, _ classes: RowClasses? = nil, rectifies: Bool = false, accumulates: Bool = false
+  ) -> Epilogue {
+    var epilogue = Epilogue(accumulates: accumulates)
+    (epilogue.bias, epilogue.classes, epilogue.rectifies) = (bias, classes, rectifies)
+    return epilogue
+  }
+
+  /// The backward of bias and ReLU: C ← A·B where the activations are above zero, whose sum over rows is added to `sums`.
+  public static func rectifierBackward(
+    _ activations: Matrix<S>, sums: UnsafeMutablePointer<S>, _ classes: RowClasses? = nil
+  ) -> Epilogue {
+    var epilogue = Epilogue()
+    (epilogue.activations, epilogue.sums, epilogue.classes) = (activations, sums, classes)
+    return epilogue
+  }
+}
+
+/// C ← epilogue(A·B): [M × K]·[K × N] → [M × N].
+///
+/// Made of the panels of B, if it has any, else by OpenBLAS; on the caller's thread alone. C has no gaps between its rows
+/// where there is a bias, a ReLU or a sum.
+@specialized(where S == Float)
+@specialized(where S == Double)
+public func multiply<S: Scalar>(
+  _ a: Matrix<S>, _ b: Operand<S>, into c: Matrix<S>, _ epilogue: Epilogue<S> = .init()
+) {
+  guard let panels = b.panels else {
+    multiply(a, b.matrix, into: c, accumulate: epilogue.accumulates)
+    finish(c, epilogue)
+    return
+  }
+  precondition(
+    a.columns == b.matrix.rows && c.rows == a.rows && c.columns == b.matrix.columns && !c.isTransposed,
+    "matrix shapes do not fit")
+  S.multiplyPacked(a, panels, into: c, epilogue)
+}
+
+/// What an epilogue does, after the product.
+@inline(__always)
+private func finish<S: Scalar>(_ c: Matrix<S>, _ epilogue: Epilogue<S>) {
+  let (base, rows, width, classes) = (c.base, c.rows, c.columns, epilogue.classes)
+  if let activations = epilogue.activations {
+    rectifyBackward(
+      activations: activations.base, gradient: base, rows: rows, width: width, sums: epilogue.sums!, classes)
+    return
+  }
+  switch (epilogue.bias, epilogue.rectifies) {
+  case (let bias?, true): addBiasAndRectify(base, rows: rows, width: width, bias: bias, classes)
+  case (let bias?, false): addBias(base, rows: rows, width: width, bias: bias, classes)
+  case (nil, true): rectify(base, count: rows * width, into: base)
+  case (nil, false): break
+  }
+  if let sums = epilogue.sums { addRows(base, rows: rows, width: width, to: sums, classes) }
+}
+
+/// C ← Aᵀ·B, or C ← C + Aᵀ·B, with nothing packed before: the gradient of weights.
+///
+/// - Parameter scratch: `gradientScratchCount` values for products that are to be packed on the way; nil for OpenBLAS.
+@specialized(where S == Float)
+@specialized(where S == Double)
+public func multiplyTransposed<S: Scalar>(
+  _ a: Matrix<S>, _ b: Matrix<S>, into c: Matrix<S>, accumulate: Bool, scratch: UnsafeMutablePointer<S>?
+) {
+  guard let scratch else {
+    multiply(a.transposed, b, into: c, accumulate: accumulate)
+    return
+  }
+  precondition(
+    a.rows == b.rows && c.rows == a.columns && c.columns == b.columns && !c.isTransposed && !a.isTransposed
+      && !b.isTransposed, "matrix shapes do not fit")
+  S.multiplyTransposedPacked(a, b, into: c, accumulate: accumulate, scratch: scratch)
+}
+
+/// Values of the scratch of `multiplyTransposed`, for products of so many columns.
+public func gradientScratchCount(columns: Int) -> Int { glow_packed_count(glow_gradient_rows, columns) }
+
+/// Multiplies and adds in the registers of the caller's thread alone: what no product can exceed.
+///
+/// - Returns: the multiply-adds done; 0 where the processor has no packed products.
+public func multiplyAddsInRegisters(_ repetitions: Int) -> Double {
+  InstructionSet.chosen.map { glow_multiply_adds(repetitions, $0.code) } ?? 0
+}
+
+extension Float {
+  public static var hasPackedProducts: Bool { InstructionSet.chosen != nil }
+
+  public static func pack(_ matrix: Matrix<Float>, into panels: UnsafeMutablePointer<Float>) {
+    glow_pack(
+      matrix.base, matrix.isTransposed ? 1 : matrix.stride, matrix.isTransposed ? matrix.stride : 1,
+      matrix.rows,
+      matrix.columns, panels)
+  }
+
+  public static func multiplyPacked(
+    _ a: Matrix<Float>, _ panels: UnsafePointer<Float>, into c: Matrix<Float>, _ epilogue: Epilogue<Float>
+  ) {
+    var product = glow_product()
+    product.rows = c.rows
+    product.inner = a.columns
+    product.columns = c.columns
+    product.a = UnsafePointer(a.base)
+    product.a_row = a.isTransposed ? 1 : a.stride
+    product.a_inner = a.isTransposed ? a.stride : 1
+    product.b = panels
+    product.c = c.base
+    product.c_row = c.stride
+    product.accumulate = epilogue.accumulates ? 1 : 0
+    product.bias = epilogue.bias
+    product.classes = epilogue.classes?.classes
+    product.rows_per_class = epilogue.classes?.rowsPerClass ?? 1
+    product.class_stride = c.columns
+    product.rectify = epilogue.rectifies ? 1 : 0
+    product.activations = epilogue.activations.map { UnsafePointer($0.base) }
+    product.activation_row = epilogue.activations?.stride ?? 0
+    product.sums = epilogue.sums
+    glow_multiply(&product, InstructionSet.chosen!.code)
+  }
+
+  public static func multiplyTransposedPacked(
+    _ a: Matrix<Float>, _ b: Matrix<Float>, into c: Matrix<Float>, accumulate: Bool,
+    scratch: UnsafeMutablePointer<Float>
+  ) {
+    var gradient = glow_gradient()
+    gradient.rows = c.rows
+    gradient.inner = a.rows
+    gradient.columns = c.columns
+    gradient.a = UnsafePointer(a.base)
+    gradient.a_row = a.stride
+    gradient.b = UnsafePointer(b.base)
+    gradient.b_row = b.stride
+    gradient.c = c.base
+    gradient.c_row = c.stride
+    gradient.accumulate = accumulate ? 1 : 0
+    glow_add_gradient(&gradient, scratch, InstructionSet.chosen!.code)
+  }
+}
+
+/// Double is for checks and has no packed products.
+extension Double {
+  public static var hasPackedProducts: Bool { false }
+
+  public static func pack(_ matrix: Matrix<Double>, into panels: UnsafeMutablePointer<Double>) {
+    fatalError()
+  }
+
+  public static func multiplyPacked(
+    _ a: Matrix<Double>, _ panels: UnsafePointer<Double>, into c: Matrix<Double>, _ epilogue: Epilogue<Double>
+  ) { fatalError() }
+
+  public static func multiplyTransposedPacked(
+    _ a: Matrix<Double>, _ b: Matrix<Double>, into c: Matrix<Double>, accumulate: Bool,
+    scratch: UnsafeMutablePointer<Double>
+  ) { fatalError() }
+}
