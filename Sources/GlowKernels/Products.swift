@@ -25,6 +25,12 @@ public struct RowClasses {
     self.rowsPerClass = rowsPerClass
   }
 
+  /// Those of the rows from one on, with which a class must begin.
+  public func from(_ row: Int) -> RowClasses {
+    assert(row % rowsPerClass == 0)
+    return RowClasses(classes + row / rowsPerClass, rowsPerClass: rowsPerClass)
+  }
+
   @inline(__always)
   subscript(row: Int) -> Int { Int(classes[row / rowsPerClass]) }
 }

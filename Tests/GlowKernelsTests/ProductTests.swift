@@ -82,7 +82,8 @@ struct ProductTests {
     for isTransposed in [false, true] {
       let test = Case(33, count, 40, isTransposed: isTransposed)
       check(test) { test.chain($0, $1, from: 0) }
-      check(test, { $0.accumulate = 1 }) { test.chain($0, $1, from: test.c[$0 * test.cRow + $1]) }
+      func accumulate(_ product: inout glow_product) { product.accumulate = 1 }
+      check(test, accumulate) { test.chain($0, $1, from: test.c[$0 * test.cRow + $1]) }
     }
   }
 
@@ -118,13 +119,11 @@ struct ProductTests {
     var test = Case(29, 11, columns)
     // What is not a number stays so.
     test.c[3] = .nan
-    check(
-      test,
-      {
-        $0.rectify = 1
-        $0.accumulate = 1
-      }
-    ) {
+    func rectify(_ product: inout glow_product) {
+      product.rectify = 1
+      product.accumulate = 1
+    }
+    check(test, rectify) {
       let value = test.chain($0, $1, from: test.c[$0 * test.cRow + $1])
       return value < 0 ? 0 : value
     }

@@ -83,16 +83,20 @@ struct PlainConditioner: Conditioner {
     first.actNorm.initialize(
       data.values,
       from: data.moments(channels: width) { site in
-        multiplyPatches(into: site[scratch1].own, rectifies: false, site)
-        return site[scratch1].own
+        gatherInput(site)
+        let rows = site[scratch1].own
+        multiplyPatches(0..<rows.rows, into: rows, rectifies: false, site)
+        return rows
       })
     hidden.actNorm.reset(data.values)
     try data.fold()
     hidden.actNorm.initialize(
       data.values,
       from: data.moments(channels: width) { site in
-        multiplyPatches(into: site[scratch1].own, rectifies: true, site)
-        multiply(site[scratch1].own, site.weights.operand(hidden.foldedWeight), into: site[scratch2].own)
+        gatherInput(site)
+        let rows = site[scratch1].own
+        multiplyPatches(0..<rows.rows, into: rows, rectifies: true, site)
+        multiply(rows, site.weights.operand(hidden.foldedWeight), into: site[scratch2].own)
         return site[scratch2].own
       })
     try data.fold()
@@ -126,31 +130,37 @@ struct PlainConditioner: Conditioner {
   }
 
   /// [rows × 9·in]·[9·in × width] → [rows × width], from the neighborhoods, with bias.
-  private func multiplyPatches<S: Scalar>(into rows: Matrix<S>, rectifies: Bool, _ site: Site<S>) {
-    gatherInput(site)
+  private func multiplyPatches<S: Scalar>(
+    _ rows: Range<Int>, into target: Matrix<S>, rectifies: Bool, _ site: Site<S>
+  ) {
     multiply(
-      site[patches].own, site.weights.operand(first.foldedWeight), into: rows,
-      .bias(site.weights[first.foldedBias], site.classes, rectifies: rectifies))
-    site.clock.lap(.products)
+      site[patches].own.rows(rows), site.weights.operand(first.foldedWeight), into: target,
+      .bias(site.weights[first.foldedBias], site.classes.from(rows.lowerBound), rectifies: rectifies))
   }
 
-  /// The two hidden layers.
-  private func forwardHidden<S: Scalar>(_ site: Site<S>) {
-    let hidden1 = site[hidden1].own
-    multiplyPatches(into: hidden1, rectifies: true, site)
+  /// The two hidden layers of some rows of the tile.
+  private func forwardHidden<S: Scalar>(
+    _ rows: Range<Int>, _ hidden1: Matrix<S>, _ hidden2: Matrix<S>, _ site: Site<S>
+  ) {
+    multiplyPatches(rows, into: hidden1, rectifies: true, site)
     // [rows × width]·[width × width] → [rows × width]
     multiply(
-      hidden1, site.weights.operand(hidden.foldedWeight), into: site[hidden2].own,
+      hidden1, site.weights.operand(hidden.foldedWeight), into: hidden2,
       .bias(site.weights[hidden.foldedBias], rectifies: true))
-    site.clock.lap(.products)
   }
 
   @specialized(where S == Float)
   @specialized(where S == Double)
   func forward<S: Scalar>(round: Int, _ site: Site<S>) {
-    forwardHidden(site)
-    // [rows × width]·[width × 9·out] → [rows × 9·out]
-    multiply(site[hidden2].own, site.weights.operand(last.foldedWeight), into: site[outputPatches].own)
+    gatherInput(site)
+    let (hidden1, hidden2, outputs) = (site[hidden1].own, site[hidden2].own, site[outputPatches].own)
+    let isKept = site.isKept(self.hidden1)
+    for rows in site.fewRows {
+      let place = isKept ? rows : 0..<rows.count
+      forwardHidden(rows, hidden1.rows(place), hidden2.rows(place), site)
+      // [rows × width]·[width × 9·out] → [rows × 9·out]
+      multiply(hidden2.rows(place), site.weights.operand(last.foldedWeight), into: outputs.rows(rows))
+    }
     site.clock.lap(.products)
   }
 
@@ -163,8 +173,12 @@ struct PlainConditioner: Conditioner {
   @specialized(where S == Float)
   @specialized(where S == Double)
   func backward<S: Scalar>(round: Int, outputGradient: Rows<S>, _ site: Site<S>) {
-    if !site.isKept(hidden1) { forwardHidden(site) }
-    let (hidden1, hidden2) = (site[hidden1].own, site[hidden2].own)
+    let (isKept, hidden1, hidden2) = (site.isKept(hidden1), site[hidden1].own, site[hidden2].own)
+    if !isKept {
+      gatherInput(site)
+      forwardHidden(0..<hidden1.rows, hidden1, hidden2, site)
+      site.clock.lap(.products)
+    }
     let (dHidden1, dHidden2) = (site[hiddenGradient1].own, site[hiddenGradient2].own)
     let (weights, gradient, clock) = (site.weights, site.weightGradient!, site.clock)
     clock.start()
@@ -174,30 +188,30 @@ struct PlainConditioner: Conditioner {
         site)
     }
     clock.lap(.patches)
-    let dOutput = site[outputPatches].own
-    // dh2 = [rows × 9·out]·[9·out × width], where the ReLU let something pass
-    multiply(
-      dOutput, weights.transposed(last.foldedWeight), into: dHidden2,
-      .rectifierBackward(hidden2, sums: gradient[hidden.foldedBias]))
+    let (dOutput, dPatches) = (site[outputPatches].own, site[inputPatchesGradient].own)
+    for rows in site.fewRows {
+      // dh2 = [rows × 9·out]·[9·out × width], where the ReLU let something pass
+      multiply(
+        dOutput.rows(rows), weights.transposed(last.foldedWeight), into: dHidden2.rows(rows),
+        .rectifierBackward(hidden2.rows(rows), sums: gradient[hidden.foldedBias]))
+      // dh1 = [rows × width]·[width × width], where the ReLU let something pass
+      multiply(
+        dHidden2.rows(rows), weights.transposed(hidden.foldedWeight), into: dHidden1.rows(rows),
+        .rectifierBackward(
+          hidden1.rows(rows), sums: gradient[first.foldedBias], site.classes.from(rows.lowerBound)))
+      // dpatches = [rows × width]·[width × 9·in]
+      multiply(dHidden1.rows(rows), weights.transposed(first.foldedWeight), into: dPatches.rows(rows))
+    }
     clock.lap(.products)
     // dW3 += [width × rows]·[rows × 9·out]
     gradient.add(hidden2, dOutput, to: last.foldedWeight)
-    clock.lap(.weightGradients)
-    // dh1 = [rows × width]·[width × width], where the ReLU let something pass
-    multiply(
-      dHidden2, weights.transposed(hidden.foldedWeight), into: dHidden1,
-      .rectifierBackward(hidden1, sums: gradient[first.foldedBias], site.classes))
-    clock.lap(.products)
     // dW2 += [width × rows]·[rows × width]
     gradient.add(hidden1, dHidden2, to: hidden.foldedWeight)
     clock.lap(.weightGradients)
-    // dW1 += [9·in × rows]·[rows × width];  dpatches = [rows × width]·[width × 9·in]
     gatherInput(site)
+    // dW1 += [9·in × rows]·[rows × width]
     gradient.add(site[patches].own, dHidden1, to: first.foldedWeight)
     clock.lap(.weightGradients)
-    multiply(
-      dHidden1, weights.transposed(first.foldedWeight), into: site[inputPatchesGradient].own)
-    clock.lap(.products)
   }
 
   @specialized(where S == Float)

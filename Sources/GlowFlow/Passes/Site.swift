@@ -52,6 +52,17 @@ struct Site<S: Scalar> {
   /// The memory of a buffer that is the thread's own.
   func memory(_ buffer: Buffer) -> UnsafeMutablePointer<S> { self[buffer].own.base }
 
+  /// The tile's batch-interleaved rows, a few at a time: what one product puts out is then still in the first cache for
+  /// the next. All pictures' rows of a position are together. With OpenBLAS all at once, whose products want many rows.
+  var fewRows: some Sequence<Range<Int>> {
+    let rows = tile.multiplyRows
+    let parts = weights.panels == nil ? 1 : max(1, (rows + 32) / 64)
+    let (positions, step) = (tile.positionsPerImage, tile.rowStep)
+    return (0..<parts).lazy.map { part in
+      positions * part / parts * step..<positions * (part + 1) / parts * step
+    }
+  }
+
   /// The class of one of the tile's pictures, in a conditional model.
   func label(_ image: Int) -> Int? { images.labels?[tile.firstImage + image] }
 

@@ -28,7 +28,7 @@ package struct TileGrain: Sendable {
 package struct Tiling: Sendable {
   /// Small pictures would make few tiles of a small batch, and threads would wait: no more of them share one.
   private static let mostImages = 4
-  /// Products of twice as many rows are faster. From this batch on training has them: there are tiles enough.
+  /// OpenBLAS's products of twice as many rows are faster. From this batch on training has them: there are tiles enough.
   private static let largeBatch = 64
 
   let shape: LevelShape
@@ -48,7 +48,7 @@ package struct Tiling: Sendable {
   package static func fitting<S: Scalar>(
     _ shape: LevelShape, batch: Int, _ grain: TileGrain, products: [ProductShape], _ scalar: S.Type
   ) -> Tiling {
-    let factor = grain.isTraining && batch >= largeBatch ? 2 : 1
+    let factor = grain.kernels == .openBLAS && grain.isTraining && batch >= largeBatch ? 2 : 1
     let most = max(1, factor * min(grain.rows / shape.positions, mostImages))
     let kinds = Array(Set(products))
     let images =
