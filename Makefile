@@ -45,17 +45,16 @@ test: deps ## Run the tests. GLOW_TEST_DATA=DIR adds those on real data sets.
 golden: deps ## Write the golden lists anew, for results that are meant to change.
 	GLOW_REFRESH_GOLDEN=1 $(TEST) --scratch-path .build-tests --filter GoldenTests
 
-# OpenBLAS chooses its kernels by the processor; here it is told to take those of an older one. Tests that need Python
-# or real data have nothing to do with kernels.
+# Tests that need Python or real data have nothing to do with kernels.
 with_kernels = @if grep -qw $(2) /proc/cpuinfo; then \
-  echo "with OpenBLAS's kernels for $(1) ($(2)):"; \
-  OPENBLAS_CORETYPE=$(1) $(TEST) --scratch-path .build-tests \
+  echo "with $(1):"; $(1) $(TEST) --scratch-path .build-tests \
     --filter '^Glow(Kernels|Flow|Storage|Training)Tests' --skip 'Python|RealData'; \
-else echo "this processor has no $(2): no tests with OpenBLAS's kernels for $(1)"; fi
+else echo "this processor has no $(2): no tests with $(1)"; fi
 
-test-kernels: deps ## Run the tests of numbers with OpenBLAS's kernels for AVX-512 and for AVX2.
-	$(call with_kernels,SkylakeX,avx512f)
-	$(call with_kernels,Haswell,avx2)
+test-kernels: deps ## Run the tests of numbers with the kernels that are not taken by default.
+	$(call with_kernels,GLOW_KERNELS=openblas OPENBLAS_CORETYPE=SkylakeX,avx512f)
+	$(call with_kernels,GLOW_KERNELS=openblas OPENBLAS_CORETYPE=Haswell,avx2)
+	$(call with_kernels,GLOW_INSTRUCTIONS=avx2 OPENBLAS_CORETYPE=Haswell,avx512f)
 
 PROFILES = $(CURDIR)/.build-coverage/profiles
 coverage: deps ## Show how many lines the tests reach, by module, and list those that none does.

@@ -123,10 +123,10 @@ struct AttributeStudy: ParsableCommand {
     let chosen = (0..<heldOut.count).filter { heldOut.attributes($0)! == names.map { _ in false } }.prefix(7)
     let faces = try chosen.map { try heldOut.image($0) }
     let latents = try space.encode(faces)
-    var sheet = LabelledSheet(rows: [LabelledSheet.Row("test faces", faces)])
+    var sheet = LabeledSheet(rows: [LabeledSheet.Row("test faces", faces)])
     for (name, (vector, strength)) in zip(names, zip(vectors, strengths)) {
       let pushed = try space.decode(latents.map { LatentPath.shifted($0, by: [vector], strength: strength) })
-      sheet.rows.append(LabelledSheet.Row(String(format: "%@ × %g", name, strength), pushed))
+      sheet.rows.append(LabeledSheet.Row(String(format: "%@ × %g", name, strength), pushed))
     }
     return try sheet.image()
   }

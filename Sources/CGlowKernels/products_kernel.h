@@ -17,6 +17,16 @@ INLINE void NAME(copy)(
   }
 }
 
+/// Rows of two whole vectors, zero from `width` on.
+INLINE void NAME(copy_to_edge)(const float *from, intptr_t from_row, float *edge, int rows, intptr_t width) {
+  enum { most = 2 * LANES };
+  for (int row = 0; row < rows; ++row) {
+    for (intptr_t column = 0; column < most; ++column) {
+      edge[row * most + column] = column < width ? from[row * from_row + column] : 0;
+    }
+  }
+}
+
 /// Of a row of a block, where its class has its bias and its sum; rows are asked for one after the other.
 typedef struct {
   const uint8_t *class;
@@ -62,10 +72,14 @@ INLINE void NAME(block)(
     UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = ZERO();
   }
   if (product->accumulate) {
+    // Gradients of weights are too many for the near caches: those of the next panels are asked for beforehand.
+    UNROLL for (int r = 0; r < rows; ++r) {
+      UNROLL for (int v = 0; v < vectors * LANES; v += 16) __builtin_prefetch(c + r * product->c_row + most + v, 1);
+    }
     const float *from = c;
     intptr_t from_row = product->c_row;
     if (!is_full) {
-      NAME(copy)(c, product->c_row, edge, most, rows, width);
+      NAME(copy_to_edge)(c, product->c_row, edge, rows, width);
       from = edge;
       from_row = most;
     }
@@ -78,7 +92,7 @@ INLINE void NAME(block)(
     UNROLL for (int r = 0; r < rows; ++r) {
       const float *bias = product->bias + NAME(next_class)(&walk) + column;
       if (!is_full) {
-        NAME(copy)(bias, 0, bias_edge, most, 1, width);
+        NAME(copy_to_edge)(bias, 0, bias_edge, 1, width);
         bias = bias_edge;
       }
       UNROLL for (int v = 0; v < vectors; ++v) {
@@ -164,7 +178,7 @@ INLINE void NAME(block)(
     const float *from = product->activations + first * product->activation_row + column;
     intptr_t from_row = product->activation_row;
     if (!is_full) {
-      NAME(copy)(from, from_row, edge, most, rows, width);
+      NAME(copy_to_edge)(from, from_row, edge, rows, width);
       from = edge;
       from_row = most;
     }
@@ -253,6 +267,9 @@ TARGET void NAME(glow_multiply)(const glow_product *product) {
   }
 }
 
+/// Rows that are asked for before they are packed: they lie too far apart for the processor to guess.
+enum { packing_ahead = 24 };
+
 /// Packs whole panels of rows that lie `row` values apart.
 TARGET static void NAME(pack_rows)(
     const float *from, intptr_t row, intptr_t inner, intptr_t columns, float *panels) {
@@ -260,6 +277,7 @@ TARGET static void NAME(pack_rows)(
   for (intptr_t column = 0; column < whole; column += glow_panel_columns) {
     const float *values = from + column;
     for (intptr_t k = 0; k < inner; ++k) {
+      __builtin_prefetch(values + packing_ahead * row);
       UNROLL for (int v = 0; v < glow_panel_columns; v += LANES) STORE(panels + v, LOAD(values + v));
       values += row;
       panels += glow_panel_columns;
@@ -275,7 +293,8 @@ TARGET void NAME(glow_add_gradient)(const glow_gradient *gradient, float *panels
   const intptr_t panels = (gradient->columns + glow_panel_columns - 1) / glow_panel_columns;
   const intptr_t blocks = (gradient->rows + ROWS - 1) / ROWS;
   const intptr_t smaller = gradient->rows / blocks, larger = gradient->rows % blocks;
-  for (intptr_t start = 0; start < gradient->inner; start += most) {
+  // Without rows too, which leave zeros where nothing is to be added to.
+  for (intptr_t start = 0; start == 0 || start < gradient->inner; start += most) {
     const intptr_t inner = gradient->inner - start < most ? gradient->inner - start : most;
     NAME(pack_rows)(
         gradient->b + start * gradient->b_row, gradient->b_row, inner, gradient->columns, panels_of_b);
@@ -287,7 +306,10 @@ TARGET void NAME(glow_add_gradient)(const glow_gradient *gradient, float *panels
       intptr_t k = 0;
       const intptr_t room = (inner - 1) * gradient->a_row + gradient->rows - first - LANES;
       const intptr_t whole = room < 0 ? 0 : room / gradient->a_row + 1;
-      for (; k < whole; ++k) STORE(packed + k * LANES, LOAD(a + k * gradient->a_row));
+      for (; k < whole; ++k) {
+        __builtin_prefetch(a + (k + packing_ahead) * gradient->a_row);
+        STORE(packed + k * LANES, LOAD(a + k * gradient->a_row));
+      }
       for (; k < inner; ++k) {
         for (intptr_t r = 0; r < rows; ++r) packed[k * LANES + r] = a[k * gradient->a_row + r];
       }

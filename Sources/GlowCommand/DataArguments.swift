@@ -151,5 +151,5 @@ func matchingClasses(
   let known = try ClassNames.read(metadata, count: configuration.classCount, path: path)
   let places = try ClassNames.places(
     of: names, in: known, count: configuration.classCount, location: location, path: path)
-  return opened.with(opened.dataset.relabelled(known ?? names, places: places))
+  return opened.with(opened.dataset.relabeled(known ?? names, places: places))
 }

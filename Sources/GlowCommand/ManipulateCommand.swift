@@ -54,7 +54,7 @@ struct ManipulateCommand: ParsableCommand {
     let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
     let rows = try attribute.map { try $0.read(size: stored.glow.latentCount) }
     let space = try handling.space(stored, model: model)
-    var sheet = LabelledSheet(rows: attribute.map { LabelledSheet.Row($0.name, []) })
+    var sheet = LabeledSheet(rows: attribute.map { LabeledSheet.Row($0.name, []) })
     sheet.columnLabels = strengths.values.map { String(format: "%g", $0) }
     sheet.scale = handling.scale
     if out != nil { try sheet.check(shape: space.shape, columns: strengths.values.count) }

@@ -5,29 +5,40 @@ import GlowKernels
 /// OpenBLAS chooses its kernels by the processor's model, when it is loaded. A version older than the model takes those of
 /// 2004, at a fifth of the speed.
 enum OpenBLASKernels {
+  private static let variable = "OPENBLAS_CORETYPE"
+  /// Those without AVX that it takes for processors that it does not know.
+  private static let old: Set = [
+    "Generic", "Katmai", "Coppermine", "Prescott", "Core2", "Penryn", "Dunnington", "Nehalem",
+  ]
+
   /// Has this process start again with kernels that fit the processor, if OpenBLAS has taken ones without AVX where there
   /// is AVX2, and nobody has asked for them.
   ///
-  /// Calls `execv`; to be called before anything else is done.
+  /// Calls `execv`; to be called before anything else is done. Where that is not possible, the process goes on as it is.
   static func choose() {
-    let variable = "OPENBLAS_CORETYPE"
-    if getenv(variable) != nil || !["Prescott", "Core2", "Katmai", "Generic"].contains(openBLASCoreName()) {
-      return
-    }
-    guard let core = best else { return }
+    guard getenv(variable) == nil, old.contains(openBLASCoreName()),
+      let core = better(than: openBLASCoreName(), flags: processorFlags()),
+      let own = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"),
+      // A loader that was asked to run the command would not find it again.
+      !URL(filePath: own).lastPathComponent.hasPrefix("ld-")
+    else { return }
     setenv(variable, core, 1)
-    execv("/proc/self/exe", CommandLine.unsafeArgv)
-    // Where that is not possible, it goes on as it is.
+    execv(own, CommandLine.unsafeArgv)
+    unsetenv(variable)
   }
 
-  /// The best kernels that the processor can run.
-  private static var best: String? {
-    let text = (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)) ?? ""
-    let line = text.split(separator: "\n").first { $0.hasPrefix("flags") }
-    let flags = Set(line?.split { $0 == " " || $0 == "\t" } ?? [])
+  /// The best kernels for a processor of these features, if the present ones are old.
+  static func better(than core: String, flags: Set<String>) -> String? {
+    if !old.contains(core) { return nil }
     if flags.isSuperset(of: ["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"]) {
       return "SkylakeX"
     }
     return flags.isSuperset(of: ["avx2", "fma"]) ? "Haswell" : nil
+  }
+
+  private static func processorFlags() -> Set<String> {
+    let text = (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)) ?? ""
+    let line = text.split(separator: "\n").first { $0.hasPrefix("flags") }
+    return Set(line?.split { $0 == " " || $0 == "\t" }.map(String.init) ?? [])
   }
 }

@@ -15,7 +15,7 @@ struct SampleCommand: ParsableCommand {
   @Option(help: "The PNG to write.") var out: String
   @Option(help: "Number of images (64 by default), or of columns for several temperatures (8).") var count:
     Int?
-  @Option(help: "Factor on the latents of every level. Several, separated by commas, make a labelled sheet.")
+  @Option(help: "Factor on the latents of every level. Several, separated by commas, make a labeled sheet.")
   var temperature = NumberList([0.7])
   @Option var seed: UInt64 = 0
   @OptionGroup var classes: ClassArguments
@@ -82,8 +82,8 @@ struct SampleCommand: ParsableCommand {
     }
     if isSheet {
       // A column has the same latents throughout, only scaled.
-      var sheet = LabelledSheet(
-        rows: temperature.values.map { LabelledSheet.Row(String(format: "%g", $0), []) })
+      var sheet = LabeledSheet(
+        rows: temperature.values.map { LabeledSheet.Row(String(format: "%g", $0), []) })
       sheet.title = "Samples by temperature"
       sheet.scale = scale
       try sheet.check(shape: shape, columns: images)

@@ -29,9 +29,9 @@ struct SampleHistory {
       guard let images = ImageGrid.split(image, into: shape) else {
         throw FileError(grid.path, "is \(image.shape), expected a grid of \(shape) images")
       }
-      return LabelledSheet.Row(SampleHistory.label(grid.step, batch: configuration.training.batch), images)
+      return LabeledSheet.Row(SampleHistory.label(grid.step, batch: configuration.training.batch), images)
     }
-    var sheet = LabelledSheet(rows: rows)
+    var sheet = LabeledSheet(rows: rows)
     sheet.scale = max(1, 64 / shape.height)
     return try sheet.image()
   }

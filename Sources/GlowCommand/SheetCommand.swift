@@ -48,7 +48,7 @@ struct SheetCommand: ParsableCommand {
     let test = opened.dataset
     let space = try LatentSpace(glow, label: label)
     // The most that there will be: four rows, the last with captions.
-    var largest = LabelledSheet(rows: .init(repeating: .init("interpolation", []), count: 4))
+    var largest = LabeledSheet(rows: .init(repeating: .init("interpolation", []), count: 4))
     largest.rows[3].captions = ["0"]
     largest.scale = scale
     try largest.check(shape: space.shape, columns: Self.columns)
@@ -57,18 +57,18 @@ struct SheetCommand: ParsableCommand {
       count: 2 * Self.columns, temperature: temperature, seed: seed,
       labels: Array(0..<max(1, glow.configuration.classCount)))
     var rows = [
-      LabelledSheet.Row("samples", Array(samples[..<Self.columns])),
-      LabelledSheet.Row("", Array(samples[Self.columns...])),
+      LabeledSheet.Row("samples", Array(samples[..<Self.columns])),
+      LabeledSheet.Row("", Array(samples[Self.columns...])),
     ]
     let shown = (0..<test.count).filter { !glow.configuration.isConditional || test.label($0) == label }
     if shown.count > 1 {
       let ends = try space.encode([test.image(shown[0]), test.image(shown[1])])
       let path = LatentPath.points(from: ends[0], to: ends[1], steps: Self.columns, method: .linear)
-      rows.append(LabelledSheet.Row("interpolation", try space.decode(path)))
+      rows.append(LabeledSheet.Row("interpolation", try space.decode(path)))
     }
     if let row = try attributeRow(stored, test, shown, space) { rows.append(row) }
     try checkFinite(sampler.decoded + space.decoded)
-    var sheet = LabelledSheet(rows: rows)
+    var sheet = LabeledSheet(rows: rows)
     sheet.scale = scale
     try PNG.write(sheet.image(), to: out)
     try answer("\(out): \(rows.map(\.label).filter { !$0.isEmpty }.joined(separator: ", "))")
@@ -78,7 +78,7 @@ struct SheetCommand: ParsableCommand {
   /// no image is shown, or no attribute is asked for and none tells images apart.
   private func attributeRow(
     _ stored: StoredModel, _ test: any Dataset, _ shown: [Int], _ space: LatentSpace
-  ) throws -> LabelledSheet.Row? {
+  ) throws -> LabeledSheet.Row? {
     let glow = stored.glow
     let train = try openData(data, .train, for: stored, path: model, readsAttributes: true).dataset
     let attributes = DatasetAttributes(train)
@@ -97,7 +97,7 @@ struct SheetCommand: ParsableCommand {
     let chosen = place.flatMap { place in shown.first { !truths.values($0)[place] } } ?? shown[0]
     let latents = try space.encode([test.image(chosen)])[0]
     let strengths = (0..<Self.columns).map { 0.25 * Double($0) }
-    var row = LabelledSheet.Row(
+    var row = LabeledSheet.Row(
       "more \(attributes.names[attribute])",
       try space.decode(strengths.map { LatentPath.shifted(latents, by: [vector], strength: $0) }))
     row.captions = strengths.map { String(format: "%g", $0) }

@@ -29,9 +29,10 @@ struct TeamArguments: ParsableArguments {
         "--threads \(threads): \(ThreadTeam.maximumCount) are used, the most that OpenBLAS serves at once")
     }
     let wanted = min(threads ?? ThreadTeam.availableCount, ThreadTeam.maximumCount)
-    let kernels = kernels ?? .best
+    let kernels = kernels ?? .standard
     var team = ThreadTeam(count: wanted, kernels: kernels)
-    while true {
+    // Packed products need none of OpenBLAS's buffers.
+    while kernels == .openBLAS {
       do {
         try team.claimBuffers()
         break
@@ -43,7 +44,7 @@ struct TeamArguments: ParsableArguments {
     if team.count < wanted {
       remark("the system has room for \(counted(team.count, "thread")), not \(wanted)")
     }
-    if self.kernels == nil && kernels == .openBLAS {
+    if ProductKernels.best == .openBLAS && self.kernels == nil {
       remark("this processor has no AVX2 with FMA: OpenBLAS makes the matrix products")
     }
     return team

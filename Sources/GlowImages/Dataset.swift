@@ -42,7 +42,7 @@ public protocol Dataset: Sendable {
   var shape: ImageShape { get }
   var count: Int { get }
 
-  /// Names of the classes, empty if the images are unlabelled.
+  /// Names of the classes, empty if the images are unlabeled.
   var classNames: [String] { get }
   /// The image's class as an index into `classNames`.
   func label(_ index: Int) -> Int?

@@ -10,7 +10,7 @@ public enum LinearAlgebraError: Error, CustomStringConvertible, Equatable {
   public var description: String {
     switch self {
     case .singular(let pivot, let size): "the \(size)×\(size) matrix is singular (pivot \(pivot) is zero)"
-    case .notFinite(let size): "the \(size)×\(size) matrix has values that are not finite"
+    case .notFinite(let size): "the \(size)×\(size) matrix or its inverse has values that are not finite"
     }
   }
 }
@@ -56,7 +56,7 @@ public struct Factorization {
           order.swapAt(k, pivot)
           isOdd.toggle()
         }
-        for i in k + 1..<max(k + 1, n) {
+        for i in k + 1..<n {
           let factor = a[i * n + k] / a[k * n + k]
           a[i * n + k] = factor
           subtract(factor, a + k * n, from: a + i * n, columns: k + 1..<n)
@@ -87,7 +87,7 @@ public struct Factorization {
       factors.withUnsafeBufferPointer { factors in
         let (x, a) = (result.baseAddress!, factors.baseAddress!)
         for k in 0..<n {
-          for i in k + 1..<max(k + 1, n) {
+          for i in k + 1..<n {
             subtract(a[i * n + k], x + k * n, from: x + i * n, columns: 0..<n)
           }
         }

@@ -5,7 +5,7 @@ import Foundation
 /// What makes the matrix products of a model.
 public enum ProductKernels: String, Sendable, CaseIterable, CustomStringConvertible {
   /// Those of this package, whose weights are packed once an update. Every value is the chain of fused multiply-adds over
-  /// the inner dimension, in order: it depends neither on tile, batch and threads nor on the processor.
+  /// the inner dimension, in order: it depends on nothing else, such as the rows beside it or the processor.
   case packed
   /// OpenBLAS's, on every processor and in both precisions. Their bits differ from one processor to another.
   case openBLAS = "openblas"
@@ -13,10 +13,19 @@ public enum ProductKernels: String, Sendable, CaseIterable, CustomStringConverti
   /// The packed ones where the processor has what they need: x86-64 with fused multiply-adds on vectors of eight.
   public static let best: ProductKernels = InstructionSet.available.isEmpty ? .openBLAS : .packed
 
+  /// What the environment variable GLOW_KERNELS asks for, or the best.
+  public static let standard: ProductKernels = {
+    let wanted = ProcessInfo.processInfo.environment["GLOW_KERNELS"].flatMap(ProductKernels.init(rawValue:))
+    return wanted == .openBLAS ? .openBLAS : best
+  }()
+
+  /// To be raised with whatever changes the bits of results of packed products, such as the size of tiles in training.
+  private static let packedVersion = 1
+
   /// On what the bits of results depend; a checkpoint names it.
   public var identity: String {
     switch self {
-    case .packed: rawValue
+    case .packed: "\(rawValue) \(ProductKernels.packedVersion)"
     case .openBLAS: ProductKernels.openBLAS(core: openBLASCoreName())
     }
   }
@@ -27,7 +36,7 @@ public enum ProductKernels: String, Sendable, CaseIterable, CustomStringConverti
   /// The identity, and for packed products what they use of the processor.
   public var description: String {
     switch self {
-    case .packed: "\(rawValue) \(InstructionSet.chosen?.rawValue ?? "none")"
+    case .packed: "\(identity), \(InstructionSet.chosen?.rawValue ?? "none")"
     case .openBLAS: identity
     }
   }

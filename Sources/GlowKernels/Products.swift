@@ -46,10 +46,13 @@ public struct Epilogue<S: Scalar> {
   public var classes: RowClasses?
   /// C ← max(0, C).
   public var rectifies = false
-  /// C ← 0 where these are not above zero, as the backward of a ReLU does.
+  /// C ← 0 where these, of the shape of C, are zero or less, as the backward of a ReLU does; goes with neither bias nor ReLU.
   public var activations: Matrix<S>?
   /// The rows are added to it: [columns], or [classes, columns].
   public var sums: UnsafeMutablePointer<S>?
+
+  /// Whether the product alone is wanted.
+  var isEmpty: Bool { bias == nil && !rectifies && activations == nil && sums == nil }
 
   public init(accumulates: Bool = false) { self.accumulates = accumulates }
 
@@ -81,6 +84,11 @@ public struct Epilogue<S: Scalar> {
 public func multiply<S: Scalar>(
   _ a: Matrix<S>, _ b: Operand<S>, into c: Matrix<S>, _ epilogue: Epilogue<S> = .init()
 ) {
+  if let activations = epilogue.activations {
+    precondition(
+      activations.rows == c.rows && activations.columns == c.columns && epilogue.bias == nil
+        && !epilogue.rectifies && epilogue.sums != nil, "an epilogue that is not one")
+  }
   guard let panels = b.panels else {
     multiply(a, b.matrix, into: c, accumulate: epilogue.accumulates)
     finish(c, epilogue)
@@ -96,6 +104,9 @@ public func multiply<S: Scalar>(
 @inline(__always)
 private func finish<S: Scalar>(_ c: Matrix<S>, _ epilogue: Epilogue<S>) {
   let (base, rows, width, classes) = (c.base, c.rows, c.columns, epilogue.classes)
+  precondition(
+    epilogue.isEmpty || c.stride == width && (epilogue.activations?.stride ?? width) == width,
+    "OpenBLAS's products have their epilogues on rows without gaps")
   if let activations = epilogue.activations {
     rectifyBackward(
       activations: activations.base, gradient: base, rows: rows, width: width, sums: epilogue.sums!, classes)
@@ -196,16 +207,18 @@ extension Float {
 extension Double {
   public static var hasPackedProducts: Bool { false }
 
+  private static func refuse() -> Never { preconditionFailure("there are no packed products in Double") }
+
   public static func pack(_ matrix: Matrix<Double>, into panels: UnsafeMutablePointer<Double>) {
     fatalError()
   }
 
   public static func multiplyPacked(
     _ a: Matrix<Double>, _ panels: UnsafePointer<Double>, into c: Matrix<Double>, _ epilogue: Epilogue<Double>
-  ) { fatalError() }
+  ) { refuse() }
 
   public static func multiplyTransposedPacked(
     _ a: Matrix<Double>, _ b: Matrix<Double>, into c: Matrix<Double>, accumulate: Bool,
     scratch: UnsafeMutablePointer<Double>
-  ) { fatalError() }
+  ) { refuse() }
 }

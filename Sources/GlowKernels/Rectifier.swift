@@ -93,7 +93,7 @@ public func addRectifiedGradient<S: Scalar>(
     index += 8
   }
   while index < count {
-    if activations[index] > 0 { sum[index] += gradient[index] }
+    if !(activations[index] <= 0) { sum[index] += gradient[index] }
     index += 1
   }
 }

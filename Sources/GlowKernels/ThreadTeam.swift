@@ -27,7 +27,9 @@ public final class ThreadTeam: @unchecked Sendable {
   ///
   /// Fewer if the system starts no more, which `count` then says. Sets OpenBLAS to one thread: the threads of this
   /// package are its own.
-  public init(count: Int = ThreadTeam.availableCount, kernels: ProductKernels = .best) {
+  public init(count: Int = ThreadTeam.availableCount, kernels: ProductKernels = .standard) {
+    precondition(
+      kernels != .packed || ProductKernels.best == .packed, "this processor has no packed products")
     self.kernels = kernels
     openblas_set_num_threads(1)
     var threads: [pthread_t] = []

@@ -11,6 +11,8 @@ final class LogisticFit {
   private let values: Slab<Float>
   private let gradient: Slab<Float>
   private let (firstMoment, secondMoment): (Slab<Float>, Slab<Float>)
+  /// Of packed products, which come to the same on every processor that has them.
+  private let (panels, scratch): (Slab<Float>?, Slab<Float>?)
   private var updates = 0
   private static let batch = 256
 
@@ -24,6 +26,9 @@ final class LogisticFit {
     self.penalty = penalty
     values = Slab(count: columns * outputs)
     gradient = Slab(count: columns * outputs)
+    let isPacked = ProductKernels.standard == .packed
+    panels = isPacked ? Slab(count: Operand<Float>.panelCount(rows: columns, columns: outputs)) : nil
+    scratch = isPacked ? Slab(count: gradientScratchCount(columns: outputs)) : nil
     firstMoment = Slab(count: columns * outputs)
     secondMoment = Slab(count: columns * outputs)
   }
@@ -55,7 +60,9 @@ final class LogisticFit {
     let x = Matrix(chosen.base, rows: order.count, columns: columns)
     let e = Matrix(errors.base, rows: order.count, columns: outputs)
     // [batch × columns]·[columns × outputs] → [batch × outputs]
-    multiply(x, Matrix(values.base, rows: columns, columns: outputs), into: e)
+    let weights = Matrix(values.base, rows: columns, columns: outputs)
+    if let panels { Float.pack(weights, into: panels.base) }
+    multiply(x, Operand(weights, panels: panels.map { UnsafePointer($0.base) }), into: e)
     for (item, row) in order.enumerated() {
       for output in 0..<outputs {
         let probability = 1 / (1 + exp(-errors.base[item * outputs + output]))
@@ -64,7 +71,9 @@ final class LogisticFit {
       }
     }
     // [columns × batch]·[batch × outputs] → [columns × outputs]
-    multiply(x.transposed, e, into: Matrix(gradient.base, rows: columns, columns: outputs))
+    multiplyTransposed(
+      x, e, into: Matrix(gradient.base, rows: columns, columns: outputs), accumulate: false,
+      scratch: scratch?.base)
     for index in 0..<(columns - 1) * outputs { gradient.base[index] += penalty * values.base[index] }
   }
 

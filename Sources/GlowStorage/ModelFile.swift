@@ -126,9 +126,10 @@ public enum ModelFile {
     _ configuration: GlowConfiguration, team: ThreadTeam, as _: S.Type, path: String
   ) throws -> Glow<S> {
     do {
-      // The values, and folded ones beside them.
+      // The values, folded ones beside them, and their panels.
       try requireMemory(
-        2 * MemoryLayout<S>.stride * configuration.parameters().count, for: "the model in \(path)",
+        (S.hasPackedProducts && team.kernels == .packed ? 3 : 2) * MemoryLayout<S>.stride
+          * configuration.parameters().count, for: "the model in \(path)",
         advice: "free memory, or use a smaller model")
       return try Glow<S>(configuration: configuration, team: team)
     } catch let error as ConfigurationError {

@@ -25,8 +25,9 @@ public final class SpeedMeasurement {
     public let peakGigaflops: Double
     /// `gigaflops` over what fused multiply-adds on the same threads reach without memory, the best before and after: the
     /// product of clock under load, vector width and units.
-    public let fractionOfLimit: Double
-    public let limitGigaflops: Double
+    /// Nil where this package has no kernels for the processor.
+    public let fractionOfLimit: Double?
+    public let limitGigaflops: Double?
     /// What the same matrix products reach by themselves (`ProductCeiling`), over the peak.
     public let ceiling: Double
     /// Of the process so far, in bytes.
@@ -82,13 +83,14 @@ public final class SpeedMeasurement {
     let times = try (0..<runs).map { _ in try secondsOf(prepared.run) }.sorted()
     let median = times[runs / 2]
     let peak = max(before.peak, self.peak())
-    let limit = max(before.limit, self.limit())
+    let most = max(before.limit, self.limit())
+    let limit = most > 0 ? most : nil
     let ceiling = try ProductCeiling(glow.configuration, batch: batch, team: glow.team)
     let work = 2 * ceiling.multiplyAdds * Double(batch) * (job == .train ? 3 : 1)
     return Result(
       job: job, imagesPerSecond: Double(batch) / median, gigaflops: work / median / 1e9,
       fractionOfPeak: work / median / peak, peakGigaflops: peak / 1e9,
-      fractionOfLimit: work / median / limit, limitGigaflops: limit / 1e9,
+      fractionOfLimit: limit.map { work / median / $0 }, limitGigaflops: limit.map { $0 / 1e9 },
       ceiling: ceiling.operationsPerSecond(isTraining: job == .train) / peak, peakMemory: peakMemory(),
       breakdown: breakdown(prepared.workspace, total: times.reduce(0, +)))
   }

@@ -88,7 +88,7 @@ public final class Trainer {
         if let kernels, kernels != glow.kernels.identity {
           progress.note(
             "its products were made with the kernels '\(kernels)', now with '\(glow.kernels.identity)': "
-              + "the result will not be that of an uninterrupted run to the bit")
+              + "the result will not be that of an uninterrupted run to the bit (--kernels chooses)")
         }
         return
       } catch let error as FileError { progress.note("passed over: \(error)") }

@@ -13,7 +13,7 @@ import GlowKernels
 ///     measure → interrupt, conclude → interrupt        a signal has come
 ///     recover → giveUp                                 trouble once too often
 ///
-/// The last step is the one that no update follows. It is judged too, but the judgement is dropped: a run that goes
+/// The last step is the one that no update follows. It is judged too, but the judgment is dropped: a run that goes
 /// on from there, with more steps, judges it again.
 final class TrainingRun {
   enum Stage {

@@ -6,6 +6,8 @@ import GlowStorage
 import GlowTestSupport
 import Testing
 
+@testable import GlowCommand
+
 /// The command as a user meets it: another process, its exit status and what it prints.
 @Suite("The glow command")
 struct CommandTests {
@@ -42,6 +44,37 @@ struct CommandTests {
       }
     }
     return glow.forward(workspace, count: count).reduce(0) { $0 + $1.bitsPerDimension } / Double(count)
+  }
+
+  @Test("kernels: either make the same scores, to rounding; both are named")
+  func kernels() throws {
+    defer { clean() }
+    let size = ["--levels", "2", "--depth", "1", "--width", "16", "--limit", "32", "--batch", "16"]
+    #expect(
+      try glow(list: ["train", "--data", "faces", "--out", "run", "--steps", "3"] + size).status == 0)
+    var bits: [Double] = []
+    for kernels in ["openblas"] + (ProductKernels.best == .packed ? ["packed"] : []) {
+      let inspection = try glow("inspect", "run", "--kernels", kernels)
+      #expect(inspection.output.contains("\nkernels: \(kernels)"), "\(inspection.output)")
+      let evaluation = try glow(
+        "evaluate", "run", "--data", "faces", "--limit", "16", "--json", "--kernels", kernels)
+      let text = try #require(evaluation.output.firstMatch(of: /"bits_per_dim":([0-9.]+)/)?.output.1)
+      bits.append(try #require(Double(text)))
+    }
+    #expect(abs(bits[0] - bits.last!) < 1e-5, "\(bits)")
+    #expect(try glow("inspect", "run", "--kernels", "mkl").status == 64)
+  }
+
+  @Test("OpenBLAS gets other kernels where it takes some without AVX on a processor with AVX2")
+  func openBLASKernels() {
+    let avx2: Set = ["sse4_2", "avx", "avx2", "fma"]
+    let avx512 = avx2.union(["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"])
+    #expect(OpenBLASKernels.better(than: "Prescott", flags: avx512) == "SkylakeX")
+    #expect(OpenBLASKernels.better(than: "Prescott", flags: avx2) == "Haswell")
+    #expect(OpenBLASKernels.better(than: "Prescott", flags: ["avx"]) == nil)
+    for core in ["Haswell", "Zen", "Cooperlake"] {
+      #expect(OpenBLASKernels.better(than: core, flags: avx512) == nil)
+    }
   }
 
   @Test("train, evaluate, sample, reconstruct, inspect, resume")

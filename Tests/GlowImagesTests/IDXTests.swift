@@ -57,7 +57,7 @@ struct IDXTests {
   }
 
   @Test("labels may be absent")
-  func unlabelled() throws {
+  func unlabeled() throws {
     try folder.write(images, "train-images-idx3-ubyte")
     let dataset = try open().dataset
     #expect(dataset.label(0) == nil && dataset.classNames.isEmpty)

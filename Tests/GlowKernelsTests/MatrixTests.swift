@@ -49,6 +49,7 @@ struct MatrixTests {
       #expect(
         abs(logarithm - expected.logAbsoluteDeterminant) <= 1e-12 * max(1, abs(logarithm)),
         "\(logarithm) and \(expected.logAbsoluteDeterminant)")
+      #expect(factorization.isDeterminantNegative == expected.isNegative)
       let largest = expected.inverse.map(abs).max()!
       let error = zip(try factorization.inverse(), expected.inverse).map { abs($0 - $1) }.max()! / largest
       #expect(error < 1e-11)

@@ -55,11 +55,14 @@ struct RowIndependenceTests {
   }
 }
 
-@Suite("Kernels of OpenBLAS")
+@Suite("Kernels")
 struct KernelNameTests {
   @Test("are those that are asked for")
-  func name() throws {
-    guard let wanted = ProcessInfo.processInfo.environment["OPENBLAS_CORETYPE"] else { return }
-    #expect(openBLASCoreName() == wanted)
+  func names() throws {
+    let environment = ProcessInfo.processInfo.environment
+    if let wanted = environment["OPENBLAS_CORETYPE"] { #expect(openBLASCoreName() == wanted) }
+    if let wanted = environment["GLOW_KERNELS"] { #expect(ProductKernels.standard.rawValue == wanted) }
+    if let wanted = environment["GLOW_INSTRUCTIONS"] { #expect(InstructionSet.chosen?.rawValue == wanted) }
+    #expect(ThreadTeam(count: 1).kernels == .standard)
   }
 }

@@ -103,14 +103,14 @@ struct AttributeStatisticsTests {
 
   @Test("classes count as attributes beside those of the images")
   func classes() {
-    let attributes = DatasetAttributes(Labelled())
+    let attributes = DatasetAttributes(Labeled())
     #expect(attributes.names == ["cat", "dark", "dog"] && attributes.classRange == 2..<3)
     #expect(attributes.values(0) == [true, false, true])
     #expect(attributes.values(1) == [false, true, false])
   }
 
   /// Two images, an attribute of them named like a class.
-  private struct Labelled: Dataset {
+  private struct Labeled: Dataset {
     let shape = ImageShape(height: 1, width: 1, channels: 1)
     let count = 2
     let classNames = ["cat", "dog"]

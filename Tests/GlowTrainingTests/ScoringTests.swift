@@ -12,13 +12,15 @@ import Testing
 ///
 /// - Parameter weightDeviation: of the last convolutions, which start at zero otherwise.
 func randomModel(
-  _ change: (inout GlowConfiguration) -> Void = { _ in }, weightDeviation: Float = 0.01, threads: Int = 2
+  _ change: (inout GlowConfiguration) -> Void = { _ in }, weightDeviation: Float = 0.01, threads: Int = 2,
+  _ kernels: ProductKernels = .standard
 ) throws -> Glow<Float> {
   var configuration = GlowConfiguration()
   configuration.depth = 2
   configuration.width = 32
   change(&configuration)
-  let glow = try Glow<Float>(configuration: configuration, seed: 3, team: ThreadTeam(count: threads))
+  let glow = try Glow<Float>(
+    configuration: configuration, seed: 3, team: ThreadTeam(count: threads, kernels: kernels))
   for entry in glow.parameters.entries where entry.name.contains(".conv3.") || entry.name.contains("split") {
     var noise = [Float](repeating: 0, count: entry.count)
     noise.withUnsafeMutableBufferPointer {
@@ -44,12 +46,14 @@ func randomModel(
 
 @Suite("Scores and samples")
 struct ScoringTests {
-  @Test("a score depends on neither batch size, threads nor neighbors")
-  func invariance() throws {
+  @Test(
+    "a score depends on neither batch size, threads nor neighbors",
+    arguments: Set([ProductKernels.openBLAS, .best]))
+  func invariance(kernels: ProductKernels) throws {
     let faces = FaceDataset(count: 70, seed: 0, part: .test)
     func scores(batch: Int, threads: Int, _ data: any Dataset) throws -> [LogLikelihood] {
       var result: [LogLikelihood] = []
-      try Scorer(randomModel(threads: threads), batch: batch).score(data, ScoringSettings()) {
+      try Scorer(randomModel(threads: threads, kernels), batch: batch).score(data, ScoringSettings()) {
         result.append(try $0.result.get().likelihood)
       }
       return result

@@ -89,7 +89,7 @@ struct TrainingRunTests {
     #expect(run.badSteps == 1)
   }
 
-  @Test("a roll-back at the last step, whose judgement is not kept")
+  @Test("a roll-back at the last step, whose judgment is not kept")
   func badLastStep() throws {
     defer { runs.remove() }
     let (run, stages) = try trainer("run", steps: 3, bad: 3)

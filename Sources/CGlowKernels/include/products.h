@@ -18,7 +18,7 @@ typedef enum {
   glow_instructions_avx512 = 2,
 } glow_instructions;
 
-/// C = finish(start + A·B), with A [rows × inner], B [inner × columns] and C [rows × columns].
+/// C = finish(start + A·B), where C overlaps nothing else, with A [rows × inner], B [inner × columns] and C [rows × columns].
 typedef struct {
   intptr_t rows, inner, columns;
   /// Value (i, k) of A is a[i·a_row + k·a_inner]; one of the two distances is 1.
@@ -38,7 +38,7 @@ typedef struct {
   intptr_t class_stride;
   /// Whether values below zero become zero.
   int rectify;
-  /// If not null, C becomes zero where these are not above zero.
+  /// If not null, C becomes zero where these are zero or less; where they are not numbers it stays.
   const float *activations;
   intptr_t activation_row;
   /// If not null, the rows of C are added to the sum of their class, in order.

@@ -155,7 +155,7 @@ struct PlainConditioner: Conditioner {
     gatherInput(site)
     let (hidden1, hidden2, outputs) = (site[hidden1].own, site[hidden2].own, site[outputPatches].own)
     let isKept = site.isKept(self.hidden1)
-    for rows in site.fewRows {
+    for rows in site.fewRows(width: width) {
       let place = isKept ? rows : 0..<rows.count
       forwardHidden(rows, hidden1.rows(place), hidden2.rows(place), site)
       // [rows × width]·[width × 9·out] → [rows × 9·out]
@@ -189,7 +189,7 @@ struct PlainConditioner: Conditioner {
     }
     clock.lap(.patches)
     let (dOutput, dPatches) = (site[outputPatches].own, site[inputPatchesGradient].own)
-    for rows in site.fewRows {
+    for rows in site.fewRows(width: width) {
       // dh2 = [rows × 9·out]·[9·out × width], where the ReLU let something pass
       multiply(
         dOutput.rows(rows), weights.transposed(last.foldedWeight), into: dHidden2.rows(rows),
@@ -208,7 +208,7 @@ struct PlainConditioner: Conditioner {
     // dW2 += [width × rows]·[rows × width]
     gradient.add(hidden1, dHidden2, to: hidden.foldedWeight)
     clock.lap(.weightGradients)
-    gatherInput(site)
+    if isKept { gatherInput(site) }
     // dW1 += [9·in × rows]·[rows × width]
     gradient.add(site[patches].own, dHidden1, to: first.foldedWeight)
     clock.lap(.weightGradients)

@@ -124,10 +124,10 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
   /// Folds one layer, whose parameters alone have changed.
   func fold(_ placed: Placed<any Layer>) throws {
     let weights = weights(of: placed.index)
+    (inverses, hasFreshTransposes) = (nil, false)
+    defer { weights.pack(placed.needs.weights.matrices) }
     maps[placed.index] = try placed.layer.naming(
       Result { try placed.layer.fold(parameterValues, into: weights) })
-    weights.pack(placed.needs.weights.matrices)
-    hasFreshTransposes = false
   }
 
   /// The first layer whose folded weights, what its parameters make together, are not all finite; nil if all are.

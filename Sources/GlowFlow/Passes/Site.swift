@@ -52,11 +52,13 @@ struct Site<S: Scalar> {
   /// The memory of a buffer that is the thread's own.
   func memory(_ buffer: Buffer) -> UnsafeMutablePointer<S> { self[buffer].own.base }
 
-  /// The tile's batch-interleaved rows, a few at a time: what one product puts out is then still in the first cache for
-  /// the next. All pictures' rows of a position are together. With OpenBLAS all at once, whose products want many rows.
-  var fewRows: some Sequence<Range<Int>> {
+  /// The tile's batch-interleaved rows, a few at a time: what one product puts out, `width` values a row, is then still in
+  /// the first cache for the next, or in the second where that would be too few rows for as many weights. All pictures'
+  /// rows of a position are together. With OpenBLAS all at once, whose products want many rows.
+  func fewRows(width: Int) -> some Sequence<Range<Int>> {
     let rows = tile.multiplyRows
-    let parts = weights.panels == nil ? 1 : max(1, (rows + 32) / 64)
+    let wanted = 64 * width * MemoryLayout<S>.stride <= firstCacheBytes ? 64 : 128
+    let parts = weights.panels == nil ? 1 : max(1, (rows + wanted / 2) / wanted)
     let (positions, step) = (tile.positionsPerImage, tile.rowStep)
     return (0..<parts).lazy.map { part in
       positions * part / parts * step..<positions * (part + 1) / parts * step
@@ -77,6 +79,9 @@ struct Site<S: Scalar> {
   /// Adds to ln of the density of one of the tile's pictures' latents.
   func add(logDensity: Double, image: Int) { sums.logDensities[tile.firstSlot + image] += logDensity }
 }
+
+/// Of the processors' first caches what one product's results may take, beside the panels that stream by.
+private let firstCacheBytes = 40 << 10
 
 /// What a pass knows of each image of the batch.
 struct ImageFacts<S: Scalar> {

@@ -28,8 +28,11 @@ package struct TileGrain: Sendable {
 package struct Tiling: Sendable {
   /// Small pictures would make few tiles of a small batch, and threads would wait: no more of them share one.
   private static let mostImages = 4
-  /// OpenBLAS's products of twice as many rows are faster. From this batch on training has them: there are tiles enough.
+  /// From this batch on training can have tiles of twice as many rows: there are enough of them.
   private static let largeBatch = 64
+  /// Weights of one product that are too many for the second cache beside everything else. Their gradients come from
+  /// further away, once a tile, and so want larger tiles; smaller ones do not, with packed products.
+  private static let manyWeights = 1 << 17
 
   let shape: LevelShape
   let batch: Int
@@ -48,9 +51,12 @@ package struct Tiling: Sendable {
   package static func fitting<S: Scalar>(
     _ shape: LevelShape, batch: Int, _ grain: TileGrain, products: [ProductShape], _ scalar: S.Type
   ) -> Tiling {
-    let factor = grain.kernels == .openBLAS && grain.isTraining && batch >= largeBatch ? 2 : 1
-    let most = max(1, factor * min(grain.rows / shape.positions, mostImages))
     let kinds = Array(Set(products))
+    let hasManyWeights = kinds.contains { $0.inner * $0.columns > manyWeights }
+    let isLarge =
+      grain.isTraining && batch >= largeBatch && (grain.kernels == .openBLAS || hasManyWeights)
+    let factor = isLarge ? 2 : 1
+    let most = max(1, factor * min(grain.rows / shape.positions, mostImages))
     let images =
       grain.mustAlignRows
       ? (1...most).last { rowsComeOutAlike(pictures: $0, positions: shape.positions, kinds, S.self) } ?? 1

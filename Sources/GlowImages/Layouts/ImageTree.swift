@@ -80,12 +80,12 @@ struct ImageTree {
 
     let sorted = folders.sorted { FolderName.areInOrder($0[...], $1[...]) }
     let places = Dictionary(uniqueKeysWithValues: sorted.enumerated().map { ($1, UInt32($0)) })
-    let labelled = own.map { (image: $0.image, label: $0.folder.flatMap { places[$0] }) }
+    let labeled = own.map { (image: $0.image, label: $0.folder.flatMap { places[$0] }) }
       .sorted { ($0.label ?? 0, $0.image) < ($1.label ?? 0, $1.image) }
     var names = NameList()
-    for item in labelled { names.append(images.bytes(item.image)) }
+    for item in labeled { names.append(images.bytes(item.image)) }
     self.names = names
-    labels = labelled.compactMap { $0.label }
+    labels = labeled.compactMap { $0.label }
     classNames = labels.isEmpty ? [] : sorted.map { RawPath.text($0[...]) }
     self.notes = notes + [leftOut.note].compactMap { $0 }
   }

@@ -3,8 +3,8 @@ import Testing
 
 @testable import GlowPlots
 
-@Suite("Labelled sheets")
-struct LabelledSheetTests {
+@Suite("Labeled sheets")
+struct LabeledSheetTests {
   private let shape = ImageShape(height: 4, width: 6, channels: 3)
 
   private func image(_ seed: Int) -> ByteImage {
@@ -30,7 +30,7 @@ struct LabelledSheetTests {
 
   @Test("images stand in rows and columns, byte for byte")
   func grid() throws {
-    var sheet = LabelledSheet(rows: [.init("", [image(0), image(1), image(2)]), .init("", [image(3)])])
+    var sheet = LabeledSheet(rows: [.init("", [image(0), image(1), image(2)]), .init("", [image(3)])])
     sheet.scale = 3
     sheet.spacing = 5
     let picture = try sheet.image()
@@ -43,7 +43,7 @@ struct LabelledSheetTests {
 
   @Test("labels stand before the rows and above the columns, the title above all")
   func labels() throws {
-    var sheet = LabelledSheet(rows: [
+    var sheet = LabeledSheet(rows: [
       .init("first", [image(0), image(1)]), .init("II", [image(2), image(3)]),
     ])
     sheet.scale = 8
@@ -53,10 +53,10 @@ struct LabelledSheetTests {
     #expect(isInked(plain, columns: 10..<left - 8, rows: 10..<42))
     #expect(isInked(plain, columns: left - 16..<left - 8, rows: 44..<76))
     sheet.columnLabels = ["0.5", "1"]
-    let labelled = try sheet.image()
-    let top = labelled.shape.height - plain.shape.height + 10
-    #expect(top > 20 && stands(image(0), in: labelled, x: left, y: top, scale: 8))
-    #expect(isInked(labelled, columns: left..<left + 48, rows: 10..<top))
+    let labeled = try sheet.image()
+    let top = labeled.shape.height - plain.shape.height + 10
+    #expect(top > 20 && stands(image(0), in: labeled, x: left, y: top, scale: 8))
+    #expect(isInked(labeled, columns: left..<left + 48, rows: 10..<top))
     sheet.columnLabels = ["0.5", "a label that is wider than its column"]
     let upward = try sheet.image()
     #expect(upward.shape.width == plain.shape.width && upward.shape.height > plain.shape.height + 100)
@@ -68,7 +68,7 @@ struct LabelledSheetTests {
 
   @Test("captions stand above the images of their row alone")
   func captions() throws {
-    var sheet = LabelledSheet(rows: [.init("", [image(0), image(1)]), .init("", [image(2), image(3)])])
+    var sheet = LabeledSheet(rows: [.init("", [image(0), image(1)]), .init("", [image(2), image(3)])])
     sheet.scale = 8
     let plain = try sheet.image()
     sheet.rows[1].captions = ["0", "0.25"]
@@ -86,13 +86,13 @@ struct LabelledSheetTests {
   @Test("what cannot be drawn is said")
   func errors() throws {
     #expect(throws: DrawingError("a sheet needs an image")) {
-      try LabelledSheet(rows: [.init("a", [])]).image()
+      try LabeledSheet(rows: [.init("a", [])]).image()
     }
     let other = ByteImage(shape: ImageShape(height: 1, width: 1, channels: 1), pixels: [0])
     #expect(throws: DrawingError("images of a sheet have one shape: b holds 1×1×1 beside 4×6×3")) {
-      try LabelledSheet(rows: [.init("a", [image(0)]), .init("b", [other])]).image()
+      try LabeledSheet(rows: [.init("a", [image(0)]), .init("b", [other])]).image()
     }
-    var wide = LabelledSheet(rows: [.init("", .init(repeating: image(0), count: 200))])
+    var wide = LabeledSheet(rows: [.init("", .init(repeating: image(0), count: 200))])
     wide.scale = 64
     #expect(throws: DrawingError.self) { try wide.image() }
     wide.rows[0].images = []
@@ -103,7 +103,7 @@ struct LabelledSheetTests {
     wide.rows[0].label = "a label of more than a hundred pixels"
     #expect(throws: DrawingError.self) { try wide.check(shape: shape, columns: 42) }
     // Neither side is too long, but both are long.
-    let large = LabelledSheet(rows: .init(repeating: .init("", []), count: 5))
+    let large = LabeledSheet(rows: .init(repeating: .init("", []), count: 5))
     #expect(throws: DrawingError.self) {
       try large.check(shape: ImageShape(height: 1000, width: 1000, channels: 3), columns: 8)
     }

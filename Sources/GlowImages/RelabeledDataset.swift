@@ -4,13 +4,13 @@ extension Dataset {
   /// - Parameters:
   ///   - classNames: the model's classes.
   ///   - places: of each class of these images, its place among those.
-  public func relabelled(_ classNames: [String], places: [Int]) -> any Dataset {
-    RelabelledDataset(base: self, classNames: classNames, places: places)
+  public func relabeled(_ classNames: [String], places: [Int]) -> any Dataset {
+    RelabeledDataset(base: self, classNames: classNames, places: places)
   }
 }
 
 /// Another data set's images under other class numbers.
-struct RelabelledDataset: Dataset {
+struct RelabeledDataset: Dataset {
   let base: any Dataset
   let classNames: [String]
   /// Of each class of `base`, its place in `classNames`.

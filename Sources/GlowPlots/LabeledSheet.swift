@@ -1,7 +1,7 @@
 import GlowImages
 
 /// Rows of images with a label before each row and, if wanted, labels above the columns.
-public struct LabelledSheet: Sendable {
+public struct LabeledSheet: Sendable {
   public struct Row: Sendable {
     public var label: String
     public var images: [ByteImage]
@@ -97,7 +97,7 @@ public struct LabelledSheet: Sendable {
     }
     var layout = Layout()
     layout.cellWidth = shape.width * scale + spacing
-    let margin = LabelledSheet.margin
+    let margin = LabeledSheet.margin
     let labelWidth = widest(rows.map(\.label))
     layout.left = Int((labelWidth > 0 ? margin + labelWidth + 8 : margin).rounded(.up))
     let columnWidth = widest(columnLabels)
