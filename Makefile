@@ -2,7 +2,7 @@
 
 SWIFT ?= swift
 RUN ?= runs/demo
-# The processor that elementwise work is compiled for (OpenBLAS chooses its own kernels when it runs); x86-64-v3 or
+# The processor that elementwise work is compiled for (matrix products choose their kernels when they run); x86-64-v3 or
 # x86-64 for a command that is to run elsewhere too.
 MARCH ?= native
 STUDIES ?= runs/studies
