@@ -21,7 +21,7 @@ COVERAGE = -sanitize-coverage=edge,indirect-calls,trace-cmp,inline-8bit-counters
 LIBFUZZER = $(TOOLCHAIN)/../lib/swift/clang/lib/linux/libclang_rt.fuzzer_no_main-$$(uname -m).a
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test golden test-kernels coverage demo bench bench-peers bench-sources fuzz sanitize study-attributes study-detect \
+.PHONY: help deps build test golden test-kernels coverage demo bench bench-products bench-peers bench-sources fuzz sanitize study-attributes study-detect \
   study-stability format lint docs clean
 
 help: ## Show this list.
@@ -57,10 +57,11 @@ test-kernels: deps ## Run the tests of numbers with the kernels that are not tak
 	$(call with_kernels,GLOW_INSTRUCTIONS=avx2 OPENBLAS_CORETYPE=Haswell,avx512f)
 
 PROFILES = $(CURDIR)/.build-coverage/profiles
-coverage: deps ## Show how many lines the tests reach, by module, and list those that none does.
+coverage: deps ## Run the tests with assertions (bounds) on; show how many lines they reach, and list those that none does.
 	rm -rf $(PROFILES)
 	LLVM_PROFILE_FILE=$(PROFILES)/%p.profraw \
-	  $(TEST) --scratch-path .build-coverage -Xswiftc -profile-generate -Xswiftc -profile-coverage-mapping
+	  $(TEST) --scratch-path .build-coverage -Xswiftc -profile-generate -Xswiftc -profile-coverage-mapping \
+	  -Xswiftc -assert-config -Xswiftc Debug
 	@# A command whose files a test limits leaves a profile that is cut off; those are passed over.
 	@$(TOOLCHAIN)/llvm-profdata merge --failure-mode=all -o $(PROFILES)/all $(PROFILES)/*.profraw 2> $(PROFILES)/warnings
 	@$(TOOLCHAIN)/llvm-cov export -format=lcov -instr-profile $(PROFILES)/all \
@@ -108,6 +109,16 @@ bench: deps build ## Measure the speed of training, scoring and sampling.
 	$(GLOW) bench --width 512 --batch 64
 	$(GLOW) bench --width 128 --batch 64
 	$(GLOW) bench --depth 32 --width 512 --batch 16
+
+# LIBXSMM is compared where Debian's libxsmm-dev is installed.
+PRODUCTS = .build/products
+bench-products: deps ## Measure matrix products of a conditioner's shapes: OpenBLAS, packed, LIBXSMM.
+	@mkdir -p .build
+	$(TOOLCHAIN)/clang -O2 -ISources/CGlowKernels/include -ISources/CGlowKernels \
+	  Benchmarks/products/products.c Sources/CGlowKernels/*.c -o $(PRODUCTS) \
+	  $$(pkg-config --cflags --libs openblas) -lm \
+	  $$([ ! -e /usr/include/libxsmm.h ] || echo -DLIBXSMM -lxsmm -lxsmmnoblas -ldl -lpthread)
+	$(PRODUCTS)
 
 # PEER_PYTHON=PYTHON uses a Python that has PyTorch, NumPy and safetensors; PEERS="--rounds 1 …" are options of compare.py.
 PEER = Benchmarks/pytorch

@@ -131,7 +131,7 @@ public enum ModelFile {
         (S.hasPackedProducts && team.kernels == .packed ? 3 : 2) * MemoryLayout<S>.stride
           * configuration.parameters().count, for: "the model in \(path)",
         advice: "free memory, or use a smaller model")
-      return try Glow<S>(configuration: configuration, team: team)
+      return try Glow<S>(configuration: configuration, seed: nil, team: team)
     } catch let error as ConfigurationError {
       throw FileError(path, "\(error)")
     }

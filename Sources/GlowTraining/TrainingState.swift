@@ -15,7 +15,7 @@ final class TrainingState {
 
   init(_ glow: Glow<Float>, _ configuration: TrainingConfiguration) throws {
     self.glow = glow
-    averaged = try Glow(configuration: glow.configuration, team: glow.team)
+    averaged = try Glow(configuration: glow.configuration, seed: nil, team: glow.team)
     optimizer = Optimizer(
       configuration.optimizer, beta1: configuration.beta1, beta2: configuration.beta2,
       count: glow.parameters.count, ranges: glow.parameters.trainableRanges)

@@ -110,6 +110,7 @@ struct LayerTests {
     #expect(loss.classifierBits! > 0 && loss.loss == loss.bitsPerDimension + 0.01 * loss.classifierBits!)
     var worst = 0.0
     for entry in model.glow.parameters.entries where entry.isTrainable {
+      var (error, largest) = (0.0, 0.0)
       for index in entry.range {
         let value = model.glow.values.base[index]
         let h = 1e-4
@@ -120,11 +121,13 @@ struct LayerTests {
         }
         model.glow.values.base[index] = value
         let expected = (f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * h)
-        worst = max(worst, abs(model.gradients.base[index] - expected))
+        error = max(error, abs(model.gradients.base[index] - expected))
+        largest = max(largest, abs(expected))
       }
+      worst = max(worst, error / max(largest, 1e-3))
     }
-    print("conditional objective: largest gradient error \(worst)")
-    #expect(worst < 1e-9)
+    print("conditional objective: largest relative gradient error of a tensor \(worst)")
+    #expect(worst < 1e-8)
   }
 }
 

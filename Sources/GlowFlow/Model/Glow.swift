@@ -52,16 +52,17 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
 
   /// A new model with random weights. Its actnorms still wait for `initialize(from:)`.
   ///
+  /// - Parameter seed: of the weights; nil for a model whose `values` will all be set, and which is of no use before.
   /// - Throws: `ConfigurationError`.
   public convenience init(
-    configuration: GlowConfiguration, seed: UInt64 = 0, team: ThreadTeam = ThreadTeam()
+    configuration: GlowConfiguration, seed: UInt64? = 0, team: ThreadTeam = ThreadTeam()
   ) throws {
     try self.init(configuration: configuration, seed: seed, team: team, tileRows: TileGrain.defaultRows)
   }
 
   /// - Parameter tileRows: positions of a tile; other than the default only to try the edges of tiles.
   package init(
-    configuration: GlowConfiguration, seed: UInt64 = 0, team: ThreadTeam, tileRows: Int
+    configuration: GlowConfiguration, seed: UInt64? = 0, team: ThreadTeam, tileRows: Int
   ) throws {
     architecture = try GlowArchitecture(configuration)
     self.configuration = configuration
@@ -72,6 +73,7 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
     folded = Slab(count: architecture.foldedCount)
     kernels = S.hasPackedProducts ? team.kernels : .openBLAS
     panels = kernels == .packed ? Slab(count: architecture.panelCount) : nil
+    guard let seed else { return }
     var noise = WeightNoise(seed: seed)
     for placed in architecture.foldables { try placed.layer.initialize(parameterValues, noise: &noise) }
     try parametersChanged()
