@@ -16,7 +16,7 @@ extension CommandTests {
         ChildProcess.glow,
         [
           "train", "--data", "faces", "--limit", "64", "--out", name, "--steps", "1000000", "--log-every",
-          "1", "--eval-every", "0", "--sample-every", "0", "--checkpoint-every", "0",
+          "1", "--eval-every", "0", "--sample-every", "1", "--checkpoint-every", "0",
           "--init-images", "4", "--threads", "1", "--levels", "2",
         ] + options + size, in: root)
       #expect(training.waits(for: "step 2/"), "\(training.error)")
