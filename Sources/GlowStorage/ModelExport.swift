@@ -33,7 +33,8 @@ public enum ModelExport {
         case .uint8: writer.add(tensor.name, shape: tensor.shape, values: values.map { UInt8($0) })
         case .int32: writer.add(tensor.name, shape: tensor.shape, values: values.map { Int32($0) })
         case .float32, .float64: writer.add(tensor.name, shape: tensor.shape, values: values.map { S($0) })
-        case .bool, .int8, .float8E4M3, .float8E5M2, .uint16, .int16, .float16, .bfloat16, .uint32, .uint64, .int64:
+        case .bool, .int8, .float8E4M3, .float8E5M2, .uint16, .int16, .float16, .bfloat16, .uint32, .uint64,
+          .int64:
           preconditionFailure("no format has tensors of \(tensor.type)")
         }
       }
