@@ -254,7 +254,7 @@ struct ContinuationTests {
       return listener
     }
     #expect(try !resume().heard("kernels"))
-    #expect(file.metadata["glow.kernels"] == ProductKernels.best.identity)
+    #expect(file.metadata["glow.kernels"] == ProductKernels.standard.identity)
     // As it is written now, and as it was before there were others than OpenBLAS's.
     for (key, value) in [("glow.kernels", "openblas Z80"), ("glow.openblas_core", "Z80")] {
       var metadata = file.metadata
