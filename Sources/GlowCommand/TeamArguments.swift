@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import GlowKernels
 
 extension ProductKernels: ExpressibleByArgument {}
@@ -15,9 +16,19 @@ struct TeamArguments: ParsableArguments {
 
   func validate() throws {
     if let threads, threads < 1 { throw ValidationError("--threads must be at least 1, not \(threads)") }
+    try checkVariable("GLOW_KERNELS", among: ProductKernels.allCases.map(\.rawValue))
+    try checkVariable("GLOW_INSTRUCTIONS", among: InstructionSet.available.map(\.rawValue))
     if kernels == .packed && ProductKernels.best != .packed {
       throw ValidationError("--kernels packed: this processor has no AVX2 with FMA; leave the option out")
     }
+  }
+
+  /// What the environment asks for must be there: a name that is misspelt would change results without a word.
+  private func checkVariable(_ name: String, among names: [String]) throws {
+    guard let value = ProcessInfo.processInfo.environment[name], !names.contains(value) else { return }
+    let expected =
+      names.isEmpty ? "none: this processor has no AVX2 with FMA" : names.joined(separator: " or ")
+    throw ValidationError("\(name) is '\(value)', expected \(expected)")
   }
 
   /// A team of as many threads as asked for, or as OpenBLAS allows.

@@ -63,6 +63,11 @@ struct CommandTests {
     }
     #expect(abs(bits[0] - bits.last!) < 1e-5, "\(bits)")
     #expect(try glow("inspect", "run", "--kernels", "mkl").status == 64)
+    for name in ["GLOW_KERNELS", "GLOW_INSTRUCTIONS"] {
+      let outcome = try shell("\(name)=mkl $GLOW inspect run")
+      #expect(
+        outcome.status == 64 && outcome.error.contains("\(name) is 'mkl', expected"), "\(outcome.error)")
+    }
   }
 
   @Test("OpenBLAS gets other kernels where it takes some without AVX on a processor with AVX2")

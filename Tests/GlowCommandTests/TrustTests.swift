@@ -8,7 +8,7 @@ import Testing
 /// Answers that do not come, files that must not be replaced, folders that must not be mixed.
 extension CommandTests {
   /// Runs a line of the shell, in which `$GLOW` is the command.
-  private func shell(_ line: String) throws -> ChildProcess {
+  func shell(_ line: String) throws -> ChildProcess {
     let child = try ChildProcess.run("/bin/bash", ["-c", "GLOW='\(ChildProcess.glow)'; \(line)"], in: root)
     #expect(!child.wasKilled, "\(line) crashed")
     return child

@@ -190,6 +190,7 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
   /// - Throws: `LinearAlgebraError` if a channel map has no inverse.
   func makeInverses() throws {
     if inverses != nil { return }
+    precondition(!maps.isEmpty, "the model's values have never been folded (parametersChanged)")
     inverses = try onEachLayer { index in
       let placed = architecture.foldables[index]
       let needs = placed.needs.inverse

@@ -9,6 +9,7 @@ extension Glow {
   @specialized(where S == Float)
   @specialized(where S == Double)
   public func forward(_ workspace: Workspace<S>, count: Int, labels: [Int]? = nil) -> [LogLikelihood] {
+    precondition(!mapLogDeterminants.isEmpty, "the model's values have never been folded (parametersChanged)")
     let labels = checked(labels, count)
     workspace.begin(count: count, labels: labels)
     for (level, layers) in architecture.levels.map(\.layers.indices).enumerated() {
