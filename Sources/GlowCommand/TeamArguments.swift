@@ -6,7 +6,10 @@ extension ProductKernels: ExpressibleByArgument {}
 
 /// How many threads a command works with, and with which kernels.
 struct TeamArguments: ParsableArguments {
-  @Option(help: "Threads; by default one for each processor this process may use.")
+  @Option(
+    help:
+      "Threads; by default one for each processor this process may use, or as OMP_NUM_THREADS, OMP_THREAD_LIMIT or SLURM_CPUS_PER_TASK say."
+  )
   var threads: Int?
   @Option(
     help:
@@ -31,15 +34,23 @@ struct TeamArguments: ParsableArguments {
     throw ValidationError("\(name) is '\(value)', expected \(expected)")
   }
 
+  /// What the number of threads comes from, in brackets.
+  var source: String { threads == nil ? ThreadShare().variable ?? "all that are granted" : "--threads" }
+
   /// A team of as many threads as asked for, or as OpenBLAS allows.
   ///
   /// - Throws: `MemoryError` if there is no room for what OpenBLAS needs.
   func team() throws -> ThreadTeam {
+    let share = ThreadShare()
+    if threads == nil {
+      for value in share.misunderstood { warn("\(value) is no number of threads: it is passed over") }
+      if let variable = share.variable { remark("\(counted(share.count, "thread")), as \(variable) says") }
+    }
     if let threads, threads > ThreadTeam.maximumCount {
       remark(
         "--threads \(threads): \(ThreadTeam.maximumCount) are used, the most that OpenBLAS serves at once")
     }
-    let wanted = min(threads ?? ThreadTeam.availableCount, ThreadTeam.maximumCount)
+    let wanted = min(threads ?? share.count, ThreadTeam.maximumCount)
     let kernels = kernels ?? .standard
     var team = ThreadTeam(count: wanted, kernels: kernels)
     // Packed products need none of OpenBLAS's buffers.

@@ -28,6 +28,11 @@ struct TrainCommand: ParsableCommand {
   @Flag(help: "Go on with the run in --out.") var resume = false
   @Flag(help: "Remove the run in --out and start a new one.") var overwrite = false
   @Flag(help: "Write event files for TensorBoard too.") var tensorboard = false
+  @Option(
+    help: ArgumentHelp(
+      "Save and end within this time, \(TimeSpan.help), with status 142 if the run is not finished; --resume goes on.",
+      valueName: "time"))
+  var maxTime: TimeSpan?
 
   func validate() throws {
     if data == nil && !resume {
@@ -37,6 +42,7 @@ struct TrainCommand: ParsableCommand {
   }
 
   func run() throws {
+    let start = ContinuousClock.now
     let folder = RunFolder(out)
     let terminal = Terminal()
     let former = try former(folder, terminal)
@@ -46,12 +52,12 @@ struct TrainCommand: ParsableCommand {
     let team = try threads.team()
     // What a run started from no longer matters once it has a checkpoint.
     let source = initFrom ?? former?.configuration.initFrom
-    let start =
+    let origin =
       former?.isOfCheckpoint == true
       ? nil : try source.map { try ModelFile.read($0, as: Float.self, team: team) }
     var images = images
     if let former = former?.configuration.images { images.fill(from: former) }
-    let known = try knownClasses(former, start, source)
+    let known = try knownClasses(former, origin, source)
     func open(_ part: DataPart) throws -> OpenedData {
       let opened = try images.open(location, part)
       guard let known else { return opened }
@@ -69,7 +75,7 @@ struct TrainCommand: ParsableCommand {
       model: try model.configuration(
         for: opened.dataset,
         of: former.map { ($0.configuration.model, "\(out): the run") }
-          ?? start.map { ($0.glow.configuration, "\(source!): the model to start from") }),
+          ?? origin.map { ($0.glow.configuration, "\(source!): the model to start from") }),
       training: settings, imageCount: opened.dataset.count, threads: team.count, initFrom: source)
     try MemoryEstimate.check(configuration.model, settings, team.kernels)
     try opened.dataset.checkAll()
@@ -86,7 +92,12 @@ struct TrainCommand: ParsableCommand {
     if configuration.model.isConditional, let test {
       warnOfNewClasses(opened.dataset, test.dataset, terminal)
     }
-    let glow = try start?.glow ?? Glow(configuration: configuration.model, seed: settings.seed, team: team)
+    if settings.patience > 0 && (test == nil || settings.evaluateEvery == 0) {
+      throw ConfigurationError(
+        "--patience \(settings.patience) counts evaluations, and there are none: "
+          + (test == nil ? "\(location) has no held-out images (--hold-out)" : "--eval-every is 0"))
+    }
+    let glow = try origin?.glow ?? Glow(configuration: configuration.model, seed: settings.seed, team: team)
     let trainer = try Trainer(
       configuration, glow: glow, train: opened.dataset, test: test?.dataset, folder: folder,
       progress: terminal)
@@ -96,20 +107,22 @@ struct TrainCommand: ParsableCommand {
     terminal.note(
       "model: \(configuration.model.levels) levels, depth \(configuration.model.depth), width "
         + "\(configuration.model.width), \(glow.parameters.trainableCount) parameters; "
-        + "\(counted(team.count, "thread")), kernels: \(glow.kernels)")
+        + "\(counted(team.count, "thread")) (\(threads.source)), kernels: \(glow.kernels)")
     terminal.note(trainer.memory.description)
     if overwrite { try clear(folder, terminal, inputs: [location] + (source.map { [$0] } ?? [])) }
     if resume { try trainer.resume() }
     trainer.writesEvents = tensorboard || folder.hasEvents
+    if let maxTime { trainer.limit = TimeLimit(maxTime.duration, since: start) }
     Interruption.heed()
     let ending = try trainer.run()
     terminal.end()
     if trainer.badSteps > 0 { terminal.note("bad steps that were not taken: \(trainer.badSteps)") }
     if case .interrupted(let signal) = ending {
+      let reason = signal == TimeLimit.signal ? "out of time" : "interrupted"
       terminal.note(
         trainer.glow.isInitialized
-          ? "interrupted at step \(trainer.step); go on with --resume. The model is in \(folder.model)"
-          : "interrupted before the first step; start again with --resume")
+          ? "\(reason) at step \(trainer.step); go on with --resume. The model is in \(folder.model)"
+          : "\(reason) before the first step; start again with --resume")
       throw ExitCode(128 + signal)
     }
     try answer("model: \(folder.model)")
@@ -201,6 +214,8 @@ struct TrainingArguments: ParsableArguments {
   @Option(help: "Steps between two sample grids; 0 = never (default: 500).") var sampleEvery: Int?
   @Option(help: "Steps between two checkpoints; 0 = never (default: 1000).") var checkpointEvery: Int?
   @Option(help: "Checkpoints to keep (default: 2).") var keep: Int?
+  @Option(help: "End the run after so many evaluations without lower test bits/dim; 0 = do not (default).")
+  var patience: Int?
   @Option(help: "uniform (default) or none.") var dequantization: DequantizationKind?
   @Flag(inversion: .prefixedNo, help: "Skip or undo updates that ruin the model (default).") var guards: Bool?
   @Flag(inversion: .prefixedNo, help: "Take the images in a new order each epoch (default).") var shuffle:
@@ -246,6 +261,7 @@ struct TrainingArguments: ParsableArguments {
     result.sampleEvery = sampleEvery ?? result.sampleEvery
     result.checkpointEvery = checkpointEvery ?? result.checkpointEvery
     result.checkpointsKept = keep ?? result.checkpointsKept
+    result.patience = patience ?? result.patience
     result.guards = guards ?? result.guards
     return result
   }

@@ -69,8 +69,11 @@ public final class ThreadTeam: @unchecked Sendable {
     for thread in threads { pthread_join(thread, nil) }
   }
 
+  /// The threads to use where nothing else is asked for.
+  public static var availableCount: Int { ThreadShare().count }
+
   /// The processors that this process may run on, as its affinity mask and the quota of its control group say.
-  public static var availableCount: Int {
+  public static var grantedCount: Int {
     let processors = affinityCount() ?? ProcessInfo.processInfo.activeProcessorCount
     return max(1, min(processors, ControlGroup().processorQuota ?? processors, maximumCount))
   }

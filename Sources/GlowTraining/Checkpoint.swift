@@ -13,6 +13,7 @@ enum Checkpoint {
   private static let stepKey = "glow.step"
   private static let configurationKey = "glow.run"
   private static let safeguardKey = "glow.safeguard"
+  private static let evaluationsKey = "glow.evaluations"
   private static let kernelsKey = "glow.kernels"
   /// In files from the time when all products were OpenBLAS's: the processor whose kernels it had chosen.
   private static let coreKey = "glow.openblas_core"
@@ -30,7 +31,8 @@ enum Checkpoint {
     configuration.threads = nil
     var metadata = [
       "format": "glow-checkpoint", stepKey: String(state.step), configurationKey: try text(configuration),
-      safeguardKey: try text(state.safeguard), kernelsKey: state.glow.kernels.identity,
+      safeguardKey: try text(state.safeguard), evaluationsKey: try text(state.evaluations),
+      kernelsKey: state.glow.kernels.identity,
     ]
     var slabs = state.slabs
     if let good = state.good {
@@ -83,6 +85,11 @@ enum Checkpoint {
     for (name, slab) in state.slabs { try read(slab, name, file, state.glow.parameters) }
     state.step = step
     state.safeguard = safeguard
+    // Absent in the checkpoints of an earlier version.
+    state.evaluations =
+      file.metadata[evaluationsKey].flatMap {
+        try? JSONDecoder().decode(EvaluationHistory.self, from: Data($0.utf8))
+      } ?? EvaluationHistory()
     if let good = number(goodStepKey) {
       if good == step {
         state.keepAsGood()

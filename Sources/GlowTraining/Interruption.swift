@@ -2,12 +2,21 @@ import Glibc
 import GlowFiles
 import Synchronization
 
-/// What SIGINT, SIGTERM, SIGHUP and SIGUSR1 do: they end the process, with the exit status 128 + the signal's number,
-/// and what it was writing is removed. A job may ask to be told of the first one instead, to end at its next good
-/// place; a second one, of whatever kind, then ends the process.
+/// What the signals do that ask a process to end: they end it, with the exit status 128 + the signal's number, and what
+/// it was writing is removed. A job may ask to be told of the first one instead, to end at its next good place; a second
+/// SIGINT or SIGTERM then ends the process. The others come again by themselves (SIGXCPU every second, SIGHUP from both
+/// the terminal and the shell), and count once.
 ///
 /// A thread of its own does it, whatever the others do; the handler, which may do next to nothing, wakes it.
 public enum Interruption {
+  /// From people, terminals that close (SIGHUP), schedulers, which choose among SIGTERM, SIGUSR1 and SIGUSR2, limits of
+  /// processor time (SIGXCPU) and timers (SIGALRM).
+  private static let signals = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU, SIGALRM]
+  /// What a job says when a signal ends it.
+  nonisolated(unsafe) public static var message: @Sendable (_ signal: Int32) -> String = {
+    "interrupted by signal \($0): what was being written is not kept"
+  }
+
   private static let received = Atomic<Int32>(0)
   private static let latest = Atomic<Int32>(0)
   private static let isHeeded = Atomic<Bool>(false)
@@ -27,7 +36,7 @@ public enum Interruption {
     if pthread_create(&thread, &attributes, { _ in Interruption.listen() }, nil) != 0 { return }
     var caught = sigset_t()
     sigemptyset(&caught)
-    for signal in [SIGINT, SIGTERM, SIGHUP, SIGUSR1] where !(signal == SIGHUP && isIgnored(SIGHUP)) {
+    for signal in signals where !(signal == SIGHUP && isIgnored(SIGHUP)) {
       sigaddset(&caught, signal)
       var action = sigaction()
       action.__sigaction_handler.sa_handler = { signal in
@@ -53,9 +62,9 @@ public enum Interruption {
     while true {
       if sem_wait(arrival) != 0 { continue }
       let signal = latest.load(ordering: .relaxed)
-      let isFirst = received.exchange(signal, ordering: .relaxed) == 0
-      if isFirst && isHeeded.load(ordering: .relaxed) { continue }
-      var message = "interrupted by signal \(signal): what was being written is not kept\n"
+      let isFirst = received.compareExchange(expected: 0, desired: signal, ordering: .relaxed).exchanged
+      if isHeeded.load(ordering: .relaxed) && (isFirst || ![SIGINT, SIGTERM].contains(signal)) { continue }
+      var message = message(signal) + "\n"
       // Where nobody reads it, the message must not keep the process.
       var stream = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
       if poll(&stream, 1, 0) == 1 { message.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) } }

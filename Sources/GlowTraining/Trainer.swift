@@ -44,6 +44,13 @@ public final class Trainer {
   var warned: [String: Double] = [:]
   /// The signal that asks to end, if any.
   var interruption: () -> Int32? = { Interruption.signal }
+  /// The time that the run may take now.
+  public var limit: TimeLimit? {
+    didSet {
+      // The model; weights, average and moments, and those of the state to go back to.
+      limit?.willSave(bytes: (training.guards ? 9 : 5) * MemoryLayout<Float>.stride * glow.parameters.count)
+    }
+  }
   /// Is told what a run does next.
   var stageWillBegin: (TrainingRun.Stage) -> Void = { _ in }
 
@@ -114,10 +121,13 @@ public final class Trainer {
     }
     if !glow.isInitialized { try initialize() }
     // There is nothing to save yet.
-    if let signal = interruption(), !glow.isInitialized { return .interrupted(signal: signal) }
+    if let signal = signal(), !glow.isInitialized { return .interrupted(signal: signal) }
     if state.step == 0 { state.beginAverage() }
     return try TrainingRun(self, log).run()
   }
+
+  /// The signal that asks to end, or that of a time limit.
+  func signal() -> Int32? { interruption() ?? (limit?.isUp() == true ? TimeLimit.signal : nil) }
 
   /// Sets the actnorms from the first images of the sequence, in one batch.
   private func initialize() throws {
@@ -126,7 +136,7 @@ public final class Trainer {
     var feed = ImageFeed(train, training)
     _ = try feed.load(
       0, count: count, into: workspace.images, dequantization: glow.dequantization, team: glow.team)
-    try glow.initialize(workspace, count: count, shouldStop: { self.interruption() != nil })
+    try glow.initialize(workspace, count: count, shouldStop: { self.signal() != nil })
     if glow.isInitialized { progress.note("actnorms initialized from \(count) images") }
   }
 }

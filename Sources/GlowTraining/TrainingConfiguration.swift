@@ -48,6 +48,8 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var checkpointEvery = 1000
   /// Checkpoints that are kept.
   public var checkpointsKept = 2
+  /// Evaluations without lower test bits/dim after which the run ends; 0 = it does not.
+  public var patience = 0
 
   public init() {}
 
@@ -67,6 +69,7 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
       (1...1_000_000).contains(initializationImages),
       "--init-images must be 1 to 1000000, not \(initializationImages)")
     try require(checkpointsKept >= 1, "--keep must be at least 1, not \(checkpointsKept)")
+    try require(patience >= 0, "--patience must not be negative, not \(patience)")
     for (name, value) in [
       ("log", logEvery), ("eval", evaluateEvery), ("sample", sampleEvery), ("checkpoint", checkpointEvery),
     ] {

@@ -97,7 +97,18 @@ extension TrainingRun {
         step: state.step, images: imagesSeen, epoch: epoch, seconds: clock.seconds,
         testBitsPerDim: averaged.bitsPerDimension.ifFinite, testBitsPerDimRaw: raw.bitsPerDimension.ifFinite,
         testStandardError: averaged.standardError?.ifFinite))
+    state.evaluations.add(averaged.bitsPerDimension, step: state.step)
     try keepIfBest(averaged.bitsPerDimension)
+  }
+
+  /// Whether so many evaluations have not been better than an earlier one that the run is to end.
+  func endsByPatience() -> Bool {
+    let count = state.evaluations.withoutGain
+    guard !isLast, training.patience > 0, count >= training.patience else { return false }
+    progress.note(
+      "step \(state.step): \(count == 1 ? "the last evaluation was" : "the last \(count) evaluations were") no better "
+        + "than an earlier one: the run ends; the best model is in \(trainer.folder.best)")
+    return true
   }
 
   /// What a finished model keeps for `DetectionScore.typicality`; nil if a signal asks to end or there is none.

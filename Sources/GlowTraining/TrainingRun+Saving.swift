@@ -8,6 +8,8 @@ extension TrainingRun {
   /// Writes model and checkpoint, and removes checkpoints that are older than those to keep. Later ones, which were
   /// damaged and passed over, do not count.
   func save(meanTrainingBits: Double? = nil) throws {
+    let start = ContinuousClock.now
+    defer { trainer.limit?.saved(in: start.duration(to: .now)) }
     let bits = meanTrainingBits.map { TrainingBits(mean: $0, dequantization: training.dequantization) }
     let values = valuesOfModel()
     try withExtendedLifetime(values) {

@@ -10,6 +10,7 @@ import GlowKernels
 ///                                 update → recover     … whose update leaves no model
 ///     measure → judge → perform → conclude             the last step, at which the run ends
 ///               judge → restore → perform → conclude   … with trouble
+///                                 perform → conclude   patience has ended
 ///     measure → interrupt, conclude → interrupt        a signal has come
 ///     recover → giveUp                                 trouble once too often
 ///
@@ -23,7 +24,8 @@ final class TrainingRun {
     /// Decides whether the step can be trusted. If so, what is due is done (`perform`), and after it `update`, or
     /// `conclude` at the last step. If not, `recover`, or `restore` at the last step.
     case judge(Measurement)
-    /// Evaluation, samples and checkpoint as far as they are due; then `then`, but `measure` if a signal has come.
+    /// Evaluation, samples and checkpoint as far as they are due; then `then`, but `measure` if a signal has come, and
+    /// `conclude` if evaluations no longer get better.
     indirect case perform(Duties, then: Stage)
     /// The optimizer's update and its log line; then `measure` of the next step. If the new weights make no model,
     /// `recover`. The guards remember the step from here on.
@@ -81,7 +83,7 @@ final class TrainingRun {
   var glow: Glow<Float> { trainer.glow }
   var progress: any ProgressReport { trainer.progress }
   /// The signal that asks to end, if any.
-  var signal: Int32? { trainer.interruption() }
+  var signal: Int32? { trainer.signal() }
   var isLast: Bool { state.step >= training.steps }
 
   /// - Throws: as `Trainer.run`.
@@ -180,7 +182,8 @@ final class TrainingRun {
     if let test = trainer.test, due.contains(.evaluation) { try clock.pausing { try evaluate(test) } }
     if due.contains(.samples) { try clock.pausing { try drawSamples() } }
     if due.contains(.checkpoint) { try clock.pausing { try save() } }
-    return signal == nil ? next : .measure
+    if signal != nil { return .measure }
+    return due.contains(.evaluation) && endsByPatience() ? .conclude : next
   }
 
   private func update(_ measurement: Measurement, _ safeguard: Safeguard) throws -> Stage {

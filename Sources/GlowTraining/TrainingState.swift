@@ -10,6 +10,7 @@ final class TrainingState {
   /// Updates so far, skipped ones included.
   var step = 0
   var safeguard = Safeguard()
+  var evaluations = EvaluationHistory()
   /// The state to go back to, and the step it stands for.
   private(set) var good: (slabs: [Slab<Float>], step: Int)?
 

@@ -140,7 +140,7 @@ struct RobustnessTests {
 
   @Test(
     "a signal ends a run after the step, with a checkpoint and 128 + its number",
-    arguments: [SIGTERM, SIGINT, SIGUSR1])
+    arguments: [SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP, SIGXCPU])
   func interrupted(signal: Int32) throws {
     defer { clean() }
     let job = try train(
@@ -190,7 +190,70 @@ struct RobustnessTests {
     #expect(!files("initialization").contains { $0.hasSuffix(".safetensors") })
   }
 
-  @Test("a second signal ends the process at once")
+  @Test("SIGHUP that nohup has ignored stays ignored")
+  func noHangUp() throws {
+    defer { clean() }
+    let job = try ChildProcess(
+      "/bin/sh",
+      [
+        "-c", "trap '' HUP; exec \"$0\" \"$@\"", ChildProcess.glow, "train", "--data", "faces", "--limit",
+        "64",
+      ]
+        + ["--out", "run", "--steps", "1000000", "--log-every", "1", "--eval-every", "0"]
+        + RobustnessTests.tiny, in: root)
+    #expect(job.waits(for: "step 3/"))
+    job.send(SIGHUP)
+    let reached = try metricsSteps("run").last ?? 0
+    #expect(job.waits(for: "step \(reached + 20)/"))
+    job.send(SIGTERM)
+    #expect(job.end() == 128 + SIGTERM, "\(job.error)")
+  }
+
+  @Test("--max-time saves and ends with a status of its own; --resume goes on to the same model")
+  func timeLimit() throws {
+    defer { clean() }
+    let run = RobustnessTests.tiny + ["--checkpoint-every", "0", "--eval-every", "0", "--log-every", "1"]
+    // However slow the machine is, a run of so many steps takes longer.
+    let job = try train(["--out", "run", "--steps", "100000000", "--max-time", "2s"] + run)
+    #expect(job.end() == 128 + SIGALRM && job.error.contains("out of time"), "\(job.error)")
+    let saved = files("run").filter { $0.hasPrefix("checkpoint-") }
+    let steps = try metricsSteps("run").count
+    #expect(saved == (steps == 0 ? [] : [String(format: "checkpoint-%08d.safetensors", steps)]))
+    for name in ["run", "whole"] {
+      let job = try train(["--out", name, "--resume", "--steps", "\(steps + 2)", "--max-time", "1h"] + run)
+      #expect(job.end() == 0, "\(job.error)")
+    }
+    #expect(try bytes("run/model.safetensors") == bytes("whole/model.safetensors"))
+    let wrong = try train(["--out", "new", "--max-time", "2:30"] + run)
+    #expect(wrong.end() == 64 && wrong.error.contains("2:30"), "\(wrong.error)")
+  }
+
+  @Test("--patience needs evaluations")
+  func patience() throws {
+    defer { clean() }
+    let job = try train(["--out", "run", "--patience", "2", "--eval-every", "0"] + RobustnessTests.tiny)
+    #expect(job.end() == 1 && job.error.contains("--eval-every is 0"), "\(job.error)")
+    #expect(files("run").isEmpty)
+  }
+
+  @Test("the environment lowers the number of threads, and is named; --threads counts more")
+  func threadsOfEnvironment() throws {
+    defer { clean() }
+    let size = ["--levels", "1", "--depth", "1", "--width", "8", "--init-images", "4", "--steps", "1"]
+    func threads(_ environment: String, _ more: String...) throws -> String {
+      let script = "export \(environment); exec \"$0\" \"$@\" --overwrite --out run --limit 8 --data faces"
+      let job = try ChildProcess(
+        "/bin/sh", ["-c", script, ChildProcess.glow, "train"] + size + more, in: root)
+      #expect(job.end() == 0, "\(job.error)")
+      return job.error
+    }
+    #expect(try threads("OMP_NUM_THREADS=1").contains("1 thread (OMP_NUM_THREADS)"))
+    #expect(try threads("SLURM_CPUS_PER_TASK=1").contains("1 thread (SLURM_CPUS_PER_TASK)"))
+    #expect(try threads("OMP_NUM_THREADS=1", "--threads", "2").contains("2 threads (--threads)"))
+    #expect(try threads("OMP_NUM_THREADS=none").contains("OMP_NUM_THREADS=none is no number of threads"))
+  }
+
+  @Test("a second SIGTERM or SIGINT ends the process at once; what systems send repeatedly does not")
   func second() throws {
     defer { clean() }
     // A step of many seconds.
@@ -203,8 +266,10 @@ struct RobustnessTests {
       ])
     #expect(job.waits(for: "actnorms initialized"))
     usleep(200_000)
-    job.send(SIGTERM)
-    usleep(300_000)
+    for signal in [SIGXCPU, SIGXCPU, SIGHUP, SIGUSR2] {
+      job.send(signal)
+      usleep(100_000)
+    }
     #expect(job.isRunning)
     let sent = ContinuousClock.now
     job.send(SIGINT)
@@ -295,7 +360,8 @@ struct RobustnessTests {
   }
 
   @Test(
-    "a signal ends scoring with no table, no hidden file and 128 + its number", arguments: [SIGTERM, SIGINT],
+    "a signal ends scoring with no table, no hidden file and 128 + its number",
+    arguments: [SIGTERM, SIGUSR2, SIGXCPU],
     ["evaluate", "detect"])
   func interruptedScoring(signal: Int32, command: String) throws {
     defer { clean() }

@@ -1,0 +1,24 @@
+import GlowKernels
+import Testing
+
+@Suite("The share of the machine")
+struct ThreadShareTests {
+  @Test(
+    "the environment can only lower what the machine grants",
+    arguments: [
+      ([:], 8, nil), (["OMP_NUM_THREADS": "3"], 3, "OMP_NUM_THREADS"), (["OMP_NUM_THREADS": "9"], 8, nil),
+      (["OMP_NUM_THREADS": "4,2"], 4, "OMP_NUM_THREADS"), (["OMP_NUM_THREADS": ""], 8, nil),
+      (["OMP_NUM_THREADS": "4", "SLURM_CPUS_PER_TASK": "2"], 2, "SLURM_CPUS_PER_TASK"),
+      (["OMP_NUM_THREADS": "4", "OMP_THREAD_LIMIT": "1"], 1, "OMP_THREAD_LIMIT"),
+    ] as [([String: String], Int, String?)])
+  func lowered(environment: [String: String], count: Int, variable: String?) {
+    let share = ThreadShare(granted: 8, environment: environment)
+    #expect(share.count == count && share.variable == variable && share.misunderstood.isEmpty)
+  }
+
+  @Test("what is no number is passed over", arguments: ["0", "-1", "two", "4x", ",2"])
+  func misunderstood(value: String) {
+    let share = ThreadShare(granted: 8, environment: ["OMP_NUM_THREADS": value, "SLURM_CPUS_PER_TASK": "5"])
+    #expect(share.count == 5 && share.misunderstood == ["OMP_NUM_THREADS=\(value)"])
+  }
+}

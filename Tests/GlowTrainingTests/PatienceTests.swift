@@ -1,0 +1,89 @@
+import Glibc
+import Testing
+
+@testable import GlowTraining
+
+@Suite("Ends before the last step")
+struct PatienceTests {
+  private let runs = Runs()
+
+  @Test("evaluations count from the best one, each once")
+  func history() {
+    var history = EvaluationHistory()
+    for (bits, step, count) in [
+      (5, 1, 0), (6, 2, 1), (6, 2, 1), (.nan, 3, 2), (4, 4, 0), (4, 4, 0), (4, 5, 1), (4, 5, 1), (5, 6, 2),
+    ] as [(Double, Int, Int)] {
+      history.add(bits, step: step)
+      #expect(history.withoutGain == count)
+    }
+  }
+
+  /// Nothing changes: the first evaluation is the best, the second and third are no better.
+  private func trainer(_ name: String, listener: Listener = Listener()) throws -> Trainer {
+    try runs.trainer(name, steps: 100, listener: listener) {
+      $0.training.learningRate = 1e-30
+      $0.training.evaluateEvery = 3
+      $0.training.checkpointEvery = 0
+      $0.training.patience = 2
+    }
+  }
+
+  @Test("patience ends a run as finished, at the same step however often it was stopped")
+  func patience() throws {
+    defer { runs.remove() }
+    let listener = Listener()
+    let whole = try trainer("whole", listener: listener)
+    #expect(try whole.run() == .finished)
+    #expect(whole.step == 9 && listener.heard("the last 2 evaluations were no better"))
+    var part = try trainer("parts")
+    for stop in [1, 3, 4, 6, 6, 8, 9] {
+      var looks = 0
+      part.interruption = { [part] in
+        looks += part.step >= stop ? 1 : 0
+        // At step 6 once before the evaluation, once after it.
+        return looks > (stop == 6 ? 3 : 0) ? SIGTERM : nil
+      }
+      #expect(try part.run() == .interrupted(signal: SIGTERM))
+      part = try trainer("parts")
+      try part.resume()
+    }
+    #expect(try part.run() == .finished)
+    #expect(part.step == 9)
+    #expect(try runs.bytes(whole.folder.model) == runs.bytes(part.folder.model))
+    #expect(try runs.bytes(whole.folder.checkpoint(9)) == runs.bytes(part.folder.checkpoint(9)))
+    // Going on from there changes nothing.
+    let again = try trainer("parts")
+    try again.resume()
+    #expect(try again.run() == .finished)
+    #expect(again.step == 9)
+    #expect(try runs.bytes(whole.folder.checkpoint(9)) == runs.bytes(again.folder.checkpoint(9)))
+  }
+
+  @Test("the time is up when what is still to be done would take longer")
+  func timeLimit() {
+    let now = ContinuousClock.now
+    let hour = TimeLimit(.seconds(3600), since: now)
+    #expect(!hour.isUp())
+    hour.saved(in: .seconds(3000))
+    #expect(hour.isUp())
+    hour.saved(in: .zero)
+    #expect(hour.isUp(), "it stays")
+    #expect(TimeLimit(.seconds(1), since: now - .seconds(2)).isUp())
+    let large = TimeLimit(.seconds(3600), since: now)
+    large.willSave(bytes: 1 << 40)
+    #expect(large.isUp())
+  }
+
+  @Test("a run without the time for a step saves what there is")
+  func timeUp() throws {
+    defer { runs.remove() }
+    let run = try runs.trainer("run", steps: 100)
+    run.limit = TimeLimit(.seconds(3600), since: .now)
+    run.stageWillBegin = { _ in
+      if run.step == 2 { run.limit?.saved(in: .seconds(4000)) }
+    }
+    #expect(try run.run() == .interrupted(signal: SIGALRM))
+    #expect(run.step == 3 || run.step == 2)
+    #expect(run.folder.checkpointSteps() == [run.step])
+  }
+}
