@@ -71,7 +71,9 @@ let package = Package(
     .testTarget(
       name: "GlowStorageTests", dependencies: ["GlowStorage", "GlowTraining", "GlowTestSupport"],
       resources: [.copy("Fixtures")]),
-    .testTarget(name: "GlowTrainingTests", dependencies: ["GlowTraining", "GlowTestSupport"]),
+    .testTarget(
+      name: "GlowTrainingTests", dependencies: ["GlowTraining", "GlowTestSupport"],
+      resources: [.copy("Fixtures")]),
     .testTarget(name: "GlowLatentsTests", dependencies: ["GlowLatents", "GlowTestSupport"]),
     .testTarget(
       name: "GlowCommandTests", dependencies: ["GlowCommand", "GlowTraining", "GlowPlots", "GlowTestSupport"]),

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import GlowStorage
 import GlowTraining
 
 @main
@@ -7,7 +8,7 @@ struct GlowCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "glow",
     abstract: "Glow (Kingma & Dhariwal 2018) on CPUs: train, score images in bits/dim, sample.",
-    version: "0.1.0",
+    version: Release.version,
     subcommands: [
       TrainCommand.self, EvaluateCommand.self, SampleCommand.self, ReconstructCommand.self,
       EncodeCommand.self, DecodeCommand.self, InterpolateCommand.self, AttributeCommand.self,
@@ -15,10 +16,12 @@ struct GlowCommand: ParsableCommand {
       DetectCommand.self,
       InspectCommand.self,
       PlotCommand.self, BenchCommand.self, ImportCommand.self, ExportCommand.self, DataCommand.self,
+      ManualCommand.self,
     ])
 
   static func main() {
     OpenBLASKernels.choose()
+    Installation.useOwnFont()
     StandardStreams.open()
     Interruption.install()
     Crash.install()

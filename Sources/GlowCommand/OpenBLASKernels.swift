@@ -18,7 +18,7 @@ enum OpenBLASKernels {
   static func choose() {
     guard getenv(variable) == nil, old.contains(openBLASCoreName()),
       let core = better(than: openBLASCoreName(), flags: processorFlags()),
-      let own = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"),
+      let own = Installation.executable,
       // A loader that was asked to run the command would not find it again.
       !URL(filePath: own).lastPathComponent.hasPrefix("ld-")
     else { return }

@@ -10,10 +10,13 @@ public enum ModelFile {
   public static let nameInRun = "model.safetensors"
 
   static let format = "glow"
+  /// Of the format: it changes when files are written that earlier versions of the package would read wrongly.
   static let version = "1"
   static let formatKey = "format"
   static let versionKey = "glow.version"
   static let configurationKey = "glow.configuration"
+  /// The version of the package that wrote the file, since 0.3.
+  package static let releaseKey = "glow.release"
 
   /// Writes a model.
   ///
@@ -30,6 +33,7 @@ public enum ModelFile {
     var metadata = metadata
     metadata[formatKey] = format
     metadata[versionKey] = version
+    metadata[releaseKey] = Release.version
     metadata[configurationKey] = String(decoding: try encoder.encode(glow.configuration), as: UTF8.self)
     var writer = SafetensorsWriter(metadata: metadata)
     for entry in glow.parameters.entries {
@@ -91,7 +95,11 @@ public enum ModelFile {
     }
     let found = file.metadata[versionKey] ?? "none"
     if found != version {
-      throw FileError(file.path, "has format version \(found), this program reads version \(version)")
+      let writer = file.metadata[releaseKey].map { ", written by glow \($0)" } ?? ""
+      throw FileError(
+        file.path,
+        "has format version \(found)\(writer); this program, glow \(Release.version), reads version \(version)"
+      )
     }
     do {
       let configuration = try JSONDecoder().decode(GlowConfiguration.self, from: Data(text.utf8))

@@ -10,6 +10,8 @@ import GlowStorage
 /// The state to go back to is the present one in a checkpoint that training writes on schedule; where it is not,
 /// because a signal came, it is in the file too.
 enum Checkpoint {
+  private static let formatKey = "format"
+  private static let format = "glow-checkpoint"
   private static let stepKey = "glow.step"
   private static let configurationKey = "glow.run"
   private static let safeguardKey = "glow.safeguard"
@@ -30,9 +32,9 @@ enum Checkpoint {
     // The bytes of a checkpoint do not depend on the number of threads.
     configuration.threads = nil
     var metadata = [
-      "format": "glow-checkpoint", stepKey: String(state.step), configurationKey: try text(configuration),
+      formatKey: format, stepKey: String(state.step), configurationKey: try text(configuration),
       safeguardKey: try text(state.safeguard), evaluationsKey: try text(state.evaluations),
-      kernelsKey: state.glow.kernels.identity,
+      kernelsKey: state.glow.kernels.identity, ModelFile.releaseKey: Release.version,
     ]
     var slabs = state.slabs
     if let good = state.good {
@@ -57,11 +59,16 @@ enum Checkpoint {
   /// - Throws: `FileError`.
   static func configuration(_ path: String) throws -> RunConfiguration {
     let file = try SafetensorsFile(path)
-    try file.checkHeader()
+    try file.checkHeader(isComplete: !isUnguarded(file))
     guard let text = file.metadata[configurationKey] else {
       throw FileError(path, "is not a checkpoint of glow train")
     }
     return try RunConfiguration.decode(Data(text.utf8), path: path)
+  }
+
+  /// Whether version 0.1 wrote a checkpoint, which had neither guards nor a checksum of the header.
+  private static func isUnguarded(_ file: SafetensorsFile) -> Bool {
+    file.metadata[formatKey] == format && file.metadata[safeguardKey] == nil
   }
 
   /// Restores `state`, whose model has the checkpoint's configuration. Weights of which no model can be made give
@@ -76,11 +83,13 @@ enum Checkpoint {
       file.metadata[key].flatMap { Int($0) }.flatMap { (0...1_000_000_000_000).contains($0) ? $0 : nil }
     }
     guard let step = number(stepKey),
-      let safeguard = file.metadata[safeguardKey].flatMap({
-        try? JSONDecoder().decode(Safeguard.self, from: Data($0.utf8))
-      })
+      let safeguard = isUnguarded(file)
+        ? Safeguard()
+        : file.metadata[safeguardKey].flatMap({
+          try? JSONDecoder().decode(Safeguard.self, from: Data($0.utf8))
+        })
     else { throw FileError(path, "is not a checkpoint of glow train") }
-    try file.checkSums(isComplete: true)
+    try file.checkSums(isComplete: !isUnguarded(file))
     state.forgetGood()
     for (name, slab) in state.slabs { try read(slab, name, file, state.glow.parameters) }
     state.step = step

@@ -127,7 +127,7 @@ struct ModelFileTests {
       try expectRefusal(reason)
     }
     try refuse("format", "pt", "is not a model of this program")
-    try refuse("glow.version", "2", "has format version 2, this program reads version 1")
+    try refuse("glow.version", "2", "has format version 2, written by glow \(Release.version); this program")
     try refuse("glow.configuration", "{}", "glow.configuration: is not a model's configuration: {}")
     try ModelFile.write(glow, to: path)
     let text = try #require(try SafetensorsFile(path).metadata["glow.configuration"])
