@@ -7,7 +7,13 @@ RUN ?= runs/demo
 MARCH ?= native
 STUDIES ?= runs/studies
 GLOW = .build/release/glow
-SWIFT_FILES = Sources Tests Package.swift Fuzzing/Sources Fuzzing/Package.swift
+# Where `make install` puts things; DESTDIR is a folder in which packages are made.
+PREFIX ?= /usr/local
+VERSION := $(shell sed -n 's/.*version = "\(.*\)"/\1/p' Sources/GlowStorage/Release.swift)
+# The processor that packages are for.
+DIST_MARCH ?= x86-64-v2
+DIST = .build-dist
+SWIFT_FILES = Sources Tests Package.swift Fuzzing/Sources Fuzzing/Package.swift Examples/Sources Examples/Package.swift
 PACKAGES = libopenblas-dev libpng-dev libjpeg62-turbo-dev libwebp-dev zlib1g-dev libcairo2-dev fonts-dejavu-core pkg-config
 # Tests run optimized, for the processor that the command is built for; they have a build folder of their own because
 # they need other compiler options.
@@ -21,19 +27,26 @@ COVERAGE = -sanitize-coverage=edge,indirect-calls,trace-cmp,inline-8bit-counters
 LIBFUZZER = $(TOOLCHAIN)/../lib/swift/clang/lib/linux/libclang_rt.fuzzer_no_main-$$(uname -m).a
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test golden test-kernels coverage demo bench bench-products bench-peers bench-sources fuzz sanitize study-attributes study-detect \
-  study-stability format lint docs clean
+.PHONY: help deps build test golden test-kernels coverage install uninstall packaging-deps dist deb try-packages \
+  $(DIST)/release/glow sanitize-part demo bench bench-products bench-peers bench-sources fuzz sanitize study-attributes study-detect \
+  study-stability format lint docs examples clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# What apt says is shown only if it fails.
 deps: ## Install the C libraries and the font (Debian packages) that are missing.
 	@missing=""; for package in $(PACKAGES); do \
 	  dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; \
 	done; \
 	if [ -n "$$missing" ]; then \
-	  sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; \
+	  install="apt-get install -y --no-install-recommends$$missing"; \
+	  [ "$$(id -u)" = 0 ] || install="sudo $$install"; \
+	  echo "$$install"; \
+	  log=$$(mktemp); \
+	  { $${install%%apt-get*}apt-get update && DEBIAN_FRONTEND=noninteractive $$install; } > $$log 2>&1 || \
+	    { cat $$log; rm $$log; exit 1; }; \
+	  rm $$log; \
 	fi
 
 build: ## Build the glow command (.build/release/glow) for this machine's processor.
@@ -89,16 +102,44 @@ sanitize: deps ## Run the tests under AddressSanitizer and ThreadSanitizer.
 	GLOW_SANITIZED=1 ASAN_OPTIONS=detect_leaks=0 $(TEST) --sanitize address --scratch-path .build-asan
 	GLOW_SANITIZED=1 $(TEST) --sanitize thread --scratch-path .build-tsan
 
-demo: deps build ## Train on the built-in faces for a few minutes and show what the model can do.
-	rm -rf $(RUN)
-	$(GLOW) train --data faces --out $(RUN) --levels 3 --depth 6 --width 96 --batch 32 --lr 1e-3 \
-	  --warmup-epochs 0.1 --ema 0.995 --steps 1400 --log-every 100 --eval-every 700 --sample-every 350 --checkpoint-every 700
-	$(GLOW) evaluate $(RUN) --data faces
-	$(GLOW) sample $(RUN) --count 48 --temperature 0.7 --out $(RUN)/samples.png
-	$(GLOW) reconstruct $(RUN) --data faces --out $(RUN)/reconstruction.png
-	$(GLOW) sheet $(RUN) --data faces --name Smiling --limit 4000 --scale 3 --out $(RUN)/sheet.png
-	@echo "look at $(RUN)/sheet.png: samples, an interpolation and a smile added"
-	@echo "(also $(RUN)/samples.png, and $(RUN)/reconstruction.png with decoded latents below their originals)"
+install: ## Install what `make build` made, manual pages and completions (PREFIX=/usr/local DESTDIR=).
+	@[ -x $(GLOW) ] || { echo "there is no $(GLOW) yet: run make build first" >&2; exit 64; }
+	@sh Packaging/install.sh $(GLOW) "$(PREFIX)" "$(DESTDIR)"
+	@echo "glow $(VERSION) is in $(DESTDIR)$(PREFIX)/bin"
+
+uninstall: ## Remove what `make install` has put under PREFIX.
+	@sh Packaging/uninstall.sh "$(PREFIX)" "$(DESTDIR)"
+
+# Swift's libraries and the C++ library are linked into the command, and what they need of a C library newer than 2.35.
+$(DIST)/release/glow: packaging-deps
+	@mkdir -p $(DIST)/static && ln -sf "$$(cc -print-file-name=libstdc++.a)" $(DIST)/static
+	@cc -O2 -fPIC -c Packaging/arc4random.c -o $(DIST)/static/arc4random.o
+	$(SWIFT) build -c release --product glow --static-swift-stdlib --scratch-path $(DIST) \
+	  -Xcc -march=$(DIST_MARCH) -Xlinker -L$(CURDIR)/$(DIST)/static \
+	  -Xlinker $(CURDIR)/$(DIST)/static/arc4random.o
+
+packaging-deps: deps
+	@$(MAKE) --no-print-directory deps PACKAGES="libexpat1-dev patchelf dpkg-dev lintian debootstrap"
+
+dist: $(DIST)/release/glow ## Make a .tar.gz that runs where it is unpacked, with all libraries (docs/install.md).
+	@sh Packaging/dist.sh $< $(VERSION) $(DIST)
+
+deb: $(DIST)/release/glow ## Make a Debian package.
+	@sh Packaging/deb.sh $< $(VERSION) $(DIST)
+	lintian --fail-on error $(DIST)/glow_$(VERSION)_amd64.deb
+
+try-packages: dist deb ## Try both packages in a minimal Debian (needs root, and debootstrap's download).
+	@sh Packaging/try.sh $(VERSION) $(DIST)
+
+# A fixed part, in the build that is made soonest: kernels in C, threads, and readers of damaged files.
+sanitize-part: deps ## Run the tests of kernels, threads and damaged files under AddressSanitizer or ThreadSanitizer.
+	GLOW_SANITIZED=1 ASAN_OPTIONS=detect_leaks=0 $(SWIFT) test --sanitize address --scratch-path .build-asan-part \
+	  -Xcc -march=$(MARCH) --filter '^(GlowKernelsTests|GlowFilesTests)\.|Hostile'
+	GLOW_SANITIZED=1 $(SWIFT) test --sanitize thread --scratch-path .build-tsan-part \
+	  -Xcc -march=$(MARCH) --filter 'ThreadTeam|TeamLife|TileSchedule|ReadAhead'
+
+demo: ## Train on the built-in faces for a few minutes, show what the model can do, and where the time went.
+	@sh Studies/demo.sh $(GLOW) $(RUN) "$(MAKE)"
 
 study-attributes: deps ## Measure what attribute vectors do to the faces of RUN (train it first, or make demo).
 	@[ -e "$(RUN)" ] || { echo "$(RUN) is not there: train a model of the faces first, or run make demo" >&2; exit 64; }
@@ -150,8 +191,12 @@ format: ## Format the sources.
 lint: ## Check the format of the sources.
 	$(SWIFT) format lint --strict --recursive $(SWIFT_FILES)
 
-docs: ## List the documents.
-	@ls docs/*.md
+docs: deps ## Make the site of the library and of the documents in docs/site; every public symbol must have a comment.
+	@sh Packaging/docs.sh .build-docs docs/site
+
+examples: deps ## Build and run the programs of Examples.
+	$(SWIFT) build --package-path Examples --scratch-path .build-examples -Xcc -march=$(MARCH)
+	sh Examples/run.sh .build-examples/debug .build-examples/runs
 
 clean: ## Remove what was built.
 	rm -rf .build .build-*

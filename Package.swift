@@ -5,12 +5,9 @@ let package = Package(
   name: "glow",
   products: [
     .executable(name: "glow", targets: ["GlowCommand"]),
-    .library(
-      name: "Glow",
-      targets: [
-        "GlowFiles", "GlowKernels", "GlowFlow", "GlowImages", "GlowStorage", "GlowTraining", "GlowLatents",
-        "GlowPlots",
-      ]),
+    .library(name: "Glow", targets: ["Glow"]),
+    // Apart, so that who draws no charts links no cairo.
+    .library(name: "GlowPlots", targets: ["GlowPlots"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
@@ -46,6 +43,8 @@ let package = Package(
     .target(name: "GlowStorage", dependencies: ["GlowFiles", "GlowFlow", "CZlib"]),
     .target(name: "GlowTraining", dependencies: ["GlowStorage", "GlowImages"]),
     .target(name: "GlowLatents", dependencies: ["GlowTraining"]),
+    // What a program that uses this package sees of it.
+    .target(name: "Glow", dependencies: ["GlowLatents"]),
     .executableTarget(
       name: "GlowCommand",
       dependencies: [
@@ -74,6 +73,7 @@ let package = Package(
     .testTarget(
       name: "GlowTrainingTests", dependencies: ["GlowTraining", "GlowTestSupport"],
       resources: [.copy("Fixtures")]),
+    .testTarget(name: "GlowTests", dependencies: ["Glow"]),
     .testTarget(name: "GlowLatentsTests", dependencies: ["GlowLatents", "GlowTestSupport"]),
     .testTarget(
       name: "GlowCommandTests", dependencies: ["GlowCommand", "GlowTraining", "GlowPlots", "GlowTestSupport"]),

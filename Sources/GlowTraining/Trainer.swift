@@ -43,7 +43,7 @@ public final class Trainer {
   /// Of each flow step, the condition number that was last warned of.
   var warned: [String: Double] = [:]
   /// The signal that asks to end, if any.
-  var interruption: () -> Int32? = { Interruption.signal }
+  package var interruption: () -> Int32? = { Interruption.signal }
   /// The time that the run may take now.
   public var limit: TimeLimit? {
     didSet {

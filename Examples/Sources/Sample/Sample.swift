@@ -1,0 +1,12 @@
+import Glow
+
+/// Draws images, one row for each of three temperatures: Sample MODEL FILE.png
+@main
+struct Sample {
+  static func main() async throws {
+    let model = try GlowModel(contentsOf: CommandLine.arguments[1])
+    var images: [Image] = []
+    for temperature in [0.5, 0.7, 1] { images += try await model.sample(8, temperature: temperature) }
+    try Image.grid(images, columns: 8).write(to: CommandLine.arguments[2])
+  }
+}

@@ -1,0 +1,22 @@
+import Glow
+
+/// Trains on a folder of images, or on the built-in faces, and tells how it goes: Train DATA RUN STEPS
+@main
+struct Train {
+  static func main() async throws {
+    let arguments = CommandLine.arguments
+    var plan = TrainingPlan()
+    plan.model.levels = 2
+    plan.model.depth = 4
+    plan.model.width = 32
+    plan.settings.batch = 16
+    plan.settings.steps = Int(arguments[3])!
+    let images = try ImageSet(contentsOf: arguments[1], part: .train, size: 32)
+    let model = try await GlowModel.train(plan, on: images, folder: arguments[2]) { progress in
+      if progress.step % 10 == 0 || progress.step == progress.steps {
+        print("step \(progress.step) of \(progress.steps): \(progress.bitsPerDimension) bits/dim")
+      }
+    }
+    print("trained on \(images.count) images of \(model.imageShape); the model is in \(arguments[2])")
+  }
+}

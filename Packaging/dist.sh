@@ -1,0 +1,48 @@
+#!/bin/sh
+# Makes a tree that runs wherever it is unpacked, and a .tar.gz of it: dist.sh GLOW VERSION FOLDER
+# With the command come all libraries that it needs, except the C library's own, their licences, and the font of charts.
+set -eu
+umask 022
+glow=$1
+name=glow-$2-linux-x86_64
+folder=$3
+tree=$folder/$name
+rm -rf "$tree"
+sh Packaging/install.sh "$glow" "$tree"
+rm -r "$tree/share/glow"
+mkdir -p "$tree/lib" "$tree/share/glow/fonts" "$tree/share/doc/glow/licenses"
+
+note_licence() { # of the Debian package that a file comes from
+  # Older packages know their files by the names from before /lib was a link.
+  package=$({ dpkg -S "$1" || dpkg -S "${1#/usr}"; } 2> /dev/null | sed -n '1s/[:,].*//p')
+  install -m 644 "/usr/share/doc/$package/copyright" "$tree/share/doc/glow/licenses/$package"
+}
+
+# The loader's list has what the libraries themselves need, too.
+ldd "$glow" | awk '$2 == "=>" && $3 ~ /^\// { print $1, $3 }' | while read -r soname path; do
+  case $soname in libc.so.* | libm.so.* | libdl.so.* | libpthread.so.* | librt.so.*) continue ;; esac
+  note_licence "$(readlink -f "$path")"
+  if [ "$soname" = libexpat.so.1 ] && objdump -T "$path" | grep -q 'GLIBC_2.36.*arc4random_buf'; then
+    cc -O2 -fPIC -shared -Wl,-soname,libexpat.so.1 -o "$tree/lib/$soname" Packaging/arc4random.c \
+      -Wl,--whole-archive "$(dirname "$path")/libexpat.a" -Wl,--no-whole-archive
+  else
+    install -m 644 "$path" "$tree/lib/$soname"
+  fi
+done
+for font in DejaVuSans.ttf DejaVuSans-Bold.ttf; do
+  install -m 644 "/usr/share/fonts/truetype/dejavu/$font" "$tree/share/glow/fonts"
+done
+note_licence /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
+install -m 644 Packaging/fonts.conf "$tree/share/glow"
+# Linked into the command: the C++ library and Swift's.
+install -m 644 /usr/share/doc/libstdc++6/copyright "$tree/share/doc/glow/licenses/libstdc++6"
+install -m 644 "$(dirname "$(readlink -f "$(command -v swift)")")/../share/swift/LICENSE.txt" \
+  "$tree/share/doc/glow/licenses/swift"
+
+strip --strip-unneeded "$tree/bin/glow" "$tree"/lib/*
+# Not the newer form of the entry, which would hold for the command alone and not for its libraries' libraries.
+patchelf --force-rpath --set-rpath '$ORIGIN/../lib' "$tree/bin/glow"
+tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$(git log -1 --format=%ct)" -C "$folder" -c "$name" \
+  | gzip -9n > "$folder/$name.tar.gz"
+needed=$(objdump -T "$tree/bin/glow" "$tree"/lib/* | grep -o 'GLIBC_2[.0-9]*' | sort -uV | tail -1)
+echo "$folder/$name.tar.gz: $(du -h "$folder/$name.tar.gz" | cut -f1), for x86-64 with a C library from ${needed#GLIBC_} on"

@@ -1,0 +1,106 @@
+import Foundation
+import GlowFlow
+import GlowImages
+import GlowStorage
+import GlowTraining
+import Synchronization
+
+/// How a model is trained: its shape, and the settings of the training.
+public struct TrainingPlan: Sendable {
+  /// The settings of a run of training: steps, batch, rate and more.
+  public typealias Settings = TrainingConfiguration
+
+  /// The shape of the model. That of its images follows from them.
+  public var model = GlowModel.Configuration()
+  /// Everything else.
+  public var settings = Settings()
+  /// Threads to work with; nil takes one for each processor that the process may use.
+  public var threads: Int?
+  /// Go on with the run that the folder holds, if it holds one.
+  public var resumes = true
+
+  /// A plan with the settings that `glow train` has by default.
+  public init() {}
+}
+
+extension GlowModel {
+  /// How far a run of training has come.
+  public typealias Progress = TrainingProgress
+
+  /// Trains a model and keeps its run in a folder: the model, checkpoints, metrics and samples.
+  ///
+  /// If the task is cancelled, the run ends after the present step with a checkpoint, and the same call goes on from there.
+  ///
+  /// - Parameters:
+  ///   - images: of one shape, whose sides can be halved as often as the model has levels.
+  ///   - heldOut: to measure the model with, every `settings.evaluateEvery` steps.
+  ///   - folder: where a run is to stand; a new name, an empty folder, or that of the run to go on with.
+  ///   - progress: called after each step, from the thread of the training.
+  /// - Returns: the model with averaged weights.
+  /// - Throws: `CancellationError`; an error that says which setting, image or file is in the way; or that training cannot go on,
+  ///   and why.
+  public static func train(
+    _ plan: TrainingPlan, on images: ImageSet, heldOut: ImageSet? = nil, folder: String,
+    progress: @escaping @Sendable (Progress) -> Void = { _ in }
+  ) async throws -> GlowModel {
+    let isCancelled = Flag()
+    return try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        // A thread of its own: training is the work of minutes or days.
+        Thread.detachNewThread {
+          continuation.resume(
+            with: Result {
+              try run(plan, images, heldOut, folder, Report(progress), isCancelled)
+            })
+        }
+      }
+    } onCancel: {
+      isCancelled.raise()
+    }
+  }
+
+  private static func run(
+    _ plan: TrainingPlan, _ images: ImageSet, _ heldOut: ImageSet?, _ folder: String, _ report: Report,
+    _ isCancelled: Flag
+  ) throws -> GlowModel {
+    let runFolder = RunFolder(folder)
+    var model = plan.model
+    (model.imageHeight, model.imageWidth, model.imageChannels) = (
+      images.shape.height, images.shape.width, images.shape.channels
+    )
+    try model.validate()
+    let former = try RunConfiguration.resumed(in: runFolder, note: { _ in })
+    if former != nil && !plan.resumes { throw GlowError("\(folder): holds a run already") }
+    if let former, former.configuration.model != model {
+      throw GlowError("\(folder): holds a run of another model")
+    }
+    let configuration = RunConfiguration(
+      data: "images of a program", model: model, training: plan.settings, imageCount: images.count)
+    let trainer = try Trainer(
+      configuration,
+      glow: Glow(configuration: model, seed: plan.settings.seed, team: team(plan.threads)),
+      train: images.dataset, test: heldOut?.dataset, folder: runFolder, progress: report)
+    trainer.interruption = { isCancelled.isRaised ? SIGINT : nil }
+    if former != nil { try trainer.resume() }
+    if try trainer.run() != .finished { throw CancellationError() }
+    let (flow, metadata) = try ModelFile.read(runFolder.model, as: Float.self, team: trainer.glow.team)
+    return GlowModel(flow, metadata, classNames: model.isConditional ? images.classNames : [])
+  }
+}
+
+/// Hands on how far training has come.
+private struct Report: ProgressReport {
+  let body: @Sendable (TrainingProgress) -> Void
+
+  init(_ body: @escaping @Sendable (TrainingProgress) -> Void) { self.body = body }
+
+  func step(_ progress: TrainingProgress) { body(progress) }
+  func note(_ message: String) {}
+}
+
+/// Raised once, seen from every thread.
+private final class Flag: Sendable {
+  private let value = Atomic(false)
+  var isRaised: Bool { value.load(ordering: .relaxed) }
+  func raise() { value.store(true, ordering: .relaxed) }
+}

@@ -1,0 +1,219 @@
+import GlowFlow
+import GlowImages
+import GlowKernels
+import GlowLatents
+import GlowStorage
+import GlowTraining
+
+/// A Glow (Kingma & Dhariwal 2018): an invertible map between images and latents that gives the exact log-likelihood of
+/// each image.
+///
+/// A model is an actor and does one thing at a time, on a thread of its own and as many helpers as it was given. Two models
+/// may work at the same time.
+public actor GlowModel {
+  /// The shape of its images.
+  public nonisolated let imageShape: ImageShape
+  /// Its settings.
+  public nonisolated let configuration: Configuration
+  /// Names of the classes that its images are of; empty if the model knows none.
+  public nonisolated let classNames: [String]
+
+  /// The shape and the kinds of the parts of a model.
+  public typealias Configuration = GlowConfiguration
+
+  private let queue = WorkQueue()
+  private let flow: Glow<Float>
+  private let metadata: [String: String]
+  /// Made when first needed.
+  private var parts: (scorer: Scorer, sampler: Sampler)?
+
+  /// Images that are sent through the model at a time.
+  private static let batch = 64
+
+  public nonisolated var unownedExecutor: UnownedSerialExecutor { queue.asUnownedSerialExecutor() }
+
+  /// Reads a model.
+  ///
+  /// - Parameters:
+  ///   - path: its file, or the run folder that holds it.
+  ///   - threads: to work with; nil takes one for each processor that the process may use.
+  /// - Throws: an error that names the file and what is wrong with it.
+  public init(contentsOf path: String, threads: Int? = nil) throws {
+    let (flow, metadata) = try ModelFile.read(path, as: Float.self, team: GlowModel.team(threads))
+    let classes = flow.configuration.classCount
+    try self.init(
+      flow, metadata, classNames: ClassNames.read(metadata, count: classes, path: path) ?? [])
+  }
+
+  init(_ flow: Glow<Float>, _ metadata: [String: String], classNames: [String]) {
+    self.flow = flow
+    self.metadata = metadata
+    self.classNames = classNames
+    configuration = flow.configuration
+    imageShape = ImageShape(flow.configuration)
+  }
+
+  static func team(_ threads: Int?) -> ThreadTeam {
+    ThreadTeam(count: min(max(1, threads ?? ThreadTeam.availableCount), ThreadTeam.maximumCount))
+  }
+
+  /// Writes the model: the whole file, or none.
+  ///
+  /// - Throws: an error that names the file and what is wrong.
+  public func write(to path: String) throws { try ModelFile.write(flow, metadata: metadata, to: path) }
+
+  // MARK: Scores
+
+  /// The score of one image.
+  ///
+  /// - Parameters:
+  ///   - seed: of the noise that makes densities of bytes. The score depends on the image, the model and the seed alone.
+  ///   - label: the class of the image, for a model that knows classes.
+  /// - Throws: if the image does not fit the model.
+  public func score(_ image: Image, seed: UInt64 = 0, label: Int? = nil) throws -> ImageScore {
+    var result: ImageScore?
+    try score(ImageSet(ImageArray([image], label: label)), seed) { result = try $0.result.get() }
+    return result!
+  }
+
+  /// The scores of images, in order, as they are computed; those that cannot be read or scored are among them.
+  ///
+  /// Whoever stops to ask for more ends the work.
+  ///
+  /// - Parameter seed: of the noise that makes densities of bytes.
+  /// - Returns: a sequence that throws if the images do not fit the model or memory.
+  public nonisolated func scores(
+    of images: ImageSet, seed: UInt64 = 0
+  ) -> AsyncThrowingStream<ScoredImage, any Error> {
+    AsyncThrowingStream { continuation in
+      let task = Task {
+        do {
+          try await self.score(images, seed, into: continuation)
+          continuation.finish()
+        } catch { continuation.finish(throwing: error) }
+      }
+      continuation.onTermination = { _ in task.cancel() }
+    }
+  }
+
+  private func score(
+    _ images: ImageSet, _ seed: UInt64, into stream: AsyncThrowingStream<ScoredImage, any Error>.Continuation
+  ) throws {
+    try score(images, seed) { stream.yield($0) }
+    try Task.checkCancellation()
+  }
+
+  private func score(_ images: ImageSet, _ seed: UInt64, _ body: (ScoredImage) throws -> Void) throws {
+    try check(images)
+    var settings = ScoringSettings()
+    settings.seed = seed
+    settings.onError = .skip
+    func isCancelled() -> Bool { Task.isCancelled }
+    try tools().scorer.score(images.dataset, settings, shouldStop: isCancelled) { record in
+      try body(
+        ScoredImage(
+          index: record.index, name: record.path, label: record.label,
+          result: record.result.map { ImageScore(nats: $0.nats, bitsPerDimension: $0.bitsPerDimension) }
+            .mapError { $0 as any Error }))
+    }
+  }
+
+  // MARK: Samples
+
+  /// Draws images. Image i depends on the seed and i alone.
+  ///
+  /// - Parameters:
+  ///   - temperature: a factor on the latents: at 0.7 samples look cleaner and are less various than at 1.
+  ///   - labels: the classes of the images, in turn, for a model that knows classes.
+  /// - Throws: if the model cannot be inverted.
+  public func sample(
+    _ count: Int, temperature: Double = 0.7, seed: UInt64 = 0, labels: [Int] = [0]
+  ) throws -> [Image] {
+    try check(labels)
+    return try tools().sampler.sample(count: count, temperature: temperature, seed: seed, labels: labels)
+  }
+
+  // MARK: Latents
+
+  /// The latents of images, without noise: `decode` makes the same images of them.
+  ///
+  /// - Parameter label: the class of the images, for a model that knows classes.
+  /// - Throws: if an image does not fit the model.
+  public func encode(_ images: [Image], label: Int = 0) throws -> [Latents] {
+    try check([label])
+    return try space(label).encode(images).map { Latents($0) }
+  }
+
+  /// The images that latents stand for.
+  ///
+  /// - Parameter label: the class of the images, for a model that knows classes.
+  /// - Throws: if the model cannot be inverted, or latents are not as many values as an image has.
+  public func decode(_ latents: [Latents], label: Int = 0) throws -> [Image] {
+    try check([label])
+    if let other = latents.first(where: { $0.values.count != imageShape.count }) {
+      throw GlowError("latents of \(other.values.count) values do not fit a model for \(imageShape)")
+    }
+    return try space(label).decode(latents.map(\.values))
+  }
+
+  /// The direction in which the latents of images with an attribute, or of a class, lie from those without: the difference of
+  /// both means.
+  ///
+  /// - Parameters:
+  ///   - attribute: one of the images' `attributeNames` or `classNames`.
+  ///   - images: some with it and some without.
+  /// - Throws: if the images do not fit the model, have no such attribute, or all have it or none has.
+  public func direction(of attribute: String, in images: ImageSet) throws -> Latents {
+    try check(images)
+    let attributes = DatasetAttributes(images.dataset)
+    let place = try attributes.index(of: attribute, data: "the images")
+    let statistics = try AttributeStatistics(
+      images.dataset, attributes: attributes, scorer: tools().scorer, size: flow.latentCount)
+    return Latents(try statistics.meanDifference(place))
+  }
+
+  // MARK: Parts
+
+  private func tools() throws -> (scorer: Scorer, sampler: Sampler) {
+    if let parts { return parts }
+    let batch = flow.batchThatFits(GlowModel.batch, passes: 2)
+    let made = (try Scorer(flow, batch: batch), try Sampler(flow, batch: batch))
+    parts = made
+    return made
+  }
+
+  private func space(_ label: Int) throws -> LatentSpace { try LatentSpace(flow, label: label) }
+
+  private func check(_ images: ImageSet) throws {
+    if images.shape != imageShape {
+      throw GlowError("images of \(images.shape) do not fit a model for \(imageShape)")
+    }
+  }
+
+  private func check(_ labels: [Int]) throws {
+    if labels.isEmpty { throw GlowError("no class is given to draw images of") }
+    if let label = labels.first(where: { $0 != 0 && !(0..<configuration.classCount).contains($0) }) {
+      throw GlowError("the model has \(configuration.classCount) classes, and none is number \(label)")
+    }
+  }
+}
+
+/// What a model says of one image.
+public struct ImageScore: Sendable, Hashable {
+  /// A lower bound of the natural logarithm of the image's probability.
+  public let nats: Double
+  /// The same, negative, in bits for each of the image's values: less is likelier.
+  public let bitsPerDimension: Double
+}
+
+/// An image of a set and its score, or why it has none.
+public struct ScoredImage: Sendable {
+  /// The image's place in its set.
+  public let index: Int
+  /// Where it comes from.
+  public let name: String
+  /// Its class, if it has one.
+  public let label: Int?
+  /// Its score, or why it has none.
+  public let result: Result<ImageScore, any Error>
+}

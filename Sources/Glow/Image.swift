@@ -1,0 +1,29 @@
+import GlowImages
+
+/// Height, width and channels of an image. Written "32×32×3".
+public typealias ImageShape = GlowImages.ImageShape
+
+/// An image of bytes: `pixels` are [height, width, channels], row by row.
+public typealias Image = ByteImage
+
+extension ByteImage {
+  /// Reads a PNG, JPEG or WebP file.
+  ///
+  /// - Throws: an error that names the file and what is wrong with it.
+  public init(contentsOf path: String) throws { self = try ImageFile.read(path) }
+
+  /// Writes a PNG file: the whole one, or none.
+  ///
+  /// - Throws: an error that names the file and what is wrong.
+  public func write(to path: String) throws { try PNG.write(self, to: path) }
+
+  /// Images of one shape side by side, row by row, two pixels apart.
+  ///
+  /// - Parameters:
+  ///   - images: at least one.
+  ///   - columns: images in a row; nil makes the grid nearly square.
+  ///   - scale: height and width on the grid of one pixel.
+  public static func grid(_ images: [ByteImage], columns: Int? = nil, scale: Int = 1) -> ByteImage {
+    ImageGrid.arrange(images, columns: columns, scale: scale)
+  }
+}

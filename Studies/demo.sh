@@ -1,0 +1,28 @@
+#!/bin/sh
+# What `make demo` does: demo.sh GLOW RUN MAKE
+set -eu
+glow=$1 run=$2 make=$3
+times=
+
+part() { # NAME COMMAND…: runs the command, and remembers how long it took
+  name=$1
+  shift
+  echo "== $name"
+  start=$(date +%s)
+  "$@"
+  times="$times$(printf '%6d s  %s' $(($(date +%s) - start)) "$name")
+"
+}
+
+part "building" "$make" --no-print-directory deps build
+rm -rf "$run"
+part "training" "$glow" train --data faces --out "$run" --levels 3 --depth 6 --width 96 --batch 32 --lr 1e-3 \
+  --warmup-epochs 0.1 --ema 0.995 --steps 1400 --log-every 100 --eval-every 700 --sample-every 350 --checkpoint-every 700
+part "scoring" "$glow" evaluate "$run" --data faces
+part "sampling" "$glow" sample "$run" --count 48 --temperature 0.7 --out "$run/samples.png"
+part "decoding latents" "$glow" reconstruct "$run" --data faces --out "$run/reconstruction.png"
+part "interpolating, and finding what a smile is" \
+  "$glow" sheet "$run" --data faces --name Smiling --limit 4000 --scale 3 --out "$run/sheet.png"
+echo "look at $run/sheet.png: samples, an interpolation and a smile added"
+echo "(also $run/samples.png, and $run/reconstruction.png with decoded latents below their originals)"
+printf 'where the time went:\n%s' "$times"
