@@ -28,7 +28,7 @@ LIBFUZZER = $(TOOLCHAIN)/../lib/swift/clang/lib/linux/libclang_rt.fuzzer_no_main
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build test golden test-kernels coverage install uninstall packaging-deps dist deb try-packages \
-  $(DIST)/release/glow sanitize-part demo bench bench-products bench-peers bench-sources fuzz sanitize study-attributes study-detect \
+  $(DIST)/release/glow .build-examples/debug/Modules sanitize-part demo bench bench-products bench-peers bench-sources fuzz sanitize study-attributes study-detect \
   study-stability format lint docs examples clean
 
 help: ## Show this list.
@@ -191,12 +191,15 @@ format: ## Format the sources.
 lint: ## Check the format of the sources.
 	$(SWIFT) format lint --strict --recursive $(SWIFT_FILES)
 
-docs: deps ## Make the site of the library and of the documents in docs/site; every public symbol must have a comment.
-	@sh Packaging/docs.sh .build-docs docs/site
-
-examples: deps ## Build and run the programs of Examples.
+# Built as a user's package builds it.
+.build-examples/debug/Modules: deps
 	$(SWIFT) build --package-path Examples --scratch-path .build-examples -Xcc -march=$(MARCH)
+
+examples: .build-examples/debug/Modules ## Build and run the programs of Examples.
 	sh Examples/run.sh .build-examples/debug .build-examples/runs
+
+docs: .build-examples/debug/Modules ## Make the site of library and documents (docs/site); each public symbol needs a comment.
+	@sh Packaging/docs.sh .build-examples/debug docs/site
 
 clean: ## Remove what was built.
 	rm -rf .build .build-*

@@ -32,6 +32,7 @@ extension GlowModel {
   /// If the task is cancelled, the run ends after the present step with a checkpoint, and the same call goes on from there.
   ///
   /// - Parameters:
+  ///   - plan: the model's shape and the settings of training. The shape of its images follows from `images`.
   ///   - images: of one shape, whose sides can be halved as often as the model has levels.
   ///   - heldOut: to measure the model with, every `settings.evaluateEvery` steps.
   ///   - folder: where a run is to stand; a new name, an empty folder, or that of the run to go on with.

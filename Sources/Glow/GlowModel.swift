@@ -30,6 +30,7 @@ public actor GlowModel {
   /// Images that are sent through the model at a time.
   private static let batch = 64
 
+  /// A thread of the model's own.
   public nonisolated var unownedExecutor: UnownedSerialExecutor { queue.asUnownedSerialExecutor() }
 
   /// Reads a model.
@@ -67,6 +68,7 @@ public actor GlowModel {
   /// The score of one image.
   ///
   /// - Parameters:
+  ///   - image: of the shape `imageShape`.
   ///   - seed: of the noise that makes densities of bytes. The score depends on the image, the model and the seed alone.
   ///   - label: the class of the image, for a model that knows classes.
   /// - Throws: if the image does not fit the model.
@@ -80,7 +82,9 @@ public actor GlowModel {
   ///
   /// Whoever stops to ask for more ends the work.
   ///
-  /// - Parameter seed: of the noise that makes densities of bytes.
+  /// - Parameters:
+  ///   - images: of the shape `imageShape`.
+  ///   - seed: of the noise that makes densities of bytes.
   /// - Returns: a sequence that throws if the images do not fit the model or memory.
   public nonisolated func scores(
     of images: ImageSet, seed: UInt64 = 0
@@ -123,7 +127,9 @@ public actor GlowModel {
   /// Draws images. Image i depends on the seed and i alone.
   ///
   /// - Parameters:
+  ///   - count: images to draw.
   ///   - temperature: a factor on the latents: at 0.7 samples look cleaner and are less various than at 1.
+  ///   - seed: of the latents.
   ///   - labels: the classes of the images, in turn, for a model that knows classes.
   /// - Throws: if the model cannot be inverted.
   public func sample(
@@ -137,7 +143,9 @@ public actor GlowModel {
 
   /// The latents of images, without noise: `decode` makes the same images of them.
   ///
-  /// - Parameter label: the class of the images, for a model that knows classes.
+  /// - Parameters:
+  ///   - images: of the shape `imageShape`.
+  ///   - label: the class of the images, for a model that knows classes.
   /// - Throws: if an image does not fit the model.
   public func encode(_ images: [Image], label: Int = 0) throws -> [Latents] {
     try check([label])
@@ -146,7 +154,9 @@ public actor GlowModel {
 
   /// The images that latents stand for.
   ///
-  /// - Parameter label: the class of the images, for a model that knows classes.
+  /// - Parameters:
+  ///   - latents: each as many values as an image has.
+  ///   - label: the class of the images, for a model that knows classes.
   /// - Throws: if the model cannot be inverted, or latents are not as many values as an image has.
   public func decode(_ latents: [Latents], label: Int = 0) throws -> [Image] {
     try check([label])

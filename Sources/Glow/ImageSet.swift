@@ -41,6 +41,7 @@ public struct ImageSet: Sendable {
   /// built-in images.
   ///
   /// - Parameters:
+  ///   - path: a folder, a file, or the name of built-in images.
   ///   - part: of data that have parts.
   ///   - size: the height and width to bring every image to; nil leaves them as they are.
   ///   - limit: use at most so many.

@@ -32,7 +32,9 @@ struct OwnData {
     plan.model.depth = 2
     plan.model.width = 16
     plan.settings.batch = 32
-    plan.settings.steps = 60
+    plan.settings.steps = 100
+    // No slow start: a small model bears the whole rate at once.
+    plan.settings.warmupEpochs = 0
     let shapes = Shapes()
     let model = try await GlowModel.train(plan, on: ImageSet(shapes), folder: CommandLine.arguments[1])
     let blank = Image(shape: shapes.shape, pixels: .init(repeating: 30, count: shapes.shape.count))
