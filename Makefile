@@ -27,7 +27,7 @@ COVERAGE = -sanitize-coverage=edge,indirect-calls,trace-cmp,inline-8bit-counters
 LIBFUZZER = $(TOOLCHAIN)/../lib/swift/clang/lib/linux/libclang_rt.fuzzer_no_main-$$(uname -m).a
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test golden test-kernels coverage install uninstall packaging-deps dist deb try-packages \
+.PHONY: help deps build test golden test-kernels coverage install uninstall dist deb try-packages \
   $(DIST)/release/glow .build-examples/debug/Modules sanitize-part demo bench bench-products bench-peers bench-sources fuzz sanitize study-attributes study-detect \
   study-stability format lint docs examples clean
 
@@ -111,24 +111,26 @@ uninstall: ## Remove what `make install` has put under PREFIX.
 	@sh Packaging/uninstall.sh "$(PREFIX)" "$(DESTDIR)"
 
 # Swift's libraries and the C++ library are linked into the command, and what they need of a C library newer than 2.35.
-$(DIST)/release/glow: packaging-deps
-	@mkdir -p $(DIST)/static && ln -sf "$$(cc -print-file-name=libstdc++.a)" $(DIST)/static
-	@cc -O2 -fPIC -c Packaging/arc4random.c -o $(DIST)/static/arc4random.o
+$(DIST)/release/glow: deps
+	@mkdir -p $(DIST)/static && ln -sf "$$($(TOOLCHAIN)/clang -print-file-name=libstdc++.a)" $(DIST)/static
+	@$(TOOLCHAIN)/clang -O2 -fPIC -c Packaging/arc4random.c -o $(DIST)/static/arc4random.o
 	$(SWIFT) build -c release --product glow --static-swift-stdlib --scratch-path $(DIST) \
 	  -Xcc -march=$(DIST_MARCH) -Xlinker -L$(CURDIR)/$(DIST)/static \
 	  -Xlinker $(CURDIR)/$(DIST)/static/arc4random.o
 
-packaging-deps: deps
-	@$(MAKE) --no-print-directory deps PACKAGES="libexpat1-dev patchelf dpkg-dev lintian debootstrap"
+also = @$(MAKE) --no-print-directory deps PACKAGES="$(1)"
 
 dist: $(DIST)/release/glow ## Make a .tar.gz that runs where it is unpacked, with all libraries (docs/install.md).
+	$(call also,binutils libexpat1-dev patchelf)
 	@sh Packaging/dist.sh $< $(VERSION) $(DIST)
 
 deb: $(DIST)/release/glow ## Make a Debian package.
+	$(call also,binutils patchelf dpkg-dev lintian)
 	@sh Packaging/deb.sh $< $(VERSION) $(DIST)
 	lintian --fail-on error $(DIST)/glow_$(VERSION)_amd64.deb
 
 try-packages: dist deb ## Try both packages in a minimal Debian (needs root, and debootstrap's download).
+	$(call also,debootstrap)
 	@sh Packaging/try.sh $(VERSION) $(DIST)
 
 # A fixed part, in the build that is made soonest: kernels in C, threads, and readers of damaged files.

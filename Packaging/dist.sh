@@ -7,6 +7,7 @@ glow=$1
 name=glow-$2-linux-x86_64
 folder=$3
 tree=$folder/$name
+toolchain=$(dirname "$(readlink -f "$(command -v swift)")")
 rm -rf "$tree"
 sh Packaging/install.sh "$glow" "$tree"
 rm -r "$tree/share/glow"
@@ -23,7 +24,7 @@ ldd "$glow" | awk '$2 == "=>" && $3 ~ /^\// { print $1, $3 }' | while read -r so
   case $soname in libc.so.* | libm.so.* | libdl.so.* | libpthread.so.* | librt.so.*) continue ;; esac
   note_licence "$(readlink -f "$path")"
   if [ "$soname" = libexpat.so.1 ] && objdump -T "$path" | grep -q 'GLIBC_2.36.*arc4random_buf'; then
-    cc -O2 -fPIC -shared -Wl,-soname,libexpat.so.1 -o "$tree/lib/$soname" Packaging/arc4random.c \
+    "$toolchain/clang" -O2 -fPIC -shared -Wl,-soname,libexpat.so.1 -o "$tree/lib/$soname" Packaging/arc4random.c \
       -Wl,--whole-archive "$(dirname "$path")/libexpat.a" -Wl,--no-whole-archive
   else
     install -m 644 "$path" "$tree/lib/$soname"
@@ -36,8 +37,7 @@ note_licence /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
 install -m 644 Packaging/fonts.conf "$tree/share/glow"
 # Linked into the command: the C++ library and Swift's.
 install -m 644 /usr/share/doc/libstdc++6/copyright "$tree/share/doc/glow/licenses/libstdc++6"
-install -m 644 "$(dirname "$(readlink -f "$(command -v swift)")")/../share/swift/LICENSE.txt" \
-  "$tree/share/doc/glow/licenses/swift"
+install -m 644 "$toolchain/../share/swift/LICENSE.txt" "$tree/share/doc/glow/licenses/swift"
 
 strip --strip-unneeded "$tree/bin/glow" "$tree"/lib/*
 # Not the newer form of the entry, which would hold for the command alone and not for its libraries' libraries.
