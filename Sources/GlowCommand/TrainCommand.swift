@@ -10,6 +10,7 @@ import GlowTraining
 extension OptimizerKind: ExpressibleByArgument {}
 extension DequantizationKind: ExpressibleByArgument {}
 extension ActivationPolicy: ExpressibleByArgument {}
+extension RateSchedule: ExpressibleByArgument {}
 
 struct TrainCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -111,6 +112,9 @@ struct TrainCommand: ParsableCommand {
     terminal.note(trainer.memory.description)
     if overwrite { try clear(folder, terminal, inputs: [location] + (source.map { [$0] } ?? [])) }
     if resume { try trainer.resume() }
+    if let former = former?.configuration {
+      noteChangedRate(former.training, settings, at: trainer.step, of: opened.dataset.count, terminal)
+    }
     trainer.writesEvents = tensorboard || folder.hasEvents
     if let maxTime { trainer.limit = TimeLimit(maxTime.duration, since: start) }
     Interruption.heed()
@@ -161,6 +165,21 @@ struct TrainCommand: ParsableCommand {
     try folder.clear()
   }
 
+  /// Says how the rate goes on, if a run that is longer or planned otherwise does not go on with the one it had.
+  private func noteChangedRate(
+    _ former: TrainingConfiguration, _ new: TrainingConfiguration, at step: Int, of imageCount: Int,
+    _ terminal: Terminal
+  ) {
+    if step == 0 { return }
+    let rates = [former, new].map { $0.rate(ofStep: step + 1, imageCount: imageCount) }
+    if rates[0] == rates[1] { return }
+    terminal.note(
+      "learning rate: was to go on with \(short(rates[0])), goes on with \(short(rates[1])), and ends at step "
+        + "\(new.steps) with \(short(new.rate(ofStep: new.steps, imageCount: imageCount)))")
+  }
+
+  private func short(_ rate: Double) -> String { String(format: "%.3g", rate) }
+
   /// The model whose numbers the classes of the images get: that of the run, or the one to start from.
   private func knownClasses(
     _ former: FormerRun?, _ start: StoredModel?, _ source: String?
@@ -198,15 +217,24 @@ struct TrainCommand: ParsableCommand {
 
 /// How a model is trained. What is not given is as the run to go on with has it, or else as the help says.
 struct TrainingArguments: ParsableArguments {
-  @Option(help: "Images a step (default: 64).") var batch: Int?
+  @Option(help: "Images a step (default: 16).") var batch: Int?
   @Option(help: "Passes over the data (default: 10).") var epochs: Double?
   @Option(help: "Updates, in place of --epochs.") var steps: Int?
-  @Option(help: "Learning rate after the warm-up (default: 0.001).") var lr: Double?
+  @Option(help: "Learning rate after the warm-up (default: 0.004).") var lr: Double?
   @Option(help: "adamax (default) or adam.") var optimizer: OptimizerKind?
-  @Option(help: "Epochs during which the rate rises from 0 (default: 1).") var warmupEpochs: Double?
+  @Option(help: "How the rate falls after the warm-up: cosine (default), linear, exponential or constant.")
+  var lrSchedule: RateSchedule?
+  @Option(help: "The fraction of the rate at the last update (default: 0.05).") var lrFinal: Double?
+  @Option(help: "Updates during which the rate rises from 0 (default: 200).") var warmupSteps: Int?
+  @Option(help: "The same in epochs.") var warmupEpochs: Double?
   @Option(help: "(default: 0.9)") var beta1: Double?
   @Option(help: "(default: 0.999)") var beta2: Double?
-  @Option(help: "Decay of the moving average of the weights; 0 keeps none (default: 0.999).") var ema: Double?
+  @Option(
+    help:
+      "Images after which a moving average of the weights forgets (to 1/e) what they were (default: 16000).")
+  var emaImages: Double?
+  @Option(help: "Decay of the moving average at an update, in place of --ema-images; 0 keeps none.") var ema:
+    Double?
   @Option(help: "Largest norm of the gradient; 0 = any (default).") var clipNorm: Double?
   @Option(help: "(default: 0)") var seed: UInt64?
   @Option(help: "Steps between two log lines; 0 = never (default: 10).") var logEvery: Int?
@@ -226,7 +254,15 @@ struct TrainingArguments: ParsableArguments {
     ActivationPolicy?
 
   func validate() throws {
-    if epochs != nil && steps != nil { throw ValidationError("give --epochs or --steps, not both") }
+    func exclude(_ first: Any?, _ second: Any?, _ names: String) throws {
+      if first != nil && second != nil { throw ValidationError("give \(names), not both") }
+    }
+    try exclude(epochs, steps, "--epochs or --steps")
+    try exclude(warmupEpochs, warmupSteps, "--warmup-epochs or --warmup-steps")
+    try exclude(ema, emaImages, "--ema or --ema-images")
+    if let emaImages, !(emaImages > 0 && emaImages <= 1e12) {
+      throw ValidationError("--ema-images must be above 0 and at most 10¹², not \(emaImages)")
+    }
     if let epochs, !(epochs > 0 && epochs <= 1e6) {
       throw ValidationError("--epochs must be above 0 and at most 1000000, not \(epochs)")
     }
@@ -234,7 +270,11 @@ struct TrainingArguments: ParsableArguments {
 
   /// - Parameter former: the settings of the run to go on with.
   func configuration(imageCount: Int, former: TrainingConfiguration?) -> TrainingConfiguration {
-    var result = former ?? .standard
+    var result = former ?? .recommended
+    if let batch, batch > 0, batch != result.batch {
+      // The same number of images.
+      result.averageDecay = pow(result.averageDecay, Double(batch) / Double(result.batch))
+    }
     result.batch = batch ?? result.batch
     let batch = max(1, result.batch)
     if let steps {
@@ -244,10 +284,14 @@ struct TrainingArguments: ParsableArguments {
     }
     result.learningRate = lr ?? result.learningRate
     result.optimizer = optimizer ?? result.optimizer
-    result.warmupEpochs = warmupEpochs ?? result.warmupEpochs
+    result.schedule = lrSchedule ?? result.schedule
+    result.finalRate = lrFinal ?? result.finalRate
+    if let warmupEpochs { (result.warmupEpochs, result.warmupSteps) = (warmupEpochs, nil) }
+    result.warmupSteps = warmupSteps ?? result.warmupSteps
     result.beta1 = beta1 ?? result.beta1
     result.beta2 = beta2 ?? result.beta2
     result.averageDecay = ema ?? result.averageDecay
+    if let emaImages { result.setAverage(images: emaImages) }
     result.clipNorm = clipNorm ?? result.clipNorm
     result.seed = seed ?? result.seed
     result.dequantization = dequantization ?? result.dequantization
@@ -264,14 +308,5 @@ struct TrainingArguments: ParsableArguments {
     result.patience = patience ?? result.patience
     result.guards = guards ?? result.guards
     return result
-  }
-}
-
-extension TrainingConfiguration {
-  /// What the help of the options says.
-  fileprivate static var standard: TrainingConfiguration {
-    var configuration = TrainingConfiguration()
-    configuration.sampleEvery = 500
-    return configuration
   }
 }

@@ -1,5 +1,3 @@
-import Glibc
-
 /// What a matrix routine can refuse.
 public enum LinearAlgebraError: Error, CustomStringConvertible, Equatable {
   /// A pivot is exactly zero: the matrix has no inverse.
@@ -69,7 +67,9 @@ public struct Factorization {
   private func diagonal(_ index: Int) -> Double { factors[index * size + index] }
 
   /// ln |det W|.
-  public var logAbsoluteDeterminant: Double { (0..<size).reduce(0) { $0 + log(abs(diagonal($1))) } }
+  public var logAbsoluteDeterminant: Double {
+    (0..<size).reduce(0) { $0 + Elementary.log(abs(diagonal($1))) }
+  }
 
   /// Whether det W < 0.
   public var isDeterminantNegative: Bool {

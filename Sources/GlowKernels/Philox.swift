@@ -1,5 +1,3 @@
-import Glibc
-
 /// Philox4x32-10, a counter-based random number generator: the same key and counter give the same four
 /// words, on every machine and in any order.
 ///
@@ -68,18 +66,57 @@ public struct Philox: Sendable {
   @specialized(where S == Float)
   @specialized(where S == Double)
   public func fillNormal<S: Scalar>(_ values: UnsafeMutableBufferPointer<S>) {
-    var index = 0
-    while index < values.count {
-      let block = words(index / 4)
-      for pair in 0..<2 where index + 2 * pair < values.count {
-        // The half keeps the logarithm's argument off zero.
-        let radius = (-2 * log((Double(block[2 * pair]) + 0.5) * 0x1p-32)).squareRoot()
-        let angle = 2 * Double.pi * Double(block[2 * pair + 1]) * 0x1p-32
-        values[index + 2 * pair] = S(radius * cos(angle))
-        if index + 2 * pair + 1 < values.count { values[index + 2 * pair + 1] = S(radius * sin(angle)) }
+    for first in stride(from: 0, to: values.count, by: 32) {
+      let words = eightBlocks(first / 4)
+      let pairs = (Philox.normalPair(words.0, words.1), Philox.normalPair(words.2, words.3))
+      for block in 0..<8 {
+        let index = first + 4 * block
+        let numbers = (pairs.0.0[block], pairs.0.1[block], pairs.1.0[block], pairs.1.1[block])
+        if index < values.count { values[index] = S(numbers.0) }
+        if index + 1 < values.count { values[index + 1] = S(numbers.1) }
+        if index + 2 < values.count { values[index + 2] = S(numbers.2) }
+        if index + 3 < values.count { values[index + 3] = S(numbers.3) }
       }
-      index += 4
     }
+  }
+
+  /// Two independent normal numbers of two words.
+  private static func normalPair(
+    _ first: SIMD8<UInt64>, _ second: SIMD8<UInt64>
+  ) -> (SIMD8<Double>, SIMD8<Double>) {
+    // The half keeps the logarithm's argument off zero.
+    let radius = (Elementary.log((double(first) + 0.5) * 0x1p-32) * -2).squareRoot()
+    let (sine, cosine) = Elementary.sineAndCosine(turns: double(second) * 0x1p-32)
+    return (radius * cosine, radius * sine)
+  }
+
+  /// Whole numbers below 2³²: in the low bits of 2⁵² they count ones.
+  private static func double(_ words: SIMD8<UInt64>) -> SIMD8<Double> {
+    unsafeBitCast(words | SIMD8(repeating: (0x1p52).bitPattern), to: SIMD8<Double>.self) - 0x1p52
+  }
+
+  /// The words of the `index`-th block and of the seven after it, block by block in the lanes.
+  private func eightBlocks(
+    _ index: Int
+  ) -> (SIMD8<UInt64>, SIMD8<UInt64>, SIMD8<UInt64>, SIMD8<UInt64>) {
+    // 64-bit lanes hold 32-bit words, whose products then need no widening.
+    let low = SIMD8<UInt64>(repeating: 0xFFFF_FFFF)
+    var c0 = (SIMD8(0, 1, 2, 3, 4, 5, 6, 7) &+ SIMD8(repeating: UInt64(truncatingIfNeeded: index))) & low
+    var c1 = SIMD8(repeating: UInt64(purpose))
+    var c2 = SIMD8(repeating: UInt64(stream[0]))
+    var c3 = SIMD8(repeating: UInt64(stream[1]))
+    var (k0, k1) = (key[0], key[1])
+    for _ in 0..<10 {
+      let p0 = (c0 & low) &* 0xD251_1F53
+      let p1 = (c2 & low) &* 0xCD9E_8D57
+      c0 = (p1 &>> 32) ^ c1 ^ SIMD8(repeating: UInt64(k0))
+      c1 = p1 & low
+      c2 = (p0 &>> 32) ^ c3 ^ SIMD8(repeating: UInt64(k1))
+      c3 = p0 & low
+      k0 = k0 &+ 0x9E37_79B9
+      k1 = k1 &+ 0xBB67_AE85
+    }
+    return (c0, c1, c2, c3)
   }
 
   /// A random permutation of 0..<count (Fisher–Yates).

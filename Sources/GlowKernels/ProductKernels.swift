@@ -20,7 +20,7 @@ public enum ProductKernels: String, Sendable, CaseIterable, CustomStringConverti
   }()
 
   /// To be raised with whatever changes the bits of results of packed products, such as the size of tiles in training.
-  private static let packedVersion = 1
+  private static let packedVersion = 2
 
   /// On what the bits of results depend; a checkpoint names it.
   public var identity: String {

@@ -1,5 +1,4 @@
 import COpenBLAS
-import Glibc
 
 extension Double: Scalar {
   @inlinable @inline(__always)
@@ -14,13 +13,7 @@ extension Double: Scalar {
       beta, c, blasint(strideC))
   }
 
-  /// Lane by lane through the C library: Double is for checks, where digits matter and speed does not.
-  @inlinable @inline(__always)
-  public static func exp(_ x: SIMD8<Double>) -> SIMD8<Double> {
-    var result = SIMD8<Double>()
-    for lane in 0..<8 { result[lane] = Glibc.exp(x[lane]) }
-    return result
-  }
+  public static func exp(_ x: SIMD8<Double>) -> SIMD8<Double> { Elementary.exp(x) }
 
   @inlinable @inline(__always)
   public static func positivePart(_ x: SIMD8<Double>) -> SIMD8<Double> { x.replacing(with: 0, where: x .< 0) }

@@ -25,7 +25,12 @@ public final class Slab<S: Scalar>: @unchecked Sendable {
   public var values: UnsafeMutableBufferPointer<S> { UnsafeMutableBufferPointer(start: base, count: count) }
 
   /// Sets every value to zero.
-  public func clear() { base.update(repeating: 0, count: count) }
+  public func clear(_ team: ThreadTeam) {
+    let part = 1 << 16
+    team.run((count + part - 1) / part) { index, _ in
+      (base + index * part).update(repeating: 0, count: min(part, count - index * part))
+    }
+  }
 }
 
 /// Books room in a slab before it exists, so that the same plan yields both an estimate and the memory.

@@ -1,3 +1,4 @@
+import CGlowKernels
 import COpenBLAS
 import Foundation
 import Glibc
@@ -89,7 +90,8 @@ public final class ThreadTeam: @unchecked Sendable {
 
   /// Calls `body(piece, thread)` once for every piece in 0..<pieces and returns when all are done.
   ///
-  /// `thread` is in 0..<count; no two pieces run under the same thread number at the same time.
+  /// `thread` is in 0..<count; no two pieces run under the same thread number at the same time. Meanwhile denormal numbers
+  /// are zero.
   public func run(_ pieces: Int, _ body: (_ piece: Int, _ thread: Int) -> Void) { crew.run(pieces, body) }
 }
 
@@ -127,7 +129,11 @@ private final class Crew: @unchecked Sendable {
   func run(_ pieces: Int, _ body: (_ piece: Int, _ thread: Int) -> Void) {
     let isFree = isRunning.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged
     precondition(isFree, "a thread team does one run at a time")
-    defer { isRunning.store(false, ordering: .releasing) }
+    let mode = glow_flush_denormals()
+    defer {
+      glow_restore_denormals(mode)
+      isRunning.store(false, ordering: .releasing)
+    }
     if count == 1 || pieces <= 1 {
       for piece in 0..<max(0, pieces) { body(piece, 0) }
       return
@@ -170,6 +176,7 @@ private final class Crew: @unchecked Sendable {
 
   /// The life of one other thread.
   func work(_ index: Int) {
+    _ = glow_flush_denormals()
     var seen = 0
     while true {
       waitForRun(after: seen)

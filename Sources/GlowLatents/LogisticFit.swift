@@ -65,7 +65,7 @@ final class LogisticFit {
     multiply(x, Operand(weights, panels: panels.map { UnsafePointer($0.base) }), into: e)
     for (item, row) in order.enumerated() {
       for output in 0..<outputs {
-        let probability = 1 / (1 + exp(-errors.base[item * outputs + output]))
+        let probability = Float(1 / (1 + Elementary.exp(-Double(errors.base[item * outputs + output]))))
         errors.base[item * outputs + output] =
           (probability - (truths[row][output] ? 1 : 0)) / Float(order.count)
       }
@@ -80,8 +80,8 @@ final class LogisticFit {
   private func update(step: Float) {
     let (beta1, beta2): (Float, Float) = (0.9, 0.999)
     updates += 1
-    let first = 1 / (1 - pow(beta1, Float(updates)))
-    let second = 1 / (1 - pow(beta2, Float(updates)))
+    let first = 1 / (1 - Float(Elementary.power(0.9, updates)))
+    let second = 1 / (1 - Float(Elementary.power(0.999, updates)))
     for index in 0..<values.count {
       let slope = gradient.base[index]
       firstMoment.base[index] = beta1 * firstMoment.base[index] + (1 - beta1) * slope

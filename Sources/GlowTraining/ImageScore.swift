@@ -1,6 +1,7 @@
 import Foundation
 import GlowFiles
 import GlowFlow
+import GlowKernels
 
 /// What is done with an image that cannot be read or scored.
 public enum ErrorPolicy: String, Sendable, CaseIterable {
@@ -36,7 +37,7 @@ public struct ImageScore: Sendable, Hashable {
   /// A lower bound of the log-probability of the discrete image, in nats.
   public var nats: Double { likelihood.nats + importanceGain }
 
-  public var bitsPerDimension: Double { -nats / (Double(likelihood.dimensions) * log(2)) }
+  public var bitsPerDimension: Double { -nats / (Double(likelihood.dimensions) * Elementary.ln2) }
 
   /// - Parameter draws: one log-likelihood for each draw u_k of the noise. The bound is log 1/K Σ p(x + u_k), the
   ///   importance-weighted bound with the uniform noise as proposal (Burda et al. 2016, section 3).
@@ -50,7 +51,8 @@ public struct ImageScore: Sendable, Hashable {
 /// log 1/n Σ exp(values), without overflow.
 func logMeanExponential(_ values: [Double]) -> Double {
   let largest = values.max()!
-  return largest + log(values.reduce(0) { $0 + exp($1 - largest) } / Double(values.count))
+  return largest
+    + Elementary.log(values.reduce(0) { $0 + Elementary.exp($1 - largest) } / Double(values.count))
 }
 
 /// One image of a data set and its score, or why it has none.

@@ -1,4 +1,3 @@
-import Foundation
 import GlowKernels
 
 /// How the parameters follow the gradient.
@@ -85,7 +84,7 @@ public final class Optimizer<S: Scalar> {
     _ values: UnsafeMutablePointer<S>, gradients: UnsafePointer<S>, step: Int, rate: Double,
     scale: Double = 1, average: (values: UnsafeMutablePointer<S>, decay: Double)? = nil, team: ThreadTeam
   ) {
-    let correction = (1 - pow(beta2, Double(step))).squareRoot() / (1 - pow(beta1, Double(step)))
+    let correction = (1 - Elementary.power(beta2, step)).squareRoot() / (1 - Elementary.power(beta1, step))
     let (rate, scale, epsilon) = (S(rate * correction), S(scale), S(1e-8))
     let (b1, b2) = (S(beta1), S(beta2))
     let (c1, c2) = (S(1 - beta1), S(1 - beta2))

@@ -89,9 +89,14 @@ public final class Sampler {
     try glow.inverse(workspace, count: count, labels: glow.configuration.isConditional ? labels : nil)
     let size = ImageShape(glow.configuration).count
     decoded.images += count
-    decoded.nonFinite += (0..<count).count { item in
-      UnsafeBufferPointer(start: workspace.images + item * size, count: size).contains { !$0.isFinite }
+    var isFinite = [Bool](repeating: true, count: count)
+    isFinite.withUnsafeMutableBufferPointer { isFinite in
+      glow.team.run(count) { item, _ in
+        let image = UnsafeBufferPointer(start: workspace.images + item * size, count: size)
+        isFinite[item] = !image.contains { !$0.isFinite }
+      }
     }
+    decoded.nonFinite += isFinite.count { !$0 }
     return glow.images(in: workspace, count: count, toNearest: toNearest)
   }
 }
@@ -100,12 +105,16 @@ extension Glow<Float> {
   /// The first images in a workspace, as bytes.
   func images(in workspace: Workspace<Float>, count: Int, toNearest: Bool) -> [ByteImage] {
     let shape = ImageShape(configuration)
-    return (0..<count).map { item in
-      var pixels = [UInt8](repeating: 0, count: shape.count)
-      pixels.withUnsafeMutableBufferPointer {
-        dequantization.quantize(workspace.images + item * shape.count, toNearest: toNearest, into: $0)
+    var pixels = [UInt8](repeating: 0, count: count * shape.count)
+    pixels.withUnsafeMutableBufferPointer { pixels in
+      team.run(count) { item, _ in
+        dequantization.quantize(
+          workspace.images + item * shape.count, toNearest: toNearest,
+          into: UnsafeMutableBufferPointer(rebasing: pixels[item * shape.count..<(item + 1) * shape.count]))
       }
-      return ByteImage(shape: shape, pixels: pixels)
+    }
+    return (0..<count).map {
+      ByteImage(shape: shape, pixels: Array(pixels[$0 * shape.count..<($0 + 1) * shape.count]))
     }
   }
 }

@@ -136,7 +136,7 @@ public final class SpeedMeasurement {
     let gradients = Slab<Float>(count: glow.parameters.count)
     return Prepared(workspace: workspace) { [glow, batch] in
       self.fillImages(workspace)
-      gradients.clear()
+      gradients.clear(glow.team)
       _ = try glow.objective(workspace, count: batch, gradients: gradients.base)
       state.step += 1
       self.optimizerSeconds += try secondsOf {

@@ -1,5 +1,5 @@
-import Foundation
 import GlowFlow
+import GlowKernels
 
 /// Noise that makes densities of bytes.
 public enum DequantizationKind: String, Sendable, Codable, CaseIterable {
@@ -15,6 +15,9 @@ public enum ActivationPolicy: String, Sendable, Codable, CaseIterable {
 }
 
 /// Every setting of a training run besides the model's shape and the data.
+///
+/// A value that is made without arguments has the settings that a run of an earlier version stands for where it does not
+/// name them; `recommended` has those to begin with.
 public struct TrainingConfiguration: Sendable, Hashable, Codable {
   /// Images a step.
   public var batch = 64
@@ -25,6 +28,12 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var optimizer = OptimizerKind.adamax
   /// Passes over the data during which the rate rises linearly from 0.
   public var warmupEpochs = 1.0
+  /// Updates in place of `warmupEpochs`; nil = as that says.
+  public var warmupSteps: Int?
+  /// How the rate falls from the end of the warm-up to the last update.
+  public var schedule = RateSchedule.constant
+  /// The fraction of the rate that is left at the last update.
+  public var finalRate = 0.05
   public var beta1 = 0.9
   public var beta2 = 0.999
   /// Decay of the moving average of the weights; 0 keeps none.
@@ -53,6 +62,23 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
 
   public init() {}
 
+  /// What a run has whose user says nothing else: small batches, which learn several times more from an image, a short
+  /// warm-up, and a high rate that falls (`docs/recipes.md`).
+  public static var recommended: TrainingConfiguration {
+    var configuration = TrainingConfiguration()
+    configuration.batch = 16
+    configuration.learningRate = 4e-3
+    configuration.warmupEpochs = 0
+    configuration.warmupSteps = 200
+    configuration.schedule = .cosine
+    configuration.setAverage(images: 16_000)
+    configuration.sampleEvery = 500
+    return configuration
+  }
+
+  /// Sets the decay of the moving average so that an image's weight in it falls to 1/e after so many images.
+  public mutating func setAverage(images: Double) { averageDecay = Elementary.exp(-Double(batch) / images) }
+
   /// - Throws: `ConfigurationError` naming the first setting that cannot be.
   public func validate() throws {
     func require(_ holds: Bool, _ message: String) throws { if !holds { throw ConfigurationError(message) } }
@@ -61,6 +87,12 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
     try require((0...1_000_000_000_000).contains(steps), "--steps must be 0 to 10¹², not \(steps)")
     try require(learningRate > 0 && learningRate.isFinite, "--lr must be positive, not \(learningRate)")
     try require(warmupEpochs >= 0 && warmupEpochs.isFinite, "--warmup-epochs must not be negative")
+    if let warmupSteps {
+      try require(
+        (0...1_000_000_000_000).contains(warmupSteps), "--warmup-steps must be 0 to 10¹², not \(warmupSteps)")
+    }
+    try require(
+      finalRate > 0 && finalRate <= 1, "--lr-final must be above 0 and at most 1, not \(finalRate)")
     try require((0..<1).contains(beta1), "--beta1 must be in [0, 1), not \(beta1)")
     try require((0..<1).contains(beta2), "--beta2 must be in [0, 1), not \(beta2)")
     try require((0..<1).contains(averageDecay), "--ema must be in [0, 1), not \(averageDecay)")
@@ -85,7 +117,11 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
 
   /// The learning rate of update `step` (from 1) when an epoch has `imageCount` images.
   public func rate(ofStep step: Int, imageCount: Int) -> Double {
-    let warmup = warmupEpochs * Double(imageCount)
-    return warmup > 0 ? learningRate * min(1, Double(step * batch) / warmup) : learningRate
+    let warmup = warmupSteps.map { Double($0 * batch) } ?? warmupEpochs * Double(imageCount)
+    let seen = Double(step * batch)
+    if seen < warmup { return learningRate * (seen / warmup) }
+    let rest = Double(steps * batch) - warmup
+    let progress = rest > 0 ? min(1, (seen - warmup) / rest) : 1
+    return learningRate * schedule.factor(at: progress, final: finalRate)
   }
 }

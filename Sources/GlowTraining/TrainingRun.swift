@@ -114,7 +114,7 @@ final class TrainingRun {
   private func measure() throws -> Stage {
     if let signal { return .interrupt(signal: signal) }
     let labels = try savingOnFailure { try clock.outside { try loadBatch() } }
-    gradients.clear()
+    gradients.clear(glow.team)
     let classes = glow.configuration.isConditional ? labels : nil
     let objective = Result {
       try glow.objective(

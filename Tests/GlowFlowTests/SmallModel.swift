@@ -120,7 +120,7 @@ final class SmallModel {
         try dx.withUnsafeMutableBufferPointer { dx in
           let memory = self.workspace.levels[0]
           geometry.part(dy, into: memory.gradient!, nil)
-          self.glow.foldedGradient.clear()
+          self.glow.foldedGradient.values.update(repeating: 0)
           self.glow.backward(
             0, range, self.workspace, weights: weights, imageGradient: dx.baseAddress!)
           // The first layer hands its gradient on, the others leave it where it was.

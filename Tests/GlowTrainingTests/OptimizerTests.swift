@@ -61,5 +61,42 @@ struct OptimizerTests {
     #expect(configuration.averageDecay(ofStep: 1_000_000) == 0.999)
     configuration.warmupEpochs = 0
     #expect(configuration.rate(ofStep: 1, imageCount: 100) == 2)
+    configuration.warmupSteps = 4
+    #expect(configuration.rate(ofStep: 1, imageCount: 100) == 0.5)
+    #expect(configuration.rate(ofStep: 4, imageCount: 100) == 2)
+  }
+
+  @Test("the rate falls to its last value", arguments: RateSchedule.allCases)
+  func schedule(kind: RateSchedule) {
+    var configuration = TrainingConfiguration()
+    configuration.learningRate = 3
+    configuration.warmupSteps = 100
+    configuration.steps = 500
+    configuration.schedule = kind
+    configuration.finalRate = 0.25
+    func rate(_ step: Int) -> Double { configuration.rate(ofStep: step, imageCount: 1) / 3 }
+    #expect(rate(50) == 0.5 && rate(100) == 1)
+    let quarter = [
+      RateSchedule.constant: 1, .cosine: 0.25 + 0.75 * (1 + 0.5.squareRoot()) / 2, .linear: 0.8125,
+      .exponential: 0.5.squareRoot(),
+    ]
+    #expect(abs(rate(200) - quarter[kind]!) < 1e-12)
+    let last = kind == .constant ? 1 : 0.25
+    #expect(abs(rate(500) - last) < 1e-12)
+    // A run that has been made longer by hand may pass its end.
+    #expect(rate(501) == rate(500))
+    // A warm-up that is longer than the run never ends.
+    configuration.warmupSteps = 1000
+    #expect(rate(500) == 0.5)
+  }
+
+  @Test("an average over images is the same for any batch")
+  func average() {
+    var configuration = TrainingConfiguration()
+    for batch in [1, 16, 64] {
+      configuration.batch = batch
+      configuration.setAverage(images: 16_000)
+      #expect(abs(pow(configuration.averageDecay, 16_000 / Double(batch)) - exp(-1)) < 1e-9)
+    }
   }
 }

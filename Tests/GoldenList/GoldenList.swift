@@ -35,19 +35,13 @@ enum GoldenList {
     exit(process.terminationStatus)
   }
 
-  /// What the bits depend on: with OpenBLAS its version and the processor whose kernels it has chosen; the version of
-  /// glibc.
+  /// What the bits depend on: nothing but the package with packed products; with OpenBLAS its version and the processor
+  /// whose kernels it has chosen.
   private static func libraries(_ kernels: ProductKernels) -> String {
-    var glibc = [UInt8](repeating: 0, count: 64)
-    let count = glibc.withUnsafeMutableBytes {
-      confstr(Int32(_CS_GNU_LIBC_VERSION), $0.bindMemory(to: CChar.self).baseAddress, $0.count)
+    switch kernels {
+    case .packed: "packed products"
+    case .openBLAS: String(cString: openblas_get_config())
     }
-    let products =
-      switch kernels {
-      case .packed: "packed products"
-      case .openBLAS: String(cString: openblas_get_config())
-      }
-    return "\(products), \(String(decoding: glibc[..<(count - 1)], as: UTF8.self))"
   }
 
   /// With one thread and with two, which must come to the same.

@@ -4,7 +4,8 @@ import Testing
 
 /// Whatever becomes of the code, its results keep every bit: small models of every kind come to what is in `Lists`.
 ///
-/// A list holds for one version of OpenBLAS and glibc, on processors with FMA. `make golden` writes the lists anew.
+/// That of packed products holds everywhere, on processors with FMA; one of OpenBLAS's for one version of it. `make golden`
+/// writes the lists anew.
 @Suite("Golden lists", .serialized, .disabled(if: isSanitized, "too slow"))
 struct GoldenTests {
   @Test(

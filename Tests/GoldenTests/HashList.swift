@@ -3,7 +3,7 @@ import Foundation
 /// The SHA-256 of each result, as `sha256sum` prints them, under a line that names the libraries.
 struct HashList {
   let text: String
-  /// OpenBLAS with its kernels, and glibc: lists of other ones say nothing about each other.
+  /// OpenBLAS with its kernels: lists of other ones say nothing about each other.
   let libraries: String
   private let hashes: [Substring: Substring]
 

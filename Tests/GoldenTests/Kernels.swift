@@ -35,8 +35,6 @@ enum Kernels: String {
   }
 
   /// Whether this processor can run them.
-  ///
-  /// It must have FMA for either: glibc takes other ways for exp and log without, whose last bits differ.
   var canRun: Bool {
     let needed: Set<Substring> =
       switch self {

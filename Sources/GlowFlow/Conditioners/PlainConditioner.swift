@@ -1,4 +1,3 @@
-import Foundation
 import GlowKernels
 
 /// The network of the original (section 3.3 of Kingma & Dhariwal 2018):

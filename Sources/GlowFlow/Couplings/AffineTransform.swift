@@ -1,4 +1,3 @@
-import Foundation
 import GlowKernels
 
 /// z2 ← (z2 + shift)·scale with scale = sigmoid(h + 2); log-determinant Σ ln scale (section 3.3 of Kingma & Dhariwal
@@ -29,7 +28,10 @@ struct AffineTransform: CouplingTransform {
     var product = SIMD8<S>(repeating: 1)
     var factors = 0
     func flush() {
-      for lane in 0..<8 { logDeterminant -= Double(negative[lane]) + log(Double(product[lane])) }
+      var wide = SIMD8<Double>()
+      for lane in 0..<8 { wide[lane] = Double(product[lane]) }
+      let logarithms = Elementary.log(wide)
+      for lane in 0..<8 { logDeterminant -= Double(negative[lane]) + logarithms[lane] }
       negative = SIMD8(repeating: 0)
       product = SIMD8(repeating: 1)
       factors = 0

@@ -1,4 +1,3 @@
-import Foundation
 import GlowKernels
 
 /// Activation normalization (section 3.1 of Kingma & Dhariwal 2018): y = (x + b)·s with s = exp(3·logs), a
@@ -27,7 +26,7 @@ struct ActNorm: Sendable {
   func biasAndScale<S: Scalar>(_ values: ParameterValues<S>) -> (bias: [Double], scale: [Double]) {
     (
       (0..<channels).map { Double(values[bias][$0]) },
-      (0..<channels).map { exp(ActNorm.logsFactor * Double(values[logs][$0])) }
+      (0..<channels).map { Elementary.exp(ActNorm.logsFactor * Double(values[logs][$0])) }
     )
   }
 
@@ -49,7 +48,7 @@ struct ActNorm: Sendable {
     for channel in 0..<channels {
       let deviation = moments.variance(channel).squareRoot()
       values[bias][channel] = S(-moments.mean(channel))
-      values[logs][channel] = S(log(1 / (deviation + 1e-6)) / ActNorm.logsFactor)
+      values[logs][channel] = S(Elementary.log(1 / (deviation + 1e-6)) / ActNorm.logsFactor)
     }
   }
 

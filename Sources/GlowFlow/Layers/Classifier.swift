@@ -1,4 +1,3 @@
-import Foundation
 import GlowKernels
 
 /// The classifier of a conditional model (the original implementation's auxiliary loss): softmax of a linear
@@ -62,12 +61,12 @@ struct Classifier: Foldable {
     for image in 0..<count {
       let row = image * classes..<(image + 1) * classes
       let largest = Double(logits[row].max()!)
-      let sum = row.reduce(0) { $0 + exp(Double(logits[$1]) - largest) }
+      let sum = row.reduce(0) { $0 + Elementary.exp(Double(logits[$1]) - largest) }
       let label = row.lowerBound + labels[image]
-      bits[image] = (log(sum) + largest - Double(logits[label])) / log(2)
+      bits[image] = (Elementary.log(sum) + largest - Double(logits[label])) / Elementary.ln2
       for index in row {
-        let probability = exp(Double(logits[index]) - largest) / sum
-        logits[index] = S((probability - (index == label ? 1 : 0)) / log(2))
+        let probability = Elementary.exp(Double(logits[index]) - largest) / sum
+        logits[index] = S((probability - (index == label ? 1 : 0)) / Elementary.ln2)
       }
     }
     return ClassifierResult(bits: bits, means: means, logitGradients: logits)

@@ -1,4 +1,3 @@
-import Foundation
 import GlowKernels
 
 /// A 3×3 convolution that sees the image's edge, then a bias and a scale for each channel:
@@ -90,7 +89,7 @@ struct Convolution: Sendable {
     let bias = values[actNorm.bias]
     let foldedFilter = weights[foldedWeight].base
     let stored = (0..<outChannels).map(storedChannel)
-    let scale = stored.map { S(exp(ActNorm.logsFactor * Double(values[actNorm.logs][$0]))) }
+    let scale = stored.map { S(Elementary.exp(ActNorm.logsFactor * Double(values[actNorm.logs][$0]))) }
     scale.withUnsafeBufferPointer { scale in
       stored.withUnsafeBufferPointer { stored in
         for dy in 0..<3 {
@@ -127,7 +126,7 @@ struct Convolution: Sendable {
     _ folded: Folded<S>, gradient: Weights<S>, into gradients: ParameterValues<S>
   ) {
     let stored = (0..<outChannels).map(storedChannel)
-    let scale = stored.map { S(exp(ActNorm.logsFactor * Double(folded.values[actNorm.logs][$0]))) }
+    let scale = stored.map { S(Elementary.exp(ActNorm.logsFactor * Double(folded.values[actNorm.logs][$0]))) }
     let filter = gradients[weight]
     let (foldedFilter, foldedFilterGradient) = (
       folded.weights[foldedWeight].base, gradient[foldedWeight].base

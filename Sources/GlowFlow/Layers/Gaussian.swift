@@ -1,4 +1,3 @@
-import Foundation
 import GlowKernels
 
 /// Diagonal Gaussians of latents: z ~ N(mean, exp(logs)²), written with the standardized
@@ -7,7 +6,7 @@ import GlowKernels
 /// The density of z is that of ε less the log-determinant Σ logs of the standardization. z is [positions, channels];
 /// mean, logs and ε are planes of the same size.
 enum Gaussian {
-  static let logTwoPi = log(2 * Double.pi)
+  static let logTwoPi = Elementary.log(2 * Double.pi)
 
   /// plane ← exp(sign·plane) over `count` values.
   static func exponentiate<S: Scalar>(_ plane: UnsafeMutablePointer<S>, count: Int, sign: S) {

@@ -1,4 +1,3 @@
-import Foundation
 import GlowKernels
 
 /// The invertible 1×1 convolution in factored form (equation 10 of Kingma & Dhariwal 2018):
@@ -62,7 +61,7 @@ struct FactoredConvolution: ChannelMixing {
       for j in 0..<i { gradients[lower][i * n + j] += S(lowerGradient[i * n + j]) }
       for j in (i + 1)..<max(n, i + 1) { gradients[upper][i * n + j] += S(upperGradient[i * n + j]) }
       gradients[logScale][i] +=
-        S(upperGradient[i * n + i] * Double(values[sign][i]) * exp(Double(values[logScale][i])))
+        S(upperGradient[i * n + i] * Double(values[sign][i]) * Elementary.exp(Double(values[logScale][i])))
     }
   }
 
@@ -81,7 +80,7 @@ struct FactoredConvolution: ChannelMixing {
       values[permutation][i] = S(factors.permutation[i])
       let diagonal = factors.upper[i * n + i]
       values[sign][i] = diagonal < 0 ? -1 : 1
-      values[logScale][i] = S(log(abs(diagonal)))
+      values[logScale][i] = S(Elementary.log(abs(diagonal)))
       for j in 0..<n {
         values[lower][i * n + j] = j < i ? S(factors.lower[i * n + j]) : 0
         values[upper][i * n + j] = j > i ? S(factors.upper[i * n + j]) : 0
@@ -96,7 +95,7 @@ struct FactoredConvolution: ChannelMixing {
   private func upperTriangle<S: Scalar>(_ values: ParameterValues<S>) -> [Double] {
     triangle { i, j in
       i == j
-        ? Double(values[sign][i]) * exp(Double(values[logScale][i]))
+        ? Double(values[sign][i]) * Elementary.exp(Double(values[logScale][i]))
         : (i < j ? Double(values[upper][i * channels + j]) : 0)
     }
   }

@@ -1,4 +1,3 @@
-import Foundation
 import GlowKernels
 
 /// Between bytes and the real values that the flow is a density of.
@@ -16,7 +15,7 @@ public struct Dequantization: Sendable {
   }
 
   /// −ln 2^b for each of `dimensions` values.
-  public func constant(dimensions: Int) -> Double { -Double(dimensions) * Double(bits) * log(2) }
+  public func constant(dimensions: Int) -> Double { -Double(dimensions) * Double(bits) * Elementary.ln2 }
 
   /// x of each pixel value, with u from `noise`, or u = 0 without.
   @specialized(where S == Float)

@@ -1,4 +1,3 @@
-import Foundation
 import GlowKernels
 
 /// A model whose parameters no longer describe an invertible map.

@@ -1,4 +1,4 @@
-import Foundation
+import GlowKernels
 
 /// The parts of one image's log-likelihood in nats, and their sum.
 public struct LogLikelihood: Sendable, Hashable {
@@ -19,5 +19,5 @@ public struct LogLikelihood: Sendable, Hashable {
   }
 
   /// −log p(x)/(D·ln 2).
-  public var bitsPerDimension: Double { -nats / (Double(dimensions) * log(2)) }
+  public var bitsPerDimension: Double { -nats / (Double(dimensions) * Elementary.ln2) }
 }

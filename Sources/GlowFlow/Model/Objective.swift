@@ -1,4 +1,3 @@
-import Foundation
 import GlowKernels
 
 /// What training minimizes: the mean bits/dim of a batch, plus, in a conditional model, 0.01 times the mean bits
@@ -32,7 +31,7 @@ extension Glow {
     imageGradient: UnsafeMutablePointer<S>? = nil
   ) throws -> Objective {
     let objective = Objective(forward(workspace, count: count, labels: labels))
-    let weight = -1 / (Double(count) * Double(configuration.dimensions) * log(2))
+    let weight = -1 / (Double(count) * Double(configuration.dimensions) * Elementary.ln2)
     try backward(
       workspace, weights: [Double](repeating: weight, count: count),
       classifierWeight: Objective.classifierWeight / Double(count), gradients: gradients,

@@ -1,4 +1,3 @@
-import Foundation
 import GlowKernels
 
 /// Where in a model the numbers go bad.
