@@ -18,7 +18,7 @@ run() {
   shift 4
   [ -e "$out/$name.result" ] && return
   "$glow" train --data "$data" --limit 5000 --out "$out/$name" --depth 4 --width 32 --batch 16 \
-    --optimizer "$optimizer" --lr "$rate" --warmup-epochs 0 --ema 0.99 --steps "$steps" --seed "$seed" \
+    --optimizer "$optimizer" --lr "$rate" --lr-schedule constant --warmup-epochs 0 --ema 0.99 --steps "$steps" --seed "$seed" \
     --eval-every 0 --sample-every 0 --checkpoint-every 0 --threads 1 --resume "$@" >"$out/$name.log" 2>&1
   # Stopped by SIGHUP, SIGINT, SIGKILL, SIGUSR1 or SIGTERM, to go on another time. A crash is a result.
   case $? in 129 | 130 | 137 | 138 | 143) exit 1 ;; esac
