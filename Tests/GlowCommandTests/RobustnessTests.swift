@@ -290,7 +290,7 @@ struct RobustnessTests {
     ] { #expect(job.error.contains("changed: \(change)"), "\(job.error)") }
     #expect(
       job.error.contains(
-        "learning rate: was to go on with 0.0001, goes on with 0.00005, and ends at step 6 with 0.00006"),
+        "learning rate: was to go on with 0.0001, goes on with 5e-05, and ends at step 6 with 6e-05"),
       "\(job.error)")
     let same = try train(["--out", "run", "--resume"] + more)
     #expect(same.end() == 0 && !same.error.contains("changed:"), "\(same.error)")
