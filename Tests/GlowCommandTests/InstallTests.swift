@@ -45,4 +45,34 @@ struct InstallTests {
     let again = try sh("uninstall.sh", "/usr", folder)
     #expect(again.status == 1 && again.error.contains("glow is not installed here"))
   }
+
+  @Test("charts are written in the font that stands beside the command, where one does")
+  func font() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    for name in ["bin", "share/glow/fonts"] {
+      try FileManager.default.createDirectory(atPath: "\(folder)/\(name)", withIntermediateDirectories: true)
+    }
+    let glow = "\(folder)/bin/glow"
+    try FileManager.default.copyItem(atPath: ChildProcess.glow, toPath: glow)
+    func chart(_ name: String) throws -> Data {
+      let child = try ChildProcess.run(
+        glow, ["sheet", "run", "--data", "faces", "--limit", "8", "--out", name], in: folder)
+      #expect(child.status == 0, "\(child.error)")
+      return try Data(contentsOf: URL(filePath: "\(folder)/\(name)"))
+    }
+    let training = try ChildProcess.run(
+      glow,
+      [
+        "train", "--data", "faces", "--out", "run", "--steps", "1", "--limit", "8", "--levels", "1",
+        "--depth", "1",
+        "--width", "4", "--batch", "4",
+      ], in: folder)
+    #expect(training.status == 0, "\(training.error)")
+    let before = try chart("before.png")
+    #expect(try chart("same.png") == before)
+    // No font at all, which a text cannot hide.
+    try FileManager.default.copyItem(
+      atPath: "\(root)/Packaging/fonts.conf", toPath: "\(folder)/share/glow/fonts.conf")
+    #expect(try chart("after.png") != before)
+  }
 }
