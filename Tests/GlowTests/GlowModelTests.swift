@@ -33,6 +33,7 @@ struct GlowModelTests {
     plan.settings.batch = 8
     plan.settings.steps = steps
     plan.settings.averageDecay = 0.5
+    plan.settings.warmupSteps = 2
     plan.threads = 1
     return plan
   }

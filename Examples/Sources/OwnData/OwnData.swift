@@ -34,7 +34,7 @@ struct OwnData {
     plan.settings.batch = 32
     plan.settings.steps = 100
     // No slow start: a small model bears the whole rate at once.
-    plan.settings.warmupEpochs = 0
+    plan.settings.warmupSteps = 0
     let shapes = Shapes()
     let model = try await GlowModel.train(plan, on: ImageSet(shapes), folder: CommandLine.arguments[1])
     let blank = Image(shape: shapes.shape, pixels: .init(repeating: 30, count: shapes.shape.count))
