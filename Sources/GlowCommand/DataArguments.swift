@@ -132,8 +132,25 @@ func openData(
     throw ConfigurationError(
       "\(location): images of \(opened.dataset.shape) do not fit \(path), a model of \(shape) images")
   }
-  return try matchingClasses(
+  let matching = try matchingClasses(
     opened, location, of: model.glow.configuration, metadata: model.metadata, path: path)
+  warnOfUntrainedClasses(matching.dataset, location, model.glow, path: path)
+  return matching
+}
+
+/// Says which of the images' classes the model has never learned anything of.
+private func warnOfUntrainedClasses(
+  _ dataset: any Dataset, _ location: String, _ glow: Glow<Float>, path: String
+) {
+  let untrained = glow.untrainedClasses
+  if untrained.isEmpty { return }
+  let labels = (0..<dataset.count).compactMap { dataset.label($0) }.filter(untrained.contains)
+  if labels.isEmpty { return }
+  let names = Set(labels).sorted().map { "'\(dataset.classNames[$0])'" }
+  warn(
+    "\(path) was trained on no image of the \(names.count == 1 ? "class" : "classes") "
+      + names.prefix(20).joined(separator: ", ") + (names.count > 20 ? ", …" : "")
+      + ": what it says of \(counted(labels.count, "image")) of \(location) means little")
 }
 
 /// The same images with their classes under the numbers of a class-conditional model.

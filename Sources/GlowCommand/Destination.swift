@@ -71,11 +71,12 @@ struct Destination {
   ///   - data: the images that it reads; nothing in a folder of them may be replaced either.
   /// - Throws: `FileError`.
   static func prepare(_ destinations: [Destination], inputs: [String], data: [String] = []) throws {
-    for (place, destination) in destinations.enumerated() {
+    var options: [String: String] = [:]
+    for destination in destinations {
       for input in inputs + data { try destination.refuse(input) }
       for folder in data { try destination.refuse(in: folder) }
-      if let same = destinations[..<place].first(where: { $0.location == destination.location }) {
-        throw FileError(destination.path, "is given for both \(same.option) and \(destination.option)")
+      if let option = options.updateValue(destination.option, forKey: destination.location) {
+        throw FileError(destination.path, "is given for both \(option) and \(destination.option)")
       }
       try destination.check()
     }

@@ -70,22 +70,33 @@ struct DetectCommand: ParsableCommand {
     }
   }
 
-  func validate() throws { try destination?.checkName() }
+  func validate() throws { for destination in destinations { try destination.checkName() } }
 
-  private var destination: Destination? { scores.map { Destination("--scores", $0, .folder) } }
+  /// The folder, and all that may be written there.
+  private var destinations: [Destination] {
+    guard let scores else { return [] }
+    return [Destination("--scores", scores, .folder)]
+      + ["in", "out"].map { Destination("--scores", recordsFile($0, in: scores), .records) }
+      + DetectionScore.allCases.map { Destination("--scores", histogramFile($0, in: scores), .png) }
+  }
+
+  private func recordsFile(_ name: String, in folder: String) -> String { "\(folder)/\(name).jsonl" }
+  private func histogramFile(_ score: DetectionScore, in folder: String) -> String {
+    "\(folder)/\(score.rawValue).png"
+  }
 
   func run() throws {
     let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
     let data = [known, foreign]
     let sets = try data.map { try openData($0, images, split, for: stored, path: model) }
     try Destination.prepare(
-      destination.map { [$0] } ?? [], inputs: [model], data: data + (train.map { [$0] } ?? []))
+      destinations, inputs: [model], data: data + (train.map { [$0] } ?? []))
     let scorer = try Scorer(stored.glow, batch: scoring.batch)
     let mean = try meanTrainingBits(stored, scorer)
     var collected: [CollectedScores] = []
     let seconds = try secondsOf {
       for (name, opened) in zip(["in", "out"], sets) {
-        let path = scores.map { "\($0)/\(name).jsonl" }
+        let path = scores.map { recordsFile(name, in: $0) }
         collected.append(try records(opened.dataset, scorer, stored.glow, mean, to: path))
       }
     }
@@ -179,7 +190,7 @@ struct DetectCommand: ParsableCommand {
       horizontalTitle: shown == foreign
         ? score.title : "\(score.title) (what lies further out stands at the edge)",
       samples: [.init("in: \(name(self.known))", known), .init("out: \(name(self.foreign))", shown)])
-    try PNG.write(histogram.image(), to: "\(folder)/\(score.rawValue).png")
+    try PNG.write(histogram.image(), to: histogramFile(score, in: folder))
   }
 
   /// The last part of a path.

@@ -5,6 +5,7 @@ import GlowImages
 extension CouplingKind: ExpressibleByArgument {}
 extension NetworkKind: ExpressibleByArgument {}
 extension PermutationKind: ExpressibleByArgument {}
+extension Padding: ExpressibleByArgument {}
 
 /// What couplings are made of. What is not given stays as it is.
 struct CouplingArguments: ParsableArguments {
@@ -38,6 +39,13 @@ struct ModelArguments: ParsableArguments {
   @Option(help: "Flow steps a scale, K in the paper (default: 8).") var depth: Int?
   @OptionGroup var couplings: CouplingArguments
   @Option(help: "How a flow step mixes the channels (default: invconv).") var permutation: PermutationKind?
+  @Option(
+    help: ArgumentHelp(
+      "What 3×3 convolutions read outside of the image (default: edge).",
+      discussion:
+        "edge: zeros and an indicator of the outside, as the original does; zeros, with which a model can be exported "
+        + "to y0ast; ones (zeros in the first convolution of a network), with which it can to rosinality."))
+  var padding: Padding?
   @Option(help: "Bits a channel value, 1 to 8 (default: 8).") var bits: Int?
   @Flag(
     inversion: .prefixedNo,
@@ -58,6 +66,7 @@ struct ModelArguments: ParsableArguments {
     result.depth = depth ?? result.depth
     try couplings.set(&result)
     result.permutation = permutation ?? result.permutation
+    result.padding = padding ?? result.padding
     result.bits = bits ?? result.bits
     result.learnsTopPrior = learnTop ?? result.learnsTopPrior
     if let conditional, conditional != result.isConditional {

@@ -52,19 +52,34 @@ struct SampleCommand: ParsableCommand {
     return "\(out.dropLast(4))-" + String(repeating: "0", count: max(0, 4 - digits.count)) + "\(digits).png"
   }
 
+  /// The numbers of the samples under such names that are there already.
+  private func present() throws -> [Int] {
+    let folder = Folder.split(out).folder
+    if !Folder.isFolder(folder) { return [] }
+    let start = Folder.split(String(out.dropLast(4))).name + "-"
+    return try Folder.contents(folder).compactMap { file in
+      guard file.hasPrefix(start), let index = Int(file.dropFirst(start.count).dropLast(4)), index >= 0,
+        Folder.split(name(index)).name == file
+      else { return nil }
+      return index
+    }.sorted()
+  }
+
   func run() throws {
     let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
     let glow = stored.glow
     let label = try classes.given(stored, model: model)
     let shape = ImageShape(glow.configuration)
     if separate {
+      let present = try present()
       // Those of an earlier time would stand among the new.
-      if FileManager.default.fileExists(atPath: name(images)) {
+      if let first = present.first(where: { $0 >= images }) {
         throw FileError(
-          name(images), "is of more samples than these \(images): remove it, or give another --out")
+          name(first), "is of more samples than these \(images): remove it, or give another --out")
       }
-      try Destination.prepare(
-        Set([name(0), name(images - 1)]).map { Destination("--out", $0, .png) }, inputs: [model])
+      // That of a name which is not there yet is their folder.
+      let names = Set(present + [0]).sorted().map(name)
+      try Destination.prepare(names.map { Destination("--out", $0, .png) }, inputs: [model])
     } else {
       if !isSheet { try checkGrid(of: shape, count: images, scale: scale) }
       try Destination.prepare([destination], inputs: [model])

@@ -4,17 +4,21 @@ import Glibc
 ///
 /// Large slabs ask for huge pages: a step walks through all of its activations, and with 4 KiB pages the
 /// address translation alone costs several per cent. Calls `mmap`, `madvise` and `munmap`.
-public final class Slab<S: Scalar>: @unchecked Sendable {
+public final class Slab<S: Scalar> {
   public let base: UnsafeMutablePointer<S>
   public let count: Int
   private let byteCount: Int
 
-  public init(count: Int) {
+  /// - Throws: `MemoryError` if the system grants no more.
+  public init(count: Int) throws {
     self.count = count
-    byteCount = max(1, count) * MemoryLayout<S>.stride
+    let (bytes, isTooLarge) = max(1, count).multipliedReportingOverflow(by: MemoryLayout<S>.stride)
+    byteCount = isTooLarge ? .max : bytes
     let memory = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     guard let memory, memory != MAP_FAILED else {
-      fatalError("cannot reserve \(byteCount) bytes: \(String(cString: strerror(errno)))")
+      throw MemoryError(
+        description:
+          "the system refuses \(megabytes(byteCount)) of memory: \(String(cString: strerror(errno)))")
     }
     madvise(memory, byteCount, MADV_HUGEPAGE)
     base = memory.bindMemory(to: S.self, capacity: max(1, count))

@@ -27,10 +27,10 @@ public struct AttributeProbe: Sendable {
     mean = (0..<dataset.shape.count).map { pixel in
       Float(images.reduce(0) { $0 + Int($1[pixel]) }) / Float(images.count) / 128
     }
-    let fit = LogisticFit(
+    let fit = try LogisticFit(
       inputs: images.map { [mean] in Self.centered($0, mean) }, truths: images.indices.map(attributes.values),
       penalty: penalty)
-    fit.run(epochs: epochs, seed: seed)
+    try fit.run(epochs: epochs, seed: seed)
     (weights, bias) = (fit.weights, fit.bias)
   }
 

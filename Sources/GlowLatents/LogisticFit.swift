@@ -16,21 +16,22 @@ final class LogisticFit {
   private var updates = 0
   private static let batch = 256
 
-  init(inputs: [[Float]], truths: [[Bool]], penalty: Float) {
+  /// - Throws: `MemoryError`.
+  init(inputs: [[Float]], truths: [[Bool]], penalty: Float) throws {
     (rows, columns, outputs) = (inputs.count, inputs[0].count + 1, truths[0].count)
-    self.inputs = Slab(count: rows * columns)
+    self.inputs = try Slab(count: rows * columns)
     for (row, values) in inputs.enumerated() {
       for (column, value) in (values + [1]).enumerated() { self.inputs.base[row * columns + column] = value }
     }
     self.truths = truths
     self.penalty = penalty
-    values = Slab(count: columns * outputs)
-    gradient = Slab(count: columns * outputs)
+    values = try Slab(count: columns * outputs)
+    gradient = try Slab(count: columns * outputs)
     let isPacked = ProductKernels.standard == .packed
-    panels = isPacked ? Slab(count: Operand<Float>.panelCount(rows: columns, columns: outputs)) : nil
-    scratch = isPacked ? Slab(count: gradientScratchCount(columns: outputs)) : nil
-    firstMoment = Slab(count: columns * outputs)
-    secondMoment = Slab(count: columns * outputs)
+    panels = isPacked ? try Slab(count: Operand<Float>.panelCount(rows: columns, columns: outputs)) : nil
+    scratch = isPacked ? try Slab(count: gradientScratchCount(columns: outputs)) : nil
+    firstMoment = try Slab(count: columns * outputs)
+    secondMoment = try Slab(count: columns * outputs)
   }
 
   var weights: [[Float]] {
@@ -39,11 +40,12 @@ final class LogisticFit {
 
   var bias: [Float] { (0..<outputs).map { values.base[(columns - 1) * outputs + $0] } }
 
-  func run(epochs: Int, seed: UInt64) {
+  /// - Throws: `MemoryError`.
+  func run(epochs: Int, seed: UInt64) throws {
     let batch = min(Self.batch, rows)
     let steps = epochs * (rows / batch)
-    let chosen = Slab<Float>(count: batch * columns)
-    let errors = Slab<Float>(count: batch * outputs)
+    let chosen = try Slab<Float>(count: batch * columns)
+    let errors = try Slab<Float>(count: batch * outputs)
     for epoch in 0..<epochs {
       let order = Philox(seed: seed, purpose: .order, stream: UInt64(epoch)).permutation(rows)
       for start in stride(from: 0, through: rows - batch, by: batch) {

@@ -6,8 +6,9 @@ import GlowKernels
 public enum ModelExport {
   /// Writes a model as another implementation's tensors, in the model's precision.
   ///
-  /// The original holds every model. The others lack the edge channel and an actnorm or two: what they cannot hold
-  /// is refused, never rounded away. Their 1×1 convolution holds any mixing of the channels.
+  /// The original holds every model of its couplings. The others lack the edge channel, which models trained with their
+  /// padding do not have: what they cannot hold is refused, never rounded away. Their 1×1 convolution holds any mixing of
+  /// the channels.
   /// They get the factors of a factored one, the original its matrix.
   ///
   /// - Throws: `FileError` naming the parameter that the format cannot hold, or if the file cannot be written.
@@ -84,7 +85,9 @@ public enum ModelExport {
   private static func check(
     _ relation: Relation, _ ours: [[Double]], _ stored: [[Double]], format: ForeignFormat, path: String
   ) throws {
-    for (name, (expected, found)) in zip(relation.ours, zip(ours, try relation.read(stored))) {
+    for (name, (expected, found)) in zip(
+      relation.ours, zip(relation.reduced(ours), try relation.read(stored)))
+    {
       let largest = expected.reduce(0) { max($0, abs($1)) }
       if zip(expected, found).contains(where: { abs($0 - $1) > relation.tolerance * largest }) {
         throw FileError(

@@ -101,9 +101,9 @@ enum Checkpoint {
       } ?? EvaluationHistory()
     if let good = number(goodStepKey) {
       if good == step {
-        state.keepAsGood()
+        try state.keepAsGood()
       } else {
-        for (slab, name) in zip(state.goodSlabs(step: good), state.slabs.map(\.name)) {
+        for (slab, name) in zip(try state.goodSlabs(step: good), state.slabs.map(\.name)) {
           try read(slab, goodPrefix + name, file, state.glow.parameters)
         }
       }

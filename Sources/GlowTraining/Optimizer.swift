@@ -28,14 +28,15 @@ public final class Optimizer<S: Scalar> {
   private let ranges: [Range<Int>]
 
   /// - Parameter ranges: the values that are learned (`ParameterList.trainableRanges`).
+  /// - Throws: `MemoryError`.
   public init(
     _ kind: OptimizerKind, beta1: Double = 0.9, beta2: Double = 0.999, count: Int, ranges: [Range<Int>]
-  ) {
+  ) throws {
     self.kind = kind
     self.beta1 = beta1
     self.beta2 = beta2
-    firstMoment = Slab(count: count)
-    secondMoment = Slab(count: count)
+    firstMoment = try Slab(count: count)
+    secondMoment = try Slab(count: count)
     // Blocks are fixed by the parameters alone, so that sums over them do not depend on the threads.
     self.ranges = ranges.flatMap { range in
       stride(from: range.lowerBound, to: range.upperBound, by: Optimizer.blockCount).map {

@@ -37,7 +37,9 @@ struct ProductCeiling {
   }
 
   /// Floating-point operations a second over all products of a pass, each weighed by its share of the work.
-  func operationsPerSecond(isTraining: Bool) -> Double {
+  ///
+  /// - Throws: `MemoryError`.
+  func operationsPerSecond(isTraining: Bool) throws -> Double {
     var work = 0.0
     var seconds = 0.0
     for (shape, products) in levels {
@@ -49,7 +51,7 @@ struct ProductCeiling {
         for product in passes(product, rows: rows, isTraining: isTraining) {
           let operations = 2 * product.multiplyAdds * Double(shape.positions * count)
           work += operations
-          seconds += operations / speed(of: product)
+          seconds += try operations / speed(of: product)
         }
       }
     }
@@ -68,13 +70,15 @@ struct ProductCeiling {
   }
 
   /// Operations a second of one product on every thread at once, each with operands of its own; the best of five.
-  private func speed(of product: Product) -> Double {
+  ///
+  /// - Throws: `MemoryError`.
+  private func speed(of product: Product) throws -> Double {
     let (a, b, c) = (product.m * product.k, product.k * product.n, product.m * product.n)
     let isPacked = team.kernels == .packed
     let panels = isPacked ? Operand<Float>.panelCount(rows: product.k, columns: product.n) : 0
     let scratch = isPacked ? gradientScratchCount(columns: product.n) : 0
-    let operands = (0..<team.count).map { thread in
-      let slab = Slab<Float>(count: a + b + c + panels + scratch)
+    let operands = try (0..<team.count).map { thread in
+      let slab = try Slab<Float>(count: a + b + c + panels + scratch)
       Philox(seed: 5, purpose: .weights, stream: UInt64(thread)).fillUniform(slab.values)
       return slab
     }

@@ -28,7 +28,7 @@ public final class Sampler {
   public init(_ glow: Glow<Float>, batch: Int = 64) throws {
     self.glow = glow
     try glow.requireMemory(batch: batch)
-    workspace = glow.workspace(batch: batch, purpose: .inference)
+    workspace = try glow.workspace(batch: batch, purpose: .inference)
   }
 
   /// `count` samples. Sample i depends on the seed and i alone.
@@ -52,7 +52,7 @@ public final class Sampler {
     _ body: (_ first: Int, _ images: [ByteImage]) throws -> Void
   ) throws {
     let size = glow.latentCount
-    let latents = Slab<Float>(count: workspace.batch * size)
+    let latents = try Slab<Float>(count: workspace.batch * size)
     for start in stride(from: 0, to: count, by: workspace.batch) {
       let batch = min(workspace.batch, count - start)
       glow.team.run(batch) { item, _ in

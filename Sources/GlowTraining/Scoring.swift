@@ -15,7 +15,7 @@ public final class Scorer {
   public init(_ glow: Glow<Float>, batch: Int = 64) throws {
     self.glow = glow
     try glow.requireMemory(batch: batch)
-    workspace = glow.workspace(batch: batch, purpose: .inference)
+    workspace = try glow.workspace(batch: batch, purpose: .inference)
   }
 
   /// Calls `body` with each image's record, in order.

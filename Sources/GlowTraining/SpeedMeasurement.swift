@@ -68,21 +68,21 @@ public final class SpeedMeasurement {
     try requireMemory(
       purposes.map { glow.workspaceBytes(batch: batch, purpose: $0) }.max()!, for: "a batch of \(batch)",
       advice: "use a smaller --batch, --width or --image-size")
-    let workspace = glow.workspace(batch: min(batch, 16), purpose: .inference)
+    let workspace = try glow.workspace(batch: min(batch, 16), purpose: .inference)
     fillImages(workspace)
     try glow.initialize(workspace, count: workspace.batch)
   }
 
   /// - Parameter runs: timed repetitions, after one that is not timed.
   public func measure(_ job: Job, runs: Int) throws -> Result {
-    let before = (peak: peak(), limit: limit())
+    let before = (peak: try peak(), limit: limit())
     let prepared = try prepare(job)
     try prepared.run()
-    prepared.workspace.measurePhases()
+    try prepared.workspace.measurePhases()
     optimizerSeconds = 0
     let times = try (0..<runs).map { _ in try secondsOf(prepared.run) }.sorted()
     let median = times[runs / 2]
-    let peak = max(before.peak, self.peak())
+    let peak = max(before.peak, try self.peak())
     let most = max(before.limit, self.limit())
     let limit = most > 0 ? most : nil
     let ceiling = try ProductCeiling(glow.configuration, batch: batch, team: glow.team)
@@ -91,7 +91,7 @@ public final class SpeedMeasurement {
       job: job, imagesPerSecond: Double(batch) / median, gigaflops: work / median / 1e9,
       fractionOfPeak: work / median / peak, peakGigaflops: peak / 1e9,
       fractionOfLimit: limit.map { work / median / $0 }, limitGigaflops: limit.map { $0 / 1e9 },
-      ceiling: ceiling.operationsPerSecond(isTraining: job == .train) / peak, peakMemory: peakMemory(),
+      ceiling: try ceiling.operationsPerSecond(isTraining: job == .train) / peak, peakMemory: peakMemory(),
       breakdown: breakdown(prepared.workspace, total: times.reduce(0, +)))
   }
 
@@ -112,12 +112,12 @@ public final class SpeedMeasurement {
     switch job {
     case .train: return try prepareTraining()
     case .evaluate:
-      let workspace = glow.workspace(batch: batch, purpose: .inference)
+      let workspace = try glow.workspace(batch: batch, purpose: .inference)
       fillImages(workspace)
       return Prepared(workspace: workspace) { [glow, batch] in _ = glow.forward(workspace, count: batch) }
     case .sample:
-      let workspace = glow.workspace(batch: batch, purpose: .inference)
-      let latents = Slab<Float>(count: batch * glow.latentCount)
+      let workspace = try glow.workspace(batch: batch, purpose: .inference)
+      let latents = try Slab<Float>(count: batch * glow.latentCount)
       Philox(seed: 1, purpose: .latents).fillNormal(latents.values)
       return Prepared(workspace: workspace) { [glow, batch] in
         workspace.setLatents(latents.base, count: batch)
@@ -130,10 +130,10 @@ public final class SpeedMeasurement {
     let keepsHidden =
       glow.workspaceBytes(batch: batch, purpose: .training(keepsHidden: true)) < (availableMemory() ?? .max)
       / 10 * 9
-    let workspace = glow.workspace(batch: batch, purpose: .training(keepsHidden: keepsHidden))
+    let workspace = try glow.workspace(batch: batch, purpose: .training(keepsHidden: keepsHidden))
     let state = try TrainingState(glow, TrainingConfiguration())
     state.beginAverage()
-    let gradients = Slab<Float>(count: glow.parameters.count)
+    let gradients = try Slab<Float>(count: glow.parameters.count)
     return Prepared(workspace: workspace) { [glow, batch] in
       self.fillImages(workspace)
       gradients.clear(glow.team)
@@ -159,9 +159,13 @@ public final class SpeedMeasurement {
   }
 
   /// Floating-point operations a second of a product of 2048³, its rows shared out among the threads.
-  private func peak() -> Double {
+  ///
+  /// - Throws: `MemoryError`.
+  private func peak() throws -> Double {
     let n = SpeedMeasurement.productSize
-    let (a, b, c) = (Slab<Float>(count: n * n), Slab<Float>(count: n * n), Slab<Float>(count: n * n))
+    let (a, b, c) = (
+      try Slab<Float>(count: n * n), try Slab<Float>(count: n * n), try Slab<Float>(count: n * n)
+    )
     Philox(seed: 3, purpose: .weights).fillUniform(a.values)
     Philox(seed: 4, purpose: .weights).fillUniform(b.values)
     let threads = glow.team.count

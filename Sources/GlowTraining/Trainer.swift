@@ -132,11 +132,12 @@ public final class Trainer {
   /// Sets the actnorms from the first images of the sequence, in one batch.
   private func initialize() throws {
     let count = min(training.initializationImages, train.count)
-    let workspace = glow.workspace(batch: count, purpose: .inference)
+    let workspace = try glow.workspace(batch: count, purpose: .inference)
     var feed = ImageFeed(train, training)
     _ = try feed.load(
       0, count: count, into: workspace.images, dequantization: glow.dequantization, team: glow.team)
-    try glow.initialize(workspace, count: count, shouldStop: { self.signal() != nil })
-    if glow.isInitialized { progress.note("actnorms initialized from \(count) images") }
+    if try glow.initialize(workspace, count: count, shouldStop: { self.signal() != nil }) {
+      progress.note("actnorms initialized from \(count) images")
+    }
   }
 }

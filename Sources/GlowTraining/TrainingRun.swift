@@ -66,15 +66,16 @@ final class TrainingRun {
   private static let goodInterval = 100
 
   /// - Parameter trainer: its model is initialized.
-  init(_ trainer: Trainer, _ log: MetricsLog) {
+  /// - Throws: `MemoryError`.
+  init(_ trainer: Trainer, _ log: MetricsLog) throws {
     let (glow, training) = (trainer.glow, trainer.training)
     self.trainer = trainer
     self.log = log
     // A run that starts has none, whatever lies there.
     best = trainer.state.step == 0 ? nil : trainer.folder.bestBitsPerDimension()
     feed = ImageFeed(trainer.train, training)
-    workspace = glow.workspace(batch: training.batch, purpose: trainer.memory.purpose)
-    gradients = Slab(count: glow.parameters.count)
+    workspace = try glow.workspace(batch: training.batch, purpose: trainer.memory.purpose)
+    gradients = try Slab(count: glow.parameters.count)
     clock = StepClock(batch: training.batch)
   }
 
@@ -98,7 +99,7 @@ final class TrainingRun {
     trainer.stageWillBegin(stage)
     switch stage {
     case .measure: return try measure()
-    case .judge(let measurement): return judge(measurement)
+    case .judge(let measurement): return try judge(measurement)
     case .perform(let due, let next): return try perform(due, then: next)
     case .update(let measurement, let safeguard): return try update(measurement, safeguard)
     case .recover(let trouble, let diagnosis): return try recover(from: trouble, diagnosis)
@@ -132,7 +133,7 @@ final class TrainingRun {
       dequantization: glow.dequantization, team: glow.team)
   }
 
-  private func judge(_ measurement: Measurement) -> Stage {
+  private func judge(_ measurement: Measurement) throws -> Stage {
     let due = dutiesDue()
     // What is judged counts from the end of the step: a checkpoint of its start must not know of it yet.
     var safeguard = state.safeguard
@@ -140,10 +141,10 @@ final class TrainingRun {
     safeguard.postpone(trouble == nil ? [] : due)
     switch (trouble, isLast) {
     case (nil, false):
-      keepIfDue(due)
+      try keepIfDue(due)
       return .perform(due, then: .update(measurement, safeguard))
     case (nil, true):
-      keepIfDue(due)
+      try keepIfDue(due)
       return .perform(due, then: .conclude)
     case (let trouble?, false):
       state.safeguard = safeguard
@@ -171,10 +172,10 @@ final class TrainingRun {
 
   /// The state whose loss has just been seen to be fine becomes the one to go back to. That of a scheduled
   /// checkpoint always does, so that the checkpoint needs no second state.
-  private func keepIfDue(_ due: Duties) {
+  private func keepIfDue(_ due: Duties) throws {
     guard training.guards else { return }
     if state.good == nil || isLast || isDue(TrainingRun.goodInterval) || due.contains(.checkpoint) {
-      state.keepAsGood()
+      try state.keepAsGood()
     }
   }
 

@@ -17,7 +17,7 @@ final class TrainingState {
   init(_ glow: Glow<Float>, _ configuration: TrainingConfiguration) throws {
     self.glow = glow
     averaged = try Glow(configuration: glow.configuration, seed: nil, team: glow.team)
-    optimizer = Optimizer(
+    optimizer = try Optimizer(
       configuration.optimizer, beta1: configuration.beta1, beta2: configuration.beta2,
       count: glow.parameters.count, ranges: glow.parameters.trainableRanges)
   }
@@ -34,14 +34,18 @@ final class TrainingState {
   func beginAverage() { averaged.values.base.update(from: glow.values.base, count: glow.parameters.count) }
 
   /// Makes the present state the one to go back to.
-  func keepAsGood() {
-    _ = goodSlabs(step: step)
+  ///
+  /// - Throws: `MemoryError`, the first time.
+  func keepAsGood() throws {
+    _ = try goodSlabs(step: step)
     copy(toGood: true)
   }
 
   /// The slabs of the state to go back to, to be filled; it is made to stand for `step`.
-  func goodSlabs(step: Int) -> [Slab<Float>] {
-    let kept = good?.slabs ?? slabs.map { _ in Slab<Float>(count: glow.parameters.count) }
+  ///
+  /// - Throws: `MemoryError`, the first time.
+  func goodSlabs(step: Int) throws -> [Slab<Float>] {
+    let kept = try good?.slabs ?? slabs.map { _ in try Slab<Float>(count: glow.parameters.count) }
     good = (kept, step)
     return kept
   }

@@ -4,15 +4,6 @@ import Testing
 
 /// Classes of images and those of a class-conditional model.
 extension CommandTests {
-  private func writeImages(_ folder: String, _ classes: [String]) throws {
-    for (place, name) in classes.enumerated() {
-      for number in 0..<4 {
-        let image = try FaceDataset(count: 100, seed: 0, part: .train).image(10 * place + number)
-        try write("\(folder)/\(name)/\(number).png", PNG.encode(image))
-      }
-    }
-  }
-
   @Test("a class-conditional model knows its classes by name, or by their number where it keeps no names")
   func classNames() throws {
     defer { clean() }
@@ -48,5 +39,51 @@ extension CommandTests {
     for index in 0..<8 {
       #expect(try copy.image(index) == original.image(index) && copy.label(index) == original.label(index))
     }
+  }
+
+  @Test("a class is asked for by its name, or by a number, and it says which that is")
+  func classByName() throws {
+    defer { clean() }
+    try writeImages("classes", ["1", "0"])
+    let trained = try shell("$GLOW train --data classes --out run --conditional \(Self.tiny)")
+    #expect(trained.status == 0, "\(trained.error)")
+    let sample = "$GLOW sample run --count 1 --class"
+    #expect(try shell("\(sample) 1 --out named.png").error == "")
+    try FileManager.default.removeItem(atPath: "\(root)/classes")
+    try writeImages("classes", ["cat", "frog"])
+    #expect(try shell("$GLOW train --data classes --out pets --conditional \(Self.tiny)").status == 0)
+    let pet = "$GLOW sample pets --count 1 --class"
+    #expect(try shell("\(pet) frog --out a.png").error == "")
+    #expect(try shell("\(pet) 1 --out b.png").error.contains("number 1 is 'frog'"))
+    #expect(try bytes("a.png") == bytes("b.png"))
+    let strip = try shell("$GLOW reconstruct pets --data classes --out strip.png")
+    #expect(
+      strip.status == 0 && strip.output.contains("8 of 8 images come back"), "\(strip.output) \(strip.error)")
+    #expect(try shell("\(pet) dog --out c.png").error.contains("one of cat, frog, not dog"))
+  }
+
+  @Test("it is said of which classes there are held-out images alone")
+  func untrainedClasses() throws {
+    defer { clean() }
+    func batch(_ labels: [UInt8]) -> [UInt8] {
+      labels.flatMap { label in [label] + (0..<3072).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ Int(label)) }
+      }
+    }
+    try write("cifar/data_batch_1.bin", batch([0, 1, 0, 1]))
+    try write("cifar/test_batch.bin", batch([0, 1]))
+    let line = "$GLOW train --data cifar --conditional \(Self.tiny) --out"
+    let same = try shell("\(line) same")
+    #expect(same.status == 0 && !same.error.contains("no training image"), "\(same.error)")
+    try write("cifar/test_batch.bin", batch([0, 3]))
+    let other = try shell("\(line) other")
+    #expect(other.status == 0 && other.error.contains("no training image has the class"), "\(other.error)")
+    let scores = try shell("$GLOW evaluate other --data cifar")
+    #expect(
+      scores.status == 0
+        && scores.error.contains(
+          "other was trained on no image of the class 'cat': what it says of 1 image of cifar means little"),
+      "\(scores.error)")
+    let known = try shell("$GLOW evaluate other --data cifar --split train")
+    #expect(known.status == 0 && !known.error.contains("was trained on no image"), "\(known.error)")
   }
 }

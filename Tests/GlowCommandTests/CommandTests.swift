@@ -35,7 +35,7 @@ struct CommandTests {
   /// The mean over test faces, by the library in Double.
   private func bitsPerDimensionInDouble(_ run: String, images count: Int) throws -> Double {
     let glow = try ModelFile.read("\(root)/\(run)", as: Double.self).glow
-    let workspace = glow.workspace(batch: count, purpose: .inference)
+    let workspace = try glow.workspace(batch: count, purpose: .inference)
     let faces = FaceDataset(count: count, seed: 0, part: .test)
     for index in 0..<count {
       try faces.image(index).pixels.withUnsafeBufferPointer {

@@ -3,7 +3,10 @@ import Glibc
 import GlowTestSupport
 import Testing
 
-/// Each command with one call of the system after the other failing, as a full or failing disk makes them.
+/// Each command with one call after the other failing, as a full or failing disk makes them, or the end of memory.
+///
+/// `map` is memory that comes straight from the system, that of models and passes; `malloc` is memory of the libraries for
+/// pictures. What Swift itself allocates cannot be refused to it: it ends the process.
 @Suite("Commands whose calls fail", .serialized, .enabled(if: Faults.compiler != nil && !isSanitized))
 struct FaultTests {
   private let root = FileManager.default.temporaryDirectory.appending(path: "glow-faults-\(UUID())").path
@@ -57,6 +60,10 @@ struct FaultTests {
       ["detect", "run", "--in", "images", "--out", "noise", "--limit", "4", "--scores", "to/scores"],
       ["plot", "run", "--out", "to/p.png", "--samples", "to/q.png"],
       ["inspect", "run"],
+      ["manipulate", "run", "images/000001.png", "--attribute", "z.npy", "--out", "to/m.png"],
+      ["sheet", "run", "--data", "images", "--out", "to/sheet.png"],
+      ["export", "run", "--to", "openai", "--out", "to/e.safetensors"],
+      ["data", "images", "--check"],
       ["data", "images", "--export", "to/copy"],
       ["data", "images", "--export", "to/copy.npy"],
       ["train", "--data", "images", "--out", "to/run", "--steps", "4"] + tiny,
@@ -67,14 +74,22 @@ struct FaultTests {
     #expect(try glow(["data", "faces", "--limit", "8", "--export", "images"]).status == 0)
     #expect(
       try glow(["train", "--data", "faces", "--out", "run", "--steps", "2"] + Self.tiny).status == 0)
-    #expect(try glow(["encode", "run", "--data", "images", "--out", "z.npy"]).status == 0)
+    #expect(
+      try glow(
+        ["encode", "run", "--data", "images", "--out", "z.npy"]
+          + (command[0] == "manipulate" ? ["--limit", "1"] : [])
+      ).status == 0)
     try manager.createDirectory(atPath: "\(root)/to", withIntermediateDirectories: true)
-    let arguments = command + (["data", "plot", "train"].contains(command[0]) ? [] : ["--threads", "1"])
+    let arguments =
+      command + (["data", "export", "plot", "train"].contains(command[0]) ? [] : ["--threads", "1"])
     let whole = try glow(arguments)
     #expect(whole.status == 0, "\(whole.error)")
     let (inputs, results) = (try files("run"), try files("to"))
-    for call in ["open", "write", "fsync", "mmap", "rename"] {
-      for number in 1... {
+    for call in ["open", "write", "fsync", "mmap", "rename", "map", "malloc"] {
+      var number = 0
+      while true {
+        // The libraries allocate by the hundred, much of it in loops.
+        number = call == "malloc" && number > 8 ? number * 3 / 2 : number + 1
         try manager.removeItem(atPath: "\(root)/to")
         try manager.createDirectory(atPath: "\(root)/to", withIntermediateDirectories: true)
         try? manager.removeItem(atPath: "\(root)/mark")
@@ -129,8 +144,8 @@ private enum Faults {
   }
 
   static let source = #"""
-    // Makes call number FAULT_NUMBER of FAULT_CALL fail with EIO and makes the file FAULT_MARK. Counted are the calls on
-    // files with relative paths, which are those of the job.
+    // Makes call number FAULT_NUMBER of FAULT_CALL fail with EIO, or ENOMEM, and makes the file FAULT_MARK. Counted are the
+    // calls on files with relative paths, which are those of the job, and the memory that libraries for pictures ask for.
     #define _GNU_SOURCE
     #include <dlfcn.h>
     #include <errno.h>
@@ -152,8 +167,42 @@ private enum Faults {
       if (atomic_fetch_add(&calls, 1) + 1 != atol(getenv("FAULT_NUMBER"))) return 0;
       long mark = syscall(SYS_openat, AT_FDCWD, getenv("FAULT_MARK"), O_WRONLY | O_CREAT, 0600);
       if (mark >= 0) syscall(SYS_close, mark);
-      errno = EIO;
+      errno = strncmp(call, "ma", 2) == 0 ? ENOMEM : EIO;
       return 1;
+    }
+
+    // Whether the code that calls is in a library for pictures.
+    static int is_of_pictures(const void *caller) {
+      static _Thread_local int inside;
+      static const char *const names[] = {"/libpng", "/libjpeg", "/libwebp", "/libz.", "/libcairo"};
+      Dl_info info;
+      int found = 0;
+      if (inside) return 0;
+      inside = 1;
+      const char *wanted = getenv("FAULT_CALL");
+      if (wanted != NULL && strcmp(wanted, "malloc") == 0 && dladdr(caller, &info) != 0 && info.dli_fname != NULL)
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) found |= strstr(info.dli_fname, names[i]) != NULL;
+      inside = 0;
+      return found;
+    }
+
+    void *__libc_malloc(size_t);
+    void *__libc_calloc(size_t, size_t);
+    void *__libc_realloc(void *, size_t);
+
+    void *malloc(size_t size) {
+      if (is_of_pictures(__builtin_return_address(0)) && fails("malloc")) return NULL;
+      return __libc_malloc(size);
+    }
+
+    void *calloc(size_t count, size_t size) {
+      if (is_of_pictures(__builtin_return_address(0)) && fails("malloc")) return NULL;
+      return __libc_calloc(count, size);
+    }
+
+    void *realloc(void *memory, size_t size) {
+      if (is_of_pictures(__builtin_return_address(0)) && fails("malloc")) return NULL;
+      return __libc_realloc(memory, size);
     }
 
     static int is_file(int descriptor) {
@@ -185,7 +234,7 @@ private enum Faults {
     }
 
     void *mmap(void *address, size_t count, int protection, int flags, int descriptor, off_t offset) {
-      if (is_file(descriptor) && fails("mmap")) return MAP_FAILED;
+      if (is_file(descriptor) ? fails("mmap") : fails("map")) return MAP_FAILED;
       return (void *)syscall(SYS_mmap, address, count, protection, flags, descriptor, offset);
     }
 

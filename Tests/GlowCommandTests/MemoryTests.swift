@@ -37,4 +37,40 @@ extension CommandTests {
     let (estimated, taken) = (large.estimated - small.estimated, large.taken - small.taken)
     #expect(estimated > 100 && abs(taken / estimated - 1) < 0.05, "\(estimated) and \(taken) MB")
   }
+
+  @Test(
+    "what does not fit into memory is refused in one line before any work, and nothing hangs",
+    .disabled(if: isSanitized, "a sanitizer takes more address space"), .timeLimit(.minutes(15)))
+  func littleMemory() throws {
+    defer { clean() }
+    try train()
+    for limit in [350_000, 450_000, 600_000] {
+      for command in [
+        "evaluate run --data faces --limit 4", "sample run --count 1 --out s.png", "inspect run",
+        "train --data faces --limit 8 --out new \(Self.tiny)",
+        "encode run --data faces --limit 4 --out z.npy",
+        "reconstruct run --data faces --out r.png", "bench evaluate --depth 1 --width 8 --runs 1",
+      ] {
+        let outcome = try shell("ulimit -v \(limit); timeout 60 $GLOW \(command) --threads 2")
+        #expect(
+          outcome.status == 0
+            || (outcome.status == 1
+              && outcome.error.split(separator: "\n").last?.hasPrefix("Error: ") == true),
+          "\(limit) \(command): \(outcome.status) \(outcome.error)")
+        try? FileManager.default.removeItem(atPath: "\(root)/new")
+      }
+    }
+    for (line, reason) in [
+      ("$GLOW sample run --count 250000 --scale 32 --out big.png", "ask for fewer images"),
+      ("$GLOW sample run --count 1000000 --out big.png", "ask for fewer images"),
+      ("ulimit -v 2000000; $GLOW bench evaluate --batch 1000000", "use a smaller --batch"),
+      ("ulimit -v 2000000; $GLOW evaluate run --data faces --batch 1000000", "use a smaller batch"),
+    ] {
+      let outcome = try shell(line)
+      #expect(
+        outcome.status == 1 && outcome.error.contains(reason) && isOneLine(outcome.error),
+        "\(line): \(outcome.status) \(outcome.error)")
+    }
+    #expect(try !names().contains("big.png"))
+  }
 }

@@ -95,5 +95,33 @@ extension CommandTests {
       #expect(again.status == 0, "\(again.error)")
       #expect(abs(try bitsPerDimension("again.safetensors") / bits - 1) < 2e-8, "\(target)")
     }
+    // Training keeps what the format can hold.
+    try expectExport(of: "run", to: weights.format, imageSize: weights.shape[1])
+  }
+
+  /// A model that is exported and imported again scores as before.
+  private func expectExport(of model: String, to format: String, imageSize: Int) throws {
+    let exported = try shell("$GLOW export \(model) --to \(format) --out foreign.safetensors")
+    #expect(exported.status == 0, "\(exported.error)")
+    let again = try shell(
+      "$GLOW import foreign.safetensors --from \(format) --image-size \(imageSize) --out again.safetensors")
+    #expect(again.status == 0, "\(again.error)")
+    #expect(abs(try bitsPerDimension("again.safetensors") / bitsPerDimension(model) - 1) < 1e-6, "\(format)")
+  }
+
+  @Test(
+    "a model that is trained with a format's padding can be exported to it, others are told which to train with",
+    arguments: [("zeros", "y0ast"), ("ones", "rosinality")])
+  func paddings(padding: String, format: String) throws {
+    defer { clean() }
+    #expect(try shell("$GLOW data faces --limit 8 --export images.npy").status == 0)
+    let train = "$GLOW train --data images.npy \(Self.tiny) --levels 2 --steps 3 --lr 0.01 --warmup-epochs 0"
+    let trained = try shell("\(train) --padding \(padding) --out run")
+    #expect(trained.status == 0, "\(trained.error)")
+    try expectExport(of: "run", to: format, imageSize: 32)
+    #expect(try shell("\(train) --out edged").status == 0)
+    let refused = try shell("$GLOW export edged --to \(format) --out no.safetensors")
+    #expect(refused.status == 1 && refused.error.contains("--padding \(padding)"), "\(refused.error)")
+    #expect(try !names().contains("no.safetensors"))
   }
 }

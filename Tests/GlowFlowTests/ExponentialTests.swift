@@ -64,7 +64,7 @@ final class OnePlane<S: Scalar> {
   private let slab: Slab<S>
 
   init(_ z: S, _ outputs: [S]) {
-    slab = Slab(count: 1 + outputs.count)
+    slab = try! Slab(count: 1 + outputs.count)
     slab.base[0] = z
     for (index, value) in outputs.enumerated() { slab.base[1 + index] = value }
   }

@@ -50,6 +50,72 @@ struct LayerTests {
     }
   }
 
+  @Test("every layer that convolves, with each padding", arguments: [Padding.zeros, .ones], Cut.all)
+  func padding(padding: Padding, cut: Cut) throws {
+    for network in NetworkKind.allCases {
+      let model = try SmallModel(
+        {
+          $0.levels = 2
+          $0.network = network
+          $0.kernel = 3
+          $0.padding = padding
+        }, cut: cut)
+      for layer in [1, 2] {
+        try expectAccepted(
+          model.layer(layer), at: model.randomInput(), "\(network), padding \(padding), \(cut.name)")
+      }
+    }
+    let model = try SmallModel({ $0.padding = padding }, cut: cut)
+    #expect((model.glow.parameters["top.prior.weight"] == nil) == (padding == .zeros))
+    try expectAccepted(model.layer(2), at: model.randomInput(), "padding \(padding), \(cut.name)")
+  }
+
+  @Test(
+    "a padding of ones is an edge indicator whose weights are the sums of the others, of zeros one of zeros")
+  func paddingAsIndicator() throws {
+    for padding in [Padding.zeros, .ones] {
+      let model = try SmallModel {
+        $0.levels = 2
+        $0.padding = padding
+      }
+      let edged = try SmallModel { $0.levels = 2 }
+      for entry in edged.glow.parameters.entries {
+        let to = edged.glow.values.base + entry.offset
+        guard let own = model.glow.parameters[entry.name] else {
+          for index in 0..<entry.count { to[index] = 0 }
+          continue
+        }
+        let from = model.glow.values.base + own.offset
+        if own.shape == entry.shape {
+          to.update(from: from, count: entry.count)
+          continue
+        }
+        let (inputs, outputs) = (own.shape[2], own.shape[3])
+        let readsOnes = padding == .ones && !entry.name.hasSuffix("conv1.weight")
+        for tap in 0..<9 {
+          for output in 0..<outputs {
+            var sum = 0.0
+            for input in 0..<inputs {
+              let value = from[(tap * inputs + input) * outputs + output]
+              to[(tap * (inputs + 1) + input) * outputs + output] = value
+              sum += value
+            }
+            to[(tap * (inputs + 1) + inputs) * outputs + output] = readsOnes ? sum : 0
+          }
+        }
+      }
+      try edged.glow.parametersChanged()
+      let images = model.randomInput().map { 0.2 * $0 }
+      let likelihoods = [model, edged].map { model in
+        model.workspace.images.update(from: images, count: images.count)
+        return model.glow.forward(model.workspace, count: model.images).map(\.nats)
+      }
+      for (found, expected) in zip(likelihoods[0], likelihoods[1]) {
+        #expect(abs(found / expected - 1) < 1e-13, "\(padding)")
+      }
+    }
+  }
+
   @Test("split with its prior", arguments: Cut.all)
   func split(cut: Cut) throws {
     let model = try SmallModel({ $0.levels = 2 }, cut: cut)
@@ -163,7 +229,7 @@ struct CutTests {
       let model = try model(kind, kernel, cut)
       let images = model.randomInput().map { 0.2 * $0 }
       for purpose in [Purpose.training(keepsHidden: true), .training(keepsHidden: false), .inference] {
-        let workspace = model.glow.workspace(batch: cut.images, purpose: purpose)
+        let workspace = try model.glow.workspace(batch: cut.images, purpose: purpose)
         workspace.images.update(from: images, count: images.count)
         var found = model.glow.forward(workspace, count: cut.images).map(\.nats)
         for image in 0..<cut.images {
@@ -183,13 +249,43 @@ struct CutTests {
     for cut in cuts {
       let model = try model(kind, kernel, cut)
       let images = model.randomInput().map { 0.2 * $0 }
-      let workspace = model.glow.workspace(batch: cut.images, purpose: .inference)
+      let workspace = try model.glow.workspace(batch: cut.images, purpose: .inference)
       workspace.images.update(from: images, count: images.count)
       try model.glow.initialize(workspace, count: cut.images)
       let found = Array(model.glow.values.values)
       expectEqual(found, expected ?? found, "\(kind), kernel \(kernel), \(cut)")
       expected = found
     }
+  }
+}
+
+@Suite("Data-dependent initialization that is stopped")
+struct StoppedInitializationTests {
+  @Test("leaves the model as it was, at whatever layer it is stopped")
+  func stopped() throws {
+    let model = try SmallModel {
+      $0.levels = 2
+      $0.depth = 2
+    }
+    let images = model.randomInput().map { 0.2 * $0 }
+    func likelihoods() -> [Double] {
+      model.workspace.images.update(from: images, count: images.count)
+      return model.glow.forward(model.workspace, count: model.images).map(\.nats)
+    }
+    let (values, expected) = (Array(model.glow.values.values), likelihoods())
+    for layers in 0..<8 {
+      var asked = 0
+      model.workspace.images.update(from: images, count: images.count)
+      let isDone = try model.glow.initialize(model.workspace, count: model.images) {
+        asked += 1
+        return asked > layers
+      }
+      #expect(!isDone && !model.glow.isInitialized)
+      #expect(Array(model.glow.values.values) == values && likelihoods() == expected, "\(layers) layers")
+    }
+    model.workspace.images.update(from: images, count: images.count)
+    #expect(try model.glow.initialize(model.workspace, count: model.images) && model.glow.isInitialized)
+    #expect(Array(model.glow.values.values) != values)
   }
 }
 

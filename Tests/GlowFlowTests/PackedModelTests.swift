@@ -73,8 +73,8 @@ struct PackedModelTests {
     }
     results.latents = latents.map { Double($0) }
     if workspace.purpose != .inference {
-      let gradients = Slab<S>(count: glow.parameters.count)
-      let imageGradient = Slab<S>(count: count * size)
+      let gradients = try Slab<S>(count: glow.parameters.count)
+      let imageGradient = try Slab<S>(count: count * size)
       let weights = (0..<count).map { 0.5 + Double($0 % 3) / 4 }
       try glow.backward(
         workspace, weights: weights, gradients: gradients.base, imageGradient: imageGradient.base)
@@ -101,8 +101,8 @@ struct PackedModelTests {
       let packed = try Glow<Float>(configuration: configuration, seed: 7, team: team, tileRows: cut.tileRows)
       let double = try Glow<Double>(configuration: configuration, seed: 7, team: team, tileRows: cut.tileRows)
       #expect(packed.kernels == .packed && double.kernels == .openBLAS)
-      let workspace = packed.workspace(batch: cut.images, purpose: purpose)
-      let reference = double.workspace(batch: cut.images, purpose: purpose)
+      let workspace = try packed.workspace(batch: cut.images, purpose: purpose)
+      let reference = try double.workspace(batch: cut.images, purpose: purpose)
       // Twice, because weights are packed, transposed and inverted anew when they have changed.
       for turn in 0..<2 {
         try set(packed, turn: UInt64(turn))
@@ -128,7 +128,7 @@ struct PackedModelTests {
         configuration: configuration(kind, cut), seed: 7, team: ThreadTeam(count: 2, kernels: .packed),
         tileRows: tileRows)
       try set(glow, turn: 0)
-      return try results(glow, glow.workspace(batch: cut.images, purpose: .inference))
+      return try results(glow, try glow.workspace(batch: cut.images, purpose: .inference))
     }
     let expected = try bits(256)
     for tileRows in [16, 24, 64, 100, 1024] {

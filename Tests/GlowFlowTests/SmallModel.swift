@@ -47,8 +47,8 @@ final class SmallModel {
     images = cut.images
     glow = try Glow(
       configuration: configuration, seed: 7, team: ThreadTeam(count: threads), tileRows: cut.tileRows)
-    workspace = glow.workspace(batch: images, purpose: .training(keepsHidden: keepsHidden))
-    gradients = Slab(count: glow.parameters.count)
+    workspace = try glow.workspace(batch: images, purpose: .training(keepsHidden: keepsHidden))
+    gradients = try Slab(count: glow.parameters.count)
     let classes = configuration.classCount
     labels = classes > 0 ? (0..<images).map { (2 + 2 * $0) % classes } : nil
     // No parameter may stay at a value (such as zero) at which a mistake in its gradient could hide.
@@ -120,7 +120,7 @@ final class SmallModel {
         try dx.withUnsafeMutableBufferPointer { dx in
           let memory = self.workspace.levels[0]
           geometry.part(dy, into: memory.gradient!, nil)
-          self.glow.foldedGradient.values.update(repeating: 0)
+          self.glow.foldedGradient!.values.update(repeating: 0)
           self.glow.backward(
             0, range, self.workspace, weights: weights, imageGradient: dx.baseAddress!)
           // The first layer hands its gradient on, the others leave it where it was.

@@ -19,12 +19,12 @@ struct TileScheduleTests {
   private let stages = [Stage.start, .conditioner(round: 0), .finish]
 
   @Test("every tile goes through every stage of every layer once and in order", arguments: [false, true])
-  func order(inBands: Bool) {
+  func order(inBands: Bool) throws {
     let tiling = tiling(inBands: inBands)
     #expect(tiling.holdsWholeImages != inBands && tiling.tileCount == (inBands ? 22 : 6))
     let wrong = Atomic(0)
     let expected = (0..<5).flatMap { layer in stages.map { (layer, $0) } }
-    let seen = (0..<tiling.tileCount).map { _ in Slab<Double>(count: 1) }
+    let seen = try (0..<tiling.tileCount).map { _ in try Slab<Double>(count: 1) }
     tiling.forEachTile(ThreadTeam(count: 3), stages: (0..<5).map { _ in stages }) { layer, stages, tile, _ in
       let index = inBands ? tile.firstSlot : tile.firstImage / tiling.imagesPerTile
       // One tile is slow: the other threads come to its next layer while it is still in this one.
@@ -51,15 +51,15 @@ struct TileScheduleTests {
   @Test(
     "sums over tiles are those of one loop, whatever the number of threads", arguments: [false, true],
     [1, 2, 5])
-  func sums(inBands: Bool, threads: Int) {
+  func sums(inBands: Bool, threads: Int) throws {
     let tiling = tiling(inBands: inBands)
     // More values than one block of a sum, and more steps than there are parts for.
     let (steps, count) = (4, 5000)
     func contribution(_ step: Int, _ tile: Tile, _ index: Int) -> Float {
       1 / Float(1 + step * 31 + tile.start * 7 + index)
     }
-    let parts = Slab<Float>(count: tiling.partCount * count)
-    let sums = (0..<steps).map { _ in Slab<Float>(count: count) }
+    let parts = try Slab<Float>(count: tiling.partCount * count)
+    let sums = try (0..<steps).map { _ in try Slab<Float>(count: count) }
     for index in parts.values.indices { parts.base[index] = .nan }
     // The first values of a part are a vector, which comes as zeros; the rest is overwritten by the first tile.
     var reservation = WeightReservation()

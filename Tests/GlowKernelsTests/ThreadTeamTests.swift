@@ -71,10 +71,10 @@ struct ThreadTeamTests {
 @Suite("Milestones")
 struct MilestonesTests {
   @Test("a piece that waits sees what those have written that it waited for", arguments: [1, 2, 4])
-  func order(threads: Int) {
+  func order(threads: Int) throws {
     // Two lines of 50 pieces in turns; each piece needs the one before it on its line.
     let milestones = Milestones(count: 2)
-    let seen = Slab<Double>(count: 2 * 50)
+    let seen = try Slab<Double>(count: 2 * 50)
     ThreadTeam(count: threads).run(100) { piece, _ in
       let (line, place) = (piece % 2, piece / 2)
       milestones.wait(for: line, toReach: place)

@@ -42,10 +42,10 @@ struct LogisticFitTests {
 
   @Test(
     "every update is Adam's on a batch of the order, with a step that falls to zero", arguments: [40, 600])
-  func updates(rows: Int) {
+  func updates(rows: Int) throws {
     let (inputs, truths) = data(rows)
-    let fit = LogisticFit(inputs: inputs, truths: truths, penalty: 0.05)
-    fit.run(epochs: 10, seed: 3)
+    let fit = try LogisticFit(inputs: inputs, truths: truths, penalty: 0.05)
+    try fit.run(epochs: 10, seed: 3)
     let batch = min(256, rows)
     let steps = 10 * (rows / batch)
     for output in 0..<2 {
@@ -72,10 +72,10 @@ struct LogisticFitTests {
   }
 
   @Test("many updates end at the minimum", arguments: [0.02, 0.2])
-  func minimum(penalty: Double) {
+  func minimum(penalty: Double) throws {
     let (inputs, truths) = data(200)
-    let fit = LogisticFit(inputs: inputs, truths: truths, penalty: Float(penalty))
-    fit.run(epochs: 6000, seed: 0)
+    let fit = try LogisticFit(inputs: inputs, truths: truths, penalty: Float(penalty))
+    try fit.run(epochs: 6000, seed: 0)
     for output in 0..<2 {
       var values = [Double](repeating: 0, count: 4)
       for _ in 0..<4000 {
@@ -87,10 +87,10 @@ struct LogisticFitTests {
   }
 
   @Test("the bias is not held back: inputs that tell nothing leave the odds of the truths")
-  func bias() {
-    let fit = LogisticFit(
+  func bias() throws {
+    let fit = try LogisticFit(
       inputs: [[Float]](repeating: [0], count: 100), truths: (0..<100).map { [$0 < 80] }, penalty: 10)
-    fit.run(epochs: 3000, seed: 0)
+    try fit.run(epochs: 3000, seed: 0)
     #expect(fit.weights == [[0]] && abs(fit.bias[0] - log(Float(4))) < 1e-3)
   }
 }

@@ -76,7 +76,7 @@ struct FactorTests {
     let labels =
       reference.isConditional ? try file.values("input.labels", as: Double.self).map { Int($0) } : nil
     let count = images.count / glow.latentCount
-    let workspace = glow.workspace(batch: count, purpose: .training(keepsHidden: true))
+    let workspace = try glow.workspace(batch: count, purpose: .training(keepsHidden: true))
     workspace.images.update(from: images, count: images.count)
     return (workspace, count, labels)
   }
@@ -108,7 +108,7 @@ struct FactorTests {
     func gradients() throws -> [String: [Double]] {
       let glow: Glow<Double> = try imported(reference)
       let (workspace, count, labels) = try batch(reference, glow)
-      let gradients = Slab<Double>(count: glow.parameters.count)
+      let gradients = try Slab<Double>(count: glow.parameters.count)
       _ = try glow.objective(workspace, count: count, labels: labels, gradients: gradients.base)
       let model = try ForeignModel(
         path, format: .openai, imageSize: reference.imageSize, bits: reference.bits)

@@ -62,9 +62,38 @@ struct ImportTests {
     try expectSameLikelihoods(glow, ModelImport.read(path, from: .y0ast, imageSize: 8))
   }
 
+  @Test("a model without an edge channel goes to the format that pads as it does, and to the original's")
+  func paddings() throws {
+    for (padding, own, other) in [
+      (Padding.zeros, ForeignFormat.y0ast, ForeignFormat.rosinality), (.ones, .rosinality, .y0ast),
+    ] {
+      for coupling in [CouplingKind.affine, .additive] {
+        let glow: Glow<Double> = try randomGlow {
+          $0.padding = padding
+          $0.coupling = coupling
+        }
+        for format in [own, .openai] {
+          try ModelExport.write(glow, as: format, to: path)
+          let again: Glow<Double> = try ModelImport.read(path, from: format, imageSize: 8)
+          #expect(again.configuration.padding == (format == .openai ? .edge : padding))
+          try expectSameLikelihoods(glow, again)
+          // What was imported stays what the format can hold.
+          if format == own { try ModelExport.write(again, as: own, to: path) }
+        }
+        let reason =
+          "models of \(other.rawValue) pad with \(padding == .zeros ? "ones" : "zeros"), and this one was trained with "
+          + "--padding \(padding)"
+        #expect(throws: FileError(path, reason)) { try ModelExport.write(glow, as: other, to: path) }
+      }
+    }
+  }
+
   @Test("y0ast's class-conditional model is the original's with its matrices transposed")
   func classesOfY0ast() throws {
-    let glow: Glow<Double> = try randomGlow({ $0.classCount = 3 }, hasEdges: false)
+    let glow: Glow<Double> = try randomGlow {
+      $0.classCount = 3
+      $0.padding = .zeros
+    }
     try ModelExport.write(glow, as: .openai, to: path)
     let original = try SafetensorsFile(path)
     let other = "\(folder.path)/y0ast.safetensors"
@@ -104,12 +133,12 @@ struct ImportTests {
   private func expectSameLikelihoods(_ a: Glow<Double>, _ b: Glow<Double>, labels: [Int]? = nil) throws {
     var generator = SplitMix(state: 9)
     let images = (0..<2 * a.latentCount).map { _ in Double.random(in: -0.5...0.5, using: &generator) }
-    func likelihoods(_ glow: Glow<Double>) -> [Double] {
-      let workspace = glow.workspace(batch: 2, purpose: .inference)
+    func likelihoods(_ glow: Glow<Double>) throws -> [Double] {
+      let workspace = try glow.workspace(batch: 2, purpose: .inference)
       workspace.images.update(from: images, count: images.count)
       return glow.forward(workspace, count: 2, labels: labels).map(\.nats)
     }
-    #expect(relativeError(likelihoods(b), likelihoods(a)) < 1e-13)
+    #expect(relativeError(try likelihoods(b), try likelihoods(a)) < 1e-13)
   }
 
   @Test("what a format has no place for is refused, not rounded away")
@@ -121,22 +150,12 @@ struct ImportTests {
     refuse(
       glow, .y0ast,
       "cannot write level0.step0.coupling.conv1.weight as y0ast's: "
-        + "it has no edge channel, and the weights of this one are not 0")
+        + "it has no edge channel, and the weights of this one are not 0 (train with --padding zeros)"
+    )
     refuse(
-      try randomGlow(hasEdges: false), .rosinality,
-      "cannot write level0.step0.coupling.actnorm1.logs as rosinality's: "
-        + "its hidden layers have no actnorm, and the scales of this one are not 1")
-    let additive: Glow<Double> = try randomGlow { $0.coupling = .additive }
-    for entry in additive.parameters.entries
-    where entry.name.contains("actnorm1.logs") || entry.name.contains("actnorm2.logs")
-      || entry.name.hasSuffix("conv1.weight")
-    {
-      try additive.set(entry, to: [Double](repeating: 0, count: entry.count), path: path)
-    }
-    refuse(
-      additive, .rosinality,
+      try randomGlow({ $0.coupling = .additive }, hasEdges: false), .rosinality,
       "cannot write level0.step0.coupling.conv3.weight as rosinality's: its edge channel is a padding of ones, "
-        + "and the weights of this one are not the sums of the others'")
+        + "and the weights of this one are not the sums of the others' (train with --padding ones)")
     let small: Glow<Double> = try randomGlow(hasEdges: false)
     let filter = small.parameters["level0.step0.coupling.conv1.weight"]!
     // The last input of the last tap is the edge channel.
@@ -144,13 +163,14 @@ struct ImportTests {
     refuse(
       small, .y0ast,
       "cannot write level0.step0.coupling.conv1.weight as y0ast's: "
-        + "it has no edge channel, and the weights of this one are not 0")
+        + "it has no edge channel, and the weights of this one are not 0 (train with --padding zeros)"
+    )
     let edgeOfPrior: Glow<Double> = try randomGlow(hasEdges: false)
     edgeOfPrior.values.base[edgeOfPrior.parameters["top.prior.weight"]!.offset] = 0.1
     refuse(
       edgeOfPrior, .y0ast,
       "cannot write top.prior.weight as y0ast's: "
-        + "its top prior is the same at all positions, and this one is not")
+        + "its top prior is the same at all positions, and this one is not (train with --padding zeros)")
     refuse(
       try randomGlow { $0.classCount = 2 }, .rosinality,
       "models of rosinality have no classes, and this one has 2")

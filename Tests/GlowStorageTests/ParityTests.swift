@@ -32,8 +32,8 @@ struct ParityTests {
   }
 
   private func compare<S>(_ run: ReferenceRun<S>, _ tolerance: Tolerance) throws {
-    let gradients = Slab<S>(count: run.glow.parameters.count)
-    let imageGradient = Slab<S>(count: run.images.count)
+    let gradients = try Slab<S>(count: run.glow.parameters.count)
+    let imageGradient = try Slab<S>(count: run.images.count)
     let objective = try run.glow.objective(
       run.workspace, count: run.count, labels: run.labels, gradients: gradients.base,
       imageGradient: imageGradient.base)

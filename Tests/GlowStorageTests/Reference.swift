@@ -55,7 +55,7 @@ struct ReferenceRun<S: Scalar> {
     images = try file.values("input.dequantized", as: S.self)
     count = images.count / glow.configuration.dimensions
     labels = reference.isConditional ? try file.values("input.labels", as: Double.self).map { Int($0) } : nil
-    workspace = glow.workspace(batch: count, purpose: .training(keepsHidden: true))
+    workspace = try glow.workspace(batch: count, purpose: .training(keepsHidden: true))
     workspace.images.update(from: images, count: images.count)
   }
 

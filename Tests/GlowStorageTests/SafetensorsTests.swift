@@ -59,7 +59,7 @@ struct SafetensorsTests {
     .disabled(if: isSanitized, "a sanitizer's memory counts too"))
   func noCopies() throws {
     // Pages that are only read take no memory of their own: a copy of them would.
-    let slab = Slab<Float>(count: 1 << 27)
+    let slab = try Slab<Float>(count: 1 << 27)
     func residentBytes() throws -> Int {
       let fields = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8).split(separator: " ")
       return try #require(Int(fields[1])) * sysconf(Int32(_SC_PAGESIZE))

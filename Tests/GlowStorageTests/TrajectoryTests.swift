@@ -20,9 +20,9 @@ struct TrajectoryTests {
     let glow = run.glow
     let expected = try run.expected("trajectory.loss")
     #expect(expected.count == 20)
-    let optimizer = Optimizer<S>(
+    let optimizer = try Optimizer<S>(
       .adamax, count: glow.parameters.count, ranges: glow.parameters.trainableRanges)
-    let gradients = Slab<S>(count: glow.parameters.count)
+    let gradients = try Slab<S>(count: glow.parameters.count)
     var losses: [Double] = []
     for step in 1...expected.count {
       run.workspace.images.update(from: run.images, count: run.images.count)

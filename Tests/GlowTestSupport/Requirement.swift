@@ -42,14 +42,17 @@ extension Trait where Self == Requirement {
 public let realData = ProcessInfo.processInfo.environment["GLOW_TEST_DATA"]
 
 /// How many tests of each kind ran.
-private struct Tally {
-  var ran = 0
-  var skipped = 0
-  var lacks: Set<String> = []
+public struct Tally {
+  private var ran = 0
+  private var skipped = 0
+  private var lacks: Set<String> = []
 
   private static let tallies = Mutex<[String: Tally]>([:])
 
-  static func count(_ tests: String, lack: String?) {
+  /// Counts a test of a kind, whose names are `tests`.
+  ///
+  /// - Parameter lack: why it did not run, or nil if it did.
+  public static func count(_ tests: String, lack: String?) {
     tallies.withLock { tallies in
       if tallies.isEmpty { atexit { Tally.report() } }
       var tally = tallies[tests] ?? Tally()

@@ -27,7 +27,7 @@ struct CheckpointTests {
     }
     // The present state and the one to go back to are different ones, so that both are in the file.
     state.step = 100
-    state.keepAsGood()
+    try state.keepAsGood()
     state.glow.values.base[0] = 1
     state.step = 107
     return (state, RunConfiguration(data: "faces", model: model, training: training))

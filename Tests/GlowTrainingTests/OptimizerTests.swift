@@ -6,15 +6,15 @@ import Testing
 @Suite("Optimizers, against the formulas written out")
 struct OptimizerTests {
   @Test("five updates with a moving average", arguments: OptimizerKind.allCases)
-  func updates(kind: OptimizerKind) {
+  func updates(kind: OptimizerKind) throws {
     let team = ThreadTeam(count: 2)
     // Two ranges with a gap that must stay as it is, long enough for several blocks.
     let count = 40_000
     let ranges = [0..<20_001, 20_005..<count]
-    let optimizer = Optimizer<Double>(kind, count: count, ranges: ranges)
-    let values = Slab<Double>(count: count)
-    let average = Slab<Double>(count: count)
-    let gradients = Slab<Double>(count: count)
+    let optimizer = try Optimizer<Double>(kind, count: count, ranges: ranges)
+    let values = try Slab<Double>(count: count)
+    let average = try Slab<Double>(count: count)
+    let gradients = try Slab<Double>(count: count)
     Philox(seed: 1, purpose: .weights).fillNormal(values.values)
     average.base.update(from: values.base, count: count)
     var expected = Array(values.values)

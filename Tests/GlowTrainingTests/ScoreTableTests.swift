@@ -237,7 +237,7 @@ struct ImportanceTests {
     }
     #expect(three.contains { $0.bitsPerDimension != $0.likelihood.bitsPerDimension })
     #expect(three.map(\.likelihood) == one.map(\.likelihood))
-    let workspace = glow.workspace(batch: 1, purpose: .inference)
+    let workspace = try glow.workspace(batch: 1, purpose: .inference)
     for (index, score) in three.enumerated() {
       let pixels = try faces.image(index).pixels
       let nats = (0..<3).map { draw in

@@ -32,7 +32,7 @@ func randomModel(
   }
   try glow.parametersChanged()
   let faces = FaceDataset(count: 16, seed: 0, part: .train)
-  let workspace = glow.workspace(batch: 16, purpose: .inference)
+  let workspace = try glow.workspace(batch: 16, purpose: .inference)
   for index in 0..<16 {
     try faces.image(index).pixels.withUnsafeBufferPointer {
       glow.dequantization.apply(

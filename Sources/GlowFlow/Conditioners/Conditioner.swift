@@ -89,4 +89,5 @@ struct NetworkSettings: Sendable {
   let blocks: Int
   /// Side of the first filter of each block of a residual network.
   let kernel: Int
+  let padding: Padding
 }

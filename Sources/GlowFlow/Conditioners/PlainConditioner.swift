@@ -37,13 +37,16 @@ struct PlainConditioner: Conditioner {
     width = shape.settings.width
     let (input, width, output) = (shape.inChannels, width, shape.outputs)
     first = Convolution(
-      .init(inChannels: input, outChannels: width, order: .patchesThenProduct),
+      .init(
+        inChannels: input, outChannels: width, order: .patchesThenProduct,
+        border: shape.settings.padding.ofHiddenConvolutions),
       weight: "\(prefix).conv1", actNorm: "\(prefix).actnorm1", in: &blueprint)
     hidden = PointwiseConvolution(
       channels: width, weight: "\(prefix).conv2", actNorm: "\(prefix).actnorm2", in: &blueprint)
     last = Convolution(
       .init(
-        inChannels: width, outChannels: output, order: .productThenPatches, planes: shape.outputsPerValue),
+        inChannels: width, outChannels: output, order: .productThenPatches, planes: shape.outputsPerValue,
+        border: shape.settings.padding.ofZeroConvolutions),
       weight: "\(prefix).conv3", actNorm: "\(prefix).conv3", in: &blueprint)
 
     bordered = blueprint.bordered(channels: max(input, output))

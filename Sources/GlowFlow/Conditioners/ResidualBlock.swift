@@ -19,8 +19,10 @@ struct ResidualBlock: Sendable {
     convolution =
       settings.kernel > 1
       ? Convolution(
-        .init(inChannels: width, outChannels: width, order: .patchesThenProduct), weight: name,
-        actNorm: actNorm, in: &blueprint) : nil
+        .init(
+          inChannels: width, outChannels: width, order: .patchesThenProduct,
+          border: settings.padding.ofHiddenConvolutions), weight: name, actNorm: actNorm, in: &blueprint)
+      : nil
     projection = PointwiseConvolution(
       channels: width, weight: "\(prefix).conv2", actNorm: "\(prefix).actnorm2", in: &blueprint)
     inner = blueprint.buffer(columns: width, .recomputable(sharing: nil))

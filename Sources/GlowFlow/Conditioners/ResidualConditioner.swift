@@ -45,14 +45,17 @@ struct ResidualConditioner: Conditioner {
     let (input, width, output) = (shape.inChannels, shape.settings.width, shape.outputs)
     let seesNeighbors = shape.settings.kernel > 1
     first = Convolution(
-      .init(inChannels: input, outChannels: width, order: .patchesThenProduct),
+      .init(
+        inChannels: input, outChannels: width, order: .patchesThenProduct,
+        border: shape.settings.padding.ofHiddenConvolutions),
       weight: "\(prefix).conv1", actNorm: "\(prefix).actnorm1", in: &blueprint)
     blocks = (0..<shape.settings.blocks).map {
       ResidualBlock(shape.settings, prefix: "\(prefix).block\($0)", in: &blueprint)
     }
     last = Convolution(
       .init(
-        inChannels: width, outChannels: output, order: .productThenPatches, planes: shape.outputsPerValue),
+        inChannels: width, outChannels: output, order: .productThenPatches, planes: shape.outputsPerValue,
+        border: shape.settings.padding.ofZeroConvolutions),
       weight: "\(prefix).last", actNorm: "\(prefix).last", in: &blueprint)
 
     let rounds = Self.rounds(0..<shape.settings.blocks)

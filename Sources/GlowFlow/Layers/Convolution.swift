@@ -1,6 +1,6 @@
 import GlowKernels
 
-/// A 3×3 convolution that sees the image's edge, then a bias and a scale for each channel:
+/// A 3×3 convolution that may see the image's edge, then a bias and a scale for each channel:
 /// y = (conv(x) + b)·exp(3·logs).
 ///
 /// With b = logs = 0 and zero weights at the start this is the original's zero convolution (section 3.3 of
@@ -8,7 +8,8 @@ import GlowKernels
 ///
 /// The edge indicator, a further input channel that is 0 inside the picture and 1 in the padding, adds a
 /// constant to each position that depends only on which of its neighbors exist. So it is folded, with b, into
-/// one bias for each of the 16 border classes, and the matrix products never see it.
+/// one bias for each of the 16 border classes, and the matrix products never see it. A padding of ones adds such a
+/// constant too: what the weights of all input channels sum up to.
 ///
 /// The scale is folded into the weights. `order` says which side of the product the neighborhoods are on.
 struct Convolution: Sendable {
@@ -19,6 +20,14 @@ struct Convolution: Sendable {
     case productThenPatches
   }
 
+  /// What is read outside of the picture.
+  enum Border {
+    /// Zeros, and 1 in the edge indicator.
+    case indicator
+    case zeros
+    case ones
+  }
+
   struct Shape {
     var inChannels: Int
     var outChannels: Int
@@ -26,14 +35,16 @@ struct Convolution: Sendable {
     /// Stored output channel j·planes + i comes out as channel j of plane i: the original interleaves what is used
     /// apart (shift and scale, mean and logs).
     var planes = 1
+    var border: Border
   }
 
   let shape: Shape
   var inChannels: Int { shape.inChannels }
   var outChannels: Int { shape.outChannels }
 
-  /// [3, 3, in + 1, out]; the last input channel is the edge indicator.
-  let weight: Parameter
+  /// [3, 3, in, out], or [3, 3, in + 1, out] where the last input channel is the edge indicator; nil if there is no
+  /// input channel at all.
+  private let weight: Parameter?
   /// Bias and scale, [out] each.
   let actNorm: ActNorm
   /// [9·in, out] or [in, 9·out], by `order`.
@@ -46,7 +57,10 @@ struct Convolution: Sendable {
   ///   - actNorm: the name of bias and logs, less `.bias` and `.logs`.
   init(_ shape: Shape, weight: String, actNorm: String, in blueprint: inout Blueprint) {
     self.shape = shape
-    self.weight = blueprint.parameter("\(weight).weight", [3, 3, shape.inChannels + 1, shape.outChannels])
+    let inputs = shape.inChannels + (shape.border == .indicator ? 1 : 0)
+    storedInputs = inputs
+    self.weight =
+      inputs > 0 ? blueprint.parameter("\(weight).weight", [3, 3, inputs, shape.outChannels]) : nil
     self.actNorm = ActNorm(channels: shape.outChannels, prefix: actNorm, in: &blueprint)
     foldedWeight =
       switch shape.order {
@@ -56,9 +70,22 @@ struct Convolution: Sendable {
     foldedBias = blueprint.vector(borderClassCount * shape.outChannels)
   }
 
+  /// Input channels of the stored filter.
+  private let storedInputs: Int
+
+  /// Those that are 1 outside of the picture.
+  private var onesOutside: Range<Int> {
+    switch shape.border {
+    case .indicator: inChannels..<inChannels + 1
+    case .zeros: 0..<0
+    case .ones: 0..<inChannels
+    }
+  }
+
   /// N(0, 0.05²).
   func initialize<S: Scalar>(_ values: ParameterValues<S>, generator: Philox) {
-    let count = 9 * (inChannels + 1) * outChannels
+    guard let weight else { return }
+    let count = 9 * storedInputs * outChannels
     fillNormal(values[weight], count: count, deviation: 0.05, generator: generator)
   }
 
@@ -74,7 +101,7 @@ struct Convolution: Sendable {
   }
 
   private func storedOffset(dy: Int, dx: Int, input: Int) -> Int {
-    ((dy * 3 + dx) * (inChannels + 1) + input) * outChannels
+    ((dy * 3 + dx) * storedInputs + input) * outChannels
   }
 
   /// The stored channel that comes out as channel `output`.
@@ -83,9 +110,9 @@ struct Convolution: Sendable {
     return channel * shape.planes + plane
   }
 
-  /// Writes the folded weight w·exp(3·logs) and bias (b + Σ edge weights outside)·exp(3·logs).
+  /// Writes the folded weight w·exp(3·logs) and bias (b + Σ weights of what is 1 outside)·exp(3·logs).
   func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) {
-    let filter = values[weight]
+    let filter = weight.map { values[$0] }
     let bias = values[actNorm.bias]
     let foldedFilter = weights[foldedWeight].base
     let stored = (0..<outChannels).map(storedChannel)
@@ -95,7 +122,7 @@ struct Convolution: Sendable {
         for dy in 0..<3 {
           for dx in 0..<3 {
             for input in 0..<inChannels {
-              let from = filter + storedOffset(dy: dy, dx: dx, input: input)
+              let from = filter! + storedOffset(dy: dy, dx: dx, input: input)
               let to = foldedFilter + foldedOffset(dy: dy, dx: dx, input: input)
               if shape.planes > 1 {
                 for output in 0..<outChannels { to[output] = from[stored[output]] * scale[output] }
@@ -109,8 +136,10 @@ struct Convolution: Sendable {
           let to = weights[foldedBias] + borderClass * outChannels
           for output in 0..<outChannels { to[output] = bias[stored[output]] }
           forEachTapOutside(borderClass) { dy, dx in
-            let edge = filter + storedOffset(dy: dy, dx: dx, input: inChannels)
-            for output in 0..<outChannels { to[output] += edge[stored[output]] }
+            for input in onesOutside {
+              let edge = filter! + storedOffset(dy: dy, dx: dx, input: input)
+              for output in 0..<outChannels { to[output] += edge[stored[output]] }
+            }
           }
           for output in 0..<outChannels { to[output] *= scale[output] }
         }
@@ -127,7 +156,7 @@ struct Convolution: Sendable {
   ) {
     let stored = (0..<outChannels).map(storedChannel)
     let scale = stored.map { S(Elementary.exp(ActNorm.logsFactor * Double(folded.values[actNorm.logs][$0]))) }
-    let filter = gradients[weight]
+    let filter = weight.map { gradients[$0] }
     let (foldedFilter, foldedFilterGradient) = (
       folded.weights[foldedWeight].base, gradient[foldedWeight].base
     )
@@ -143,7 +172,7 @@ struct Convolution: Sendable {
                 let offset = foldedOffset(dy: dy, dx: dx, input: input)
                 let from = foldedFilterGradient + offset
                 let weights = foldedFilter + offset
-                let to = filter + storedOffset(dy: dy, dx: dx, input: input)
+                let to = filter! + storedOffset(dy: dy, dx: dx, input: input)
                 if shape.planes > 1 {
                   for output in 0..<outChannels {
                     to[stored[output]] += from[output] * scale[output]
@@ -166,9 +195,11 @@ struct Convolution: Sendable {
               logsGradient[output] += gradient * foldedBias[offset + output]
             }
             forEachTapOutside(borderClass) { dy, dx in
-              let edge = filter + storedOffset(dy: dy, dx: dx, input: inChannels)
-              for output in 0..<outChannels {
-                edge[stored[output]] += foldedBiasGradient[offset + output] * scale[output]
+              for input in onesOutside {
+                let edge = filter! + storedOffset(dy: dy, dx: dx, input: input)
+                for output in 0..<outChannels {
+                  edge[stored[output]] += foldedBiasGradient[offset + output] * scale[output]
+                }
               }
             }
           }

@@ -19,11 +19,13 @@ struct Split: Layer {
   private let priorGradient: Buffer
   private let patchesGradient: Buffer
 
-  init(channels: Int, name: String, in blueprint: inout Blueprint) {
+  init(channels: Int, padding: Padding, name: String, in blueprint: inout Blueprint) {
     self.name = name
     half = channels / 2
     convolution = Convolution(
-      .init(inChannels: half, outChannels: channels, order: .productThenPatches, planes: 2),
+      .init(
+        inChannels: half, outChannels: channels, order: .productThenPatches, planes: 2,
+        border: padding.ofZeroConvolutions),
       weight: "\(name).conv", actNorm: "\(name).conv", in: &blueprint)
     latents = StandardizedLatents(channels: half, in: &blueprint)
     patches = blueprint.buffer(columns: 9 * channels, .halo)

@@ -4,7 +4,7 @@ import GlowKernels
 /// and border class, plus, in a conditional model, an embedding of the class.
 ///
 /// The original convolves an all-zero input, of which only the edge indicator is not zero; so only its weights
-/// are kept.
+/// are kept, none if the padding is of zeros.
 struct TopPrior: Layer {
   let name = "top.prior"
   let title = "the top"
@@ -23,8 +23,9 @@ struct TopPrior: Layer {
     convolution =
       configuration.learnsTopPrior
       ? Convolution(
-        .init(inChannels: 0, outChannels: 2 * channels, order: .productThenPatches), weight: name,
-        actNorm: name, in: &blueprint) : nil
+        .init(
+          inChannels: 0, outChannels: 2 * channels, order: .productThenPatches,
+          border: configuration.padding.ofTopPrior), weight: name, actNorm: name, in: &blueprint) : nil
     embedding =
       configuration.isConditional
       ? LinearLayer(

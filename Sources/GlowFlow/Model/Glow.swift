@@ -15,8 +15,9 @@ public struct SingularMapError: Error, CustomStringConvertible {
 /// leaves half of its channels as ε at each split, the rest at the top. ln p(x) is the log-determinants plus
 /// the prior densities.
 ///
-/// Change `values` and then call `parametersChanged()`. Passes work in a `Workspace`, and one after the other.
-public final class Glow<S: Scalar>: @unchecked Sendable {
+/// Change `values` and then call `parametersChanged()`. Passes work in a `Workspace`, and one after the other: a model
+/// is of the thread that made it, and its team shares out the work.
+public final class Glow<S: Scalar> {
   public let configuration: GlowConfiguration
   /// What `values`, and every slab of gradients or moments, holds.
   public var parameters: ParameterList { architecture.parameters }
@@ -31,7 +32,8 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
 
   /// Folded weights of all layers; the gradient of them has the same layout.
   let folded: Slab<S>
-  private(set) lazy var foldedGradient = Slab<S>(count: folded.count)
+  /// Booked with the first workspace for training, as are the panels of the transposes.
+  private(set) var foldedGradient: Slab<S>?
   /// The matrices among the folded weights as packed products take them; nil if OpenBLAS makes the products.
   private let panels: Slab<S>?
   /// The same of the transposes, which only backward needs; and whether they are those of the present weights.
@@ -52,7 +54,7 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
   /// A new model with random weights. Its actnorms still wait for `initialize(from:)`.
   ///
   /// - Parameter seed: of the weights; nil for a model whose `values` will all be set, and which is of no use before.
-  /// - Throws: `ConfigurationError`.
+  /// - Throws: `ConfigurationError`; `MemoryError` if there is no room for it.
   public convenience init(
     configuration: GlowConfiguration, seed: UInt64? = 0, team: ThreadTeam = ThreadTeam()
   ) throws {
@@ -68,10 +70,10 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
     self.team = team
     self.tileRows = tileRows
     dequantization = Dequantization(bits: configuration.bits)
-    values = Slab(count: architecture.parameters.count)
-    folded = Slab(count: architecture.foldedCount)
+    values = try Slab(count: architecture.parameters.count)
+    folded = try Slab(count: architecture.foldedCount)
     kernels = S.hasPackedProducts ? team.kernels : .openBLAS
-    panels = kernels == .packed ? Slab(count: architecture.panelCount) : nil
+    panels = kernels == .packed ? try Slab(count: architecture.panelCount) : nil
     guard let seed else { return }
     var noise = WeightNoise(seed: seed)
     for placed in architecture.foldables { try placed.layer.initialize(parameterValues, noise: &noise) }
@@ -84,6 +86,18 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
   public var isInitialized: Bool {
     get { parameterValues[architecture.initialized][0] != 0 }
     set { parameterValues[architecture.initialized][0] = newValue ? 1 : 0 }
+  }
+
+  /// The classes of a conditional model that training has not reached: their embeddings are still the zeros that they
+  /// begin as. None if that is all that there is.
+  public var untrainedClasses: Set<Int> {
+    guard let embeddings = parameters["top.class_embedding.weight"] else { return [] }
+    let rows = (0..<configuration.classCount).filter { row in
+      let count = embeddings.shape[1]
+      return UnsafeBufferPointer(start: values.base + embeddings.offset + row * count, count: count)
+        .allSatisfy { $0 == 0 }
+    }
+    return rows.count == configuration.classCount ? [] : Set(rows)
   }
 
   /// The total number of channel values that leave as latents, equal to the image's H·W·C.
@@ -160,10 +174,17 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
       transposedPanels: transposedPanels.map { $0.base + placed.transposedPanels })
   }
 
+  /// Books what backward needs besides a workspace.
+  private func bookGradient() throws {
+    foldedGradient = try foldedGradient ?? Slab(count: folded.count)
+    if panels != nil {
+      transposedPanels = try transposedPanels ?? Slab(count: architecture.transposedPanelCount)
+    }
+  }
+
   /// Sees to it that backward has the transposes of the weights.
   func packTransposes() {
     if panels == nil || hasFreshTransposes { return }
-    transposedPanels = transposedPanels ?? Slab(count: architecture.transposedPanelCount)
     team.run(architecture.foldables.count) { index, _ in
       weights(of: index).packTransposed(architecture.foldables[index].needs.weights.matrices)
     }
@@ -172,7 +193,7 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
 
   /// The gradient of the folded weights of a layer.
   func weightGradient(of index: Int) -> Weights<S> {
-    Weights(base: foldedGradient.base + architecture.foldables[index].offset)
+    Weights(base: foldedGradient!.base + architecture.foldables[index].offset)
   }
 
   func folded(_ index: Int) -> Folded<S> {
@@ -186,7 +207,7 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
 
   /// Sees to it that `inverseWeights` are there.
   ///
-  /// - Throws: `LinearAlgebraError` if a channel map has no inverse.
+  /// - Throws: `LinearAlgebraError` if a channel map has no inverse; `MemoryError`.
   func makeInverses() throws {
     if inverses != nil { return }
     precondition(!maps.isEmpty, "the model's values have never been folded (parametersChanged)")
@@ -194,7 +215,8 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
       let placed = architecture.foldables[index]
       let needs = placed.needs.inverse
       let inverse = Inverse(
-        weights: Slab(count: needs.count), panels: panels == nil ? nil : Slab(count: needs.panelCount))
+        weights: try Slab(count: needs.count), panels: panels == nil ? nil : try Slab(count: needs.panelCount)
+      )
       let weights = Weights(base: inverse.weights.base, panels: inverse.panels?.base)
       try placed.layer.foldInverse(folded(index), into: weights)
       weights.pack(needs.matrices)
@@ -205,8 +227,11 @@ public final class Glow<S: Scalar>: @unchecked Sendable {
   // MARK: Workspaces
 
   /// Books the memory that passes over up to `batch` images need.
-  public func workspace(batch: Int, purpose: Purpose) -> Workspace<S> {
-    Workspace(plan(batch: batch, purpose: purpose), threads: team.count)
+  ///
+  /// - Throws: `MemoryError` if the system grants no more.
+  public func workspace(batch: Int, purpose: Purpose) throws -> Workspace<S> {
+    if purpose.isTraining { try bookGradient() }
+    return try Workspace(plan(batch: batch, purpose: purpose), threads: team.count)
   }
 
   /// The bytes that `workspace(batch:purpose:)` would book.

@@ -70,7 +70,10 @@ struct Level: Sendable {
     }
     layers.append(
       number < configuration.levels - 1
-        ? blueprint.place { Split(channels: shape.channels, name: "\(name).split", in: &$0) }
+        ? blueprint.place {
+          Split(
+            channels: shape.channels, padding: configuration.padding, name: "\(name).split", in: &$0)
+        }
         : blueprint.place { TopPrior(configuration, channels: shape.channels, in: &$0) })
     self.layers = layers
     placeAfter = layers.indices.map { last in layers[...last].count { !$0.layer.isInPlace } - 1 }

@@ -22,6 +22,7 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   /// Side of the first filter of each block of a residual network: 1 or 3.
   public var kernel = 1
   public var permutation = PermutationKind.convolution
+  public var padding = Padding.edge
   /// Bits a channel value is scored at, 1...8.
   public var bits = 8
   /// Whether the mean and scale of the top latent are learned.
@@ -45,6 +46,7 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
     blocks = try values.decodeIfPresent(Int.self, forKey: .blocks) ?? blocks
     kernel = try values.decodeIfPresent(Int.self, forKey: .kernel) ?? kernel
     permutation = try values.decode(PermutationKind.self, forKey: .permutation)
+    padding = try values.decodeIfPresent(Padding.self, forKey: .padding) ?? padding
     bits = try values.decode(Int.self, forKey: .bits)
     learnsTopPrior = try values.decode(Bool.self, forKey: .learnsTopPrior)
     classCount = try values.decode(Int.self, forKey: .classCount)
@@ -74,7 +76,7 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   package var outputsPerValue: Int { coupling.transform.outputsPerValue }
 
   var networkSettings: NetworkSettings {
-    NetworkSettings(kind: network, width: width, blocks: blocks, kernel: kernel)
+    NetworkSettings(kind: network, width: width, blocks: blocks, kernel: kernel, padding: padding)
   }
 
   /// - Throws: `ConfigurationError` with the first setting that no model can be built from.

@@ -7,17 +7,41 @@ extension Glow {
   ///
   /// Ends with the parameters folded. Any workspace will do.
   ///
-  /// - Parameter shouldStop: asked before each layer; if it says so, the model is left uninitialized.
-  /// - Throws: `SingularMapError`.
+  /// - Parameter shouldStop: asked before each layer; if it says so, the model stays as it was.
+  /// - Returns: whether it was not stopped.
+  /// - Throws: `SingularMapError`; the model stays as it was.
+  @discardableResult
   @specialized(where S == Float)
   @specialized(where S == Double)
   public func initialize(
     _ workspace: Workspace<S>, count: Int, shouldStop: () -> Bool = { false }
-  ) throws {
+  ) throws -> Bool {
+    let former = Array(values.values)
+    do {
+      if try setActNorms(workspace, count: count, shouldStop) { return true }
+    } catch {
+      try goBack(to: former)
+      throw error
+    }
+    try goBack(to: former)
+    return false
+  }
+
+  private func goBack(to former: [S]) throws {
+    former.withUnsafeBufferPointer { values.base.update(from: $0.baseAddress!, count: $0.count) }
+    try parametersChanged()
+  }
+
+  /// - Returns: false, with some of the layers set, if it was stopped.
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  private func setActNorms(
+    _ workspace: Workspace<S>, count: Int, _ shouldStop: () -> Bool
+  ) throws -> Bool {
     workspace.begin(count: count)
     for (level, layers) in architecture.levels.map(\.layers).enumerated() {
       for (index, placed) in layers.enumerated() {
-        if shouldStop() { return }
+        if shouldStop() { return false }
         try placed.layer.initialize(from: DataPass(self, workspace, level: level, layer: index))
         // What leaves the flow has nothing after it to be initialized.
         if !placed.emitsLatents { forward(level, index..<index + 1, workspace) }
@@ -25,6 +49,7 @@ extension Glow {
     }
     isInitialized = true
     try parametersChanged()
+    return true
   }
 }
 

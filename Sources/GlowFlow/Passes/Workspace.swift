@@ -13,8 +13,9 @@ public enum Purpose: Sendable, Hashable {
 
 /// All memory that passes over a batch need, booked at once and used again for each batch.
 ///
-/// `WorkspacePlan.bytes` is the same plan without the memory. Not for concurrent use.
-public final class Workspace<S: Scalar>: @unchecked Sendable {
+/// `WorkspacePlan.bytes` is the same plan without the memory. A workspace is of the thread that its
+/// model is of.
+public final class Workspace<S: Scalar> {
   public let batch: Int
   public let purpose: Purpose
   /// Images of the current pass, at most `batch`.
@@ -35,11 +36,11 @@ public final class Workspace<S: Scalar>: @unchecked Sendable {
   private let slab: Slab<S>
   private let sums: Slab<Double>
 
-  init(_ plan: WorkspacePlan<S>, threads: Int) {
+  init(_ plan: WorkspacePlan<S>, threads: Int) throws {
     batch = plan.batch
     purpose = plan.purpose
-    slab = Slab(count: plan.count(threads: threads))
-    sums = Slab(count: plan.sumCount)
+    slab = try Slab(count: plan.count(threads: threads))
+    sums = try Slab(count: plan.sumCount)
     let memory = plan.lay(out: slab.base, sums: sums.values, threads: threads)
     (images, levels, scratch, packing, partialGradients) =
       (memory.images, memory.levels, memory.scratch, memory.packing, memory.partialGradients)
@@ -55,8 +56,10 @@ public final class Workspace<S: Scalar>: @unchecked Sendable {
   private var phaseClocks: Slab<Double>?
 
   /// Switches the threads' clocks on, from zero.
-  public func measurePhases() {
-    let slab = Slab<Double>(count: clocks.count * PhaseClock.count)
+  ///
+  /// - Throws: `MemoryError`.
+  public func measurePhases() throws {
+    let slab = try Slab<Double>(count: clocks.count * PhaseClock.count)
     phaseClocks = slab
     for thread in clocks.indices {
       let own = UnsafeMutableRawPointer(slab.base + thread * PhaseClock.count)

@@ -12,6 +12,16 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
   /// What the couplings of all formats are.
   private static let couplings: [CouplingKind] = [.affine, .additive]
 
+  /// Of the models that it may hold; the last is its own. Whether it holds one with an edge indicator depends on the
+  /// weights.
+  private var paddings: [Padding] {
+    switch self {
+    case .openai: [.zeros, .ones, .edge]
+    case .y0ast: [.edge, .zeros]
+    case .rosinality: [.edge, .ones]
+    }
+  }
+
   /// The tensor of the first step's actnorm, which every model of the format has.
   var firstName: String {
     switch self {
@@ -31,6 +41,11 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
       throw ConfigurationError(
         "models of \(rawValue) have affine or additive couplings of plain networks, and this one has "
           + "\(configuration.coupling.rawValue) couplings of \(configuration.network.rawValue) networks")
+    }
+    guard paddings.contains(configuration.padding) else {
+      throw ConfigurationError(
+        "models of \(rawValue) pad with \(paddings.last!), and this one was trained with --padding "
+          + "\(configuration.padding)")
     }
     return switch self {
     case .openai: OpenAILayout(configuration: configuration, shapes: shapes).relations

@@ -59,8 +59,8 @@ struct OpenAILayout {
       for step in 0..<configuration.depth { relations += stepRelations(level, step) }
       if level < configuration.levels - 1 {
         let c = configuration.channels(level)
-        relations += layer(
-          "model/pool\(level)/conv", "level\(level).split.conv", shape: [3, 3, c / 2 + 1, c])
+        relations += zeroConvolution(
+          "model/pool\(level)/conv", "level\(level).split.conv", inChannels: c / 2, outChannels: c)
       }
     }
     return relations + topRelations
@@ -87,19 +87,66 @@ struct OpenAILayout {
     ]
   }
 
+  private func zeroConvolution(
+    _ name: String, _ ours: String, inChannels: Int, outChannels: Int
+  ) -> [Relation] {
+    [
+      filter(
+        "\(name)/W", "\(ours).weight", inChannels: inChannels, outChannels: outChannels,
+        isZeroConvolution: true)
+    ] + layer(name, ours, shape: [3, 3, inChannels + 1, outChannels]).dropFirst()
+  }
+
+  /// A 3×3 filter, [3, 3, in + 1, out]. That of a model without an edge channel gets one of zeros, or of the sums of the
+  /// others if it reads ones outside of the image.
+  private func filter(
+    _ name: String, _ ours: String, inChannels: Int, outChannels: Int, isZeroConvolution: Bool
+  ) -> Relation {
+    let stored = StoredTensor(name: name, shape: [3, 3, inChannels + 1, outChannels])
+    if configuration.padding == .edge { return .same(stored, ours) }
+    let plain = Relation.linear(stored, ours, count: 9 * inChannels * outChannels) { body in
+      for tap in 0..<9 {
+        for index in 0..<inChannels * outChannels {
+          body(
+            LinearTerm(
+              ours: tap * inChannels * outChannels + index,
+              stored: tap * (inChannels + 1) * outChannels + index))
+        }
+      }
+    }
+    if configuration.padding == .zeros || !isZeroConvolution { return plain }
+    return Relation(
+      stored: plain.stored, ours: plain.ours, counts: plain.counts, read: plain.read,
+      pullBack: plain.pullBack,
+      write: { ours in
+        var filter = try plain.write(ours)[0]
+        for tap in 0..<9 {
+          let start = tap * (inChannels + 1) * outChannels
+          for index in 0..<inChannels * outChannels {
+            filter[start + inChannels * outChannels + index % outChannels] += filter[start + index]
+          }
+        }
+        return [filter]
+      })
+  }
+
   private func stepRelations(_ level: Int, _ step: Int) -> [Relation] {
     let c = configuration.channels(level)
     let width = configuration.width
     let name = "model/\(level)/\(step)"
     let ours = "level\(level).step\(step)"
     return actNorm(name, "\(ours).actnorm", channels: c) + mixing(name, ours, channels: c)
-      + [same("\(name)/f1/l_1/W", [3, 3, c / 2 + 1, width], "\(ours).coupling.conv1.weight")]
+      + [
+        filter(
+          "\(name)/f1/l_1/W", "\(ours).coupling.conv1.weight", inChannels: c / 2, outChannels: width,
+          isZeroConvolution: false)
+      ]
       + actNorm("\(name)/f1/l_1", "\(ours).coupling.actnorm1", channels: width)
       + [same("\(name)/f1/l_2/W", [1, 1, width, width], "\(ours).coupling.conv2.weight")]
       + actNorm("\(name)/f1/l_2", "\(ours).coupling.actnorm2", channels: width)
-      + layer(
-        "\(name)/f1/l_last", "\(ours).coupling.conv3",
-        shape: [3, 3, width + 1, configuration.networkOutputs(level)])
+      + zeroConvolution(
+        "\(name)/f1/l_last", "\(ours).coupling.conv3", inChannels: width,
+        outChannels: configuration.networkOutputs(level))
   }
 
   private func mixing(_ name: String, _ ours: String, channels c: Int) -> [Relation] {

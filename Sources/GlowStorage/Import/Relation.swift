@@ -1,3 +1,5 @@
+import Foundation
+
 /// A tensor of another implementation's file: its name there and the shape it must have.
 struct StoredTensor: Sendable {
   let name: String
@@ -25,6 +27,8 @@ struct Relation: Sendable {
   var limit = "it has nothing that holds these values"
   /// How far, relative to the largest, values may be from what `read` makes of what `write` wrote.
   var tolerance = 1e-6
+  /// The parameters that the format has for the same map, if it has fewer than the model.
+  var reduced: @Sendable (_ ours: [[Double]]) -> [[Double]] = { $0 }
 }
 
 /// What a relation finds wrong with one tensor.
@@ -93,6 +97,42 @@ extension Relation {
     }
   }
 
+  /// What the file has and no model depends on: written as zeros.
+  static func unused(_ stored: StoredTensor) -> Relation {
+    Relation(
+      stored: [stored], ours: [], counts: [], read: { _ in [] },
+      pullBack: { _, _ in [[Double](repeating: 0, count: stored.count)] },
+      write: { _ in [[Double](repeating: 0, count: stored.count)] })
+  }
+
+  /// A convolution with a bias, which is ours with an actnorm whose scale, exp(3·logs), is 1. Written, the scale of ours
+  /// goes into filter and bias.
+  ///
+  /// - Parameters:
+  ///   - filter: a relation whose parameter of ours ends in the channels out.
+  ///   - actNorm: the name of ours, less `.bias` and `.logs`.
+  static func biased(_ filter: Relation, _ bias: StoredTensor, actNorm: String) -> Relation {
+    let out = bias.count
+    let reduced = { @Sendable (ours: [[Double]]) in
+      let scale = ours[2].map { exp(3 * $0) }
+      return [
+        ours[0].enumerated().map { $1 * scale[$0 % out] }, zip(ours[1], scale).map { $0 * $1 },
+        [Double](repeating: 0, count: out),
+      ]
+    }
+    return Relation(
+      stored: filter.stored + [bias], ours: filter.ours + ["\(actNorm).bias", "\(actNorm).logs"],
+      counts: filter.counts + [out, out],
+      read: { stored in
+        try filter.read([stored[0]]) + [stored[1], [Double](repeating: 0, count: out)]
+      },
+      pullBack: { stored, gradients in filter.pullBack([stored[0]], [gradients[0]]) + [gradients[1]] },
+      write: { ours in
+        let reduced = reduced(ours)
+        return try filter.write([reduced[0]]) + [reduced[1]]
+      }, limit: filter.limit, tolerance: filter.tolerance, reduced: reduced)
+  }
+
   /// What the model has and the file does not: all zero.
   static func zero(_ ours: String, count: Int, limit: String) -> Relation {
     Relation(
@@ -118,13 +158,34 @@ extension Relation {
       write: { _ in [(0..<stored.count).map(value)] })
   }
 
-  /// A 3×3 filter of PyTorch, [out, in, 3, 3], as ours, [3, 3, in + 1, out].
+  /// A 3×3 filter of PyTorch, [out, in, 3, 3], as ours, [3, 3, in, out], of the same padding.
+  ///
+  /// - Parameter order: which of their output channels is each of ours.
+  static func filter(_ name: String, _ ours: String, inChannels: Int, order: [Int]) -> Relation {
+    let out = order.count
+    return linear(
+      StoredTensor(name: name, shape: [out, inChannels, 3, 3]), ours, count: 9 * inChannels * out
+    ) { body in
+      for tap in 0..<9 {
+        for input in 0..<inChannels {
+          for (output, theirs) in order.enumerated() {
+            body(
+              LinearTerm(
+                ours: (tap * inChannels + input) * out + output,
+                stored: (theirs * inChannels + input) * 9 + tap))
+          }
+        }
+      }
+    }
+  }
+
+  /// A 3×3 filter of PyTorch, [out, in, 3, 3], as ours with an edge channel, [3, 3, in + 1, out].
   ///
   /// - Parameters:
   ///   - order: which of their output channels is each of ours.
   ///   - padding: what their convolution reads outside of the image. Ours reads 0 there, and 1 in the edge channel:
   ///     a padding of ones is an edge weight that is the sum of the others.
-  static func filter(
+  static func edgeFilter(
     _ name: String, _ ours: String, inChannels: Int, order: [Int], padding: Double
   ) -> Relation {
     let out = order.count
@@ -177,7 +238,8 @@ extension Relation {
       }
     }
     relation.tolerance = 0
-    relation.limit = "its top prior is the same at all positions, and this one is not"
+    relation.limit =
+      "its top prior is the same at all positions, and this one is not"
     return relation
   }
 }

@@ -28,6 +28,7 @@ struct RosinalityLayout {
       &configuration, channels: shapes.length("\(first).actnorm.loc", axis: 1),
       width: shapes.length("\(first).coupling.net.0.weight", axis: 0),
       outputs: shapes.length(last, axis: 0), last: last)
+    configuration.padding = .ones
   }
 
   var relations: [Relation] {
@@ -43,26 +44,34 @@ struct RosinalityLayout {
     let name = "blocks.\(level).flows.\(step)"
     let ours = "level\(level).step\(step)"
     let net = "\(name).coupling.net"
-    let noScale = "its hidden layers have no actnorm, and the scales of this one are not 1"
     let order =
       configuration.coupling == .affine
       ? GlowConfiguration.halves(outputs, isSwapped: true) : Array(0..<outputs)
     return [
       .constant(StoredTensor(name: "\(name).actnorm.initialized", shape: [1], type: .uint8)) { _ in 1 },
       .same(StoredTensor(name: "\(name).actnorm.loc", shape: [1, c, 1, 1]), "\(ours).actnorm.bias"),
-      .filter(
-        "\(net).0.weight", "\(ours).coupling.conv1.weight", inChannels: c / 2, order: Array(0..<width),
-        padding: 0),
-      .same(StoredTensor(name: "\(net).0.bias", shape: [width]), "\(ours).coupling.actnorm1.bias"),
-      .zero("\(ours).coupling.actnorm1.logs", count: width, limit: noScale),
-      .transposed(
-        StoredTensor(name: "\(net).2.weight", shape: [width, width, 1, 1]), "\(ours).coupling.conv2.weight",
-        rows: width, columns: width),
-      .same(StoredTensor(name: "\(net).2.bias", shape: [width]), "\(ours).coupling.actnorm2.bias"),
-      .zero("\(ours).coupling.actnorm2.logs", count: width, limit: noScale),
-      .filter(
+      .biased(
+        filter(
+          "\(net).0.weight", "\(ours).coupling.conv1.weight", inChannels: c / 2, order: Array(0..<width),
+          padding: 0), StoredTensor(name: "\(net).0.bias", shape: [width]),
+        actNorm: "\(ours).coupling.actnorm1"),
+      .biased(
+        .transposed(
+          StoredTensor(name: "\(net).2.weight", shape: [width, width, 1, 1]), "\(ours).coupling.conv2.weight",
+          rows: width, columns: width), StoredTensor(name: "\(net).2.bias", shape: [width]),
+        actNorm: "\(ours).coupling.actnorm2"),
+      filter(
         "\(net).4.conv.weight", "\(ours).coupling.conv3.weight", inChannels: width, order: order, padding: 1),
     ] + biasAndLogs("\(net).4", "\(ours).coupling.conv3", order: order) + mixing(name, ours, level)
+  }
+
+  private func filter(
+    _ name: String, _ ours: String, inChannels: Int, order: [Int], padding: Double
+  ) -> Relation {
+    if configuration.padding != .edge { return .filter(name, ours, inChannels: inChannels, order: order) }
+    var filter = Relation.edgeFilter(name, ours, inChannels: inChannels, order: order, padding: padding)
+    filter.limit += " (train with --padding ones)"
+    return filter
   }
 
   private func biasAndLogs(_ name: String, _ ours: String, order: [Int]) -> [Relation] {
@@ -86,7 +95,7 @@ struct RosinalityLayout {
     let ours = "level\(level).split.conv"
     let order = GlowConfiguration.halves(c, isSwapped: false)
     return [
-      .filter("\(name).conv.weight", "\(ours).weight", inChannels: c / 2, order: order, padding: 1)
+      filter("\(name).conv.weight", "\(ours).weight", inChannels: c / 2, order: order, padding: 1)
     ] + biasAndLogs(name, ours, order: order)
   }
 

@@ -1,6 +1,6 @@
 import GlowFlow
 
-/// The tensors of y0ast's PyTorch code: filters are [out, in, kh, kw] and padded with zeros, so the edge channel has
+/// The tensors of y0ast's PyTorch code: filters are [out, in, kh, kw] and padded with zeros, so an edge channel has
 /// no weight; actnorm's logs are not multiplied by 3; the 1×1 convolution multiplies columns of channels, and is a
 /// matrix or, in a file whose step has factors, P·L·(U + diag(sign·exp(log s))).
 ///
@@ -21,6 +21,7 @@ struct Y0astLayout {
       &configuration, channels: shapes.length("\(first).actnorm.bias", axis: 1),
       width: shapes.length("\(first).block.0.conv.weight", axis: 0),
       outputs: shapes.length(last, axis: 0), last: last)
+    configuration.padding = .zeros
     configuration.learnsTopPrior = shapes.hasAny(prefix: "learn_top_fn.")
     let hasClasses = ["project_ycond.", "project_class."].contains { shapes.hasAny(prefix: $0) }
     configuration.classCount = hasClasses ? try shapes.length("project_ycond.linear.weight", axis: 1) : 0
@@ -52,13 +53,23 @@ struct Y0astLayout {
     ]
   }
 
+  /// Where a model has an edge channel.
+  private var advice: String { " (train with --padding zeros)" }
+
+  private func filter(_ name: String, _ ours: String, inChannels: Int, outChannels: Int) -> Relation {
+    let order = Array(0..<outChannels)
+    if configuration.padding != .edge { return .filter(name, ours, inChannels: inChannels, order: order) }
+    var filter = Relation.edgeFilter(name, ours, inChannels: inChannels, order: order, padding: 0)
+    filter.limit += advice
+    return filter
+  }
+
   private func zeroConvolution(
     _ name: String, _ ours: String, inChannels: Int, outChannels: Int
   ) -> [Relation] {
     [
-      .filter(
-        "\(name).conv.weight", "\(ours).weight", inChannels: inChannels, order: Array(0..<outChannels),
-        padding: 0)
+      filter(
+        "\(name).conv.weight", "\(ours).weight", inChannels: inChannels, outChannels: outChannels)
     ] + biasAndLogs(name, ours, channels: outChannels)
   }
 
@@ -76,9 +87,9 @@ struct Y0astLayout {
     return actNorm("\(name).actnorm", "\(ours).actnorm", channels: c)
       + [
         mixing(name, "\(ours).invconv.weight", channels: c),
-        .filter(
+        filter(
           "\(name).block.0.conv.weight", "\(ours).coupling.conv1.weight", inChannels: c / 2,
-          order: Array(0..<width), padding: 0),
+          outChannels: width),
       ]
       + actNorm("\(name).block.0.actnorm", "\(ours).coupling.actnorm1", channels: width)
       + [
@@ -118,9 +129,13 @@ struct Y0astLayout {
     let input = StoredTensor(name: "prior_h", shape: [1, row, shape.height, shape.width])
     var relations = [Relation.constant(input) { _ in 0 }]
     if configuration.learnsTopPrior {
-      relations.append(
-        .filterOfZeros(
-          "learn_top_fn.conv.weight", "top.prior.weight", inChannels: row, outChannels: row, padding: 0))
+      let name = "learn_top_fn.conv.weight"
+      var filter = Relation.unused(StoredTensor(name: name, shape: [row, row, 3, 3]))
+      if configuration.padding == .edge {
+        filter = .filterOfZeros(name, "top.prior.weight", inChannels: row, outChannels: row, padding: 0)
+        filter.limit += advice
+      }
+      relations.append(filter)
       relations += biasAndLogs("learn_top_fn", "top.prior", channels: row)
     }
     if configuration.isConditional {

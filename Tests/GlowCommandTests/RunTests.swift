@@ -1,0 +1,132 @@
+import Foundation
+import Testing
+
+/// Runs that must not be mixed with others, with other options or with other images.
+extension CommandTests {
+  @Test(
+    "a folder that is not empty is no place for a new run; --overwrite says what goes, and goes no further")
+  func usedFolders() throws {
+    defer { clean() }
+    try train()
+    let others = [
+      "run/notes.txt", "run/samples/mine.png", "run/checkpoint-notes.txt", "run/tensorboard/notes.txt",
+    ]
+    for file in others { try write(file, Array("mine".utf8)) }
+    try FileManager.default.createDirectory(
+      atPath: "\(root)/mine/samples", withIntermediateDirectories: true)
+    try write("mine/model.safetensors", Array("mine".utf8))
+    let model = try bytes("run/model.safetensors")
+    try FileManager.default.createDirectory(atPath: "\(root)/models", withIntermediateDirectories: true)
+    try model.write(to: URL(filePath: "\(root)/models/model.safetensors"))
+    let start = "$GLOW train --data faces --limit 8 \(Self.tiny)"
+    for (line, reason) in [
+      ("\(start) --out run", "--overwrite"), ("\(start) --out models", "model.safetensors"),
+      ("\(start) --out models --resume", "model.safetensors"),
+      ("\(start) --out run --overwrite --init-from run", "--overwrite would remove it"),
+      ("\(start) --out run --overwrite --resume", "not both"),
+      ("\(start) --out mine --overwrite", "holds no run"),
+      ("$GLOW train --out elsewhere --resume", "--data"), ("$GLOW train --out elsewhere", "--data"),
+    ] {
+      let outcome = try shell(line)
+      #expect(outcome.status != 0 && outcome.error.contains(reason), "\(line): \(outcome.error)")
+    }
+    #expect(try bytes("run/model.safetensors") == model && bytes("models/model.safetensors") == model)
+    let again = try shell("\(start) --out run --overwrite --seed 2")
+    #expect(again.status == 0 && again.error.contains("--overwrite removes from run: "), "\(again.error)")
+    #expect(
+      again.error.contains("checkpoint-00000001.safetensors, config.json, metrics.jsonl, model.safetensors"))
+    #expect(try bytes("run/model.safetensors") != model)
+    for file in others { #expect(try bytes(file) == Data("mine".utf8), "\(file)") }
+    #expect(try bytes("mine/model.safetensors") == Data("mine".utf8))
+    // What a job writes beside its run is no reason not to start.
+    #expect(try shell("mkdir job; \(start) --out job --resume > job/log").status == 0)
+  }
+
+  @Test("the best of another run is not taken for the run's own")
+  func othersBest() throws {
+    defer { clean() }
+    let arguments = Self.tiny.replacing("--steps 1", with: "--steps 3") + " --eval-every 1"
+    #expect(try shell("$GLOW train --data faces --limit 32 --out good \(arguments)").status == 0)
+    #expect(try shell("$GLOW train --data faces --limit 32 --out run \(arguments) --lr 1e-9").status == 0)
+    let own = try bytes("run/best.safetensors")
+    #expect(
+      try shell("cp good/best.safetensors run/best.safetensors; rm run/checkpoint* run/metrics.jsonl").status
+        == 0)
+    #expect(try shell("$GLOW train --resume --out run").status == 0)
+    #expect(try bytes("run/best.safetensors") == own)
+  }
+
+  @Test(
+    "options that contradict the model to start from, or the run to go on with, are refused with both values")
+  func contradictions() throws {
+    defer { clean() }
+    try train()
+    for start in ["--out new --init-from run", "--out run --resume"] {
+      let outcome = try shell(
+        "$GLOW train --data faces --limit 8 \(start) --depth 5 --bits 5 --coupling additive --no-learn-top")
+      #expect(outcome.status == 1, "\(outcome.error)")
+      for difference in [
+        "depth is 1, asked for 5", "bits is 8, asked for 5", "coupling is affine, asked for additive",
+        "learnsTopPrior is true, asked for false",
+      ] { #expect(outcome.error.contains(difference), "\(outcome.error)") }
+    }
+    try writeImages("classes", ["cat", "frog"])
+    let conditional = try shell(
+      "$GLOW train --data classes --out new --init-from run --conditional --steps 1")
+    #expect(
+      conditional.status == 1 && conditional.error.contains("classCount is 0, asked for 2"),
+      "\(conditional.error)")
+    #expect(try names() == ["classes", "run"])
+    let agreeing = try shell(
+      "$GLOW train --data faces --limit 8 --out new --init-from run --depth 1 --steps 1")
+    #expect(agreeing.status == 0, "\(agreeing.error)")
+  }
+
+  @Test("--resume --out RUN is enough: all else is as it was, and what is given changes it")
+  func resumedAlone() throws {
+    defer { clean() }
+    #expect(try shell("$GLOW data faces --limit 24 --export images").status == 0)
+    let arguments =
+      "--levels 1 --depth 2 --width 9 --batch 4 --init-images 4 --threads 1 --sample-every 0 --flip "
+      + "--lr 2e-3 --limit 20 --seed 3 --ema 0.5"
+    #expect(try shell("$GLOW train --data images --out whole --steps 4 \(arguments)").status == 0)
+    #expect(try shell("$GLOW train --data images --out run --steps 2 \(arguments)").status == 0)
+    let resumed = try shell("$GLOW train --resume --out run --steps 4 --threads 1")
+    #expect(
+      resumed.status == 0 && resumed.error.contains("changed: steps was 2, is now 4"), "\(resumed.error)")
+    #expect(resumed.error.split(separator: "\n").count { $0.hasPrefix("changed:") } == 1, "\(resumed.error)")
+    #expect(try bytes("run/model.safetensors") == bytes("whole/model.safetensors"))
+    let done = try shell("$GLOW train --resume --out run")
+    #expect(done.status == 0 && done.error.contains("resumed at step 4"), "\(done.error)")
+  }
+
+  @Test("other images under the same name are noticed when a run goes on")
+  func changedImages() throws {
+    defer { clean() }
+    #expect(try shell("$GLOW data faces --limit 8 --export images").status == 0)
+    #expect(try shell("$GLOW train --data images --out run \(Self.tiny)").status == 0)
+    let same = try shell("$GLOW train --out run --resume --steps 2")
+    #expect(same.status == 0 && !same.error.contains("the training images are not those"), "\(same.error)")
+    #expect(try shell("cp images/000002.png images/000003.png").status == 0)
+    let changed = try shell("$GLOW train --out run --resume --steps 3")
+    #expect(
+      changed.error.contains("the training images are not those that the run began with"), "\(changed.error)")
+  }
+
+  @Test("data that are shortened meanwhile end a run with their name, and the steps so far are saved")
+  func shortenedData() throws {
+    defer { clean() }
+    #expect(try shell("$GLOW data faces --limit 2000 --export a.npy").status == 0)
+    let arguments =
+      Self.tiny.replacing("--steps 1", with: "--steps 1000000") + " --log-every 1 --eval-every 0"
+    let outcome = try shell(
+      "$GLOW train --data a.npy --out run \(arguments) 2>log & job=$!; "
+        + "for i in $(seq 5000); do grep -q 'step 3/' log && break; sleep 0.02; done; truncate -s 4096 a.npy; "
+        + "wait $job; status=$?; cat log >&2; exit $status")
+    #expect(outcome.status == 1 && outcome.error.contains("a.npy#"), "\(outcome.error)")
+    #expect(
+      outcome.error.contains("was shortened") && outcome.error.contains("saved at step"), "\(outcome.error)")
+    #expect(!outcome.error.contains("Crash") && !outcome.error.contains("Backtrace"))
+    #expect(try names("run").contains("model.safetensors"))
+  }
+}

@@ -1,0 +1,14 @@
+import GlowKernels
+import Testing
+
+@Suite("Slabs")
+struct SlabTests {
+  @Test("memory that the system does not grant is an error")
+  func refused() throws {
+    for count in [1 << 58, Int.max] {
+      let error = try #require(throws: MemoryError.self) { try Slab<Float>(count: count) }
+      #expect(error.description.contains("the system refuses"), "\(error)")
+    }
+    #expect(try Slab<Float>(count: 3).values.allSatisfy { $0 == 0 })
+  }
+}
