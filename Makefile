@@ -173,9 +173,9 @@ $(PEER)/.venv/installed: $(PEER)/requirements.txt
 	$(PEER)/.venv/bin/pip install --no-deps -r $<
 	touch $@
 
-bench-sources: deps build ## Measure scoring from PNG, .npy and CIFAR-10 batches (DATA=FOLDER).
+bench-sources: deps build ## Measure scoring from PNG, JPEG, archives, .npy and CIFAR-10 batches (DATA=FOLDER).
 	@[ -n "$(DATA)" ] || { echo "give the folder of CIFAR-10's binary batches: make $@ DATA=FOLDER" >&2; exit 64; }
-	Studies/sources.sh $(GLOW) "$(DATA)" "$(STUDIES)/sources"
+	CC=$(TOOLCHAIN)/clang Studies/sources.sh $(GLOW) "$(DATA)" "$(STUDIES)/sources"
 
 study-detect: deps build ## Tell other images from CIFAR-10's (MODEL=RUN DATA=CIFAR-10 MNIST=FOLDER).
 	@[ -n "$(MODEL)" ] && [ -n "$(DATA)" ] && [ -n "$(MNIST)" ] || \

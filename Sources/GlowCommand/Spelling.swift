@@ -11,12 +11,14 @@ enum Spelling {
 
   /// - Throws: `ValidationError` if an argument looks like an option that the command does not have.
   static func checkOptions(_ arguments: [String]) throws {
-    guard let command = arguments.first.flatMap(command) else { return }
-    let known = optionNames(of: command)
-    for argument in arguments.dropFirst() {
+    let command = arguments.first.flatMap(command)
+    let known = optionNames(of: command ?? GlowCommand.self)
+    for argument in arguments.dropFirst(command == nil ? 0 : 1) {
       if argument == "--" { return }
       let name = String(argument.prefix { $0 != "=" })
-      if name.hasPrefix("--") && !known.contains(name) {
+      // What begins with a digit is a number, and a path may be "-".
+      let isOption = name.hasPrefix("--") || (name.hasPrefix("-") && name.dropFirst().first?.isLetter == true)
+      if isOption && !known.contains(name) {
         throw ValidationError("there is no option '\(name)'\(suggestion(for: name, among: known))")
       }
     }
@@ -33,7 +35,7 @@ enum Spelling {
   /// The parser tells them only as part of the help.
   private static func optionNames(of command: any ParsableCommand.Type) -> [String] {
     let help = GlowCommand.helpMessage(for: command, includeHidden: true)
-    return help.split { !($0.isLetter || $0.isNumber || $0 == "-") }.filter { $0.hasPrefix("--") }.map(
+    return help.split { !($0.isLetter || $0.isNumber || $0 == "-") }.filter { $0.hasPrefix("-") }.map(
       String.init)
   }
 

@@ -21,6 +21,11 @@ struct TrainCommand: ParsableCommand {
 
   @Option(help: dataHelp) var data: String?
   @OptionGroup var images: ImageArguments
+  @Option(
+    help: ArgumentHelp(
+      "Held-out images, in place of those among --data: its part test, or all of it if it has no parts.",
+      valueName: "data"))
+  var test: String?
   @Option(help: "The run folder to write.") var out: String
   @OptionGroup(title: "Model options") var model: ModelArguments
   @OptionGroup(title: "Training options") var training: TrainingArguments
@@ -40,6 +45,9 @@ struct TrainCommand: ParsableCommand {
       throw ValidationError("Missing expected argument '--data <data>': only --resume does without")
     }
     if resume && overwrite { throw ValidationError("give --resume or --overwrite, not both") }
+    if test != nil && images.holdOut != nil {
+      throw ValidationError("give --test or --hold-out, not both")
+    }
   }
 
   func run() throws {
@@ -65,8 +73,13 @@ struct TrainCommand: ParsableCommand {
       return try matchingClasses(
         opened, location, of: known.model, metadata: known.metadata, path: known.path)
     }
+    // Held-out images of their own are for data without parts too, all of which are then trained on.
+    let testLocation = test ?? (self.images.holdOut == nil ? former?.configuration.test : nil)
+    if testLocation != nil { images.holdOut = nil }
     let opened = try open(.train)
-    let test = openTest(opened, terminal) { try open(.test) }
+    let test =
+      try testLocation.map { try openTest($0, images, like: opened.dataset) }
+      ?? openTest(opened, terminal) { try open(.test) }
     if let note = opened.note { terminal.note(note) }
     let settings = training.configuration(
       imageCount: opened.dataset.count, former: former?.configuration.training)
@@ -78,10 +91,22 @@ struct TrainCommand: ParsableCommand {
         of: former.map { ($0.configuration.model, "\(out): the run") }
           ?? origin.map { ($0.glow.configuration, "\(source!): the model to start from") }),
       training: settings, imageCount: opened.dataset.count, threads: team.count, initFrom: source)
+    configuration.test = testLocation
+    if configuration.model.isConditional, let testLocation, let names = test?.dataset.classNames {
+      if names.isEmpty {
+        throw ConfigurationError(
+          "\(testLocation) has no classes, and the model needs the class of every image")
+      }
+      let known = opened.dataset.classNames
+      _ = try ClassNames.places(
+        of: names, in: known, count: known.count, location: testLocation, path: location)
+    }
     try MemoryEstimate.check(configuration.model, settings, team.kernels)
-    try opened.dataset.checkAll()
-    try test?.dataset.checkAll()
-    configuration.dataDigest = try DataDigest.of(opened.dataset)
+    if settings.onError == .fail {
+      try opened.dataset.checkAll()
+      try test?.dataset.checkAll()
+    }
+    configuration.dataDigest = try DataDigest.of(opened.dataset, onError: settings.onError)
     if let former {
       if former.isOfCheckpoint, let initFrom, initFrom != former.configuration.initFrom {
         throw ConfigurationError(
@@ -110,7 +135,9 @@ struct TrainCommand: ParsableCommand {
         + "\(configuration.model.width), \(glow.parameters.trainableCount) parameters; "
         + "\(counted(team.count, "thread")) (\(threads.source)), kernels: \(glow.kernels)")
     terminal.note(trainer.memory.description)
-    if overwrite { try clear(folder, terminal, inputs: [location] + (source.map { [$0] } ?? [])) }
+    if overwrite {
+      try clear(folder, terminal, inputs: [location] + [source, testLocation].compactMap { $0 })
+    }
     if resume { try trainer.resume() }
     if let former = former?.configuration {
       noteChangedRate(former.training, settings, at: trainer.step, of: opened.dataset.count, terminal)
@@ -120,6 +147,9 @@ struct TrainCommand: ParsableCommand {
     Interruption.heed()
     let ending = try trainer.run()
     terminal.end()
+    if trainer.skippedImages > 0 {
+      terminal.note("\(counted(trainer.skippedImages, "image")) could not be read and were skipped")
+    }
     if trainer.badSteps > 0 { terminal.note("bad steps that were not taken: \(trainer.badSteps)") }
     if case .interrupted(let signal) = ending {
       let reason = signal == TimeLimit.signal ? "out of time" : "interrupted"
@@ -192,6 +222,27 @@ struct TrainCommand: ParsableCommand {
     return (former.configuration.model, file.metadata, path)
   }
 
+  /// Held-out images from elsewhere, of the size of those to train on and with their classes.
+  ///
+  /// - Throws: `FileError`; `ConfigurationError` if they do not fit.
+  private func openTest(
+    _ location: String, _ images: ImageArguments, like train: any Dataset
+  ) throws -> OpenedData {
+    let opened = try images.open(location, .test, model: train.shape)
+    if opened.dataset.shape != train.shape {
+      throw ConfigurationError(
+        "\(location): images of \(opened.dataset.shape) do not fit those to train on, of \(train.shape)")
+    }
+    // Whether classes matter is not known yet.
+    guard
+      let places = try? ClassNames.places(
+        of: opened.dataset.classNames, in: train.classNames, count: train.classNames.count,
+        location: location,
+        path: "")
+    else { return opened }
+    return opened.with(opened.dataset.relabeled(train.classNames, places: places))
+  }
+
   /// The held-out images, if the data have any; why not is said, since training can do without.
   private func openTest(
     _ train: OpenedData, _ terminal: Terminal, _ open: () throws -> OpenedData
@@ -250,6 +301,10 @@ struct TrainingArguments: ParsableArguments {
     Bool?
   @Flag(inversion: .prefixedNo, help: "Mirror every other image at random (default: no).") var flip: Bool?
   @Option(help: "Images that the actnorms are initialized from (default: 256).") var initImages: Int?
+  @Option(
+    help:
+      "fail (default) at an image that cannot be read, or skip it: the next one that can be takes its place.")
+  var onError: ErrorPolicy?
   @Option(help: "Hidden activations: automatic (default), keep or recompute.") var activations:
     ActivationPolicy?
 
@@ -298,6 +353,7 @@ struct TrainingArguments: ParsableArguments {
     result.shuffles = shuffle ?? result.shuffles
     result.flips = flip ?? result.flips
     result.initializationImages = initImages ?? result.initializationImages
+    result.onError = onError ?? result.onError
     result.activations = activations ?? result.activations
     result.logEvery = logEvery ?? result.logEvery
     result.evaluateEvery =

@@ -122,14 +122,24 @@ public enum DataSource {
     }
     if !isThere { throw FileError(path, "no such file or folder") }
     let (container, note) = try container(path)
+    let opened = try find(in: container, part: part, options: options)
+    return opened.with(opened.dataset, note: note)
+  }
+
+  private static func find(
+    in container: any Container, part: DataPart, options: DataOptions
+  ) throws -> OpenedData {
     let files = try DataFiles(container)
     for layout in layouts {
-      if let opened = try layout(files, part, options) { return opened.with(opened.dataset, note: note) }
+      if let opened = try layout(files, part, options) { return opened }
+    }
+    if let opened = try ArchiveSet.open(files, part: part, { try find(in: $0, part: part, options: options) })
+    {
+      return opened
     }
     // Files may differ in size, so image files are converted by their data set, before they have one shape.
     let images = try ImageFolderDataset(files.names, in: files.container, part: part, options: options)
-    return OpenedData(
-      images, part: images.part, notes: images.notes + [note].compactMap { $0 }, kind: imageFiles)
+    return OpenedData(images, part: images.part, notes: images.notes, kind: imageFiles)
   }
 
   /// What a data set is called that converts its images itself.

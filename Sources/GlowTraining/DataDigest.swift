@@ -8,12 +8,18 @@ public enum DataDigest {
 
   /// Of the number of images, all their classes, and the bytes of some of them.
   ///
+  /// - Parameter onError: whether images that cannot be read are passed over.
   /// - Throws: `FileError` of an image that cannot be read.
-  public static func of(_ dataset: any Dataset) throws -> String {
+  public static func of(_ dataset: any Dataset, onError: ErrorPolicy = .fail) throws -> String {
     var words = [dataset.count] + (0..<dataset.count).map { dataset.label($0) ?? -1 }
     let looked = dataset.spread(over: imageCount)
     for index in 0..<looked.count {
-      let image = try looked.image(index)
+      let image: ByteImage
+      do { image = try looked.image(index) } catch {
+        if onError == .fail { throw error }
+        words.append(-1)
+        continue
+      }
       words.append(image.pixels.withUnsafeBufferPointer { Int(bitPattern: UInt(Dequantization.digest($0))) })
     }
     let digest = words.withUnsafeBytes { $0.withMemoryRebound(to: UInt8.self) { Dequantization.digest($0) } }

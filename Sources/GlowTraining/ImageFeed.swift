@@ -14,6 +14,10 @@ struct ImageFeed {
   private var reader: ReadAhead?
   private var next = 0
   private var room = 0
+  /// Those of the images handed out by the last `load` that cannot be read, and that others have taken the place of.
+  private(set) var skipped: [(index: Int, error: FileError)] = []
+  /// So many images in a row that cannot be read are too many.
+  private static let longestGap = 1000
 
   init(_ dataset: any Dataset, _ configuration: TrainingConfiguration) {
     self.dataset = dataset
@@ -23,31 +27,43 @@ struct ImageFeed {
   /// Puts images `start..<start + count` of the sequence into `workspace.images`, dequantized by the team, and
   /// returns their labels. Those that follow are read ahead.
   ///
-  /// - Throws: `FileError` with the name of the first image that cannot be read.
+  /// - Throws: `FileError` with the name of the first image that cannot be read, unless such are skipped.
   mutating func load(
     _ start: Int, count: Int, into images: UnsafeMutablePointer<Float>, dequantization: Dequantization,
     team: ThreadTeam
   ) throws -> [Int] {
     let reader = reader(from: start, count: count, threads: team.count)
     self.reader = nil
+    skipped = []
     let labels = try reader.withNext(count) { items in
-      for item in items {
-        guard let error = item.error else { continue }
-        throw FileError(dataset.source(item.index), (error as? FileError)?.reason ?? "\(error)")
-      }
+      let indices = try items.map { try replaceIfBroken($0) }
       team.run(count) { item, _ in
         put(
           items[item], place: start + item, into: images + item * dataset.shape.count,
           dequantization: dequantization)
       }
-      return try items.map { item in
-        if let label = dataset.label(item.index) { return label }
+      return try indices.map { index in
+        if let label = dataset.label(index) { return label }
         if dataset.classNames.isEmpty { return 0 }
-        throw FileError(dataset.source(item.index), "has no class")
+        throw FileError(dataset.source(index), "has no class")
       }
     }
     (self.reader, next) = (reader, start + count)
     return labels
+  }
+
+  /// Puts the next image of the data set that can be read in the place of one that cannot, and returns its index.
+  private mutating func replaceIfBroken(_ item: ReadAhead.Item) throws -> Int {
+    guard let reason = item.error else { return item.index }
+    let error = FileError(dataset.source(item.index), (reason as? FileError)?.reason ?? "\(reason)")
+    if configuration.onError == .fail { throw error }
+    skipped.append((item.index, error))
+    let pixels = UnsafeMutableBufferPointer(mutating: item.pixels)
+    for distance in 1..<max(1, min(dataset.count, ImageFeed.longestGap)) {
+      let index = (item.index + distance) % dataset.count
+      if (try? dataset.read(index, into: pixels)) != nil { return index }
+    }
+    throw FileError(error.path, "\(error.reason); none of the images after it can be read either")
   }
 
   private mutating func reader(from start: Int, count: Int, threads: Int) -> ReadAhead {

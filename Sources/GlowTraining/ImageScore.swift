@@ -4,10 +4,10 @@ import GlowFlow
 import GlowKernels
 
 /// What is done with an image that cannot be read or scored.
-public enum ErrorPolicy: String, Sendable, CaseIterable {
+public enum ErrorPolicy: String, Sendable, Codable, CaseIterable {
   /// The first such image ends the job.
   case fail
-  /// It gets a record with the reason, and the job goes on.
+  /// It is named, and the job goes on without it.
   case skip
 }
 

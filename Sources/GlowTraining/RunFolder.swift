@@ -134,6 +134,8 @@ public struct RunConfiguration: Codable, Sendable, Hashable {
   public var data: String
   /// Nil in the configuration of an earlier version, as is `dataDigest`.
   public var images: ImageSettings?
+  /// Where the held-out images are, if not in `data`.
+  public var test: String?
   /// Of the training images.
   public var dataDigest: String?
   public var model: GlowConfiguration
@@ -161,7 +163,9 @@ public struct RunConfiguration: Codable, Sendable, Hashable {
 
   /// The settings besides the model's in which a run goes on differently, each with both values.
   public func changes(to new: RunConfiguration) -> [String] {
-    var pairs: [(name: String, old: Any, new: Any)] = [("data", data, new.data)]
+    var pairs: [(name: String, old: Any, new: Any)] = [
+      ("data", data, new.data), ("test", test ?? "none", new.test ?? "none"),
+    ]
     if let images, let others = new.images {
       for (old, new) in zip(Mirror(reflecting: images).children, Mirror(reflecting: others).children) {
         pairs.append((old.label ?? "", shown(old.value), shown(new.value)))

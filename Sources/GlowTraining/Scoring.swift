@@ -65,18 +65,20 @@ public final class Scorer {
 
   /// The mean over a set of images, which may be infinite or NaN.
   ///
-  /// - Throws: `FileError` of the first image that cannot be read.
+  /// - Parameter onError: is told why an image cannot be read; if it does not throw, the mean goes without the image.
+  /// - Throws: what `onError` throws.
   public func score(
     _ dataset: any Dataset, dequantization: DequantizationKind = .uniform, seed: UInt64 = 0,
-    shouldStop: () -> Bool = { false }
+    shouldStop: () -> Bool = { false },
+    onError: (_ index: Int, _ error: any Error) throws -> Void = { throw $1 }
   ) throws -> Score {
     var settings = ScoringSettings()
     settings.dequantization = dequantization
     settings.seed = seed
     var scores: [Double] = []
     try forEachBatch(dataset, shouldStop: shouldStop) { items in
-      for item in items { if let error = item.error { throw error } }
-      scores += try forward(items, dataset, settings).map(\.bitsPerDimension)
+      for item in items { if let error = item.error { try onError(item.index, error) } }
+      scores += try forward(items.filter { $0.error == nil }, dataset, settings).map(\.bitsPerDimension)
     }
     return Score(scores)
   }

@@ -42,6 +42,8 @@ public final class Trainer {
   private var lock: FolderLock?
   /// Of each flow step, the condition number that was last warned of.
   var warned: [String: Double] = [:]
+  /// Images that cannot be read and were skipped, by their names.
+  private(set) var skipped: Set<String> = []
   /// The signal that asks to end, if any.
   package var interruption: () -> Int32? = { Interruption.signal }
   /// The time that the run may take now.
@@ -80,6 +82,13 @@ public final class Trainer {
   public var step: Int { state.step }
   /// Steps that the guards did not let pass.
   public var badSteps: Int { state.safeguard.badSteps }
+  /// Images that could not be read, and were skipped.
+  public var skippedImages: Int { skipped.count }
+
+  /// Names an image that is skipped, once.
+  func noteSkipped(_ error: FileError) {
+    if skipped.insert(error.path).inserted { progress.note("skipped: \(error)") }
+  }
 
   /// Goes on from the newest whole checkpoint in the folder; damaged ones are reported and passed over. A run that
   /// was stopped before its first checkpoint starts again.
@@ -136,6 +145,7 @@ public final class Trainer {
     var feed = ImageFeed(train, training)
     _ = try feed.load(
       0, count: count, into: workspace.images, dequantization: glow.dequantization, team: glow.team)
+    for (_, error) in feed.skipped { noteSkipped(error) }
     if try glow.initialize(workspace, count: count, shouldStop: { self.signal() != nil }) {
       progress.note("actnorms initialized from \(count) images")
     }

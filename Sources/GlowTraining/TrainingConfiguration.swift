@@ -47,6 +47,8 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var flips = false
   /// Images that the actnorms are initialized from.
   public var initializationImages = 256
+  /// What is done with an image that cannot be read: in training the next one that can be takes its place.
+  public var onError = ErrorPolicy.fail
   public var activations = ActivationPolicy.automatic
   /// Bad steps are skipped or rolled back; without, every update is applied, whatever it is.
   public var guards = true

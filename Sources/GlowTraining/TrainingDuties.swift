@@ -1,4 +1,5 @@
 import Foundation
+import GlowFiles
 import GlowFlow
 import GlowImages
 import GlowKernels
@@ -124,7 +125,11 @@ extension TrainingRun {
     // A score does not depend on the batch, and the memory for training is in use.
     try Scorer(glow, batch: glow.batchThatFits(training.batch)).score(
       images, dequantization: training.dequantization, seed: training.seed,
-      shouldStop: { self.signal != nil })
+      shouldStop: { self.signal != nil },
+      onError: { index, error in
+        if training.onError == .fail { throw error }
+        trainer.noteSkipped(FileError(images.source(index), (error as? FileError)?.reason ?? "\(error)"))
+      })
   }
 }
 

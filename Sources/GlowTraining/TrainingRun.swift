@@ -128,9 +128,11 @@ final class TrainingRun {
   }
 
   private func loadBatch() throws -> [Int] {
-    try feed.load(
+    let labels = try feed.load(
       state.step * training.batch, count: training.batch, into: workspace.images,
       dequantization: glow.dequantization, team: glow.team)
+    for (_, error) in feed.skipped { trainer.noteSkipped(error) }
+    return labels
   }
 
   private func judge(_ measurement: Measurement) throws -> Stage {

@@ -48,6 +48,7 @@ extension CommandTests {
     for (line, reason) in [
       ("trian --data faces", "did you mean 'train'?"), ("help trian", "did you mean 'train'?"),
       ("train --widht 3", "there is no option '--widht': did you mean '--width'?"),
+      ("sample run -o s.png", "there is no option '-o'"), ("--versoin", "did you mean '--version'?"),
       ("evaluate run --dat faces", "did you mean '--data'?"), ("nonsense", "there is no command 'nonsense'"),
       ("bench --batch 100000000", "--batch must be 1 to 1000000, not 100000000"),
       ("bench --runs 9223372036854775807", "--runs must be 1 to 1000000"),

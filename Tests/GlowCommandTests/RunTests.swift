@@ -42,6 +42,56 @@ extension CommandTests {
     #expect(try shell("mkdir job; \(start) --out job --resume > job/log").status == 0)
   }
 
+  @Test("held-out images may stand elsewhere; they must fit those to train on, and a run goes on with them")
+  func otherTest() throws {
+    defer { clean() }
+    #expect(try shell("$GLOW data faces --limit 4 --split test --export held").status == 0)
+    try writeImages("classes", ["cat", "frog"])
+    try writeImages("frogs", ["frog"])
+    try writeImages("dogs", ["dog"])
+    let line = "$GLOW train --out"
+    let size = Self.tiny + " --eval-every 1"
+    let trained = try shell("\(line) run --data faces --limit 8 --test held \(size)")
+    #expect(trained.status == 0 && trained.error.contains(", 4 held out"), "\(trained.error)")
+    #expect(trained.error.contains("test bits/dim"))
+    let resumed = try shell("\(line) run --resume --steps 2")
+    #expect(
+      resumed.status == 0 && resumed.error.contains(", 4 held out") && !resumed.error.contains("test was"),
+      "\(resumed.error)")
+    let classes = try shell("\(line) pets --data classes --conditional --test frogs \(size)")
+    #expect(classes.status == 0 && classes.error.contains(", 4 held out"), "\(classes.error)")
+    for (arguments, reason) in [
+      ("--data faces --test missing", "no such file or folder"),
+      ("--data classes --conditional --test dogs", "has the class 'dog', which classes does not know"),
+      ("--data classes --conditional --test held", "held has no classes, and the model needs"),
+      ("--data faces --test held --hold-out 0.1", "give --test or --hold-out, not both"),
+    ] {
+      let outcome = try shell("\(line) no \(arguments) \(size)")
+      #expect(outcome.status != 0 && outcome.error.contains(reason), "\(arguments): \(outcome.error)")
+    }
+    #expect(try !names().contains("no"))
+  }
+
+  @Test("images that cannot be read are skipped if asked for, and named and counted")
+  func skippedImages() throws {
+    defer { clean() }
+    #expect(try shell("$GLOW data faces --limit 8 --export images").status == 0)
+    try write("images/000003.png", Array("no picture".utf8))
+    #expect(try shell("truncate -s 60 images/000005.png").status == 0)
+    let line = "$GLOW train --data images \(Self.tiny) --steps 4"
+    let failed = try shell("\(line) --out no")
+    #expect(failed.status == 1 && failed.error.contains("images/000003.png: "), "\(failed.error)")
+    let outcome = try shell("\(line) --out run --on-error skip")
+    #expect(outcome.status == 0, "\(outcome.error)")
+    for name in ["000003", "000005"] {
+      #expect(outcome.error.contains("skipped: images/\(name).png: "), "\(outcome.error)")
+    }
+    #expect(outcome.error.contains("2 images could not be read and were skipped"), "\(outcome.error)")
+    let resumed = try shell("$GLOW train --resume --out run --steps 5")
+    #expect(
+      resumed.status == 0 && !resumed.error.contains("the training images are not those"), "\(resumed.error)")
+  }
+
   @Test("the best of another run is not taken for the run's own")
   func othersBest() throws {
     defer { clean() }

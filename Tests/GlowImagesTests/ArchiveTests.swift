@@ -1,5 +1,6 @@
 import CZlib
 import GlowFiles
+import GlowKernels
 import GlowTestSupport
 import Testing
 
@@ -74,8 +75,10 @@ enum CraftedArchive {
       + number(offset, 4) + number(0, 2)
   }
 
-  static func tarEntry(_ name: String, _ content: [UInt8], type: Character = "0", size: Int? = nil) -> [UInt8]
-  {
+  /// - Parameter link: the name of the file that a link leads to.
+  static func tarEntry(
+    _ name: String, _ content: [UInt8], type: Character = "0", size: Int? = nil, link: String = ""
+  ) -> [UInt8] {
     var header = [UInt8](repeating: 0, count: 512)
     func put(_ text: String, _ start: Int) {
       header.replaceSubrange(start..<start + text.utf8.count, with: text.utf8)
@@ -89,6 +92,7 @@ enum CraftedArchive {
     put(octal(size ?? content.count, 11), 124)
     put("        ", 148)
     put(String(type), 156)
+    put(link, 157)
     put("ustar", 257)
     put("00", 263)
     put(octal(header.reduce(0) { $0 + Int($1) }, 6) + "\0", 148)
@@ -172,6 +176,23 @@ struct ArchiveTests {
     // Of two files with one name an unpacker keeps the last.
     let twice = try images(["b.png", "b.png"])
     #expect(try open(CraftedArchive.tar(twice), "a.tar").dataset.image(0) == testImage(4, 4, 3, seed: 1))
+  }
+
+  @Test("a hard link is the file that it leads to, if that has come before")
+  func hardLinks() throws {
+    let image = try PNG.encode(testImage(4, 4, 3, seed: 9))
+    let other = try PNG.encode(testImage(4, 4, 3, seed: 8))
+    let end = [UInt8](repeating: 0, count: 1024)
+    let archive =
+      CraftedArchive.tarEntry("./a.png", image)
+      + CraftedArchive.tarEntry("b.png", [], type: "1", link: "a.png")
+      + CraftedArchive.tarEntry("c.png", other)
+      + CraftedArchive.tarEntry("d.png", [], type: "1", link: "missing.png")
+      + CraftedArchive.tarEntry("e.png", [], type: "2", link: "a.png") + end
+    let dataset = try open(archive, "a.tar").dataset
+    #expect((0..<dataset.count).map(dataset.source).map { $0.suffix(5) } == ["a.png", "b.png", "c.png"])
+    #expect(
+      try dataset.image(1) == testImage(4, 4, 3, seed: 9) && dataset.image(2) == testImage(4, 4, 3, seed: 8))
   }
 
   @Test("long names of GNU and pax")
@@ -307,6 +328,15 @@ struct ArrayFilesTests {
     #expect(try held.dataset.count == 2 && held.dataset.image(0).pixels[0] == 60)
     // A part may lack the last class.
     #expect(held.dataset.classNames.count == 4 && held.note?.contains("valid is taken for test") ?? false)
+  }
+
+  @Test("compressed arrays that would not fit into memory are refused before any is unpacked")
+  func largeArrays() throws {
+    let path = try folder.write(
+      CraftedArchive.zip([("a.npy", npy([2, 2, 2], [UInt8](0..<8)))], claimed: 1 << 45, isWide: true), "a.npz"
+    )
+    let error = #expect(throws: MemoryError.self) { try DataSource.open(path, part: .train) }
+    #expect(error?.description.contains("whose arrays are compressed, needs about 35184372 MB") == true)
   }
 
   @Test("an array beside images is not the data")

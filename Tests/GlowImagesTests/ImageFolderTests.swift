@@ -223,6 +223,18 @@ struct ImageFolderTests {
     #expect(dataset.source(0) == "\(folder.path)/caf\\xE9/gr\\xFCn.png")
     #expect(try dataset.image(0) == image && dataset.label(0) == 0 && dataset.label(1) == 1)
     try dataset.checkAll()
+    // What is found by its name is opened there too.
+    let batch = Array("\(folder.path)/b".utf8) + [0xE9] + Array("/data_batch_1.bin".utf8)
+    let content = try folder.write([UInt8](repeating: 1, count: 3073), ".content")
+    #expect(call(Array(batch.dropLast(17))) { mkdir($0, 0o777) } == 0)
+    #expect(call(batch) { link(content, $0) } == 0)
+    defer {
+      _ = call(batch) { unlink($0) }
+      _ = call(Array(batch.dropLast(17))) { rmdir($0) }
+    }
+    let batches = try DataSource.open(folder.path, part: .train)
+    #expect(batches.kind == "CIFAR-10" && batches.dataset.count == 1)
+    #expect(batches.dataset.source(0) == "\(folder.path)/b\\xE9/data_batch_1.bin#0")
   }
 }
 

@@ -12,7 +12,7 @@ struct ImageTreeTests {
   private func tree(_ names: [String], _ part: DataPart = .train) throws -> ImageTree {
     var list = NameList()
     for name in names.sorted() { list.append(Array(name.utf8)) }
-    return try ImageTree(list, in: folder.container, part: part, used: [])
+    return try ImageTree(list, in: folder.container, part: part, isUsed: { _ in false })
   }
 
   private func names(_ tree: ImageTree) -> [String] { (0..<tree.names.count).map { tree.names[$0] } }

@@ -181,6 +181,37 @@ struct OtherLayoutTests {
     #expect(throws: FileError.self) { try images(other.path, .train) }
   }
 
+  @Test("a crop and a share that cannot be are refused, and so is a share of data with parts")
+  func refusedOptions() throws {
+    let path = folder.path
+    for index in 0..<4 { try folder.write(testImage(4, 4, 1, seed: index), "\(index).png") }
+    func expect(_ reason: String, _ part: DataPart = .train, _ change: (inout DataOptions) -> Void) {
+      var options = DataOptions()
+      change(&options)
+      expectError(path, reason) { try DataSource.open(path, part: part, options: options) }
+    }
+    for crop in [0, -1, PNG.maximumSide + 1] {
+      expect("cannot be cropped to \(crop), expected 1 to \(PNG.maximumSide)") { $0.crop = crop }
+    }
+    for share in [0, 1, -0.5, .nan] {
+      expect("cannot hold out \(share) of the images, expected a number between 0 and 1") {
+        $0.holdOut = share
+      }
+    }
+    expect("has no part 'valid', expected train or test", .valid) { $0.holdOut = 0.5 }
+    expect("has no image left for the part 'test' with --hold-out 1e-12", .test) { $0.holdOut = 1e-12 }
+    for part in ["train", "test"] { try folder.write(testImage(4, 4, 1), "parts/\(part)/a.png") }
+    expectError("\(path)/parts", "has parts: --hold-out is for data that have none") {
+      var options = DataOptions()
+      options.holdOut = 0.5
+      return try DataSource.open("\(path)/parts", part: .train, options: options)
+    }
+    // A crop that is larger than the images is a size to bring them to.
+    var options = DataOptions()
+    options.crop = 6
+    #expect(try DataSource.open("\(path)/parts", part: .train, options: options).dataset.shape.height == 6)
+  }
+
   @Test("a check decodes everything and names what is broken")
   func check() throws {
     for index in 0..<70 { try folder.write(testImage(2, 2, 1, seed: index), "\(10 + index).png") }

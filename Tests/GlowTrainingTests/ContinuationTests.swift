@@ -8,10 +8,12 @@ import Testing
 
 @testable import GlowTraining
 
-/// Faces of which one cannot be read.
+/// Faces of which some cannot be read.
 private struct DamagedFaces: Dataset {
   let faces = FaceDataset(count: 50, seed: 0, part: .train)
-  let damaged: Int
+  let damaged: Set<Int>
+  /// Those that are the second one.
+  var asImageOne: Set<Int> = []
 
   var shape: ImageShape { faces.shape }
   var count: Int { faces.count }
@@ -21,8 +23,8 @@ private struct DamagedFaces: Dataset {
   func attributes(_ index: Int) -> [Bool]? { faces.attributes(index) }
   func source(_ index: Int) -> String { faces.source(index) }
   func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
-    if index == damaged { throw FileError("somewhere", "is damaged") }
-    faces.read(index, into: pixels)
+    if damaged.contains(index) { throw FileError("somewhere", "is damaged") }
+    faces.read(asImageOne.contains(index) ? 1 : index, into: pixels)
   }
 }
 
@@ -44,7 +46,7 @@ struct ContinuationTests {
     _ = try whole.run()
     // At place 30 of the order, in the step from 3 to 4.
     let index = Philox(seed: 0, purpose: .order, stream: 0).permutation(50)[30]
-    let first = try runs.trainer("parts", steps: 10, train: DamagedFaces(damaged: index))
+    let first = try runs.trainer("parts", steps: 10, train: DamagedFaces(damaged: [index]))
     #expect(throws: FileError(first.train.source(index), "is damaged")) { try first.run() }
     #expect(first.folder.checkpointSteps() == [3])
     let second = try runs.trainer("parts", steps: 10)
@@ -54,13 +56,59 @@ struct ContinuationTests {
     try expectSame(whole, second)
   }
 
+  @Test(
+    "images that cannot be read are skipped if asked for: named once, and the run goes on and resumes exactly"
+  )
+  func skipped() throws {
+    defer { runs.remove() }
+    // Three in a row, over the end of the data set, which the fourth one takes the place of.
+    let damaged: Set = [48, 49, 0]
+    func trainer(_ name: String, steps: Int, _ listener: Listener = Listener()) throws -> Trainer {
+      try runs.trainer(
+        name, steps: steps, listener: listener, train: DamagedFaces(damaged: damaged),
+        test: DamagedFaces(damaged: [3])
+      ) {
+        $0.training.onError = .skip
+        $0.training.evaluateEvery = 5
+      }
+    }
+    let listener = Listener()
+    let whole = try trainer("whole", steps: 14, listener)
+    #expect(try whole.run() == .finished && whole.skippedImages == 4)
+    for index in [0, 3, 48, 49] {
+      #expect(listener.notes.count { $0.hasPrefix("skipped: \(whole.train.source(index)): is damaged") } == 1)
+    }
+    for stop in [3, 9] {
+      let first = try trainer("parts\(stop)", steps: stop)
+      _ = try first.run()
+      let second = try trainer("parts\(stop)", steps: 14)
+      try second.resume()
+      _ = try second.run()
+      #expect(try runs.bytes(whole.folder.model) == runs.bytes(second.folder.model))
+    }
+    // What takes their place is the image after them.
+    let replaced = try runs.trainer(
+      "replaced", steps: 14, train: DamagedFaces(damaged: [], asImageOne: damaged)
+    ) {
+      $0.training.evaluateEvery = 5
+    }
+    _ = try replaced.run()
+    let slabs = [whole, replaced].map { Array($0.glow.values.values) }
+    #expect(slabs[0] == slabs[1])
+    let hopeless = try runs.trainer("hopeless", steps: 1, train: DamagedFaces(damaged: Set(0..<50))) {
+      $0.training.onError = .skip
+    }
+    let error = #expect(throws: FileError.self) { try hopeless.run() }
+    #expect(error?.reason.hasSuffix("none of the images after it can be read either") == true)
+  }
+
   @Test("a held-out image that cannot be read is named, and the steps before it are saved")
   func unreadableTest() throws {
     defer { runs.remove() }
     let evaluating = { (configuration: inout RunConfiguration) in configuration.training.evaluateEvery = 5 }
     let whole = try runs.trainer("whole", steps: 10, change: evaluating)
     _ = try whole.run()
-    let first = try runs.trainer("parts", steps: 10, test: DamagedFaces(damaged: 3), change: evaluating)
+    let first = try runs.trainer("parts", steps: 10, test: DamagedFaces(damaged: [3]), change: evaluating)
     #expect(throws: FileError("somewhere", "is damaged")) { try first.run() }
     #expect(first.folder.checkpointSteps() == [5])
     let second = try runs.trainer("parts", steps: 10, change: evaluating)

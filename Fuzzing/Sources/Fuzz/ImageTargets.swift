@@ -114,7 +114,7 @@ let imageTargets = [
       var names = NameList()
       for name in bytes.split(separator: 10).compactMap(ArchiveNames.normalized) { names.append(name) }
       for part in DataPart.allCases {
-        let tree = try ImageTree(names.sorted(), in: MemoryFiles([:]), part: part, used: [])
+        let tree = try ImageTree(names.sorted(), in: MemoryFiles([:]), part: part, isUsed: { _ in false })
         precondition(tree.labels.isEmpty || tree.labels.count == tree.names.count)
         precondition(tree.labels.allSatisfy { tree.classNames.indices.contains(Int($0)) })
       }

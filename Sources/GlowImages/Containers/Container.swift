@@ -8,6 +8,9 @@ protocol Container: Sendable {
   /// Whether it is one file of the system's.
   var isArchive: Bool { get }
 
+  /// Bytes of the files that take memory when they are opened, all together: those that are unpacked.
+  var unpackedBytes: Int { get }
+
   /// The names of all files, sorted by their bytes, without the hidden ones.
   ///
   /// - Throws: `FileError`.
@@ -24,8 +27,15 @@ protocol Container: Sendable {
 
 extension Container {
   var isArchive: Bool { true }
+  var unpackedBytes: Int { 0 }
 
   func path(of name: ArraySlice<UInt8>) -> String { "\(path)/\(RawPath.text(name))" }
 
-  func open(_ name: String) throws -> FileContent { try open(Array(name.utf8)[...]) }
+  /// - Parameter name: as a person reads it.
+  func open(_ name: String) throws -> FileContent {
+    do { return try open(Array(name.utf8)[...]) } catch {
+      guard let bytes = RawPath.bytes(ofShown: name) else { throw error }
+      return try open(bytes[...])
+    }
+  }
 }

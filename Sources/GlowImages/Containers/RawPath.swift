@@ -30,6 +30,26 @@ struct RawPath: Sendable {
     return name.map { $0 < 0x80 ? String(UnicodeScalar($0)) : String(format: "\\x%02X", $0) }.joined()
   }
 
+  /// The name that `text` has written with escapes; nil if there are none.
+  static func bytes(ofShown text: String) -> [UInt8]? {
+    let characters = Array(text.utf8)
+    var bytes: [UInt8] = []
+    var place = 0
+    while place < characters.count {
+      let escape = characters[place...].prefix(4)
+      if escape.count == 4, escape.starts(with: Array("\\x".utf8)),
+        let byte = UInt8(String(decoding: escape.suffix(2), as: UTF8.self), radix: 16), byte >= 0x80
+      {
+        bytes.append(byte)
+        place += 4
+      } else {
+        bytes.append(characters[place])
+        place += 1
+      }
+    }
+    return bytes.count == characters.count ? nil : bytes
+  }
+
   /// - Throws: `FileError`.
   func open() throws -> MappedFile { try MappedFile(bytes: bytes, path: text) }
 

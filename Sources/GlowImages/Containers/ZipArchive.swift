@@ -15,6 +15,8 @@ struct ZipArchive: Container {
     let isDeflated: Bool
   }
 
+  let unpackedBytes: Int
+
   private let file: FileContent
   private let index: ArchiveIndex<Entry>
 
@@ -30,8 +32,11 @@ struct ZipArchive: Container {
   init(_ file: FileContent) throws {
     path = file.path
     self.file = file
-    index = ArchiveIndex(
-      try file.withBytes { bytes in try Self.entries(Fields(bytes: bytes, path: file.path)) })
+    let entries = try file.withBytes { bytes in try Self.entries(Fields(bytes: bytes, path: file.path)) }
+    unpackedBytes = entries.reduce(0) { sum, entry in
+      entry.place.isDeflated ? min(sum + entry.place.size, .max / 2) : sum
+    }
+    index = ArchiveIndex(entries)
   }
 
   func list() throws -> NameList { index.names }

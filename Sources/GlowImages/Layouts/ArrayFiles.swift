@@ -1,5 +1,6 @@
 import Foundation
 import GlowFiles
+import GlowKernels
 
 /// Arrays of images and of labels: one .npy file, a .npz (which is a .zip of .npy files), or several .npz that each hold a
 /// batch, as ImageNet32 comes.
@@ -67,6 +68,10 @@ enum ArrayFiles {
     guard let archive = try DataSource.archive(file) else {
       return [try item(file, key: String(base), part: part(base))]
     }
+    // All of them are held.
+    try requireMemory(
+      archive.unpackedBytes, for: "\(file.path), whose arrays are compressed,",
+      advice: "store the arrays without compression")
     let keys = try archive.list()
     // ImageNet32's batches also hold the mean of all images.
     return try (0..<keys.count).filter { keys[$0] != "mean.npy" }.map { index in

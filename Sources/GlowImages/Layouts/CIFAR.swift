@@ -63,7 +63,8 @@ public struct CIFARDataset: Dataset {
     for name in wanted {
       let file = try container.open(name)
       let found = try version.readBatch(file)
-      batches.append(Batch(file: file, first: labels.count, offset: found.offset, step: found.step))
+      batches.append(
+        Batch(file: found.content, first: labels.count, offset: found.offset, step: found.step))
       labels += found.labels
     }
     self.batches = batches

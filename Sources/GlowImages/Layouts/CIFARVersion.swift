@@ -55,14 +55,22 @@ struct CIFARVersion {
     return isPython ? file.prefix(2) == [0x80, 2] : file.count % (2 + 3072) == 0 && file.count > 0
   }
 
-  /// The labels of a batch, and where its images stand.
-  ///
+  /// What a batch holds.
+  struct Batch {
+    let labels: [UInt8]
+    /// What the images are in.
+    let content: FileContent
+    /// Where the first image begins, and the bytes from there to the next.
+    let offset: Int
+    let step: Int
+  }
+
   /// - Throws: `FileError`.
-  func readBatch(_ file: FileContent) throws -> (labels: [UInt8], offset: Int, step: Int) {
+  func readBatch(_ file: FileContent) throws -> Batch {
     isPython ? try readPickle(file) : try readRecords(file)
   }
 
-  private func readRecords(_ file: FileContent) throws -> (labels: [UInt8], offset: Int, step: Int) {
+  private func readRecords(_ file: FileContent) throws -> Batch {
     let size = labelBytes + 3072
     if file.count == 0 || file.count % size != 0 {
       throw FileError(
@@ -73,20 +81,26 @@ struct CIFARVersion {
         try checked(Int(bytes[record * size + (isHundred && !isCoarse ? 1 : 0)]), record, file)
       }
     }
-    return (labels, labelBytes, size)
+    return Batch(labels: labels, content: file, offset: labelBytes, step: size)
   }
 
-  private func readPickle(_ file: FileContent) throws -> (labels: [UInt8], offset: Int, step: Int) {
+  private func readPickle(_ file: FileContent) throws -> Batch {
     let content = try file.withBytes { try Pickle.read($0, path: file.path) }
     let key = isHundred ? isCoarse ? "coarse_labels" : "fine_labels" : "labels"
     guard case .array(let shape, let data)? = content["data"], shape.count == 2, shape[1] == 3072 else {
       throw FileError(file.path, "has no array 'data' of bytes [images, 3072]")
     }
-    guard case .numbers(let numbers)? = content[key], numbers.count == shape[0],
-      data.count == shape[0] * 3072,
-      shape[0] > 0
+    let decoded =
+      data.isText
+      ? FileContent(try file.withBytes { try data.decoded($0, path: file.path) }, path: file.path)
+      : file.part(data.range, path: file.path)
+    let (size, isTooLarge) = shape[0].multipliedReportingOverflow(by: 3072)
+    guard case .numbers(let numbers)? = content[key], numbers.count == shape[0], !isTooLarge,
+      decoded.count == size, shape[0] > 0
     else { throw FileError(file.path, "has no list '\(key)' with a label for each of \(shape[0]) images") }
-    return (try numbers.enumerated().map { try checked($1, $0, file) }, data.lowerBound, 3072)
+    return Batch(
+      labels: try numbers.enumerated().map { try checked($1, $0, file) }, content: decoded, offset: 0,
+      step: 3072)
   }
 
   private func checked(_ label: Int, _ record: Int, _ file: FileContent) throws -> UInt8 {

@@ -33,15 +33,26 @@ public struct ImageFolderDataset: Dataset {
   /// - Parameter files: the names of all files in `container`.
   /// - Throws: `FileError`.
   init(_ files: NameList, in container: any Container, part: DataPart, options: DataOptions) throws {
-    let tree = try ImageTree(
-      files, in: container, part: part, used: Set(AttributeList.fileNames + PartitionList.fileNames))
+    let beside = try LabelFiles(files, in: container)
+    let listNames = Set(AttributeList.fileNames + PartitionList.fileNames)
+    let tree = try ImageTree(files, in: container, part: part) { name in
+      ImageFile.suffix(name) == beside?.suffix
+        || listNames.contains(RawPath.text(name.split(separator: UInt8(ascii: "/")).last ?? []))
+    }
     self.container = container
-    classNames = tree.classNames
     let lists = try CelebALists(
       tree, files, in: container, part: part, readsAttributes: options.readsAttributes)
     self.part = tree.part ?? lists.part
     attributeNames = lists.attributeNames
-    (names, labels, attributeRows) = (lists.names, lists.labels, lists.rows)
+    (names, attributeRows) = (lists.names, lists.rows)
+    var besideNote: String?
+    if let beside, tree.classNames.isEmpty {
+      (classNames, labels) = (beside.classNames, try beside.labels(of: names))
+      besideNote = "classes from the .\(beside.suffix) files"
+    } else {
+      (classNames, labels) = (tree.classNames, lists.labels)
+      besideNote = beside.map { "the folders are the classes, not what the .\($0.suffix) files say" }
+    }
 
     model = options.modelShape
     acceptsAnySize = options.imageSize != nil || options.crop != nil
@@ -59,7 +70,7 @@ public struct ImageFolderDataset: Dataset {
     self.shape = resizer?.shape(shape) ?? shape
     notes =
       tree.notes + lists.notes + probe.notes
-      + [repeatsGray ? GrayToRGB.note : nil, resizer?.note(expected.shape)].compactMap { $0 }
+      + [besideNote, repeatsGray ? GrayToRGB.note : nil, resizer?.note(expected.shape)].compactMap { $0 }
   }
 
   public func label(_ index: Int) -> Int? { labels.isEmpty ? nil : Int(labels[index]) }

@@ -19,9 +19,11 @@ struct ImageTree {
 
   /// - Parameters:
   ///   - files: the names of all files in `container`.
-  ///   - used: names, without folders, of files that are made use of otherwise.
+  ///   - isUsed: whether a file is made use of otherwise.
   /// - Throws: `FileError` if there are no images of that part, or if it cannot be said which they are.
-  init(_ files: NameList, in container: any Container, part wanted: DataPart, used: Set<String>) throws {
+  init(
+    _ files: NameList, in container: any Container, part wanted: DataPart, isUsed: (ArraySlice<UInt8>) -> Bool
+  ) throws {
     var leftOut = LeftOut()
     var notes: [String] = []
     var images = NameList()
@@ -31,8 +33,7 @@ struct ImageTree {
       case .read: images.append(name)
       case .unread: leftOut.add(name, "not read")
       case nil:
-        let last = name.split(separator: slash).last ?? []
-        if !used.contains(RawPath.text(last)) { leftOut.add(name) }
+        if !isUsed(name) { leftOut.add(name) }
       }
     }
     if images.count == 0 { throw FileError(container.path, Self.nothingFound(files, leftOut)) }

@@ -3,15 +3,43 @@ import GlowFiles
 /// The pickled dictionaries of CIFAR's Python version: texts, numbers, lists of either, and arrays of bytes.
 ///
 /// A pickle is a program. This knows the instructions that such files need and refuses every other; nothing is called:
-/// of the functions that may be named, only those that rebuild a NumPy array, it is known what they would do.
+/// of the functions that may be named, those that rebuild a NumPy array and make bytes of a text, it is known what they
+/// would do.
 enum Pickle {
   enum Value {
     case numbers([Int])
     case texts([String])
-    /// An array of bytes and where they stand in the file.
-    case array(shape: [Int], data: Range<Int>)
+    /// An array of bytes.
+    case array(shape: [Int], data: Bytes)
     /// What nobody asks for.
     case other
+  }
+
+  /// Where the bytes of an array stand in the file.
+  struct Bytes {
+    let range: Range<Int>
+    /// Whether they are there as the characters of a text in UTF-8, which is how Python 3 writes bytes for Python 2.
+    var isText = false
+
+    /// - Parameter file: all of its bytes.
+    /// - Throws: `FileError` if a character is no byte.
+    func decoded(_ file: UnsafeRawBufferPointer, path: String) throws -> [UInt8] {
+      let stored = file[range]
+      if !isText { return Array(stored) }
+      var bytes: [UInt8] = []
+      bytes.reserveCapacity(stored.count)
+      var rest = stored.makeIterator()
+      while let first = rest.next() {
+        if first < 0x80 {
+          bytes.append(first)
+        } else if first & 0xFC == 0xC0, let second = rest.next(), second & 0xC0 == 0x80 {
+          bytes.append(first << 6 | second & 0x3F)
+        } else {
+          throw FileError(path, "is a damaged pickle: it has a character that is no byte")
+        }
+      }
+      return bytes
+    }
   }
 
   /// - Throws: `FileError` with the first instruction that is not known.
@@ -32,9 +60,13 @@ enum Pickle {
     case dictionary
     case arrayFunction
     case typeFunction
-    case array(shape: [Int], data: Range<Int>)
+    case encodeFunction
+    /// Two texts, and the bytes that the first one is.
+    case texts(Range<Int>, Range<Int>)
+    case encoded(Range<Int>)
+    case array(shape: [Int], data: Bytes)
     /// What fills an array: its shape and its bytes.
-    case arrayState(shape: [Int], data: Range<Int>)
+    case arrayState(shape: [Int], data: Bytes)
     case yes
     case other
   }
@@ -156,12 +188,23 @@ enum Pickle {
 
     private func tuple(_ items: [Item]) throws -> Item {
       // Of an array: a version, its shape, its type, whether it is in Fortran's order, and its bytes.
-      if items.count == 5, case .numbers(let shape) = items[1], case .text(let data) = items[4] {
+      if items.count == 5, case .numbers(let shape) = items[1], let data = bytes(items[4]) {
         if case .yes = items[3] { throw damaged("an array in Fortran's order") }
         return .arrayState(shape: shape, data: data)
       }
+      if items.count == 2, case .text(let first) = items[0], case .text(let second) = items[1] {
+        return .texts(first, second)
+      }
       let numbers = items.compactMap { if case .number(let value) = $0 { value } else { nil } }
       return numbers.count == items.count && items.count <= 3 ? .numbers(numbers) : .other
+    }
+
+    private func bytes(_ item: Item) -> Bytes? {
+      switch item {
+      case .text(let range): Bytes(range: range)
+      case .encoded(let range): Bytes(range: range, isText: true)
+      default: nil
+      }
     }
 
     private mutating func append(_ items: [Item]) throws {
@@ -216,15 +259,19 @@ enum Pickle {
         stack.append(.arrayFunction)
       case "numpy.dtype": stack.append(.typeFunction)
       case "numpy.ndarray": stack.append(.other)
+      case "_codecs.encode": stack.append(.encodeFunction)
       default: throw damaged("the function \(name), which is not called")
       }
     }
 
     private mutating func call() throws {
-      _ = try pop()
-      switch try pop() {
-      case .arrayFunction: stack.append(.array(shape: [], data: 0..<0))
-      case .typeFunction: stack.append(.other)
+      let arguments = try pop()
+      switch (try pop(), arguments) {
+      case (.arrayFunction, _): stack.append(.array(shape: [], data: Bytes(range: 0..<0)))
+      case (.typeFunction, _): stack.append(.other)
+      case (.encodeFunction, .texts(let characters, let encoding)):
+        if text(encoding) != "latin1" { throw damaged("bytes of a text that are not those of Latin-1") }
+        stack.append(.encoded(characters))
       default: throw damaged("a call of no function")
       }
     }

@@ -1,0 +1,107 @@
+import GlowFiles
+
+/// A folder of archives, each a data set by itself, which together are one: the shards of WebDataset, or one archive a part.
+///
+/// A word of a name (`imagenet-train-0000.tar`, `val.zip`) says which part an archive is of. Classes are told by their names.
+enum ArchiveSet {
+  /// - Parameter open: opens one archive.
+  /// - Returns: nil if there are no archives in the folder, or other images too.
+  static func open(
+    _ files: DataFiles, part: DataPart, _ open: (any Container) throws -> OpenedData
+  ) throws -> OpenedData? {
+    if files.hasImages || files.container.isArchive { return nil }
+    let names = files.others.filter { ["zip", "tar"].contains(ImageFile.suffix(Array($0.utf8)[...])) }
+      .sorted { $0.compare($1, options: .numeric) == .orderedAscending }
+    if names.isEmpty { return nil }
+    let parts = Set(names.compactMap(Self.part))
+    let chosen = part.chosen(among: parts)
+    let own = parts.isEmpty ? names : names.filter { Self.part($0) == chosen }
+    if own.isEmpty {
+      throw FileError(files.container.path, "has archives of parts but none of the part '\(part)'")
+    }
+    let opened = try own.map { name in
+      let file = try files.container.open(name)
+      guard let archive = try DataSource.archive(file) else {
+        throw FileError(file.path, "is neither a .zip nor a .tar file")
+      }
+      return try open(archive)
+    }
+    var notes = [
+      own.count == 1 ? "taken from \(own[0])" : "\(own.count.grouped) archives, \(own[0]) to \(own.last!)"
+    ]
+    if !parts.isEmpty && chosen != part { notes.append("\(chosen) is taken for \(part)") }
+    for note in opened.flatMap(\.notes) where !notes.contains(note) && notes.count < 8 { notes.append(note) }
+    notes += [files.leftOut(own)].compactMap { $0 }
+    return OpenedData(
+      try JoinedSets(opened.map(\.dataset)), part: parts.isEmpty ? opened[0].part : part, notes: notes,
+      kind: opened[0].kind)
+  }
+
+  private static func part(_ name: String) -> DataPart? {
+    FolderName.partOfAnyWord(DataFiles.split(name).name)
+  }
+}
+
+/// Data sets of one shape, one after the other, with the classes of all.
+private struct JoinedSets: Dataset {
+  let shape: ImageShape
+  let count: Int
+  let classNames: [String]
+  let attributeNames: [String]
+  private let sets: [any Dataset]
+  /// Of each, the number of its first image.
+  private let starts: [Int]
+
+  /// - Throws: `FileError` if one does not fit the first.
+  init(_ sets: [any Dataset]) throws {
+    let first = sets[0]
+    shape = first.shape
+    for set in sets {
+      if set.shape != shape {
+        throw FileError(
+          set.source(0),
+          "is \(set.shape), expected \(shape) like \(first.source(0)); bring all to one size with "
+            + "--image-size N")
+      }
+      if set.classNames.isEmpty != first.classNames.isEmpty {
+        throw FileError(
+          set.source(0), "has \(set.classNames.isEmpty ? "no" : "a") class, unlike \(first.source(0))")
+      }
+    }
+    let names = Set(sets.flatMap(\.classNames)).sorted {
+      FolderName.areInOrder(Array($0.utf8)[...], Array($1.utf8)[...])
+    }
+    classNames = names
+    let places = Dictionary(uniqueKeysWithValues: names.enumerated().map { ($1, $0) })
+    self.sets =
+      names.isEmpty ? sets : sets.map { $0.relabeled(names, places: $0.classNames.map { places[$0]! }) }
+    attributeNames = sets.allSatisfy { $0.attributeNames == first.attributeNames } ? first.attributeNames : []
+    var starts: [Int] = []
+    var count = 0
+    for set in sets {
+      starts.append(count)
+      count += set.count
+    }
+    (self.starts, self.count) = (starts, count)
+  }
+
+  func label(_ index: Int) -> Int? { at(index) { $0.label($1) } }
+  func attributes(_ index: Int) -> [Bool]? {
+    attributeNames.isEmpty ? nil : at(index) { $0.attributes($1) }
+  }
+  func source(_ index: Int) -> String { at(index) { $0.source($1) } }
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+    try at(index) { try $0.read($1, into: pixels) }
+  }
+  func check(_ index: Int) throws { try at(index) { try $0.check($1) } }
+
+  /// Calls `body` with the set that an image is in, and its place there.
+  private func at<Result>(_ index: Int, _ body: (any Dataset, Int) throws -> Result) rethrows -> Result {
+    var (low, high) = (0, starts.count)
+    while high - low > 1 {
+      let middle = (low + high) / 2
+      if starts[middle] <= index { low = middle } else { high = middle }
+    }
+    return try body(sets[low], index - starts[low])
+  }
+}
