@@ -12,6 +12,7 @@ enum Spelling {
   /// - Throws: `ValidationError` if an argument looks like an option that the command does not have.
   static func checkOptions(_ arguments: [String]) throws {
     let command = arguments.first.flatMap(command)
+    if command == nil && arguments.first?.hasPrefix("-") != true { return }
     let known = optionNames(of: command ?? GlowCommand.self)
     for argument in arguments.dropFirst(command == nil ? 0 : 1) {
       if argument == "--" { return }

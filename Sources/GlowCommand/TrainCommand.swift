@@ -233,6 +233,7 @@ struct TrainCommand: ParsableCommand {
       throw ConfigurationError(
         "\(location): images of \(opened.dataset.shape) do not fit those to train on, of \(train.shape)")
     }
+    if opened.dataset.classNames.isEmpty { return opened }
     // Whether classes matter is not known yet.
     guard
       let places = try? ClassNames.places(
