@@ -9,6 +9,8 @@ struct SlabTests {
       let error = try #require(throws: MemoryError.self) { try Slab<Float>(count: count) }
       #expect(error.description.contains("the system refuses"), "\(error)")
     }
-    #expect(try Slab<Float>(count: 3).values.allSatisfy { $0 == 0 })
+    let slab = try Slab<Float>(count: 3)
+    // The memory goes with the slab.
+    #expect(withExtendedLifetime(slab) { slab.values.allSatisfy { $0 == 0 } })
   }
 }
