@@ -31,6 +31,7 @@ struct AttributeCommand: ParsableCommand {
   var orthogonal = false
   @Option(help: "The .npy file to write, or the folder for NAME.npy of all attributes.") var out: String
   @Option(help: "train, valid or test, where the data has them.") var split = DataPart.train
+  @OptionGroup var weights: WeightArguments
   @OptionGroup var threads: TeamArguments
 
   func validate() throws {
@@ -41,7 +42,7 @@ struct AttributeCommand: ParsableCommand {
   private var destination: Destination { Destination("--out", out, all ? .newFolder : .npy) }
 
   func run() throws {
-    let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
+    let stored = try weights.read(model, threads.team())
     let glow = stored.glow
     let opened = try openData(data, split, for: stored, path: model, readsAttributes: true)
     if let note = opened.note { try answer(note) }

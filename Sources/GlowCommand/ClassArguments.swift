@@ -31,7 +31,10 @@ struct ClassArguments: ParsableArguments {
   ///
   /// - Throws: `ConfigurationError` if the model does not know it; `FileError` if the names in the file are damaged.
   func given(_ stored: StoredModel, model: String) throws -> Int? {
-    guard let name else { return nil }
+    try name.map { try ClassArguments.label($0, stored, model: model) }
+  }
+
+  static func label(_ name: String, _ stored: StoredModel, model: String) throws -> Int {
     let classes = stored.glow.configuration.classCount
     if classes == 0 { throw ConfigurationError("\(model) is not conditional: leave out --class") }
     let names = try ClassNames.read(stored.metadata, count: classes, path: model)

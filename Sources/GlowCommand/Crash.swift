@@ -12,7 +12,7 @@ enum Crash {
         // What follows allocates, for which a broken heap may make it wait for ever.
         _ = Glibc.signal(SIGALRM, SIG_DFL)
         alarm(10)
-        remark("glow: an internal error (signal \(signal)); what was being written is not kept")
+        Log.say(.error, "glow: an internal error (signal \(signal)); what was being written is not kept")
         Unfinished.removeIfPossible()
         raise(signal)
       }

@@ -124,7 +124,7 @@ func openData(
 
 func openData(
   _ location: String, _ images: ImageArguments, _ part: DataPart, for model: StoredModel, path: String,
-  readsAttributes: Bool = false
+  readsAttributes: Bool = false, needsClasses: Bool = true
 ) throws -> OpenedData {
   let shape = ImageShape(model.glow.configuration)
   let opened = try images.open(location, part, model: shape, readsAttributes: readsAttributes)
@@ -133,8 +133,9 @@ func openData(
       "\(location): images of \(opened.dataset.shape) do not fit \(path), a model of \(shape) images")
   }
   let matching = try matchingClasses(
-    opened, location, of: model.glow.configuration, metadata: model.metadata, path: path)
-  warnOfUntrainedClasses(matching.dataset, location, model.glow, path: path)
+    opened, location, of: model.glow.configuration, metadata: model.metadata, path: path,
+    needsClasses: needsClasses)
+  if needsClasses { warnOfUntrainedClasses(matching.dataset, location, model.glow, path: path) }
   return matching
 }
 
@@ -155,13 +156,22 @@ private func warnOfUntrainedClasses(
 
 /// The same images with their classes under the numbers of a class-conditional model.
 ///
+/// - Parameter needsClasses: every image must have one of the model's. Without, those of others have none.
 /// - Throws: `FileError`; `ConfigurationError` if their classes are not the model's.
 func matchingClasses(
   _ opened: OpenedData, _ location: String, of configuration: GlowConfiguration, metadata: [String: String],
-  path: String
+  path: String, needsClasses: Bool = true
 ) throws -> OpenedData {
   if !configuration.isConditional { return opened }
   let names = opened.dataset.classNames
+  if !needsClasses {
+    if names.isEmpty { return opened }
+    let known = try ClassNames.read(metadata, count: configuration.classCount, path: path)
+    let places = names.enumerated().map { place, name in
+      known.map { $0.firstIndex(of: name) } ?? (names.count == configuration.classCount ? place : nil)
+    }
+    return opened.with(opened.dataset.relabeled(known ?? names, places: places))
+  }
   if names.isEmpty {
     throw ConfigurationError("\(location) has no classes, and \(path) needs the class of every image")
   }

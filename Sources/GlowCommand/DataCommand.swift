@@ -16,6 +16,7 @@ struct DataCommand: ParsableCommand {
   var export: String?
   @Option(help: "train, valid or test, where the data has them.") var split = DataPart.train
   @Flag(help: "Decode every image and list those that are broken.") var check = false
+  @OptionGroup var log: LogArguments
 
   func validate() throws { try destination?.checkName() }
 
@@ -39,7 +40,8 @@ struct DataCommand: ParsableCommand {
       try answer("attributes: \(dataset.attributeNames.joined(separator: ", "))")
     }
     if check {
-      let broken = DataCheck.brokenImages(dataset, progress: Self.progress)
+      let countdown = Countdown(dataset.count, "images")
+      let broken = DataCheck.brokenImages(dataset) { countdown.did(64) }
       for error in broken { try answer("\(error)") }
       try answer(broken.isEmpty ? "all images can be read" : "broken: \(broken.count) of \(dataset.count)")
       if !broken.isEmpty { throw ExitCode(1) }
@@ -57,11 +59,6 @@ struct DataCommand: ParsableCommand {
     try answer("written to \(export)")
   }
 
-  private static func progress(_ done: Int, _ count: Int) {
-    if isatty(STDERR_FILENO) == 0 { return }
-    FileHandle.standardError.write(Data("\r\(done) of \(count)\(done == count ? "\n" : "")".utf8))
-  }
-
   /// One PNG an image, in one folder a class if there are classes, and the list of attributes if there are any.
   private func writeFolder(_ dataset: any Dataset, to export: String) throws {
     for name in dataset.classNames where name.isEmpty || name.hasPrefix(".") || name.contains("/") {
@@ -70,10 +67,12 @@ struct DataCommand: ParsableCommand {
     try Folder.fill(export) { folder in
       for name in dataset.classNames { try Folder.make("\(folder)/\(name)") }
       var rows: [AttributeList.Row] = []
+      let countdown = Countdown(dataset.count, "images")
       for index in 0..<dataset.count {
         let place = dataset.label(index).map { "\(dataset.classNames[$0])/" } ?? ""
         let name = place + String(format: "%06d.png", index + 1)
         try PNG.write(try dataset.image(index), to: "\(folder)/\(name)")
+        countdown.did(1)
         if let attributes = dataset.attributes(index) {
           rows.append(AttributeList.Row(file: name, values: attributes))
         }
@@ -92,7 +91,11 @@ struct DataCommand: ParsableCommand {
       dataType: "|u1", shape: [dataset.count, shape.height, shape.width, shape.channels])
     try AtomicFile.write(to: path) { file in
       try header.encoded().withUnsafeBytes(file.append)
-      for index in 0..<dataset.count { try dataset.image(index).pixels.withUnsafeBytes(file.append) }
+      let countdown = Countdown(dataset.count, "images")
+      for index in 0..<dataset.count {
+        try dataset.image(index).pixels.withUnsafeBytes(file.append)
+        countdown.did(1)
+      }
     }
   }
 }

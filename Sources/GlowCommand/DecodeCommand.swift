@@ -17,7 +17,7 @@ struct DecodeCommand: ParsableCommand {
       """)
 
   @Argument(help: "A .safetensors file or a run folder.") var model: String
-  @Option(help: "A .npy file, float32 [N, H·W·C].") var latents: String
+  @Option(help: "A .npy file, float32 or float64 [N, H·W·C] or [H·W·C].") var latents: String
   @Option(help: "A .png file for a grid, or a folder for one PNG an image.") var out: String
   @Option(help: "The dequantization that the latents were made with.")
   var dequantization = DequantizationKind.none
@@ -25,6 +25,7 @@ struct DecodeCommand: ParsableCommand {
   @Option(help: "The images that were encoded, for their classes.") var data: String?
   @Option(help: "train, valid or test, where the data has them.") var split = DataPart.test
   @OptionGroup var images: ImageArguments
+  @OptionGroup var weights: WeightArguments
   @OptionGroup var threads: TeamArguments
 
   func validate() throws {
@@ -39,7 +40,7 @@ struct DecodeCommand: ParsableCommand {
   private var isGrid: Bool { out.hasSuffix(".png") || Destination("--out", out, .png).isSpecial }
 
   func run() throws {
-    let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
+    let stored = try weights.read(model, threads.team())
     let glow = stored.glow
     let file = try LatentFile(latents, size: glow.latentCount)
     let labels = try labels(stored, count: file.count)
@@ -52,6 +53,7 @@ struct DecodeCommand: ParsableCommand {
     if isGrid { try checkGrid(of: ImageShape(glow.configuration), count: file.count, scale: 1) }
     try Destination.prepare([destination], inputs: [model, latents], data: data.map { [$0] } ?? [])
     let sampler = try Sampler(glow, batch: glow.batchThatFits(min(64, file.count)))
+    let progress = Countdown(file.count, "images")
     func decode(_ body: (_ first: Int, _ images: [ByteImage]) throws -> Void) throws {
       for start in stride(from: 0, to: file.count, by: 64) {
         let range = start..<min(start + 64, file.count)
@@ -59,6 +61,7 @@ struct DecodeCommand: ParsableCommand {
           try sampler.decode($0, labels: range.map(labels), toNearest: dequantization == .none)
         }
         try body(start, images)
+        progress.did(images.count)
       }
       try checkFinite(sampler.decoded)
     }

@@ -11,6 +11,10 @@ struct Destination {
     case png, npy, safetensors
     /// One record a line.
     case records
+    /// What says where records come from.
+    case provenance
+    /// Of glow detect.
+    case reference
     /// That is to hold only what the command writes.
     case newFolder
     /// Some of whose files the command replaces.
@@ -22,6 +26,8 @@ struct Destination {
       case .npy: [".npy"]
       case .safetensors: [".safetensors"]
       case .records: ScoreTable.Format.allCases.map { ".\($0.rawValue)" }
+      case .provenance: [ScoreProvenance.path(of: "")]
+      case .reference: [".json"]
       case .newFolder, .folder: []
       }
     }
@@ -34,6 +40,8 @@ struct Destination {
       // The length of the header, in 8 bytes, stands before it.
       case .safetensors: start.dropFirst(8).first == UInt8(ascii: "{")
       case .records: start.starts(with: Array("{\"index\"".utf8)) || start.starts(with: Array("index,".utf8))
+      case .provenance: start.starts(with: Array("{\n".utf8))
+      case .reference: start.starts(with: Array("{\"".utf8))
       case .newFolder, .folder: false
       }
     }

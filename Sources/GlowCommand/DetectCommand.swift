@@ -7,15 +7,31 @@ import GlowPlots
 import GlowStorage
 import GlowTraining
 
+extension DetectionScore: ExpressibleByArgument {}
+extension Compressor: ExpressibleByArgument {}
+
 struct DetectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "detect", abstract: "Measure how well a model's scores tell foreign images from known ones.")
 
   @Argument(help: "A .safetensors file or a run folder.") var model: String
   @Option(name: .customLong("in"), help: ArgumentHelp("Images that belong.", valueName: "data"))
-  var known: String
+  var known: String?
   @Option(name: .customLong("out"), help: ArgumentHelp("Images that do not.", valueName: "data"))
-  var foreign: String
+  var foreign: String?
+  @Option(
+    help: ArgumentHelp(
+      "A .json file: with --in it is written and keeps the scores of those images, with --images it is read.",
+      valueName: "file"))
+  var reference: String?
+  @Option(
+    name: .customLong("images"),
+    help: ArgumentHelp("New images, to be judged one by one against --reference.", valueName: "data"))
+  var judged: String?
+  @Option(help: "The share of known images that may be taken for foreign.") var fpr = 0.05
+  @Option(name: .customLong("by"), help: "The score to judge by: bits_per_dim, complexity or typicality.")
+  var score = DetectionScore.complexity
+  @Option(help: "What complexity is measured by: png or webp (lossless).") var compressor = Compressor.png
   @Option(
     help: ArgumentHelp(
       "Training images, to compute the mean bits/dim that typicality needs if the model does not keep it.",
@@ -23,11 +39,15 @@ struct DetectCommand: ParsableCommand {
   var train: String?
   @Option(help: "train, valid or test, where the images of --in and --out have them.") var split = DataPart
     .test
-  @Option(help: "A folder for the records in.jsonl and out.jsonl and a histogram of each score.")
+  @Option(
+    help:
+      "A folder for the records in.jsonl and out.jsonl and a histogram of each score; with --images a .jsonl or .csv file."
+  )
   var scores: String?
   @OptionGroup var images: ImageArguments
   @OptionGroup var scoring: ScoringArguments
   @Flag(help: "Print one JSON object.") var json = false
+  @OptionGroup var weights: WeightArguments
   @OptionGroup var threads: TeamArguments
 
   private struct Side: Encodable {
@@ -54,6 +74,7 @@ struct DetectCommand: ParsableCommand {
     let limit: Int?
     let meanTrainingBitsPerDim: Double?
     let scores: [String: Metrics]
+    let compressor: String
     let dequantization: String
     let importanceSamples: Int
     let seed: UInt64
@@ -65,17 +86,33 @@ struct DetectCommand: ParsableCommand {
       case model
       case known = "in"
       case foreign = "out"
-      case split, limit, meanTrainingBitsPerDim, scores, dequantization, importanceSamples, seed, seconds
+      case split, limit, meanTrainingBitsPerDim, scores, compressor, dequantization, importanceSamples, seed,
+        seconds
       case imagesPerSecond
     }
   }
 
-  func validate() throws { for destination in destinations { try destination.checkName() } }
+  func validate() throws {
+    for destination in destinations { try destination.checkName() }
+    if !(fpr > 0 && fpr < 1) { throw ValidationError("--fpr must be between 0 and 1, not \(fpr)") }
+    if judged != nil {
+      if known != nil || foreign != nil || train != nil {
+        throw ValidationError("--images are judged by --reference alone: leave out --in, --out and --train")
+      }
+      if reference == nil { throw ValidationError("--images needs the --reference to judge by") }
+    } else if known == nil || (foreign == nil && reference == nil) {
+      throw ValidationError(
+        "give --in and --out to compare, --in and --reference to keep one, or --images and --reference to judge"
+      )
+    }
+  }
 
-  /// The folder, and all that may be written there.
   private var destinations: [Destination] {
-    guard let scores else { return [] }
-    return [Destination("--scores", scores, .folder)]
+    if judged != nil { return scores.map { [Destination("--scores", $0, .records)] } ?? [] }
+    let kept = reference.map { [Destination("--reference", $0, .reference)] } ?? []
+    guard let scores else { return kept }
+    // The folder, and all that may be written there.
+    return kept + [Destination("--scores", scores, .folder)]
       + ["in", "out"].map { Destination("--scores", recordsFile($0, in: scores), .records) }
       + DetectionScore.allCases.map { Destination("--scores", histogramFile($0, in: scores), .png) }
   }
@@ -86,18 +123,108 @@ struct DetectCommand: ParsableCommand {
   }
 
   func run() throws {
-    let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
-    let data = [known, foreign]
-    let sets = try data.map { try openData($0, images, split, for: stored, path: model) }
+    if judged != nil { return try judge() }
+    try compare()
+  }
+
+  private struct Judged: Encodable {
+    let model: String
+    let reference: String
+    let knownImages: Int
+    let images: Int
+    let skipped: Int
+    let foreign: Int
+    let score: String
+    let falsePositiveRate: Double
+    let compressor: String
+    let note: String?
+  }
+
+  /// Judges new images one by one.
+  private func judge() throws {
+    let stored = try weights.read(model, threads.team())
+    let (judged, path) = (judged!, reference!)
+    let reference = try DetectionReference(path)
+    guard let known = reference.scores[score.rawValue] else {
+      throw FileError(path, "keeps no \(score.rawValue) of its images: give another --by")
+    }
+    var settings = scoring.settings
+    settings.compressor = compressor
+    // What is judged without classes of its own, a reference of all classes fits.
+    let words = scoring.className ?? reference.classes
+    settings.classes = try scoring.classes(stored, model: model, default: words)
+    let now = DetectionReference(
+      modelSha256: ModelFile.digest(stored.glow), settings, classes: words, compressor: compressor,
+      meanTrainingBits: nil, data: judged, scores: [:])
+    let differences = reference.differences(to: now)
+    if !differences.isEmpty {
+      throw FileError(path, "was made otherwise: \(differences.joined(separator: "; "))")
+    }
+    let opened = try openData(
+      judged, images, split, for: stored, path: model, needsClasses: settings.classes == .ofImages)
+    try Destination.prepare(destinations, inputs: [model, path], data: [judged])
+    var columns = try scoreColumns(stored, scoring, path: model)
+    columns.detection = DetectionScore.allCases
+    columns.meanTrainingBits = reference.meanTrainingBitsPerDim
+    let judge = DetectionJudge(reference, score, falsePositiveRate: fpr)
+    columns.judge = judge
+    settings.takesDigests = scores != nil
+    var collected = CollectedScores(meanTrainingBits: columns.meanTrainingBits)
+    var foreign = 0
+    let progress = Countdown(opened.dataset.count, "images")
+    let scorer = try Scorer(stored.glow, batch: scoring.batch)
+    try ScoreTable.write(to: scores, columns: columns) { table in
+      try scorer.score(opened.dataset, settings) { record in
+        collected.add(record)
+        if let verdict = try? judge.verdict(record.result.get()), verdict.isForeign { foreign += 1 }
+        try table?.append(record)
+        progress.did(1)
+      }
+    }
+    warnOfSkipped(collected, judged)
+    let count = try collected.summary().images
+    if json {
+      return try answer(
+        jsonLine(
+          Judged(
+            model: model, reference: path, knownImages: known.count, images: count,
+            skipped: collected.skipped, foreign: foreign, score: score.rawValue, falsePositiveRate: fpr,
+            compressor: compressor.rawValue, note: opened.note)))
+    }
+    if let note = opened.note { try answer(note) }
+    try answer(
+      "\(foreign) of \(counted(count, "image")) are foreign by \(score.rawValue) at a false-positive rate of \(fpr), "
+        + "against \(known.count) known ones of \(reference.data)"
+        + (score == .complexity ? "; compressed as \(compressor.rawValue)" : ""))
+  }
+
+  /// Scores known images, and foreign ones if there are any, to tell one from the other.
+  private func compare() throws {
+    let stored = try weights.read(model, threads.team())
+    let data = [known, foreign].compactMap { $0 }
+    var classes = try scoring.classes(stored, model: model)
+    func open() throws -> [OpenedData] {
+      try data.map {
+        try openData($0, images, split, for: stored, path: model, needsClasses: classes == .ofImages)
+      }
+    }
+    var sets: [OpenedData]
+    do { sets = try open() } catch let error as ConfigurationError
+      where classes == .ofImages && stored.glow.configuration.isConditional
+    {
+      classes = .marginal
+      sets = try open()
+      remark("\(error): all images are scored by --class marginal")
+    }
     try Destination.prepare(
       destinations, inputs: [model], data: data + (train.map { [$0] } ?? []))
     let scorer = try Scorer(stored.glow, batch: scoring.batch)
-    let mean = try meanTrainingBits(stored, scorer)
+    let mean = try meanTrainingBits(stored, scorer, classes)
     var collected: [CollectedScores] = []
     let seconds = try secondsOf {
       for (name, opened) in zip(["in", "out"], sets) {
         let path = scores.map { recordsFile(name, in: $0) }
-        collected.append(try records(opened.dataset, scorer, stored.glow, mean, to: path))
+        collected.append(try records(opened.dataset, scorer, stored, classes, mean, to: path))
       }
     }
     let sides = try data.indices.map { place in
@@ -107,6 +234,18 @@ struct DetectCommand: ParsableCommand {
         data: data[place], images: score.images, skipped: collected[place].skipped,
         bitsPerDim: score.bitsPerDimension, standardError: Nullable(score.standardError),
         note: sets[place].note)
+    }
+    if let reference {
+      try DetectionReference(
+        modelSha256: ModelFile.digest(stored.glow), scoring.settings,
+        classes: scoring.className ?? (classes == .marginal ? "marginal" : nil), compressor: compressor,
+        meanTrainingBits: mean, data: data[0], scores: collected[0].values
+      ).write(to: reference)
+    }
+    if foreign == nil {
+      return try answer(
+        "\(reference!): the scores of \(counted(sides[0].images, "image")) of \(data[0]); compressed as \(compressor.rawValue)"
+      )
     }
     var metrics: [DetectionScore: DetectionMetrics] = [:]
     for score in DetectionScore.allCases {
@@ -128,20 +267,25 @@ struct DetectCommand: ParsableCommand {
     }
     return Result(
       model: model, known: sides[0], foreign: sides[1], split: split.rawValue, limit: images.limit,
-      meanTrainingBitsPerDim: mean, scores: scores, dequantization: scoring.dequantization.rawValue,
+      meanTrainingBitsPerDim: mean, scores: scores, compressor: compressor.rawValue,
+      dequantization: scoring.dequantization.rawValue,
       importanceSamples: scoring.importanceSamples, seed: scoring.seed, seconds: seconds,
       imagesPerSecond: Double(sides.reduce(0) { $0 + $1.images + $1.skipped }) / seconds)
   }
 
   /// The mean over --train, or what the model keeps, if it was taken with the same noise.
-  private func meanTrainingBits(_ stored: StoredModel, _ scorer: Scorer) throws -> Double? {
+  private func meanTrainingBits(_ stored: StoredModel, _ scorer: Scorer, _ classes: ClassChoice) throws
+    -> Double?
+  {
     let advice = "typicality is left out: give the training images with --train DATA"
     if let train {
       var collected = CollectedScores()
-      let opened = try openData(train, images, .train, for: stored, path: model)
+      let opened = try openData(
+        train, images, .train, for: stored, path: model, needsClasses: classes == .ofImages)
       var settings = scoring.settings
       // The first draw of several: what typicality compares with the mean.
       settings.importanceSamples = 1
+      settings.classes = classes
       try scorer.score(opened.dataset, settings) { collected.add($0) }
       warnOfSkipped(collected, train)
       return try collected.summary().bitsPerDimension
@@ -163,17 +307,23 @@ struct DetectCommand: ParsableCommand {
 
   /// Scores a data set, with a record of each image at `path`.
   private func records(
-    _ dataset: any Dataset, _ scorer: Scorer, _ glow: Glow<Float>, _ mean: Double?, to path: String?
+    _ dataset: any Dataset, _ scorer: Scorer, _ stored: StoredModel, _ classes: ClassChoice, _ mean: Double?,
+    to path: String?
   ) throws -> CollectedScores {
     var settings = scoring.settings
-    settings.measuresComplexity = true
+    settings.compressor = compressor
+    settings.takesDigests = path != nil
+    settings.classes = classes
     var collected = CollectedScores(meanTrainingBits: mean)
-    try ScoreTable.write(
-      to: path, levels: glow.configuration.levels, detection: DetectionScore.allCases, meanTrainingBits: mean
-    ) { table in
+    var columns = try scoreColumns(stored, scoring, path: model)
+    columns.detection = DetectionScore.allCases
+    columns.meanTrainingBits = mean
+    let progress = Countdown(dataset.count, "images")
+    try ScoreTable.write(to: path, columns: columns) { table in
       try scorer.score(dataset, settings) { record in
         collected.add(record)
         try table?.append(record)
+        progress.did(1)
       }
     }
     return collected
@@ -189,7 +339,7 @@ struct DetectCommand: ParsableCommand {
     let histogram = Histogram(
       horizontalTitle: shown == foreign
         ? score.title : "\(score.title) (what lies further out stands at the edge)",
-      samples: [.init("in: \(name(self.known))", known), .init("out: \(name(self.foreign))", shown)])
+      samples: [.init("in: \(name(self.known!))", known), .init("out: \(name(self.foreign!))", shown)])
     try PNG.write(histogram.image(), to: histogramFile(score, in: folder))
   }
 
@@ -204,7 +354,9 @@ struct DetectCommand: ParsableCommand {
         + counted(side.images, "image") + (side.note.map { "; \($0)" } ?? "")
     }
     if let mean { lines.append(String(format: "mean bits/dim of the training images: %.4f", mean)) }
-    lines.append("dequantization \(scoring.dequantization.rawValue), seed \(scoring.seed)")
+    lines.append(
+      "dequantization \(scoring.dequantization.rawValue), seed \(scoring.seed), complexity by \(compressor.rawValue)"
+    )
     lines.append("score           AUROC  average precision  FPR at 95 % TPR")
     for score in DetectionScore.allCases {
       guard let values = metrics[score] else { continue }
@@ -223,7 +375,7 @@ extension DetectionScore {
   fileprivate var title: String {
     switch self {
     case .likelihood: "bits/dim"
-    case .complexity: "bits/dim less bits/dim as PNG"
+    case .complexity: "bits/dim less bits/dim compressed"
     case .typicality: "distance of bits/dim to the training mean"
     }
   }

@@ -20,6 +20,7 @@ struct EncodeCommand: ParsableCommand {
   @Option(help: "uniform, or none for latents that decode to the very images.")
   var dequantization = DequantizationKind.none
   @Option(help: "Seed of the dequantization noise.") var seed: UInt64 = 0
+  @OptionGroup var weights: WeightArguments
   @OptionGroup var threads: TeamArguments
 
   func validate() throws { try destination.checkName() }
@@ -27,7 +28,7 @@ struct EncodeCommand: ParsableCommand {
   private var destination: Destination { Destination("--out", out, .npy) }
 
   func run() throws {
-    let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
+    let stored = try weights.read(model, threads.team())
     let glow = stored.glow
     let opened = try openData(data, split, for: stored, path: model)
     let count = opened.dataset.count
@@ -35,10 +36,14 @@ struct EncodeCommand: ParsableCommand {
     try Destination.prepare([destination], inputs: [model], data: [data.data])
     let scorer = try Scorer(glow, batch: glow.batchThatFits(min(64, count)))
     var reconstruction: Reconstruction?
+    let progress = Countdown(count, "images")
     try LatentFile.write(to: out, count: count, size: glow.latentCount) { append in
       reconstruction = try scorer.reconstruct(
         opened.dataset, dequantization: dequantization, seed: seed
-      ) { _, latents, _ in try append(latents) }
+      ) { _, latents, _ in
+        try append(latents)
+        progress.did(1)
+      }
     }
     try answer("\(out): latents of \(counted(count, "image")), float32 [\(count), \(glow.latentCount)]")
     try answer("decoded again: \(reconstruction!)")

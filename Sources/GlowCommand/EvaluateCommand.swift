@@ -1,5 +1,7 @@
 import ArgumentParser
 import Foundation
+import Glibc
+import GlowFiles
 import GlowFlow
 import GlowImages
 import GlowKernels
@@ -13,14 +15,40 @@ struct EvaluateCommand: ParsableCommand {
   @Argument(help: "A .safetensors file or a run folder.") var model: String
   @OptionGroup var data: DataArguments
   @Option(help: "train, valid or test, where the data has them.") var split = DataPart.test
-  @Option(help: "A .jsonl or .csv file to write one record an image to.") var scores: String?
+  @Option(
+    help: "A .jsonl or .csv file to write one record an image to; NAME.meta.json says where they come from.")
+  var scores: String?
+  @Flag(help: "Go on with the records of --scores where an earlier job has ended.") var resume = false
+  @Option(
+    help: ArgumentHelp(
+      "Score part I of N, such as 2/4; the files of all parts, one after the other, are the whole one.",
+      valueName: "I/N"))
+  var shard: Shard?
   @OptionGroup var scoring: ScoringArguments
   @Flag(help: "Print one JSON object.") var json = false
+  @Option(
+    help: ArgumentHelp(
+      "End after this time, \(TimeSpan.help), with status 142; --resume goes on.", valueName: "time"))
+  var maxTime: TimeSpan?
+  @OptionGroup var weights: WeightArguments
   @OptionGroup var threads: TeamArguments
 
-  func validate() throws { try destination?.checkName() }
+  func validate() throws {
+    for destination in destinations { try destination.checkName() }
+    if resume && !keepsRecords {
+      throw ValidationError("--resume needs --scores with the name of a file, whose records it goes on with")
+    }
+  }
 
-  private var destination: Destination? { scores.map { Destination("--scores", $0, .records) } }
+  private var destinations: [Destination] {
+    guard let scores else { return [] }
+    let records = Destination("--scores", scores, .records)
+    return records.isSpecial
+      ? [records] : [records, Destination("--scores", ScoreProvenance.path(of: scores), .provenance)]
+  }
+
+  /// Whether records stay when the job ends early: what is no regular file is written through.
+  private var keepsRecords: Bool { destinations.count > 1 }
 
   private struct Result: Encodable {
     let images: Int
@@ -29,6 +57,10 @@ struct EvaluateCommand: ParsableCommand {
     let quantiles: [String: Double]
     /// With one draw of the noise, if there are more.
     let bitsPerDimFirstDraw: Double?
+    /// How the bound rises with the number of draws, if there are more than one.
+    let convergence: [Bound]?
+    /// Of the images whose class is known, with `--class marginal` or `best`.
+    let accuracy: Double?
     let skipped: Int
     let seconds: Double
     let imagesPerSecond: Double
@@ -39,46 +71,129 @@ struct EvaluateCommand: ParsableCommand {
     let limit: Int?
     let imageSize: Int?
     let resize: String
+    let shard: String?
     let onError: String
+    let classes: String?
     let dequantization: String
     let importanceSamples: Int
     let seed: UInt64
     let batch: Int
     let threads: Int
+    let kernels: String
+    let version: String
+    let modelSha256: String
+    let dataSha256: String?
     let note: String?
   }
 
+  private struct Bound: Encodable {
+    let draws: Int
+    let bitsPerDim: Double
+    let standardError: Nullable
+  }
+
   func run() throws {
+    if let maxTime { alarm(UInt32(clamping: maxTime.seconds)) }
     let team = try threads.team()
-    let stored = try ModelFile.read(model, as: Float.self, team: team)
-    let opened = try openData(data, split, for: stored, path: model)
-    try Destination.prepare(destination.map { [$0] } ?? [], inputs: [model], data: [data.data])
-    let scorer = try Scorer(stored.glow, batch: scoring.batch)
-    var collected = CollectedScores(keepsFirstDraw: scoring.importanceSamples > 1)
+    let stored = try weights.read(model, team)
+    let glow = stored.glow
+    var settings = scoring.settings
+    settings.classes = try scoring.classes(stored, model: model)
+    settings.takesDigests = true
+    let opened = try openData(
+      data.data, data.images, split, for: stored, path: model, needsClasses: settings.classes == .ofImages)
+    let range = shard?.range(of: opened.dataset.count) ?? 0..<opened.dataset.count
+    if range.isEmpty {
+      throw ConfigurationError("--shard \(shard!): there are only \(opened.dataset.count) images")
+    }
+    try Destination.prepare(destinations, inputs: [model], data: [data.data])
+    let provenance = ScoreProvenance(
+      version: Release.version, model: (model, ModelFile.digest(glow)),
+      kernels: glow.kernels.identity, bits: glow.configuration.bits, data: data.data,
+      split: opened.part?.rawValue, imageOptions: data.images.settings, shard: shard?.description,
+      images: range.count, classes: scoring.className, scoring: settings)
+    let scorer = try Scorer(glow, batch: scoring.batch)
+    var collected = CollectedScores(draws: scoring.importanceSamples)
+    var dataDigest: String?
+    var former = 0
     let seconds = try secondsOf {
-      try ScoreTable.write(to: scores, levels: stored.glow.configuration.levels) { table in
-        try scorer.score(opened.dataset, scoring.settings) { record in
+      func score(_ append: (ScoreRecord) throws -> Void) throws {
+        let rest = range.dropFirst(former)
+        if rest.isEmpty { return }
+        let progress = Countdown(range.count, "images", done: former)
+        try scorer.score(opened.dataset.images(rest), settings) { record in
+          var record = record
+          record.index += rest.lowerBound
           collected.add(record)
-          try table?.append(record)
+          try append(record)
+          progress.did(1)
         }
       }
+      let columns = try scoreColumns(stored, scoring, path: model)
+      guard let scores, keepsRecords else {
+        return try ScoreTable.write(to: scores, columns: columns) { table in
+          try score { try table?.append($0) }
+        }
+      }
+      let part = PartialFile.name(of: scores)
+      Interruption.message = {
+        Log.line(
+          .error, "interrupted by signal \($0): the records so far are in \(part); go on with --resume")
+      }
+      let file = try ScoreFile(
+        scores, columns, provenance, hasHeader: (shard?.number ?? 1) == 1, resumes: resume,
+        dimensions: glow.configuration.dimensions
+      ) { record in
+        try check(record, opened.dataset, range.lowerBound + former)
+        collected.add(record)
+        former += 1
+      }
+      if former > 0 { remark("\(counted(former, "record")) of \(range.count) are there already") }
+      do { try score(file.append) } catch {
+        file.discardIfEmpty()
+        throw error
+      }
+      try file.finish()
+      dataDigest = file.dataDigest
     }
     warnOfSkipped(collected, data.data)
     let score = try collected.summary()
+    let counts = [1] + ImageScore.gainCounts(scoring.importanceSamples)
+    let bounds = zip(counts, collected.bounds.map { Score($0) })
+    let recognized = collected.recognized
     let result = Result(
       images: score.images, bitsPerDim: score.bitsPerDimension, standardError: Nullable(score.standardError),
       quantiles: Dictionary(
         uniqueKeysWithValues: Self.fractions.map { (String(format: "%g", $0), score.quantile($0)) }),
-      bitsPerDimFirstDraw: scoring.importanceSamples > 1
-        ? Score(collected.firstDrawBits).bitsPerDimension : nil,
+      bitsPerDimFirstDraw: collected.bounds.first.map { Score($0).bitsPerDimension },
+      convergence: collected.bounds.isEmpty
+        ? nil
+        : bounds.map {
+          Bound(draws: $0, bitsPerDim: $1.bitsPerDimension, standardError: Nullable($1.standardError))
+        },
+      accuracy: [.marginal, .best].contains(settings.classes) && recognized.labeled > 0
+        ? Double(recognized.right) / Double(recognized.labeled) : nil,
       skipped: collected.skipped, seconds: seconds,
-      imagesPerSecond: Double(score.images + collected.skipped) / seconds, model: model, data: data.data,
-      split: opened.part?.rawValue, limit: data.images.limit, imageSize: data.images.imageSize,
-      resize: data.images.resizing.rawValue, onError: scoring.onError.rawValue,
+      imagesPerSecond: Double(score.images + collected.skipped - former) / seconds, model: model,
+      data: data.data, split: opened.part?.rawValue, limit: data.images.limit,
+      imageSize: data.images.imageSize, resize: data.images.resizing.rawValue, shard: shard?.description,
+      onError: scoring.onError.rawValue, classes: scoring.className,
       dequantization: scoring.dequantization.rawValue,
       importanceSamples: scoring.importanceSamples, seed: scoring.seed, batch: scoring.batch,
-      threads: team.count, note: opened.note)
+      threads: team.count, kernels: provenance.kernels, version: provenance.version,
+      modelSha256: provenance.modelSha256, dataSha256: dataDigest, note: opened.note)
     try answer(json ? jsonLine(result) : text(result, score))
+  }
+
+  /// Records are only gone on with for the images that they are of: some are looked at again.
+  private func check(_ record: ScoreRecord, _ dataset: any Dataset, _ index: Int) throws {
+    let isLooked = index % 1000 == 0
+    if record.index == index && record.path == dataset.source(index) {
+      if !isLooked { return }
+      let pixels = (try? dataset.image(index))?.pixels
+      if pixels?.withUnsafeBytes({ SHA256.digest($0) }) == record.digest { return }
+    }
+    throw FileError(data.data, "\(dataset.source(index)) is not the image that record \(index) is of")
   }
 
   private static let fractions = [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]
@@ -96,10 +211,16 @@ struct EvaluateCommand: ParsableCommand {
         + Self.fractions.map { String(format: "%g %% %.4f", 100 * $0, score.quantile($0)) }.joined(
           separator: ", ")
     )
-    if let first = result.bitsPerDimFirstDraw {
+    if let convergence = result.convergence {
       lines.append(
-        String(
-          format: "bound of %d draws an image; with the first alone %.4f", result.importanceSamples, first))
+        "bound by draws an image: "
+          + convergence.map { bound in
+            "\(bound.draws): " + String(format: "%.4f", bound.bitsPerDim)
+              + (bound.standardError.value.map { String(format: " ± %.4f", $0) } ?? "")
+          }.joined(separator: ", "))
+    }
+    if let accuracy = result.accuracy {
+      lines.append(String(format: "the most probable class is the image's own: %.2f %%", 100 * accuracy))
     }
     lines.append(
       String(
@@ -107,6 +228,9 @@ struct EvaluateCommand: ParsableCommand {
         result.dequantization as NSString, result.seed, result.batch,
         counted(result.threads, "thread") as NSString, result.seconds,
         counted(result.skipped, "image") as NSString))
+    lines.append(
+      "version \(result.version), kernels \(result.kernels), SHA-256 of the weights \(result.modelSha256)"
+        + (result.dataSha256.map { ", of the images \($0)" } ?? ""))
     return lines.joined(separator: "\n")
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import GlowStorage
+import GlowTraining
 
 struct ExportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -8,6 +9,7 @@ struct ExportCommand: ParsableCommand {
   @Argument(help: "A .safetensors file or a run folder.") var model: String
   @Option(help: "openai, y0ast or rosinality.") var to: ForeignFormat
   @Option(help: "The .safetensors file to write.") var out: String
+  @OptionGroup var weights: WeightArguments
   @OptionGroup var threads: TeamArguments
 
   func validate() throws { try destination.checkName() }
@@ -15,7 +17,7 @@ struct ExportCommand: ParsableCommand {
   private var destination: Destination { Destination("--out", out, .safetensors) }
 
   func run() throws {
-    let glow = try ModelFile.read(model, as: Float.self, team: threads.team()).glow
+    let glow = try weights.read(model, threads.team()).glow
     try Destination.prepare([destination], inputs: [model])
     try ModelExport.write(glow, as: to, to: out)
     try answer(out)

@@ -13,7 +13,7 @@ struct GlowCommand: ParsableCommand {
       TrainCommand.self, EvaluateCommand.self, SampleCommand.self, ReconstructCommand.self,
       EncodeCommand.self, DecodeCommand.self, InterpolateCommand.self, AttributeCommand.self,
       ManipulateCommand.self, SheetCommand.self,
-      DetectCommand.self,
+      DetectCommand.self, CompareCommand.self,
       InspectCommand.self,
       PlotCommand.self, BenchCommand.self, ImportCommand.self, ExportCommand.self, DataCommand.self,
       ManualCommand.self,
@@ -23,6 +23,10 @@ struct GlowCommand: ParsableCommand {
     OpenBLASKernels.choose()
     Installation.useOwnFont()
     StandardStreams.open()
+    Log.choose(Array(CommandLine.arguments.dropFirst()))
+    Interruption.message = {
+      Log.line(.error, "interrupted by signal \($0): what was being written is not kept")
+    }
     Interruption.install()
     Crash.install()
     do {
@@ -41,6 +45,13 @@ struct GlowCommand: ParsableCommand {
     } catch { end(error) }
   }
 
+  /// What is wrong with the command line, in one line.
+  private static func usage(_ error: any Error) -> String {
+    let reason = Self.message(for: error).split(separator: "\n").joined(separator: " ")
+    let name = CommandLine.arguments.dropFirst().first { Spelling.isCommand($0) }
+    return "Error: \(reason) (glow help\(name.map { " \($0)" } ?? "") shows what there is)"
+  }
+
   /// Ends the process with what an error has to say: help, for instance, is one with status 0.
   private static func end(_ error: any Error) -> Never {
     let status = exitCode(for: error).rawValue
@@ -51,7 +62,7 @@ struct GlowCommand: ParsableCommand {
         try StandardStreams.finish()
       } catch { end(error) }
     } else if !message.isEmpty {
-      remark(message)
+      Log.say(.error, status == ExitCode.validationFailure.rawValue ? usage(error) : message)
     }
     Glibc.exit(status)
   }

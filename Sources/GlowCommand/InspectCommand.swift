@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import GlowFlow
 import GlowStorage
+import GlowTraining
 
 struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -9,10 +10,11 @@ struct InspectCommand: ParsableCommand {
 
   @Argument(help: "A .safetensors file or a run folder.") var model: String
   @Flag(help: "List every parameter entry.") var entries = false
+  @OptionGroup var weights: WeightArguments
   @OptionGroup var threads: TeamArguments
 
   func run() throws {
-    let (glow, metadata) = try ModelFile.read(model, as: Float.self, team: threads.team())
+    let (glow, metadata) = try weights.read(model, threads.team())
     for child in Mirror(reflecting: glow.configuration).children {
       try answer("\(child.label ?? ""): \(child.value)")
     }

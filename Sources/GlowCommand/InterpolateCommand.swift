@@ -3,31 +3,46 @@ import GlowFlow
 import GlowImages
 import GlowLatents
 import GlowStorage
+import GlowTraining
 
 extension InterpolationMethod: ExpressibleByArgument {}
 
 struct InterpolateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "interpolate",
-    abstract: "Walk through the latent space: from one image to another, or between four.")
+    abstract:
+      "Walk through the latent space: from one image to another, between four, or from class to class.")
 
   @Argument(help: "A .safetensors file or a run folder.") var model: String
   @Argument(
-    help: "Two PNG files for a strip; or four for a grid: upper left, upper right, lower left, lower right.")
+    help:
+      "Two PNG files for a strip; four for a grid: upper left, upper right, lower left, lower right; or one with --to-class."
+  )
   var images: [String]
   @Option(help: "The PNG to write.") var out: String
   @Option(help: "Images of the strip, both ends among them (8 by default).") var steps: Int?
   @Option(help: "Images along each side of the grid between four images (8 by default).") var grid: Int?
   @Option(help: "linear, or spherical: latents on the way keep their length.")
   var method = InterpolationMethod.linear
+  @Option(
+    help: ArgumentHelp(
+      "For a conditional model and one image: walk from --class, which it has, to this class, with the same latents.",
+      valueName: "class"))
+  var toClass: String?
   @OptionGroup var handling: PictureArguments
+  @OptionGroup var weights: WeightArguments
   @OptionGroup var threads: TeamArguments
 
   func validate() throws {
-    if images.count != 2 && images.count != 4 {
+    if toClass != nil && images.count != 1 {
+      throw ValidationError("--to-class walks from one image, not \(images.count)")
+    }
+    if images.count != 2 && images.count != 4 && toClass == nil {
       throw ValidationError("expected two images, or four for a grid, not \(images.count)")
     }
-    if images.count == 2 && grid != nil { throw ValidationError("--grid needs four images, not two") }
+    if images.count < 4 && grid != nil {
+      throw ValidationError("--grid needs four images, not \(images.count)")
+    }
     if images.count == 4 && steps != nil {
       throw ValidationError("--steps needs two images; four take --grid")
     }
@@ -41,14 +56,16 @@ struct InterpolateCommand: ParsableCommand {
   private var destination: Destination { Destination("--out", out, .png) }
 
   func run() throws {
-    let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
+    let stored = try weights.read(model, threads.team())
     let space = try handling.space(stored, model: model)
-    let columns = (images.count == 2 ? steps : grid) ?? 8
+    let target = try toClass.map { try ClassArguments.label($0, stored, model: model) }
+    let columns = (images.count < 4 ? steps : grid) ?? 8
     try checkGrid(
-      of: space.shape, count: images.count == 2 ? columns : columns * columns, columns: columns,
+      of: space.shape, count: images.count < 4 ? columns : columns * columns, columns: columns,
       scale: handling.scale)
     try Destination.prepare([destination], inputs: [model] + images)
-    let ends = try space.encode(handling.read(images, shape: space.shape))
+    var ends = try space.encode(handling.read(images, shape: space.shape))
+    if let target { ends.append(try space.moved(ends[0], toClass: target)) }
     let path =
       ends.count == 2
       ? LatentPath.points(from: ends[0], to: ends[1], steps: columns, method: method)

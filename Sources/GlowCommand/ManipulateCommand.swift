@@ -28,6 +28,7 @@ struct ManipulateCommand: ParsableCommand {
   var animate: String?
   @Option(help: "Images of the animation from the first strength to the last.") var frames = 17
   @OptionGroup var handling: PictureArguments
+  @OptionGroup var weights: WeightArguments
   @OptionGroup var threads: TeamArguments
 
   func validate() throws {
@@ -51,7 +52,7 @@ struct ManipulateCommand: ParsableCommand {
   }
 
   func run() throws {
-    let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
+    let stored = try weights.read(model, threads.team())
     let rows = try attribute.map { try $0.read(size: stored.glow.latentCount) }
     let space = try handling.space(stored, model: model)
     var sheet = LabeledSheet(rows: attribute.map { LabeledSheet.Row($0.name, []) })

@@ -12,16 +12,16 @@ func answer(_ line: String) throws {
   try line.withUTF8 { try writeAll(UnsafeRawBufferPointer($0), to: STDOUT_FILENO, path: "standard output") }
 }
 
-/// Writes a line to stderr. What cannot be written, because the disk is full or nobody listens any more, must not end
-/// a job.
-func remark(_ line: String) { writeError(line + "\n") }
+/// Says something on stderr.
+func remark(_ line: String) { Log.say(.note, line) }
 
+/// Writes to stderr. What cannot be written, because the disk is full or nobody listens any more, must not end a job.
 func writeError(_ text: String) {
   var text = text
   text.withUTF8 { try? writeAll(UnsafeRawBufferPointer($0), to: STDERR_FILENO, path: "standard error") }
 }
 
-func warn(_ message: String) { remark("warning: \(message)") }
+func warn(_ message: String) { Log.say(.warning, message) }
 
 /// The streams of the process.
 enum StandardStreams {

@@ -12,6 +12,7 @@ struct PlotCommand: ParsableCommand {
   @Option(help: "The PNG to write the curves to.") var out: String?
   @Option(help: "The PNG to write the sample grids to, a row a grid.") var samples: String?
   @Option(help: "Rows of --samples at most.") var rows = 12
+  @OptionGroup var log: LogArguments
 
   func validate() throws {
     if out == nil && samples == nil { throw ValidationError("give --out, --samples or both") }

@@ -13,6 +13,7 @@ struct ReconstructCommand: ParsableCommand {
   @OptionGroup var data: DataArguments
   @Option(help: "The PNG to write.") var out: String
   @Option(help: "Number of images.") var count = 12
+  @OptionGroup var weights: WeightArguments
   @OptionGroup var threads: TeamArguments
 
   func validate() throws {
@@ -23,7 +24,7 @@ struct ReconstructCommand: ParsableCommand {
   private var destination: Destination { Destination("--out", out, .png) }
 
   func run() throws {
-    let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
+    let stored = try weights.read(model, threads.team())
     let glow = stored.glow
     let data = try openData(data, .test, for: stored, path: model).dataset
     try Destination.prepare([destination], inputs: [model], data: [self.data.data])

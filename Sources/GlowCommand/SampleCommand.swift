@@ -21,6 +21,7 @@ struct SampleCommand: ParsableCommand {
   @OptionGroup var classes: ClassArguments
   @Option(help: "Enlargement of the grid.") var scale = 2
   @Flag(help: "One PNG an image, numbered after the name in --out, in place of a grid.") var separate = false
+  @OptionGroup var weights: WeightArguments
   @OptionGroup var threads: TeamArguments
 
   func validate() throws {
@@ -66,7 +67,7 @@ struct SampleCommand: ParsableCommand {
   }
 
   func run() throws {
-    let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
+    let stored = try weights.read(model, threads.team())
     let glow = stored.glow
     let label = try classes.given(stored, model: model)
     let shape = ImageShape(glow.configuration)

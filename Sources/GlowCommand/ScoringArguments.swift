@@ -1,6 +1,7 @@
 import ArgumentParser
 import GlowFlow
 import GlowImages
+import GlowStorage
 import GlowTraining
 
 extension ErrorPolicy: ExpressibleByArgument {}
@@ -14,6 +15,14 @@ struct ScoringArguments: ParsableArguments {
   var importanceSamples = 1
   @Option(help: "fail at the first image that cannot be read or scored, or skip those.")
   var onError = ErrorPolicy.fail
+
+  @Option(
+    name: .customLong("class"),
+    help: ArgumentHelp(
+      "For a conditional model: score all images as of this class (its name or number), as of all classes together "
+        + "(marginal), or each as of its most probable (best); by default as of the class that each has.",
+      valueName: "class"))
+  var className: String?
 
   static let largestSamples = 10_000
 
@@ -30,6 +39,18 @@ struct ScoringArguments: ParsableArguments {
     }
   }
 
+  /// As of which class a model is to score.
+  ///
+  /// - Throws: as `ClassArguments.given`.
+  func classes(
+    _ stored: StoredModel, model: String, default preset: String? = nil
+  ) throws -> ClassChoice {
+    guard let className = className ?? preset else { return .ofImages }
+    let words: [String: ClassChoice] = ["marginal": .marginal, "best": .best]
+    if stored.glow.configuration.isConditional, let choice = words[className] { return choice }
+    return .one(try ClassArguments.label(className, stored, model: model))
+  }
+
   var settings: ScoringSettings {
     var settings = ScoringSettings()
     settings.dequantization = dequantization
@@ -39,4 +60,16 @@ struct ScoringArguments: ParsableArguments {
     return settings
   }
 
+}
+
+/// The fields of the records that a model's scores get.
+///
+/// - Throws: `FileError` if the names of its classes are damaged.
+func scoreColumns(_ stored: StoredModel, _ scoring: ScoringArguments, path: String) throws -> ScoreColumns {
+  let configuration = stored.glow.configuration
+  var columns = ScoreColumns(levels: configuration.levels)
+  columns.draws = scoring.importanceSamples
+  columns.classNames =
+    try ClassNames.read(stored.metadata, count: configuration.classCount, path: path) ?? []
+  return columns
 }

@@ -24,6 +24,7 @@ struct SheetCommand: ParsableCommand {
   @Option(help: "Seed of the samples.") var seed: UInt64 = 0
   @Option(help: "Enlargement of each image.") var scale = 2
   @Option(help: "The PNG to write.") var out: String
+  @OptionGroup var weights: WeightArguments
   @OptionGroup var threads: TeamArguments
 
   private static let columns = 8
@@ -39,7 +40,7 @@ struct SheetCommand: ParsableCommand {
   private var destination: Destination { Destination("--out", out, .png) }
 
   func run() throws {
-    let stored = try ModelFile.read(model, as: Float.self, team: threads.team())
+    let stored = try weights.read(model, threads.team())
     let glow = stored.glow
     let label = try classes.label(stored, model: model)
     let opened = try openData(data, .test, for: stored, path: model, readsAttributes: true)

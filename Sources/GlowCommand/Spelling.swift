@@ -25,6 +25,8 @@ enum Spelling {
     }
   }
 
+  static func isCommand(_ name: String) -> Bool { command(name) != nil }
+
   private static var commandNames: [String] {
     GlowCommand.configuration.subcommands.compactMap { $0.configuration.commandName } + ["help"]
   }

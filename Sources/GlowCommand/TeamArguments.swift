@@ -16,6 +16,7 @@ struct TeamArguments: ParsableArguments {
       "What makes matrix products: packed (this package's, the same bits on every processor) or openblas; packed by default where the processor has AVX2 with FMA."
   )
   var kernels: ProductKernels?
+  @OptionGroup var log: LogArguments
 
   func validate() throws {
     if let threads, threads < 1 { throw ValidationError("--threads must be at least 1, not \(threads)") }

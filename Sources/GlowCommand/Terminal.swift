@@ -6,41 +6,53 @@ import GlowTraining
 final class Countdown {
   private let count: Int
   private let things: String
-  private var done = 0
+  private var done: Int
   private var lastSaid = ContinuousClock.now
   private static let interval = Duration.seconds(5)
 
   /// - Parameter things: what is counted, in the plural.
-  init(_ count: Int, _ things: String) { (self.count, self.things) = (count, things) }
+  init(_ count: Int, _ things: String, done: Int = 0) {
+    (self.count, self.things, self.done) = (count, things, done)
+  }
 
   func did(_ more: Int) {
     done += more
     if done >= count || lastSaid.duration(to: .now) < Self.interval { return }
     lastSaid = .now
-    remark("\(done) of \(count) \(things)")
+    Log.say(.progress, "\(done) of \(count) \(things)", Log.Progress(done: done, count: count))
   }
 }
 
 /// TrainingProgress on stderr: a bar that moves on a terminal, plain lines elsewhere.
 final class Terminal: ProgressReport {
-  private let isTerminal = isatty(STDERR_FILENO) == 1
+  private let hasTerminal = isatty(STDERR_FILENO) == 1 && Log.format == .text
   private var hasBar = false
   private var lastDrawn = ContinuousClock.now
 
   func note(_ message: String) {
     end()
-    writeError(message + "\n")
+    let warning = "warning: "
+    if message.hasPrefix(warning) {
+      warn(String(message.dropFirst(warning.count)))
+    } else {
+      remark(message)
+    }
   }
 
   func step(_ progress: TrainingProgress) {
-    if isTerminal {
+    if !Log.says(.progress) { return }
+    if hasTerminal {
       // A few pictures a second are enough for the eye.
       if progress.step < progress.steps && lastDrawn.duration(to: .now) < .milliseconds(200) { return }
       lastDrawn = .now
       writeError("\r\u{1B}[K" + bar(progress) + line(progress))
       hasBar = true
     } else if progress.isLogged {
-      writeError(line(progress) + "\n")
+      Log.say(
+        .progress, line(progress),
+        Log.Progress(
+          done: progress.step, count: progress.steps, bitsPerDim: finite(progress.bitsPerDimension),
+          imagesPerSecond: finite(progress.imagesPerSecond), secondsLeft: finite(progress.secondsLeft)))
     }
   }
 
@@ -55,6 +67,9 @@ final class Terminal: ProgressReport {
     let done = width * progress.step / max(1, progress.steps)
     return "[" + String(repeating: "█", count: done) + String(repeating: " ", count: width - done) + "] "
   }
+
+  /// JSON has no other numbers.
+  private func finite(_ value: Double) -> Double? { value.isFinite ? value : nil }
 
   private func line(_ progress: TrainingProgress) -> String {
     String(

@@ -63,7 +63,7 @@ struct TrainCommand: ParsableCommand {
     let source = initFrom ?? former?.configuration.initFrom
     let origin =
       former?.isOfCheckpoint == true
-      ? nil : try source.map { try ModelFile.read($0, as: Float.self, team: team) }
+      ? nil : try source.map { try TrainedWeights.read($0, team: team) }
     var images = images
     if let former = former?.configuration.images { images.fill(from: former) }
     let known = try knownClasses(former, origin, source)

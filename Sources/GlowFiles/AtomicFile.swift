@@ -86,7 +86,7 @@ public enum AtomicFile {
   }
 
   /// What a path stands for at the end of all symbolic links, whether that is there or not.
-  private static func target(of path: String) throws -> String {
+  static func target(of path: String) throws -> String {
     var target = path
     // As many links as Linux follows.
     for _ in 0...40 {

@@ -6,12 +6,20 @@ import Synchronization
 public enum DataCheck {
   /// Decodes every image on all threads.
   ///
-  /// - Parameter progress: is told now and then, on any thread, how many of how many are done.
+  /// - Parameter progress: is told after each 64, one call at a time, on any thread.
   /// - Returns: why images cannot be read, in their order.
   public static func brokenImages(
-    _ dataset: any Dataset, progress: @Sendable (_ done: Int, _ count: Int) -> Void = { _, _ in }
+    _ dataset: any Dataset, progress: () -> Void = {}
   ) -> [FileError] {
-    let state = Mutex((done: 0, broken: [(index: Int, error: FileError)]()))
+    withoutActuallyEscaping(progress) { brokenImages(dataset, escaping: $0) }
+  }
+
+  private static func brokenImages(
+    _ dataset: any Dataset, escaping progress: @escaping () -> Void
+  ) -> [FileError] {
+    let state = Mutex([(index: Int, error: FileError)]())
+    // Called by who holds the lock.
+    nonisolated(unsafe) let progress = progress
     DispatchQueue.concurrentPerform(iterations: (dataset.count + 63) / 64) { piece in
       let range = piece * 64..<min(dataset.count, (piece + 1) * 64)
       let broken = range.compactMap { index -> (index: Int, error: FileError)? in
@@ -23,11 +31,10 @@ public enum DataCheck {
         }
       }
       state.withLock {
-        $0.done += range.count
-        $0.broken += broken
-        progress($0.done, dataset.count)
+        $0 += broken
+        progress()
       }
     }
-    return state.withLock { $0.broken.sorted { $0.index < $1.index }.map(\.error) }
+    return state.withLock { $0.sorted { $0.index < $1.index }.map(\.error) }
   }
 }

@@ -3,8 +3,8 @@ extension Dataset {
   ///
   /// - Parameters:
   ///   - classNames: the model's classes.
-  ///   - places: of each class of these images, its place among those.
-  public func relabeled(_ classNames: [String], places: [Int]) -> any Dataset {
+  ///   - places: of each class of these images, its place among those; nil for one that is none of them.
+  public func relabeled(_ classNames: [String], places: [Int?]) -> any Dataset {
     RelabeledDataset(base: self, classNames: classNames, places: places)
   }
 }
@@ -14,11 +14,11 @@ struct RelabeledDataset: Dataset {
   let base: any Dataset
   let classNames: [String]
   /// Of each class of `base`, its place in `classNames`.
-  let places: [Int]
+  let places: [Int?]
 
   var shape: ImageShape { base.shape }
   var count: Int { base.count }
-  func label(_ index: Int) -> Int? { base.label(index).map { places[$0] } }
+  func label(_ index: Int) -> Int? { base.label(index).flatMap { places[$0] } }
   var attributeNames: [String] { base.attributeNames }
   func attributes(_ index: Int) -> [Bool]? { base.attributes(index) }
   func source(_ index: Int) -> String { base.source(index) }

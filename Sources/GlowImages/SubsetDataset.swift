@@ -5,6 +5,11 @@ extension Dataset {
     return SubsetDataset(base: self, indices: (0..<count).map { $0 * self.count / count })
   }
 
+  /// The images with these indices.
+  public func images(_ range: Range<Int>) -> any Dataset {
+    range == 0..<count ? self : SubsetDataset(base: self, indices: Array(range))
+  }
+
   /// The first `count` images; all if there are no more.
   public func prefix(_ count: Int) -> any Dataset {
     SubsetDataset(base: self, indices: Array(0..<min(count, self.count)))

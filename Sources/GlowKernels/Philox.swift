@@ -6,6 +6,7 @@ public struct Philox: Sendable {
   /// What the numbers are for; part of the counter, so that no two uses share a stream.
   public enum Purpose: UInt32, Sendable {
     case weights, permutation, dequantization, evaluation, latents, order, flip, cropping, faces, synthetic
+    case resampling
   }
 
   public let key: SIMD2<UInt32>

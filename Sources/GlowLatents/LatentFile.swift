@@ -1,13 +1,18 @@
 import GlowFiles
 import GlowImages
 
-/// Latents in a .npy file, float32 [N, H·W·C]: a row holds ε of one image, split 0, split 1, …, top, each in
-/// (row, column, channel) order. A vector [H·W·C] counts as one row.
+/// Latents in a .npy file, [N, H·W·C]: a row holds ε of one image, split 0, split 1, …, top, each in
+/// (row, column, channel) order. A vector [H·W·C] counts as one row. Files are written in float32, C order and
+/// little-endian; what NumPy makes of them is read too: float64, big-endian and Fortran's order.
 public struct LatentFile: Sendable {
   public let count: Int
   private let size: Int
   private let file: MappedFile
   private let dataOffset: Int
+  private let isFortranOrdered: Bool
+  /// 4 or 8.
+  private let valueSize: Int
+  private let isBigEndian: Bool
 
   /// - Parameter size: values of one image's latents.
   /// - Throws: `FileError` if the file is not there, or holds something else.
@@ -15,17 +20,20 @@ public struct LatentFile: Sendable {
     file = try MappedFile(path)
     let (header, offset) = try file.withBytes { try NumpyHeader.parse($0, path: path) }
     let shape = header.shape.count == 1 ? [1] + header.shape : header.shape
-    guard header.dataType == "<f4", !header.isFortranOrdered, shape.count == 2, shape[1] == size, shape[0] > 0
-    else {
+    let types = ["<f4", ">f4", "<f8", ">f8", "=f4", "=f8"]
+    guard types.contains(header.dataType), shape.count == 2, shape[1] == size, shape[0] > 0 else {
       throw FileError(
         path,
-        "holds \(header.dataType) of shape \(header.shape)"
-          + (header.isFortranOrdered ? " in Fortran's order" : "")
-          + ", expected <f4 of [N, \(size)], N > 0, or [\(size)]")
+        "holds \(header.dataType) of shape \(header.shape), expected f4 or f8 of [N, \(size)], N > 0, or [\(size)]"
+      )
     }
     count = shape[0]
     self.size = size
     dataOffset = offset
+    // A vector has no other order.
+    isFortranOrdered = header.isFortranOrdered && header.shape.count == 2
+    valueSize = header.dataType.hasSuffix("8") ? 8 : 4
+    isBigEndian = header.dataType.hasPrefix(">")
   }
 
   /// Rows one after the other.
@@ -34,14 +42,11 @@ public struct LatentFile: Sendable {
   public func rows(_ range: Range<Int>) throws -> [Float] {
     precondition(range.lowerBound >= 0 && range.upperBound <= count)
     let values = try file.withBytes { bytes in
-      // The header's length need not leave the values aligned.
-      [Float](unsafeUninitializedCapacity: range.count * size) { buffer, count in
-        count = range.count * size
-        UnsafeMutableRawBufferPointer(buffer).copyMemory(
-          from: UnsafeRawBufferPointer(
-            rebasing: bytes[
-              dataOffset + range.lowerBound * size * 4..<dataOffset + range.upperBound * size * 4]
-          ))
+      range.flatMap { row in
+        (0..<size).map { column in
+          let place = isFortranOrdered ? column * count + row : row * size + column
+          return value(bytes, at: dataOffset + place * valueSize)
+        }
       }
     }
     if let bad = values.firstIndex(where: { !$0.isFinite }) {
@@ -49,6 +54,16 @@ public struct LatentFile: Sendable {
         file.path, "row \(range.lowerBound + bad / size) holds \(values[bad]), expected finite values")
     }
     return values
+  }
+
+  /// The header's length need not leave values aligned.
+  private func value(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> Float {
+    if valueSize == 4 {
+      let bits = bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+      return Float(bitPattern: isBigEndian ? UInt32(bigEndian: bits) : UInt32(littleEndian: bits))
+    }
+    let bits = bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+    return Float(Double(bitPattern: isBigEndian ? UInt64(bigEndian: bits) : UInt64(littleEndian: bits)))
   }
 
   /// Writes `count` rows of `size` values, handed to `append` one by one, as a whole file or not at all.

@@ -38,6 +38,14 @@ public final class LatentSpace {
     return latents
   }
 
+  /// ε, in this space, of the image that `latents` would stand for in that of another class. Between the two lie the
+  /// images whose top prior lies between those of the classes.
+  ///
+  /// - Throws: `LinearAlgebraError` if a channel map has no inverse.
+  public func moved(_ latents: [Float], toClass label: Int) throws -> [Float] {
+    try scorer.translate(latents, from: label, to: self.label)
+  }
+
   /// The image that each ε stands for.
   ///
   /// - Throws: `LinearAlgebraError` if a channel map has no inverse.

@@ -62,12 +62,35 @@ public enum ModelFile {
     try checkSize(configuration, file)
     try checkShapes(configuration.parameters(), file)
     try file.checkSums()
+    return (try read(file, configuration, prefix: "", team: team), file.metadata)
+  }
+
+  /// Reads a model from those entries of a file whose names begin with `prefix`, and may be among others.
+  ///
+  /// - Throws: as `read`.
+  public static func read<S: Scalar>(
+    _ file: SafetensorsFile, _ configuration: GlowConfiguration, prefix: String, team: ThreadTeam
+  ) throws -> Glow<S> {
     let glow = try build(configuration, team: team, as: S.self, path: file.path)
     for parameter in glow.parameters.entries {
-      try glow.set(parameter, to: try file.values(parameter.name, as: S.self), path: file.path)
+      let name = prefix + parameter.name
+      let found = try file.entry(name)
+      if found.shape != parameter.shape {
+        throw FileError(file.path, "\(name): has shape \(found.shape), expected \(parameter.shape)")
+      }
+      try glow.set(parameter, to: try file.values(name, as: S.self), path: file.path)
     }
     try glow.accept(path: file.path)
-    return (glow, file.metadata)
+    return glow
+  }
+
+  /// SHA-256 of a model's values as a file has them, little-endian F32 in the order of its parameters.
+  public static func digest(_ glow: Glow<Float>) -> String {
+    var hash = SHA256()
+    for entry in glow.parameters.entries {
+      hash.update(UnsafeRawBufferPointer(start: glow.values.base + entry.offset, count: 4 * entry.count))
+    }
+    return withExtendedLifetime(glow) { hash.digest() }
   }
 
   private static func checkShapes(_ parameters: ParameterList, _ file: SafetensorsFile) throws {

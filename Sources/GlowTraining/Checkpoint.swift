@@ -11,7 +11,7 @@ import GlowStorage
 /// because a signal came, it is in the file too.
 enum Checkpoint {
   private static let formatKey = "format"
-  private static let format = "glow-checkpoint"
+  static let format = "glow-checkpoint"
   private static let stepKey = "glow.step"
   private static let configurationKey = "glow.run"
   private static let safeguardKey = "glow.safeguard"
@@ -22,7 +22,11 @@ enum Checkpoint {
   private static let goodStepKey = "glow.good_step"
   private static let goodPrefix = "good_"
 
-  static func write(_ state: TrainingState, _ configuration: RunConfiguration, to path: String) throws {
+  /// - Parameter metadata: what else to keep in the file.
+  static func write(
+    _ state: TrainingState, _ configuration: RunConfiguration, metadata: [String: String] = [:],
+    to path: String
+  ) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = .sortedKeys
     func text(_ value: some Encodable) throws -> String {
@@ -31,11 +35,12 @@ enum Checkpoint {
     var configuration = configuration
     // The bytes of a checkpoint do not depend on the number of threads.
     configuration.threads = nil
-    var metadata = [
+    let own = [
       formatKey: format, stepKey: String(state.step), configurationKey: try text(configuration),
       safeguardKey: try text(state.safeguard), evaluationsKey: try text(state.evaluations),
       kernelsKey: state.glow.kernels.identity, ModelFile.releaseKey: Release.version,
     ]
+    var metadata = metadata.merging(own) { $1 }
     var slabs = state.slabs
     if let good = state.good {
       metadata[goodStepKey] = String(good.step)

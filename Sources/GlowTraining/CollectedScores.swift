@@ -5,26 +5,32 @@ import GlowFiles
 public struct CollectedScores {
   /// Of the images that have a score, in their order.
   public private(set) var values: [DetectionScore: [Double]] = [:]
-  /// With the first draw of the noise alone; empty unless it was asked for.
-  public private(set) var firstDrawBits: [Double] = []
+  /// Bits/dim of the bounds of the first draws: of 1, and of each of `ImageScore.gainCounts`. Empty of one draw.
+  public private(set) var bounds: [[Double]] = []
+  /// Images whose most probable class is theirs, of those whose class is known.
+  public private(set) var recognized = (right: 0, labeled: 0)
   public private(set) var skipped = 0
   public private(set) var firstFailure: FileError?
   private let meanTrainingBits: Double?
 
-  private let keepsFirstDraw: Bool
-
   /// - Parameters:
-  ///   - keepsFirstDraw: with several draws of the noise, also keep what the first alone gives.
+  ///   - draws: of the noise for each image.
   ///   - meanTrainingBits: for typicality, which is else left out.
-  public init(keepsFirstDraw: Bool = false, meanTrainingBits: Double? = nil) {
-    self.keepsFirstDraw = keepsFirstDraw
+  public init(draws: Int = 1, meanTrainingBits: Double? = nil) {
+    if draws > 1 { bounds = [[]] + ImageScore.gainCounts(draws).map { _ in [] } }
     self.meanTrainingBits = meanTrainingBits
   }
 
   public mutating func add(_ record: ScoreRecord) {
     switch record.result {
     case .success(let score):
-      if keepsFirstDraw { firstDrawBits.append(score.likelihood.bitsPerDimension) }
+      for (place, gain) in ([0] + score.gains).enumerated() where place < bounds.count {
+        bounds[place].append(score.bitsPerDimension(gain: gain))
+      }
+      if let label = record.label, let found = score.label {
+        recognized.labeled += 1
+        if label == found { recognized.right += 1 }
+      }
       for detection in DetectionScore.allCases {
         if let value = detection.value(score, meanTrainingBits: meanTrainingBits) {
           values[detection, default: []].append(value)

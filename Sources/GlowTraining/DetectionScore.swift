@@ -4,8 +4,8 @@ import GlowFiles
 public enum DetectionScore: String, Sendable, CaseIterable {
   /// −log2 p(x) a dimension.
   case likelihood = "bits_per_dim"
-  /// Bits/dim less those of the image as a PNG file, because a flow rates simple images as likely whatever it was
-  /// trained on (the score S of Serrà et al. 2020, with libpng as the compressor).
+  /// Bits/dim less those of the image as a compressed file, because a flow rates simple images as likely whatever it was
+  /// trained on (the score S of Serrà et al. 2020).
   case complexity
   /// Distance of bits/dim, with the first draw of the noise alone, to their mean on the training images, which is of one
   /// draw too (the single-image case of Nalisnick et al. 2019,

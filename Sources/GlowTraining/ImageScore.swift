@@ -1,6 +1,7 @@
 import Foundation
 import GlowFiles
 import GlowFlow
+import GlowImages
 import GlowKernels
 
 /// What is done with an image that cannot be read or scored.
@@ -11,6 +12,17 @@ public enum ErrorPolicy: String, Sendable, Codable, CaseIterable {
   case skip
 }
 
+/// As of which class a conditional model scores images.
+public enum ClassChoice: Sendable, Equatable {
+  /// That which the data set gives each image.
+  case ofImages
+  case one(Int)
+  /// All, as equally probable: log 1/C Σ p(x|y).
+  case marginal
+  /// For each image that with the highest likelihood.
+  case best
+}
+
 /// How images are scored.
 public struct ScoringSettings: Sendable {
   public var dequantization = DequantizationKind.uniform
@@ -19,8 +31,12 @@ public struct ScoringSettings: Sendable {
   /// Draws of the noise for each image.
   public var importanceSamples = 1
   public var onError = ErrorPolicy.fail
-  /// Also compresses each image (`ImageScore.compressedBitsPerDimension`).
-  public var measuresComplexity = false
+  /// As of which class images are scored, by a conditional model.
+  public var classes = ClassChoice.ofImages
+  /// Also takes the SHA-256 of each image's bytes (`ScoreRecord.digest`).
+  public var takesDigests = false
+  /// Also compresses each image with it (`ImageScore.compressedBitsPerDimension`).
+  public var compressor: Compressor?
 
   public init() {}
 }
@@ -29,10 +45,15 @@ public struct ScoringSettings: Sendable {
 public struct ImageScore: Sendable, Hashable {
   /// With the first draw of the dequantization noise, in its parts.
   public let likelihood: LogLikelihood
-  /// Nats by which the bound of all draws exceeds that of the first; 0 with one draw.
-  public let importanceGain: Double
-  /// Bits a dimension of the image as a PNG file at zlib's level 9, if it was asked for.
+  /// Nats by which the bound of the first J draws exceeds that of the first, for each J of `gainCounts`.
+  public let gains: [Double]
+  /// The class that it is the score of; of all classes together, the most probable. Nil without classes.
+  public let label: Int?
+  /// Bits a dimension of the image as a compressed file, if it was asked for.
   public let compressedBitsPerDimension: Double?
+
+  /// Nats by which the bound of all draws exceeds that of the first; 0 with one draw.
+  public var importanceGain: Double { gains.last! }
 
   /// A lower bound of the log-probability of the discrete image, in nats.
   public var nats: Double { likelihood.nats + importanceGain }
@@ -41,10 +62,59 @@ public struct ImageScore: Sendable, Hashable {
 
   /// - Parameter draws: one log-likelihood for each draw u_k of the noise. The bound is log 1/K Σ p(x + u_k), the
   ///   importance-weighted bound with the uniform noise as proposal (Burda et al. 2016, section 3).
-  init(draws: [LogLikelihood], compressedBitsPerDimension: Double? = nil) {
-    likelihood = draws[0]
-    importanceGain = logMeanExponential(draws.map { $0.nats - draws[0].nats })
+  init(draws: [LogLikelihood], label: Int? = nil, compressedBitsPerDimension: Double? = nil) {
+    let differences = draws.map { $0.nats - draws[0].nats }
+    self.init(
+      likelihood: draws[0],
+      gains: ImageScore.gainCounts(draws.count).map { logMeanExponential(Array(differences[..<$0])) },
+      label: label, compressedBitsPerDimension: compressedBitsPerDimension)
+  }
+
+  /// - Parameters:
+  ///   - ofClasses: for the one class that counts, or for all of them, the draws.
+  ///   - label: the one class, if there are classes.
+  init(
+    ofClasses: [[LogLikelihood]], _ choice: ClassChoice, label: Int?, compressedBitsPerDimension: Double?
+  ) {
+    if ofClasses.count == 1 && label != nil || choice == .ofImages {
+      self.init(draws: ofClasses[0], label: label, compressedBitsPerDimension: compressedBitsPerDimension)
+      return
+    }
+    let bounds = ofClasses.map { logMeanExponential($0.map(\.nats)) }
+    let best = bounds.indices.max { bounds[$0] < bounds[$1] } ?? 0
+    let draws =
+      choice == .best
+      ? ofClasses[best]
+      : ofClasses[0].indices.map { draw in LogLikelihood(mixing: ofClasses.map { $0[draw] }) }
+    self.init(draws: draws, label: best, compressedBitsPerDimension: compressedBitsPerDimension)
+  }
+
+  init(likelihood: LogLikelihood, gains: [Double], label: Int?, compressedBitsPerDimension: Double?) {
+    self.likelihood = likelihood
+    self.gains = gains
+    self.label = label
     self.compressedBitsPerDimension = compressedBitsPerDimension
+  }
+
+  /// Numbers of draws whose bounds are kept, to show how they converge: 2, 4, 8, … and all.
+  public static func gainCounts(_ draws: Int) -> [Int] {
+    sequence(first: 2) { 2 * $0 }.prefix { $0 < draws } + [draws]
+  }
+
+  /// Bits/dim of the bound of the first draws, 1 or one of `gainCounts`.
+  func bitsPerDimension(gain: Double) -> Double {
+    -(likelihood.nats + gain) / (Double(likelihood.dimensions) * Elementary.ln2)
+  }
+}
+
+extension LogLikelihood {
+  /// Of an image as of classes that are equally probable, log 1/C Σ p(x|y). They differ in the top prior alone.
+  init(mixing classes: [LogLikelihood]) {
+    let one = classes[0]
+    self.init(
+      dequantizationConstant: one.dequantizationConstant, logDeterminants: one.logDeterminants,
+      priors: one.priors.dropLast() + [logMeanExponential(classes.map { $0.priors.last! })],
+      dimensions: one.dimensions)
   }
 }
 
@@ -58,9 +128,18 @@ func logMeanExponential(_ values: [Double]) -> Double {
 /// One image of a data set and its score, or why it has none.
 public struct ScoreRecord: Sendable {
   /// Index in the data set.
-  public let index: Int
+  public var index: Int
   /// Where the image comes from: "dir/a.png", "dir/data_batch_1.bin#17".
   public let path: String
   public let label: Int?
   public let result: Result<ImageScore, FileError>
+  /// SHA-256 of its bytes, if it was asked for and the image could be read.
+  public var digest: String?
+
+  init(index: Int, path: String, label: Int?, result: Result<ImageScore, FileError>) {
+    self.index = index
+    self.path = path
+    self.label = label
+    self.result = result
+  }
 }

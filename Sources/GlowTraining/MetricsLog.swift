@@ -69,4 +69,6 @@ struct Metrics: Codable {
   var testBitsPerDim: Double?
   var testBitsPerDimRaw: Double?
   var testStandardError: Double?
+  /// The largest |x − f⁻¹(f(x))| over the values of a batch of held-out images, which span 1; absent if it is not finite.
+  var inverseError: Double?
 }

@@ -17,6 +17,16 @@ public struct Reconstruction: Sendable, Equatable, CustomStringConvertible {
 }
 
 extension Scorer {
+  /// The latents that stand as of class `target` for the image that `latents` stand for as of class `source`.
+  ///
+  /// - Throws: `LinearAlgebraError` if a channel map has no inverse.
+  public func translate(_ latents: [Float], from source: Int, to target: Int) throws -> [Float] {
+    latents.withUnsafeBufferPointer { workspace.setLatents($0.baseAddress!, count: 1) }
+    try glow.inverse(workspace, count: 1, labels: [source])
+    _ = glow.forward(workspace, count: 1, labels: [target])
+    return self.latents(0)
+  }
+
   /// Takes images to their latents and back, batch by batch.
   ///
   /// - Parameters:

@@ -1,5 +1,22 @@
 import GlowFiles
 
+/// Which fields the records of scored images have, by the model and the job.
+public struct ScoreColumns: Sendable {
+  /// Of the model.
+  public var levels: Int
+  /// Of the noise, for each image.
+  public var draws = 1
+  /// Names of the model's classes; none if it is not conditional.
+  public var classNames: [String] = []
+  /// Scores besides the likelihood.
+  public var detection: [DetectionScore] = []
+  public var meanTrainingBits: Double?
+  /// Adds the p-value and the verdict of each image.
+  public var judge: DetectionJudge?
+
+  public init(levels: Int) { self.levels = levels }
+}
+
 /// Writes the records of scored images as they come, one a line: as JSON objects, or as comma-separated values
 /// (quoted as in RFC 4180, each line ending in a line feed alone) under a line of names. Every record has every field; what does not apply is null, or empty.
 public struct ScoreTable {
@@ -7,32 +24,27 @@ public struct ScoreTable {
     case jsonl, csv
   }
 
-  private let format: Format
-  private let levels: Int
-  private let detection: [DetectionScore]
-  private let meanTrainingBits: Double?
-  private let writeLine: (String) throws -> Void
+  let format: Format
+  let columns: ScoreColumns
+  private let write: (String) throws -> Void
+
+  /// - Parameter write: gets each line, with its end.
+  init(_ format: Format, _ columns: ScoreColumns, write: @escaping (String) throws -> Void) {
+    (self.format, self.columns, self.write) = (format, columns, write)
+  }
 
   /// Calls `body` with a table that becomes the file at `path` when it returns.
   ///
-  /// - Parameters:
-  ///   - path: ends in .jsonl or .csv; without one there is no table.
-  ///   - levels: of the model.
-  ///   - detection: scores to write besides the likelihood.
+  /// - Parameter path: ends in .jsonl or .csv; without one there is no table.
   /// - Throws: `FileError`, or what `body` throws; what stood at `path` is then untouched.
   public static func write(
-    to path: String?, levels: Int, detection: [DetectionScore] = [], meanTrainingBits: Double? = nil,
-    _ body: (ScoreTable?) throws -> Void
+    to path: String?, columns: ScoreColumns, _ body: (ScoreTable?) throws -> Void
   ) throws {
     guard let path else { return try body(nil) }
-    guard let format = format(of: path) else {
-      throw FileError(path, "is not a name for scores, expected one that ends in .jsonl or .csv")
-    }
+    let format = try format(of: path)
     try AtomicFile.write(to: path) { file in
-      let table = ScoreTable(
-        format: format, levels: levels, detection: detection, meanTrainingBits: meanTrainingBits
-      ) { line in
-        var line = line + "\n"
+      let table = ScoreTable(format, columns) { line in
+        var line = line
         try line.withUTF8 { try file.append(UnsafeRawBufferPointer($0)) }
       }
       try table.begin()
@@ -41,52 +53,77 @@ public struct ScoreTable {
   }
 
   /// The format that a file's name asks for.
-  public static func format(of path: String) -> Format? {
-    Format.allCases.first { path.hasSuffix(".\($0.rawValue)") }
+  ///
+  /// - Throws: `FileError` if it is none.
+  public static func format(of path: String) throws -> Format {
+    if let format = Format.allCases.first(where: { path.hasSuffix(".\($0.rawValue)") }) { return format }
+    throw FileError(path, "is not a name for scores, expected one that ends in .jsonl or .csv")
   }
 
-  public func append(_ record: ScoreRecord) throws {
-    let fields = fields(index: record.index, path: record.path, label: record.label, record.result)
+  public func append(_ record: ScoreRecord) throws { try write(line(record)) }
+
+  /// A record with the end of its line.
+  func line(_ record: ScoreRecord) -> String {
+    let fields = fields(record)
     switch format {
-    case .jsonl:
-      try writeLine("{" + fields.map { "\"\($0)\":\($1.json)" }.joined(separator: ",") + "}")
-    case .csv: try writeLine(fields.map(\.value.csv).joined(separator: ","))
+    case .jsonl: return "{" + fields.map { "\"\($0)\":\($1.json)" }.joined(separator: ",") + "}\n"
+    case .csv: return fields.map(\.value.csv).joined(separator: ",") + "\n"
     }
   }
 
-  private func begin() throws {
-    if format == .csv {
-      let names = fields(index: 0, path: "", label: nil, .failure(FileError("", ""))).map(\.name)
-      try writeLine(names.joined(separator: ","))
-    }
+  /// What stands before the records.
+  var header: String {
+    if format == .jsonl { return "" }
+    let record = ScoreRecord(index: 0, path: "", label: nil, result: .failure(FileError("", "")))
+    return fields(record).map(\.name).joined(separator: ",") + "\n"
   }
 
-  private func fields(
-    index: Int, path: String, label: Int?, _ result: Result<ImageScore, FileError>
-  ) -> [(name: String, value: Field)] {
-    let score = try? result.get()
+  func begin() throws { if !header.isEmpty { try write(header) } }
+
+  private func fields(_ record: ScoreRecord) -> [(name: String, value: Field)] {
+    let score = try? record.result.get()
     var error: FileError?
-    if case .failure(let failure) = result { error = failure }
+    if case .failure(let failure) = record.result { error = failure }
     let likelihood = score?.likelihood
     var fields: [(name: String, value: Field)] = [
-      ("index", .integer(index)), ("path", .text(path)), ("label", .integer(label)),
+      ("index", .integer(record.index)), ("path", .text(record.path)), ("label", .integer(record.label)),
+      ("sha256", .text(record.digest)), ("class", .text(score?.label.map(columns.name(ofClass:)))),
       ("log_likelihood", .real(score?.nats)), ("bits_per_dim", .real(score?.bitsPerDimension)),
       ("dequantization_constant", .real(likelihood?.dequantizationConstant)),
     ]
-    for level in 0..<levels {
+    for level in 0..<columns.levels {
       fields.append(("log_determinant_\(level)", .real(likelihood?.logDeterminants[level])))
     }
-    for level in 0..<levels { fields.append(("prior_\(level)", .real(likelihood?.priors[level]))) }
-    fields.append(("importance_gain", .real(score?.importanceGain)))
-    if detection.contains(.complexity) {
+    for level in 0..<columns.levels { fields.append(("prior_\(level)", .real(likelihood?.priors[level]))) }
+    for (place, draws) in ImageScore.gainCounts(columns.draws).enumerated() {
+      fields.append((columns.gainName(draws), .real(score?.gains[place])))
+    }
+    if columns.detection.contains(.complexity) {
       fields.append(("compressed_bits_per_dim", .real(score?.compressedBitsPerDimension)))
     }
-    for detection in detection where detection != .likelihood {
-      let value = score.flatMap { detection.value($0, meanTrainingBits: meanTrainingBits) }
+    for detection in columns.detection where detection != .likelihood {
+      let value = score.flatMap { detection.value($0, meanTrainingBits: columns.meanTrainingBits) }
       fields.append((detection.rawValue, .real(value)))
     }
-    fields.append(("error", .text(error.map { $0.path == path ? $0.reason : "\($0)" })))
+    if let judge = columns.judge {
+      let verdict = score.flatMap { judge.verdict($0) }
+      fields.append(("p_value", .real(verdict?.probability)))
+      fields.append(("verdict", .text(verdict?.word)))
+    }
+    fields.append(("error", .text(error.map { $0.path == record.path ? $0.reason : "\($0)" })))
     return fields
+  }
+}
+
+extension ScoreColumns {
+  /// A class's name, or its number where the model keeps no names.
+  func name(ofClass label: Int) -> String {
+    classNames.indices.contains(label) ? classNames[label] : "\(label)"
+  }
+
+  /// The field of the gain of so many draws.
+  func gainName(_ draws: Int) -> String {
+    draws == self.draws ? "importance_gain" : "importance_gain_\(draws)"
   }
 }
 

@@ -30,9 +30,11 @@ public final class Scorer {
     try forEachBatch(dataset, shouldStop: shouldStop) { items in
       let readable = items.filter { $0.error == nil }
       guard var scores = try scores(readable, dataset, settings, shouldStop)?.makeIterator() else { return }
+      var digests = (settings.takesDigests ? digests(readable) : []).makeIterator()
       for item in items {
         let path = dataset.source(item.index)
         let result: Result<ImageScore, FileError>
+        let digest = item.error == nil ? digests.next() : nil
         if let error = item.error {
           result = .failure(error as? FileError ?? FileError(path, "\(error)"))
         } else {
@@ -42,8 +44,10 @@ public final class Scorer {
             ? .success(score) : .failure(FileError(path, "has a log-likelihood that is not finite"))
         }
         if settings.onError == .fail { _ = try result.get() }
-        try body(
-          ScoreRecord(index: item.index, path: path, label: dataset.label(item.index), result: result))
+        var record = ScoreRecord(
+          index: item.index, path: path, label: dataset.label(item.index), result: result)
+        record.digest = digest
+        try body(record)
       }
     }
   }
@@ -131,15 +135,58 @@ public final class Scorer {
     _ items: [ReadAhead.Item], _ dataset: any Dataset, _ settings: ScoringSettings, _ shouldStop: () -> Bool
   ) throws -> [ImageScore]? {
     if items.isEmpty { return [] }
-    var draws: [[LogLikelihood]] = []
+    // Of each draw, for each class, the likelihood of each image.
+    var draws: [[[LogLikelihood]]] = []
     for draw in 0..<settings.importanceSamples {
       if draw > 0 && shouldStop() { return nil }
-      draws.append(try forward(items, dataset, settings, draw: draw))
+      draws.append(try likelihoods(items, dataset, settings, draw: draw))
     }
-    let complexities = settings.measuresComplexity ? try complexities(items, dataset.shape) : nil
+    let complexities = try settings.compressor.map { try self.complexities(items, dataset.shape, $0) }
     return items.indices.map { place in
-      ImageScore(draws: draws.map { $0[place] }, compressedBitsPerDimension: complexities?[place])
+      let ofClasses = draws[0].indices.map { label in draws.map { $0[label][place] } }
+      return ImageScore(
+        ofClasses: ofClasses, settings.classes,
+        label: glow.configuration.isConditional ? label(of: items[place].index, dataset, settings) : nil,
+        compressedBitsPerDimension: complexities?[place])
     }
+  }
+
+  /// The class that an image is scored as, where it is known before.
+  private func label(of index: Int, _ dataset: any Dataset, _ settings: ScoringSettings) -> Int? {
+    switch settings.classes {
+    case .ofImages: dataset.label(index)
+    case .one(let label): label
+    case .marginal, .best: nil
+    }
+  }
+
+  /// For the class that each image is scored as, or for all of them, the likelihood of each image.
+  private func likelihoods(
+    _ items: [ReadAhead.Item], _ dataset: any Dataset, _ settings: ScoringSettings, draw: Int
+  ) throws -> [[LogLikelihood]] {
+    switch settings.classes {
+    case .ofImages: return [try forward(items, dataset, settings, draw: draw)]
+    case .one(let label):
+      load(items, dataset, settings, draw: draw)
+      return [
+        glow.forward(workspace, count: items.count, labels: [Int](repeating: label, count: items.count))
+      ]
+    case .marginal, .best:
+      load(items, dataset, settings, draw: draw)
+      return glow.forwardOfAllClasses(workspace, count: items.count)
+    }
+  }
+
+  private func digests(_ items: [ReadAhead.Item]) -> [String] {
+    var result = [String](repeating: "", count: items.count)
+    result.withUnsafeMutableBufferPointer { buffer in
+      // Each piece writes to its own place.
+      nonisolated(unsafe) let digests = buffer
+      glow.team.run(items.count) { place, _ in
+        digests[place] = SHA256.digest(UnsafeRawBufferPointer(items[place].pixels))
+      }
+    }
+    return result
   }
 
   /// Sends images through the flow; their latents are then in the workspace.
@@ -149,6 +196,15 @@ public final class Scorer {
     _ items: [ReadAhead.Item], _ dataset: any Dataset, _ settings: ScoringSettings, draw: Int = 0
   ) throws -> [LogLikelihood] {
     if items.isEmpty { return [] }
+    load(items, dataset, settings, draw: draw)
+    let labels = try glow.configuration.labels(of: items.map(\.index), in: dataset)
+    return glow.forward(workspace, count: items.count, labels: labels)
+  }
+
+  /// Puts images into the workspace.
+  private func load(
+    _ items: [ReadAhead.Item], _ dataset: any Dataset, _ settings: ScoringSettings, draw: Int
+  ) {
     let size = dataset.shape.count
     glow.team.run(items.count) { place, _ in
       let pixels = items[place].pixels
@@ -158,14 +214,14 @@ public final class Scorer {
         pixels, noise: settings.dequantization == .uniform ? noise : nil,
         into: workspace.images + place * size)
     }
-    let labels = try glow.configuration.labels(of: items.map(\.index), in: dataset)
-    return glow.forward(workspace, count: items.count, labels: labels)
   }
 
-  /// Bits a dimension of each image in the levels that the model sees, as a PNG file at zlib's level 9.
+  /// Bits a dimension of each image in the levels that the model sees, as a compressed file.
   ///
-  /// - Throws: `FileError` if libpng refuses, as it does when memory runs out.
-  private func complexities(_ items: [ReadAhead.Item], _ shape: ImageShape) throws -> [Double] {
+  /// - Throws: `FileError` if the compressor refuses, as it does when memory runs out.
+  private func complexities(
+    _ items: [ReadAhead.Item], _ shape: ImageShape, _ compressor: Compressor
+  ) throws -> [Double] {
     let mask = UInt8(truncatingIfNeeded: 0xFF00 >> glow.configuration.bits)
     let failures = FirstFailure()
     let result = [Double](unsafeUninitializedCapacity: items.count) { buffer, count in
@@ -176,7 +232,7 @@ public final class Scorer {
       glow.team.run(items.count) { place, _ in
         failures.catching(place) {
           let image = ByteImage(shape: shape, pixels: items[place].pixels.map { $0 & mask })
-          bits[place] = 8 * Double(try PNG.encode(image, compression: 9).count) / Double(shape.count)
+          bits[place] = 8 * Double(try compressor.size(of: image)) / Double(shape.count)
         }
       }
     }

@@ -89,6 +89,7 @@ extension TrainingRun {
       return (averaged, training.averageDecay > 0 ? try score(test, with: glow) : averaged)
     }
     if signal != nil { return }
+    let inverseError = try savingOnFailure { try watchInverse(test) }
     progress.note(
       String(
         format: "step %d (%d images): test bits/dim %@ with the averaged weights, %.4f raw",
@@ -97,9 +98,33 @@ extension TrainingRun {
       Metrics(
         step: state.step, images: imagesSeen, epoch: epoch, seconds: clock.seconds,
         testBitsPerDim: averaged.bitsPerDimension.ifFinite, testBitsPerDimRaw: raw.bitsPerDimension.ifFinite,
-        testStandardError: averaged.standardError?.ifFinite))
+        testStandardError: averaged.standardError?.ifFinite, inverseError: inverseError.ifFinite))
     state.evaluations.add(averaged.bitsPerDimension, step: state.step)
     try keepIfBest(averaged.bitsPerDimension)
+  }
+
+  /// How far a batch of images is from what its latents decode to. Long before samples show it, this says that a model
+  /// is losing its inverse.
+  private func watchInverse(_ test: any Dataset) throws -> Double {
+    let model = trainer.evaluated
+    let batch = model.batchThatFits(training.batch)
+    var error = Double.infinity
+    do {
+      error =
+        try Scorer(model, batch: batch).reconstruct(
+          test.prefix(batch), dequantization: training.dequantization, seed: training.seed
+        ).largestError / 256
+    } catch is LinearAlgebraError {}
+    let levels = error * Double(1 << model.configuration.bits)
+    // Written so that a NaN is warned of, too.
+    if !(levels <= 0.5) {
+      progress.note(
+        String(
+          format:
+            "warning: step %d: images do not come back from their latents: the largest error is %.2g of a "
+            + "level. The model is losing its inverse; a lower --lr may help", state.step, levels))
+    }
+    return error
   }
 
   /// Whether so many evaluations have not been better than an earlier one that the run is to end.

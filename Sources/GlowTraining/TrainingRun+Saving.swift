@@ -18,7 +18,8 @@ extension TrainingRun {
         metadata: metadata(bits?.metadata ?? [:]), to: trainer.folder.model)
     }
     let folder = trainer.folder
-    try Checkpoint.write(state, trainer.configuration, to: folder.checkpoint(state.step))
+    try Checkpoint.write(
+      state, trainer.configuration, metadata: metadata([:]), to: folder.checkpoint(state.step))
     let steps = folder.checkpointSteps().filter { $0 <= state.step }
     for step in steps.dropLast(training.checkpointsKept) {
       try? FileManager.default.removeItem(atPath: folder.checkpoint(step))

@@ -26,6 +26,78 @@ extension CommandTests {
     #expect(start.status == 1 && start.error.contains("'dog'"), "\(start.error)")
   }
 
+  @Test("a conditional model scores images without classes as of one, of all, and as of the most probable")
+  func scoredClasses() throws {
+    defer { clean() }
+    try writeImages("three", ["cat", "frog", "truck"])
+    try writeImages("other", ["cat", "dog"])
+    let trained = try glow(
+      "train", "--data", "three", "--out", "run", "--conditional", "--levels", "2", "--depth", "1", "--width",
+      "8", "--batch", "12", "--steps", "30", "--lr", "0.01", "--warmup-epochs", "0", "--init-images", "4",
+      "--ema",
+      "0")
+    #expect(trained.status == 0, "\(trained.error)")
+    func records(_ choice: String?, _ data: String, _ more: String...) throws -> [[String: Any]] {
+      let job = try glow(
+        list: ["evaluate", "run", "--data", data, "--scores", "s.jsonl"]
+          + (choice.map { ["--class", $0] } ?? [])
+          + more)
+      #expect(job.status == 0, "\(job.error)")
+      return try String(contentsOfFile: "\(root)/s.jsonl", encoding: .utf8).split(separator: "\n").map {
+        try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+      }
+    }
+    func nats(_ records: [[String: Any]]) -> [Double] {
+      records.compactMap { $0["log_likelihood"] as? Double }
+    }
+    func names(_ records: [[String: Any]]) -> [String] { records.compactMap { $0["class"] as? String } }
+    for draws in ["1", "3"] {
+      let more = ["--importance-samples", draws]
+      let own = try records(nil, "three", more[0], more[1])
+      #expect(names(own) == ["cat", "frog", "truck"].flatMap { [$0, $0, $0, $0] })
+      let ofClasses = try ["cat", "1", "truck"].map { try records($0, "three", more[0], more[1]) }
+      #expect(names(ofClasses[1]) == Array(repeating: "frog", count: 12))
+      for (index, value) in nats(own).enumerated() { #expect(value == nats(ofClasses[index / 4])[index]) }
+      let (best, marginal) = (
+        try records("best", "three", more[0], more[1]), try records("marginal", "three", more[0], more[1])
+      )
+      for index in 0..<12 {
+        let values = ofClasses.map { nats($0)[index] }
+        let place = try #require(values.firstIndex(of: values.max()!))
+        #expect(nats(best)[index] == values[place] && names(best)[index] == ["cat", "frog", "truck"][place])
+        let mean = values.reduce(0) { $0 + exp($1 - values.max()!) } / 3
+        #expect(abs(nats(marginal)[index] - (values.max()! + log(mean))) < 1e-6)
+        #expect(names(marginal)[index] == names(best)[index])
+      }
+      let right = zip(names(best), names(own)).count { $0 == $1 }
+      let summary = try glow("evaluate", "run", "--data", "three", "--class", "best", "--json")
+      #expect(summary.output.contains("\"accuracy\":"), "\(summary.output)")
+      if draws == "1" {
+        let found = try #require(summary.output.firstMatch(of: /"accuracy":([0-9.]+)/)?.output.1)
+        #expect(abs(try #require(Double(found)) - Double(right) / 12) < 1e-9)
+      }
+    }
+    #expect(try names(records("truck", "faces", "--limit", "2")) == ["truck", "truck"])
+    // Of the other classes that the data have, none counts.
+    #expect(try records("best", "other").compactMap { $0["label"] as? Int } == [0, 0, 0, 0])
+    #expect(try glow("evaluate", "run", "--data", "faces").status == 1)
+    #expect(try glow("evaluate", "run", "--data", "faces", "--class", "dog").status == 1)
+    // From class to class: the same class changes nothing, another one does, and by name as by number.
+    func strip(_ target: String) throws -> [UInt8] {
+      let job = try glow(
+        "interpolate", "run", "three/cat/0.png", "--class", "cat", "--to-class", target, "--steps", "3",
+        "--out",
+        "strip.png")
+      #expect(job.status == 0, "\(job.error)")
+      return try PNG.read("\(root)/strip.png").pixels
+    }
+    #expect(try strip("truck") == strip("2") && strip("truck") != strip("cat"))
+    #expect(
+      try glow("interpolate", "run", "three/cat/0.png", "--class", "cat", "--out", "strip.png").status == 64)
+    let detection = try glow("detect", "run", "--in", "three", "--out", "faces", "--limit", "8")
+    #expect(detection.status == 0 && detection.error.contains("--class marginal"), "\(detection.error)")
+  }
+
   @Test("class folders are written again as class folders")
   func exportedClasses() throws {
     defer { clean() }

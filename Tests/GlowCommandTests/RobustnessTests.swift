@@ -364,7 +364,7 @@ struct RobustnessTests {
   }
 
   @Test(
-    "a signal ends scoring with no table, no hidden file and 128 + its number",
+    "a signal ends scoring with no table, no hidden file, records only where --resume goes on with them, and 128 + its number",
     arguments: [SIGTERM, SIGUSR2, SIGXCPU],
     ["evaluate", "detect"])
   func interruptedScoring(signal: Int32, command: String) throws {
@@ -377,10 +377,11 @@ struct RobustnessTests {
     try FileManager.default.createDirectory(atPath: "\(root)/records", withIntermediateDirectories: true)
     let job = try start(arguments + ["--limit", "100000000", "--batch", "4", "--threads", "1"])
     for _ in 0..<6000 where files("records").isEmpty && job.isRunning { usleep(10_000) }
-    #expect(files("records").count == 1 && files("records")[0].hasPrefix(".in.jsonl."))
+    let keeps = command == "evaluate"
+    #expect(keeps || files("records").count == 1 && files("records")[0].hasPrefix(".in.jsonl."))
     job.send(signal)
     #expect(job.end() == 128 + signal && !job.wasKilled, "\(job.error)")
     #expect(job.error.contains("interrupted by signal \(signal)"), "\(job.error)")
-    #expect(files("records").isEmpty)
+    #expect(files("records").allSatisfy { keeps && $0.hasPrefix("in.jsonl.part") })
   }
 }

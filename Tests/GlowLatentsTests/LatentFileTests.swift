@@ -28,15 +28,51 @@ struct LatentFileTests {
     #expect(try LatentFile(path, size: 7).rows(0..<1) == rows[1])
   }
 
+  @Test("what NumPy makes of latents is read: float64, big-endian, Fortran's order, one image alone")
+  func ofNumpy() throws {
+    defer { clean() }
+    let rows = (0..<3).map { normal(5, stream: $0) }
+    func bytes(_ values: [Float], _ type: String) -> [UInt8] {
+      values.flatMap { value -> [UInt8] in
+        var bytes =
+          type.hasSuffix("8")
+          ? withUnsafeBytes(of: Double(value).bitPattern.littleEndian, Array.init)
+          : withUnsafeBytes(of: value.bitPattern.littleEndian, Array.init)
+        if type.hasPrefix(">") { bytes.reverse() }
+        return bytes
+      }
+    }
+    for type in ["<f4", ">f4", "<f8", ">f8"] {
+      for isFortranOrdered in [false, true] {
+        let values =
+          isFortranOrdered ? (0..<5).flatMap { column in rows.map { $0[column] } } : Array(rows.joined())
+        let header = NumpyHeader(dataType: type, isFortranOrdered: isFortranOrdered, shape: [3, 5])
+        try AtomicFile.write(header.encoded() + bytes(values, type), to: path)
+        let file = try LatentFile(path, size: 5)
+        #expect(
+          try file.count == 3 && file.rows(0..<3) == Array(rows.joined()), "\(type) \(isFortranOrdered)")
+        #expect(try file.rows(1..<2) == rows[1])
+        // NumPy calls a vector both.
+        let one = NumpyHeader(dataType: type, isFortranOrdered: isFortranOrdered, shape: [5])
+        try AtomicFile.write(one.encoded() + bytes(rows[2], type), to: path)
+        #expect(try LatentFile(path, size: 5).rows(0..<1) == rows[2])
+      }
+    }
+    let large = NumpyHeader(dataType: "<f8", shape: [1])
+    try AtomicFile.write(
+      large.encoded() + withUnsafeBytes(of: 1e300.bitPattern.littleEndian, Array.init), to: path)
+    #expect(throws: FileError.self) { try LatentFile(path, size: 1).rows(0..<1) }
+  }
+
   @Test("other shapes, types and values are refused, and a failure in between leaves no file")
   func refusals() throws {
     defer { clean() }
     try LatentFile.write(normal(7, stream: 0), to: path)
-    #expect(throws: FileError(path, "holds <f4 of shape [7], expected <f4 of [N, 8], N > 0, or [8]")) {
+    #expect(throws: FileError(path, "holds <f4 of shape [7], expected f4 or f8 of [N, 8], N > 0, or [8]")) {
       try LatentFile(path, size: 8)
     }
     try AtomicFile.write(
-      NumpyHeader(dataType: "<f8", shape: [1]).encoded() + [UInt8](repeating: 0, count: 8), to: path)
+      NumpyHeader(dataType: "<i8", shape: [1]).encoded() + [UInt8](repeating: 0, count: 8), to: path)
     #expect(throws: FileError.self) { try LatentFile(path, size: 1) }
     try LatentFile.write(to: path, count: 2, size: 2) { append in
       try append([1, 2])

@@ -59,6 +59,26 @@ struct PatienceTests {
     #expect(try runs.bytes(whole.folder.checkpoint(9)) == runs.bytes(again.folder.checkpoint(9)))
   }
 
+  @Test("a model that is losing its inverse is warned of")
+  func losingInverse() throws {
+    defer { runs.remove() }
+    let listener = Listener()
+    let run = try runs.trainer("run", steps: 8, listener: listener) { $0.training.evaluateEvery = 4 }
+    run.stageWillBegin = { stage in
+      guard run.step == 8, case .perform = stage else { return }
+      #expect(!listener.heard("losing its inverse"))
+      // Of values that are added to a million, Float keeps one sixteenth.
+      for index in run.evaluated.parameters["level0.step0.actnorm.bias"]!.range {
+        run.evaluated.values.base[index] = 1e6
+      }
+    }
+    #expect(try run.run() == .finished)
+    #expect(
+      listener.heard("warning: step 8: images do not come back") && listener.heard("losing its inverse"))
+    let errors = try runs.metrics(run).compactMap { $0["inverse_error"] }
+    #expect(errors[0] < 0.5 / 256 && !errors.dropFirst().contains { $0 < 0.5 / 256 }, "\(errors)")
+  }
+
   @Test("the time is up when what is still to be done would take longer")
   func timeLimit() {
     let now = ContinuousClock.now

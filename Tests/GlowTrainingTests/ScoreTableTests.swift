@@ -36,7 +36,7 @@ struct ScoreTableTests {
   func json() throws {
     defer { clean() }
     let path = "\(root)/a.jsonl"
-    try ScoreTable.write(to: path, levels: 2) { table in
+    try ScoreTable.write(to: path, columns: ScoreColumns(levels: 2)) { table in
       for record in records(paths) { try table!.append(record) }
     }
     let lines = try text(path).split(separator: "\n")
@@ -53,18 +53,19 @@ struct ScoreTableTests {
   func csv() throws {
     defer { clean() }
     let path = "\(root)/a.csv"
-    try ScoreTable.write(to: path, levels: 1) { table in
+    try ScoreTable.write(to: path, columns: ScoreColumns(levels: 1)) { table in
       for record in records(paths) { try table!.append(record) }
     }
     let rows = try parse(try text(path))
     #expect(
       rows[0] == [
-        "index", "path", "label", "log_likelihood", "bits_per_dim", "dequantization_constant",
+        "index", "path", "label", "sha256", "class", "log_likelihood", "bits_per_dim",
+        "dequantization_constant",
         "log_determinant_0",
         "prior_0", "importance_gain", "error",
       ])
     #expect(rows.dropFirst().map { Array($0[1].unicodeScalars) } == paths.map { Array($0.unicodeScalars) })
-    #expect(rows.dropFirst().enumerated().allSatisfy { $1[0] == "\($0)" && $1.count == 10 && $1[3] == "" })
+    #expect(rows.dropFirst().enumerated().allSatisfy { $1[0] == "\($0)" && $1.count == 12 && $1[5] == "" })
   }
 
   /// Reads RFC 4180, by scalars.
@@ -98,15 +99,15 @@ struct ScoreTableTests {
   func failures() throws {
     defer { clean() }
     #expect(throws: failure) {
-      try ScoreTable.write(to: "\(root)/a.csv", levels: 1) { table in
+      try ScoreTable.write(to: "\(root)/a.csv", columns: ScoreColumns(levels: 1)) { table in
         try table!.append(records(["a"])[0])
         throw failure
       }
     }
     #expect(
       throws: FileError("a.txt", "is not a name for scores, expected one that ends in .jsonl or .csv")
-    ) { try ScoreTable.write(to: "a.txt", levels: 1) { _ in } }
-    try ScoreTable.write(to: nil, levels: 1) { #expect($0 == nil) }
+    ) { try ScoreTable.write(to: "a.txt", columns: ScoreColumns(levels: 1)) { _ in } }
+    try ScoreTable.write(to: nil, columns: ScoreColumns(levels: 1)) { #expect($0 == nil) }
     #expect(try FileManager.default.contentsOfDirectory(atPath: root).isEmpty)
   }
 
@@ -133,11 +134,14 @@ struct ScoreTableTests {
     let path = "\(root)/scores.\(format)"
     var settings = ScoringSettings()
     settings.importanceSamples = samples
-    settings.measuresComplexity = true
+    settings.compressor = .png
     settings.onError = .skip
     let scorer = try Scorer(try randomModel(threads: threads), batch: batch)
-    try ScoreTable.write(to: path, levels: 3, detection: DetectionScore.allCases, meanTrainingBits: 5) {
-      table in
+    var columns = ScoreColumns(levels: 3)
+    columns.draws = samples
+    columns.detection = DetectionScore.allCases
+    columns.meanTrainingBits = 5
+    try ScoreTable.write(to: path, columns: columns) { table in
       try scorer.score(dataset, settings) { try table!.append($0) }
     }
     return try text(path).split(separator: "\n").map { $0[$0.firstIndex(of: ",")!...] }.sorted()
@@ -188,7 +192,7 @@ struct ScoreTableTests {
     }
     #expect(failures.keys.sorted() == [0, 3, 6] && failures[6]?.reason == sizeReason)
     #expect(failures[3]?.path.hasSuffix("003.png") == true && failures[3]?.reason.contains("damaged") == true)
-    #expect(collected.firstDrawBits.isEmpty)
+    #expect(collected.bounds.isEmpty)
     #expect(collected.skipped == 3 && collected.firstFailure == failures[0])
     #expect(try collected.summary().images == 7)
     let good = SubsetDataset(base: faces, indices: [1, 2, 4, 5, 7, 8, 9])

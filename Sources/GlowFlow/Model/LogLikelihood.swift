@@ -13,6 +13,17 @@ public struct LogLikelihood: Sendable, Hashable {
   /// −log2 of the label's probability under the classifier of a conditional model.
   public let classifierBits: Double?
 
+  public init(
+    dequantizationConstant: Double, logDeterminants: [Double], priors: [Double], dimensions: Int,
+    classifierBits: Double? = nil
+  ) {
+    self.dequantizationConstant = dequantizationConstant
+    self.logDeterminants = logDeterminants
+    self.priors = priors
+    self.dimensions = dimensions
+    self.classifierBits = classifierBits
+  }
+
   /// log p(x) in nats.
   public var nats: Double {
     dequantizationConstant + logDeterminants.reduce(0, +) + priors.reduce(0, +)

@@ -56,7 +56,7 @@ extension Glow {
     }
   }
 
-  private func logLikelihood(ofImage image: Int, _ workspace: Workspace<S>) -> LogLikelihood {
+  func logLikelihood(ofImage image: Int, _ workspace: Workspace<S>) -> LogLikelihood {
     var logDeterminants: [Double] = []
     var priors: [Double] = []
     for (memory, mapLogDeterminant) in zip(workspace.levels, mapLogDeterminants) {

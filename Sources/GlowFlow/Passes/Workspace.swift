@@ -76,6 +76,12 @@ public final class Workspace<S: Scalar> {
     classifierResult = nil
   }
 
+  /// Goes on with other classes of the images, and without the prior densities of a level so far.
+  func setLabels(_ labels: [Int], ofLevel level: Int) {
+    self.labels = labels
+    levels[level].sums.logDensities.update(repeating: 0)
+  }
+
   // MARK: Latents
 
   /// The latents of image `index`: ε of split 0, split 1, …, top, each in (row, column, channel) order.

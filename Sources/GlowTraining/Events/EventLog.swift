@@ -27,7 +27,8 @@ final class EventLog {
   func append(_ metrics: Metrics) throws {
     let scalars: [(tag: String, value: Double?)] = [
       ("bits_per_dim/train", metrics.trainBitsPerDim), ("bits_per_dim/test", metrics.testBitsPerDim),
-      ("bits_per_dim/test_raw", metrics.testBitsPerDimRaw), ("training/loss", metrics.loss),
+      ("bits_per_dim/test_raw", metrics.testBitsPerDimRaw), ("inverse_error", metrics.inverseError),
+      ("training/loss", metrics.loss),
       ("training/gradient_norm", metrics.gradientNorm), ("training/learning_rate", metrics.learningRate),
       ("training/images_per_second", metrics.imagesPerSecond),
     ]

@@ -1,0 +1,61 @@
+import ArgumentParser
+import Foundation
+import GlowTraining
+
+/// What a command says on stderr besides its answer: one line each thing.
+enum Log {
+  enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
+
+  enum Level: String, Encodable { case error, warning, note, progress }
+
+  /// What a line of progress has besides its text.
+  struct Progress: Encodable {
+    var done: Int
+    var count: Int
+    var bitsPerDim: Double?
+    var imagesPerSecond: Double?
+    var secondsLeft: Double?
+  }
+
+  private struct Line: Encodable {
+    let level: Level
+    let message: String
+    let time: String
+    let progress: Progress?
+  }
+
+  nonisolated(unsafe) private(set) static var format = Format.text
+  nonisolated(unsafe) private(set) static var isQuiet = false
+
+  /// As the command line asks. It is looked at before it is parsed, so that what is wrong with it is said that way, too.
+  static func choose(_ arguments: [String]) {
+    let options = arguments.prefix { $0 != "--" }
+    isQuiet = options.contains("--quiet")
+    let value =
+      options.firstIndex(of: "--log-format").map { options.dropFirst($0 + 1).first ?? "" }
+      ?? options.first { $0.hasPrefix("--log-format=") }.map { String($0.dropFirst("--log-format=".count)) }
+    format = value.flatMap { Format(rawValue: $0) } ?? .text
+  }
+
+  /// Whether something of this level is wanted.
+  static func says(_ level: Level) -> Bool { !isQuiet || level == .error || level == .warning }
+
+  /// A line without its end.
+  static func line(_ level: Level, _ message: String, _ progress: Progress? = nil) -> String {
+    if format == .text { return level == .warning ? "warning: \(message)" : message }
+    let line = Line(
+      level: level, message: message, time: Date.now.formatted(.iso8601), progress: progress)
+    return (try? jsonLine(line)) ?? message
+  }
+
+  static func say(_ level: Level, _ message: String, _ progress: Progress? = nil) {
+    if says(level) { writeError(line(level, message, progress) + "\n") }
+  }
+}
+
+/// How a command says what it has to say besides its answer.
+struct LogArguments: ParsableArguments {
+  @Option(help: "Errors, warnings, notes and progress on stderr: text, or json for one object a line.")
+  var logFormat = Log.Format.text
+  @Flag(help: "Say nothing on stderr but warnings and errors.") var quiet = false
+}

@@ -1,0 +1,105 @@
+import Foundation
+import GlowFiles
+import GlowImages
+
+/// The scores of known images, by which single new ones are judged, and how they were made.
+public struct DetectionReference: Codable, Sendable, Equatable {
+  public let modelSha256: String
+  public let dequantization: String
+  public let seed: UInt64
+  public let importanceSamples: Int
+  /// As `--class` says, nil for the classes that the images have.
+  public let classes: String?
+  public let compressor: String
+  public let meanTrainingBitsPerDim: Double?
+  /// Where the known images were.
+  public let data: String
+  /// Of the known images, by the score's name, in rising order.
+  public let scores: [String: [Double]]
+
+  public init(
+    modelSha256: String, _ settings: ScoringSettings, classes: String?, compressor: Compressor,
+    meanTrainingBits: Double?, data: String, scores: [DetectionScore: [Double]]
+  ) {
+    self.modelSha256 = modelSha256
+    dequantization = settings.dequantization.rawValue
+    seed = settings.seed
+    importanceSamples = settings.importanceSamples
+    self.classes = classes
+    self.compressor = compressor.rawValue
+    meanTrainingBitsPerDim = meanTrainingBits
+    self.data = data
+    self.scores = Dictionary(uniqueKeysWithValues: scores.map { ($0.key.rawValue, $0.value.sorted()) })
+  }
+
+  /// - Throws: `FileError`.
+  public init(_ path: String) throws {
+    let bytes = try MappedFile(path).withBytes { Data($0) }
+    guard let reference = try? JSONDecoder().decode(DetectionReference.self, from: bytes),
+      reference.scores.values.allSatisfy({ scores in
+        !scores.isEmpty && zip(scores, scores.dropFirst()).allSatisfy { $0 <= $1 }
+      })
+    else { throw FileError(path, "is not a reference of glow detect") }
+    self = reference
+  }
+
+  /// - Throws: `FileError`.
+  public func write(to path: String) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    try AtomicFile.write(String(decoding: try encoder.encode(self), as: UTF8.self) + "\n", to: path)
+  }
+
+  /// What is not as it was when the reference was made.
+  public func differences(to other: DetectionReference) -> [String] {
+    let pairs: [(String, String, String)] = [
+      ("model", modelSha256, other.modelSha256), ("--dequantization", dequantization, other.dequantization),
+      ("--seed", "\(seed)", "\(other.seed)"),
+      ("--importance-samples", "\(importanceSamples)", "\(other.importanceSamples)"),
+      ("--class", classes ?? "none", other.classes ?? "none"),
+      ("--compressor", compressor, other.compressor),
+    ]
+    return pairs.compactMap { $1 == $2 ? nil : "\($0) was \($1), is now \($2)" }
+  }
+
+  /// The empirical p-value of a score: the share of known images, the new one counted among them, that are at least as
+  /// foreign, (1 + |{known ≥ score}|) / (1 + n). Ties count as at least as foreign.
+  ///
+  /// - Returns: nil if the reference does not have the score.
+  public func probability(_ value: Double, of score: DetectionScore) -> Double? {
+    guard let known = scores[score.rawValue] else { return nil }
+    var (low, high) = (0, known.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if known[middle] < value { low = middle + 1 } else { high = middle }
+    }
+    return Double(1 + known.count - low) / Double(1 + known.count)
+  }
+}
+
+/// How single images are judged by a reference.
+public struct DetectionJudge: Sendable {
+  public let reference: DetectionReference
+  public let score: DetectionScore
+  /// The share of known images that may be taken for foreign.
+  public let falsePositiveRate: Double
+
+  public init(_ reference: DetectionReference, _ score: DetectionScore, falsePositiveRate: Double) {
+    self.reference = reference
+    self.score = score
+    self.falsePositiveRate = falsePositiveRate
+  }
+
+  public struct Verdict: Sendable, Equatable {
+    public let probability: Double
+    public let isForeign: Bool
+    public var word: String { isForeign ? "foreign" : "known" }
+  }
+
+  /// - Returns: nil if the image, or the reference, does not have the score.
+  public func verdict(_ image: ImageScore) -> Verdict? {
+    score.value(image, meanTrainingBits: reference.meanTrainingBitsPerDim).flatMap {
+      reference.probability($0, of: score)
+    }.map { Verdict(probability: $0, isForeign: $0 <= falsePositiveRate) }
+  }
+}
