@@ -169,7 +169,7 @@ struct DetectCommand: ParsableCommand {
     settings.measuresComplexity = true
     var collected = CollectedScores(meanTrainingBits: mean)
     try ScoreTable.write(
-      to: path, levels: glow.configuration.levels, detection: DetectionScore.allCases, meanTrainingBits: mean
+      to: path, levels: glow.levelCount, detection: DetectionScore.allCases, meanTrainingBits: mean
     ) { table in
       try scorer.score(dataset, settings) { record in
         collected.add(record)

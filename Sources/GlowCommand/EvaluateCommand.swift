@@ -56,7 +56,7 @@ struct EvaluateCommand: ParsableCommand {
     let scorer = try Scorer(stored.glow, batch: scoring.batch)
     var collected = CollectedScores(keepsFirstDraw: scoring.importanceSamples > 1)
     let seconds = try secondsOf {
-      try ScoreTable.write(to: scores, levels: stored.glow.configuration.levels) { table in
+      try ScoreTable.write(to: scores, levels: stored.glow.levelCount) { table in
         try scorer.score(opened.dataset, scoring.settings) { record in
           collected.add(record)
           try table?.append(record)
