@@ -29,7 +29,7 @@ LIBFUZZER = $(TOOLCHAIN)/../lib/swift/clang/lib/linux/libclang_rt.fuzzer_no_main
 .DEFAULT_GOAL := help
 .PHONY: help deps build test golden test-kernels coverage install uninstall dist deb try-packages \
   $(DIST)/release/glow .build-examples/debug/Modules sanitize-part demo bench bench-products bench-peers bench-sources fuzz sanitize study-attributes study-detect \
-  study-stability format lint docs examples clean
+  study-stability study-paper format lint docs examples clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -185,6 +185,10 @@ study-detect: deps build ## Tell other images from CIFAR-10's (MODEL=RUN DATA=CI
 study-stability: deps build ## Count the runs at too-high rates that end in a usable model (240 runs; DATA=CIFAR-10).
 	@[ -n "$(DATA)" ] || { echo "give the folder of CIFAR-10's binary batches: make $@ DATA=FOLDER" >&2; exit 64; }
 	nice Studies/stability.sh $(GLOW) "$(DATA)" "$(STUDIES)/stability"
+
+study-paper: deps build ## Make the table of Glow's paper, RealNVP beside it (DATA=CIFAR-10 SEEDS=3 BUDGET=4 core-hours a run).
+	@[ -n "$(DATA)" ] || { echo "give the folder of CIFAR-10's binary batches: make $@ DATA=FOLDER" >&2; exit 64; }
+	SEEDS="$(or $(SEEDS),3)" BUDGET="$(or $(BUDGET),4)" nice Studies/paper.sh $(GLOW) "$(DATA)" "$(STUDIES)/paper"
 
 format: ## Format the sources.
 	$(SWIFT) format -i --recursive $(SWIFT_FILES)

@@ -11,8 +11,8 @@ struct BenchCommand: ParsableCommand {
     commandName: "bench", abstract: "Measure speed as a fraction of the machine's matrix product.")
 
   @Argument(help: "train, evaluate or sample; all three by default.") var jobs: [SpeedMeasurement.Job] = []
-  @Option(help: "Scales.") var levels = 3
-  @Option(help: "Flow steps a scale.") var depth = 8
+  @Option(help: "Scales of a glow (default: 3).") var levels: Int?
+  @Option(help: "Flow steps a scale of a glow (default: 8).") var depth: Int?
   @OptionGroup var couplings: CouplingArguments
   @Option(help: "Side of the images.") var imageSize = 32
   @Option(help: "Images a pass.") var batch = 64
@@ -44,9 +44,11 @@ struct BenchCommand: ParsableCommand {
     var configuration = GlowConfiguration()
     configuration.imageHeight = imageSize
     configuration.imageWidth = imageSize
-    configuration.levels = levels
-    configuration.depth = depth
     try couplings.set(&configuration)
+    try couplings.refuse(
+      levels != nil ? "levels" : depth != nil ? "depth" : nil, unless: .glow, configuration)
+    configuration.levels = levels ?? configuration.levels
+    configuration.depth = depth ?? configuration.depth
     let team = try threads.team()
     // For the product that is the yardstick.
     try team.claimBuffers()
@@ -56,7 +58,8 @@ struct BenchCommand: ParsableCommand {
       let result = try measurement.measure(job, runs: runs)
       if json {
         let line = Line(
-          job: job.rawValue, levels: levels, depth: depth, width: configuration.width, batch: batch,
+          job: job.rawValue, levels: configuration.levels, depth: configuration.depth,
+          width: configuration.width, batch: batch,
           imageSize: imageSize,
           threads: team.count, imagesPerSecond: result.imagesPerSecond, gflops: result.gigaflops,
           fractionOfPeak: result.fractionOfPeak, peakGflops: result.peakGigaflops, ceiling: result.ceiling,
@@ -70,8 +73,11 @@ struct BenchCommand: ParsableCommand {
         try answer(
           String(
             format:
-              "depth %d, width %d, batch %d, %d threads, kernels %@, %@: %.1f images/s, %.1f GFLOP/s",
-            depth, configuration.width, batch, team.count, "\(team.kernels)" as NSString,
+              "%@, batch %d, %d threads, kernels %@, %@: %.1f images/s, %.1f GFLOP/s",
+            (configuration.architecture == .glow
+              ? "depth \(configuration.depth), width \(configuration.width)" : configuration.outline)
+              as NSString,
+            batch, team.count, "\(team.kernels)" as NSString,
             job.rawValue as NSString, result.imagesPerSecond, result.gigaflops))
         try answer(
           String(

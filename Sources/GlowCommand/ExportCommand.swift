@@ -4,10 +4,10 @@ import GlowTraining
 
 struct ExportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "export", abstract: "Write a model's weights for another implementation of Glow.")
+    commandName: "export", abstract: "Write a model's weights for another implementation of Glow or RealNVP.")
 
   @Argument(help: "A .safetensors file or a run folder.") var model: String
-  @Option(help: "openai, y0ast or rosinality.") var to: ForeignFormat
+  @Option(help: "openai, y0ast, rosinality or realnvp.") var to: ForeignFormat
   @Option(help: "The .safetensors file to write.") var out: String
   @OptionGroup var weights: WeightArguments
   @OptionGroup var threads: TeamArguments

@@ -7,10 +7,10 @@ extension ForeignFormat: ExpressibleByArgument {}
 
 struct ImportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "import", abstract: "Read the weights of another implementation of Glow.")
+    commandName: "import", abstract: "Read the weights of another implementation of Glow or RealNVP.")
 
   @Argument(help: "A .safetensors file with that implementation's own names.") var file: String
-  @Option(help: "openai, y0ast or rosinality.") var from: ForeignFormat
+  @Option(help: "openai, y0ast, rosinality or realnvp.") var from: ForeignFormat
   @Option(help: "The .safetensors file to write.") var out: String
   @Option(help: "Side of the model's images, which weights do not tell.") var imageSize = 32
   @Option(help: "Bits a channel value, which weights do not tell.") var bits = 8
@@ -27,10 +27,14 @@ struct ImportCommand: ParsableCommand {
     try ModelFile.write(glow, to: out)
     let found = glow.configuration
     try answer(
-      "\(out): \(found.levels) levels, depth \(found.depth), width \(found.width), "
-        + "\(found.coupling.rawValue) coupling, \(found.permutation.rawValue), top prior "
-        + (found.learnsTopPrior ? "learned" : "not learned")
-        + (found.isConditional ? ", \(found.classCount) classes" : "") + ", for images of "
+      "\(out): \(found.outline)" + (found.architecture == .glow ? details(found) : "") + ", for images of "
         + "\(ImageShape(found)) at \(found.bits) bits; \(glow.parameters.trainableCount) parameters")
+  }
+
+  /// Of a Glow.
+  private func details(_ found: GlowConfiguration) -> String {
+    ", \(found.coupling.rawValue) coupling, \(found.permutation.rawValue), top prior "
+      + (found.learnsTopPrior ? "learned" : "not learned")
+      + (found.isConditional ? ", \(found.classCount) classes" : "")
   }
 }

@@ -27,8 +27,10 @@ struct InspectCommand: ParsableCommand {
         try answer("\(entry.name) \(entry.shape)\(entry.isTrainable ? "" : " (not learned)")")
       }
     }
+    let maps = glow.channelMapConditions()
+    if maps.isEmpty { return }
     try answer("step: ln |det W| and condition number of W; of A = diag(s)·W, the actnorm's scale included")
-    for map in glow.channelMapConditions() {
+    for map in maps {
       try answer(
         String(
           format: "%@: %.4f, %.1f; %.4f, %.1f", map.step, map.mixingLogDeterminant, map.mixingCondition,

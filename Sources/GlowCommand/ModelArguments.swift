@@ -2,33 +2,72 @@ import ArgumentParser
 import GlowFlow
 import GlowImages
 
+extension ArchitectureKind: ExpressibleByArgument {}
 extension CouplingKind: ExpressibleByArgument {}
 extension NetworkKind: ExpressibleByArgument {}
 extension PermutationKind: ExpressibleByArgument {}
 extension Padding: ExpressibleByArgument {}
 
-/// What couplings are made of. What is not given stays as it is.
+/// What models and their couplings are made of. What is not given stays as it is.
 struct CouplingArguments: ParsableArguments {
-  @Option(help: "Channels of the hidden layers of the couplings' networks (default: 128).") var width: Int?
+  @Option(help: "glow (default) or realnvp.") var architecture: ArchitectureKind?
+  @Option(help: "Scales of a realnvp (2 by default).") var scales: Int?
+  @Option(help: "Channels of the hidden layers of the couplings' networks (default: 128; of a realnvp 64).")
+  var width: Int?
   @Option(help: "What a flow step does to half of the channels (default: affine).") var coupling:
     CouplingKind?
   @Option(help: "The couplings' networks (default: plain).") var network: NetworkKind?
-  @Option(help: "Blocks of a residual network (2 by default).") var blocks: Int?
+  @Option(help: "Blocks of a residual network (2 by default) or of a realnvp's networks (8 by default).")
+  var blocks: Int?
   @Option(help: "Side of the first filter of a residual network's blocks: 1 (the default) or 3.") var kernel:
     Int?
 
-  /// - Throws: `ConfigurationError` if what is given does not belong to the network.
+  /// - Throws: `ConfigurationError` if what is given does not belong to the architecture or the network.
   func set(_ configuration: inout GlowConfiguration) throws {
+    if let architecture, architecture != configuration.architecture {
+      configuration.architecture = architecture
+      if architecture == .realNVP { configuration.setRealNVP() }
+    }
+    try refuse(scales != nil ? "scales" : nil, unless: .realNVP, configuration)
+    try refuse(
+      coupling != nil ? "coupling" : network != nil ? "network" : kernel != nil ? "kernel" : nil,
+      unless: .glow, configuration)
+    configuration.levels = scales ?? configuration.levels
     configuration.width = width ?? configuration.width
     configuration.coupling = coupling ?? configuration.coupling
     configuration.network = network ?? configuration.network
     configuration.blocks = blocks ?? configuration.blocks
     configuration.kernel = kernel ?? configuration.kernel
-    if configuration.network != .residual,
+    if configuration.architecture == .glow, configuration.network != .residual,
       let name = blocks != nil ? "blocks" : kernel != nil ? "kernel" : nil
     {
       throw ConfigurationError(
         "--\(name) is of residual networks, and --network is \(configuration.network)")
+    }
+  }
+
+  /// Refuses an option that was given and belongs to another architecture.
+  func refuse(
+    _ option: String?, unless architecture: ArchitectureKind, _ configuration: GlowConfiguration
+  ) throws {
+    guard let option, configuration.architecture != architecture else { return }
+    throw ConfigurationError(
+      "--\(option) is of --architecture \(architecture), and this model is a \(configuration.architecture)")
+  }
+}
+
+extension GlowConfiguration {
+  /// What the help says of a RealNVP.
+  fileprivate mutating func setRealNVP() {
+    (levels, blocks, width) = (2, 8, 64)
+    learnsTopPrior = false
+  }
+
+  /// What a person knows a model by.
+  var outline: String {
+    switch architecture {
+    case .realNVP: "RealNVP of \(levels) scales, \(blocks) blocks, width \(width)"
+    default: "\(levels) levels, depth \(depth), width \(width)"
     }
   }
 }
@@ -62,9 +101,20 @@ struct ModelArguments: ParsableArguments {
     for dataset: any Dataset, of present: (model: GlowConfiguration, name: String)?
   ) throws -> GlowConfiguration {
     var result = present?.model ?? .standard(for: dataset.shape)
+    try couplings.set(&result)
+    try couplings.refuse(
+      levels != nil
+        ? "levels"
+        : depth != nil
+          ? "depth"
+          : permutation != nil
+            ? "permutation"
+            : padding != nil
+              ? "padding"
+              : learnTop != nil
+                ? "learn-top" : conditional == true ? "conditional" : nil, unless: .glow, result)
     result.levels = levels ?? result.levels
     result.depth = depth ?? result.depth
-    try couplings.set(&result)
     result.permutation = permutation ?? result.permutation
     result.padding = padding ?? result.padding
     result.bits = bits ?? result.bits

@@ -67,7 +67,7 @@ struct ScoringArguments: ParsableArguments {
 /// - Throws: `FileError` if the names of its classes are damaged.
 func scoreColumns(_ stored: StoredModel, _ scoring: ScoringArguments, path: String) throws -> ScoreColumns {
   let configuration = stored.glow.configuration
-  var columns = ScoreColumns(levels: configuration.levels)
+  var columns = ScoreColumns(levels: stored.glow.levelCount)
   columns.draws = scoring.importanceSamples
   columns.classNames =
     try ClassNames.read(stored.metadata, count: configuration.classCount, path: path) ?? []

@@ -131,8 +131,7 @@ struct TrainCommand: ParsableCommand {
       "\(opened.kind): \(counted(opened.dataset.count, "image")) of \(opened.dataset.shape)"
         + (test.map { ", \($0.dataset.count) held out" } ?? ", none held out"))
     terminal.note(
-      "model: \(configuration.model.levels) levels, depth \(configuration.model.depth), width "
-        + "\(configuration.model.width), \(glow.parameters.trainableCount) parameters; "
+      "model: \(configuration.model.outline), \(glow.parameters.trainableCount) parameters; "
         + "\(counted(team.count, "thread")) (\(threads.source)), kernels: \(glow.kernels)")
     terminal.note(trainer.memory.description)
     if overwrite {

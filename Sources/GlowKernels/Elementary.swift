@@ -18,6 +18,12 @@ public enum Elementary {
   public static func exp(_ x: Double) -> Double { exp(Vector(repeating: x))[0] }
   /// The natural logarithm; −∞ of 0, NaN of negative numbers.
   public static func log(_ x: Double) -> Double { log(Vector(repeating: x))[0] }
+  /// The hyperbolic tangent, to within 4·10⁻¹⁶; NaN of NaN.
+  public static func tanh(_ x: Double) -> Double {
+    let e = exp(-2 * abs(x))
+    let value = (1 - e) / (1 + e)
+    return x < 0 ? -value : value
+  }
   /// sin(2π·turns), for up to 2⁴⁸ turns.
   public static func sine(turns: Double) -> Double { sineAndCosine(turns: Vector(repeating: turns)).sine[0] }
   /// cos(2π·turns), for up to 2⁴⁸ turns.

@@ -33,9 +33,9 @@ public enum ModelExport {
         switch tensor.type {
         case .uint8: writer.add(tensor.name, shape: tensor.shape, values: values.map { UInt8($0) })
         case .int32: writer.add(tensor.name, shape: tensor.shape, values: values.map { Int32($0) })
+        case .int64: writer.add(tensor.name, shape: tensor.shape, values: values.map { Int64($0) })
         case .float32, .float64: writer.add(tensor.name, shape: tensor.shape, values: values.map { S($0) })
-        case .bool, .int8, .float8E4M3, .float8E5M2, .uint16, .int16, .float16, .bfloat16, .uint32, .uint64,
-          .int64:
+        case .bool, .int8, .float8E4M3, .float8E5M2, .uint16, .int16, .float16, .bfloat16, .uint32, .uint64:
           preconditionFailure("no format has tensors of \(tensor.type)")
         }
       }
@@ -48,6 +48,7 @@ public enum ModelExport {
     _ configuration: GlowConfiguration, as format: ForeignFormat
   ) -> GlowConfiguration {
     var configuration = configuration
+    if configuration.architecture != .glow { return configuration }
     // The original reads factors only after a change of its code, the others keep no shuffle.
     let isFactored = configuration.permutation == .factoredConvolution
     if isFactored == (format == .openai) { configuration.permutation = .convolution }

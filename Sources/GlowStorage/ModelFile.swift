@@ -138,12 +138,7 @@ public enum ModelFile {
   /// Refuses a file that is too small for its model, by a bound that costs nothing: a list of the parameters takes
   /// memory too.
   static func checkSize(_ configuration: GlowConfiguration, _ file: SafetensorsFile) throws {
-    let width = Double(configuration.width)
-    var least = 0.0
-    for level in 0..<configuration.levels {
-      let channels = Double(configuration.shape(ofLevel: level).channels)
-      least += Double(configuration.depth) * (Double(configuration.hiddenWeights) + 9 * width * channels)
-    }
+    let least = configuration.leastParameters
     let found = file.entries.reduce(0) { $0 + $1.count }
     if Double(found) < least {
       throw FileError(
@@ -184,6 +179,9 @@ extension Glow {
     }
     if parameter.name.hasSuffix(".sign"), let index = source.firstIndex(where: { abs($0) != 1 }) {
       throw refuse("value \(index) is \(source[index]), expected 1 or -1")
+    }
+    if parameter.name.hasSuffix(".running_var"), let index = source.firstIndex(where: { $0 < 0 }) {
+      throw refuse("value \(index) is \(source[index]), and a variance is not negative")
     }
     for (index, value) in source.enumerated() { values.base[parameter.offset + index] = value }
   }

@@ -1,7 +1,7 @@
 import GlowFlow
 import GlowKernels
 
-/// Reading the weights of other implementations of Glow.
+/// Reading the weights of other implementations of Glow and RealNVP.
 public enum ModelImport {
   /// Reads a safetensors file of another implementation's tensors, under its own names and in its own layout.
   ///

@@ -40,6 +40,12 @@ public struct SafetensorsWriter {
     add(name, .int32, shape) { try values.withUnsafeBytes($0) }
   }
 
+  /// Adds a tensor of I64. Names must differ.
+  public mutating func add(_ name: String, shape: [Int], values: [Int64]) {
+    precondition(values.count == shape.reduce(1, *), "\(name): \(values.count) values for shape \(shape)")
+    add(name, .int64, shape) { try values.withUnsafeBytes($0) }
+  }
+
   private mutating func add(
     _ name: String, _ type: TensorType, _ shape: [Int], _ data: @escaping TensorBytes
   ) {

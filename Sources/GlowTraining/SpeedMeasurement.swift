@@ -70,7 +70,7 @@ public final class SpeedMeasurement {
       advice: "use a smaller --batch, --width or --image-size")
     let workspace = try glow.workspace(batch: min(batch, 16), purpose: .inference)
     fillImages(workspace)
-    try glow.initialize(workspace, count: workspace.batch)
+    if !glow.isInitialized { try glow.initialize(workspace, count: workspace.batch) }
   }
 
   /// - Parameter runs: timed repetitions, after one that is not timed.

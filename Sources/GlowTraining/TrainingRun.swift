@@ -196,10 +196,12 @@ final class TrainingRun {
     let rate =
       training.rate(ofStep: state.step, imageCount: trainer.train.count) * safeguard.rateFactor
     let norm = measurement.gradientNorm
+    glow.followStatistics(of: workspace)
     state.optimizer.update(
       glow.values.base, gradients: gradients.base, step: state.step, rate: rate,
       scale: training.clipNorm > 0 ? min(1, training.clipNorm / norm) : 1,
       average: (state.averaged.values.base, training.averageDecay(ofStep: state.step)), team: glow.team)
+    state.averageStatistics(decay: training.averageDecay(ofStep: state.step))
     do { try glow.parametersChanged() } catch let error as SingularMapError where training.guards {
       state.step -= 1
       return .recover(.singular(error), diagnosis: "by the update")

@@ -33,6 +33,15 @@ final class TrainingState {
   /// Starts the average at the present weights, and takes over what is not learned.
   func beginAverage() { averaged.values.base.update(from: glow.values.base, count: glow.parameters.count) }
 
+  /// What evaluation normalizes with is averaged as the weights are, after each update: the average of the weights is of the
+  /// same steps.
+  func averageStatistics(decay: Double) {
+    let (present, average) = (glow.values.base, averaged.values.base)
+    for index in glow.parameters.ranges(of: .statistic).joined() {
+      average[index] = Float(decay) * average[index] + Float(1 - decay) * present[index]
+    }
+  }
+
   /// Makes the present state the one to go back to.
   ///
   /// - Throws: `MemoryError`, the first time.

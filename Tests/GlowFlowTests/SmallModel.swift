@@ -31,6 +31,8 @@ final class SmallModel {
   let gradients: Slab<Double>
   let images: Int
   let labels: [Int]?
+  /// What the layers normalize with.
+  var normalization = Normalization.running
 
   init(
     _ change: (inout GlowConfiguration) -> Void = { _ in }, cut: Cut = .one, threads: Int = 2,
@@ -59,6 +61,9 @@ final class SmallModel {
       let scale = entry.name.hasSuffix("logs") ? 0.05 : 0.2
       for (index, value) in values.enumerated() { glow.values.base[entry.offset + index] += scale * value }
     }
+    for index in glow.parameters.ranges(of: .statistic).joined() {
+      glow.values.base[index] += 0.3 * abs(sin(Double(index)))
+    }
     try glow.parametersChanged()
   }
 
@@ -72,6 +77,9 @@ final class SmallModel {
 
   /// Values of all images: inputs of a layer or of the model.
   func randomInput() -> [Double] { random(images * glow.latentCount) }
+
+  /// Values that pixels can have.
+  func randomImages() -> [Double] { randomInput().map { 0.45 * tanh($0) } }
 
   private func checked(
     _ name: String, parameters prefix: String,
@@ -93,36 +101,37 @@ final class SmallModel {
       }, backward: backward)
   }
 
-  /// One layer of the first level. A layer where latents leave is the map from z to what stays, then ε, image by image.
+  /// One layer of a level. A layer where latents leave is the map from z to what stays, then ε, image by image.
   ///
   /// - Parameter prefix: that of the layer's parameters' names, by default the layer's.
-  func layer(_ index: Int, parameters prefix: String? = nil) -> CheckedLayer {
-    let level = glow.architecture.levels[0]
+  func layer(_ index: Int, level number: Int = 0, parameters prefix: String? = nil) -> CheckedLayer {
+    let level = glow.architecture.levels[number]
     let layer = level.layers[index].layer
     let range = index..<index + 1
     let geometry = LayerGeometry(level, index, images: images)
     var result = checked(
       layer.name, parameters: prefix ?? layer.name,
       forward: { x in
-        self.workspace.begin(count: self.images, labels: self.labels)
-        self.memory(before: index).update(from: x, count: x.count)
-        self.glow.forward(0, range, self.workspace)
-        let output = geometry.join(self.memory(after: index), self.latents)
-        return (output, self.logDeterminants(geometry, output))
+        self.workspace.begin(
+          count: self.images, labels: self.labels, normalization: self.normalization)
+        self.memory(before: index, number).update(from: x, count: x.count)
+        self.glow.forward(number, range, self.workspace)
+        let output = geometry.join(self.memory(after: index, number), self.latents(number))
+        return (output, self.logDeterminants(geometry, output, number))
       },
       inverse: { y in
-        geometry.part(y, into: self.memory(after: index), self.latents)
-        self.glow.inverse(0, range, self.workspace)
-        return (0..<y.count).map { self.memory(before: index)[$0] }
+        geometry.part(y, into: self.memory(after: index, number), self.latents(number))
+        self.glow.inverse(number, range, self.workspace)
+        return (0..<y.count).map { self.memory(before: index, number)[$0] }
       },
       backward: { x, dy, weights in
         var dx = x
         try dx.withUnsafeMutableBufferPointer { dx in
-          let memory = self.workspace.levels[0]
+          let memory = self.workspace.levels[number]
           geometry.part(dy, into: memory.gradient!, nil)
           self.glow.foldedGradient!.values.update(repeating: 0)
           self.glow.backward(
-            0, range, self.workspace, weights: weights, imageGradient: dx.baseAddress!)
+            number, range, self.workspace, weights: weights, imageGradient: dx.baseAddress!)
           // The first layer hands its gradient on, the others leave it where it was.
           if index > 0 { dx.baseAddress!.update(from: memory.gradient!, count: dx.count) }
           try self.glow.foldBackward(
@@ -144,21 +153,25 @@ final class SmallModel {
     return result
   }
 
-  private func memory(before index: Int) -> UnsafeMutablePointer<Double> {
+  private func memory(before index: Int, _ level: Int) -> UnsafeMutablePointer<Double> {
     if index == 0 { return workspace.images }
-    return memory(after: index - 1)
+    return memory(after: index - 1, level)
   }
 
-  private func memory(after index: Int) -> UnsafeMutablePointer<Double> {
-    workspace.levels[0].activations(at: glow.architecture.levels[0].placeAfter[index])
+  private func memory(after index: Int, _ level: Int) -> UnsafeMutablePointer<Double> {
+    workspace.levels[level].activations(at: glow.architecture.levels[level].placeAfter[index])
   }
 
-  private var latents: UnsafeMutablePointer<Double>? { workspace.levels[0].latents.first?.0 }
+  private func latents(_ level: Int) -> UnsafeMutablePointer<Double>? {
+    workspace.levels[level].latents.first?.0
+  }
 
   /// Of each image: what the layer has added to the log-determinant and density, the part of its channel map, less the
   /// density of ε.
-  private func logDeterminants(_ geometry: LayerGeometry, _ output: [Double]) -> [Double] {
-    let memory = workspace.levels[0]
+  private func logDeterminants(
+    _ geometry: LayerGeometry, _ output: [Double], _ level: Int
+  ) -> [Double] {
+    let memory = workspace.levels[level]
     let map = glow.folded(geometry.placed).map?.logAbsoluteDeterminant ?? 0
     return (0..<images).map { image in
       memory.tiling.slots(ofImage: image).reduce(Double(memory.shape.positions) * map) {

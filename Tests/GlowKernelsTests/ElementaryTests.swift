@@ -29,6 +29,14 @@ struct ElementaryTests {
     #expect(Elementary.exp(.nan).isNaN)
   }
 
+  @Test("tanh is within 4·10⁻¹⁶")
+  func hyperbolicTangent() {
+    for x in numbers(10_000, in: -20...20) + numbers(10_000, in: -0.01...0.01) + [0, 1000, -1000, .infinity] {
+      #expect(abs(Elementary.tanh(x) - tanh(x)) <= 4e-16, "\(x)")
+    }
+    #expect(Elementary.tanh(.nan).isNaN)
+  }
+
   @Test("log is within two units in the last place")
   func logarithm() {
     let wide = numbers(100_000, in: -1070...1023).map { pow(2, $0) }

@@ -98,6 +98,7 @@ struct HostileModelTests {
     var configuration = GlowConfiguration()
     (configuration.imageHeight, configuration.imageWidth) = (8, 8)
     (configuration.levels, configuration.depth, configuration.width) = (2, 1, 6)
+    if format == .realnvp { (configuration.architecture, configuration.blocks) = (.realNVP, 1) }
     let glow = try Glow<Float>(configuration: configuration, team: ThreadTeam(count: 1))
     for entry in glow.parameters.entries where entry.shape.count == 4 {
       for index in 0..<entry.count where index / entry.shape[3] % entry.shape[2] == entry.shape[2] - 1 {

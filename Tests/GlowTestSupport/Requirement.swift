@@ -38,6 +38,18 @@ extension Trait where Self == Requirement {
   }
 }
 
+extension Trait where Self == Requirement {
+  /// The test compares with the values in the folder `referenceValues`.
+  public static var referenceValues: Requirement {
+    Requirement(tests: "Tests against values of other implementations") {
+      GlowTestSupport.referenceValues == nil ? "GLOW_TEST_REFERENCE is not set" : nil
+    }
+  }
+}
+
+/// The folder of values that another implementation of RealNVP has computed, which `GLOW_TEST_REFERENCE` names.
+public let referenceValues = ProcessInfo.processInfo.environment["GLOW_TEST_REFERENCE"]
+
 /// The folder of real data sets, which `GLOW_TEST_DATA` names.
 public let realData = ProcessInfo.processInfo.environment["GLOW_TEST_DATA"]
 

@@ -12,13 +12,18 @@ struct Blueprint {
   private var needs = LayerNeeds()
   private var placed = 0
 
-  mutating func parameter(_ name: String, _ shape: [Int], isTrainable: Bool = true) -> Parameter {
-    Parameter(
-      offset: parameters.add(name, shape, isTrainable: isTrainable), count: shape.reduce(1, *))
+  mutating func parameter(
+    _ name: String, _ shape: [Int], _ role: ParameterEntry.Role = .learned
+  ) -> Parameter {
+    Parameter(offset: parameters.add(name, shape, role), count: shape.reduce(1, *))
   }
 
   /// A matrix among the folded weights.
-  mutating func matrix(_ rows: Int, _ columns: Int) -> WeightMatrix { needs.weights.matrix(rows, columns) }
+  ///
+  /// - Parameter taps: of a convolution that goes back by `Weights.multiplyAdjoint`.
+  mutating func matrix(_ rows: Int, _ columns: Int, taps: Int = 1) -> WeightMatrix {
+    needs.weights.matrix(rows, columns, taps: taps)
+  }
 
   /// A vector among the folded weights.
   mutating func vector(_ count: Int) -> WeightVector { needs.weights.vector(count) }
@@ -46,6 +51,14 @@ struct Blueprint {
     return Buffer(index: needs.buffers.count - 1)
   }
 
+  /// Statistics of some channels over all positions of a batch: the layer has stages at which all tiles meet
+  /// (`Stage.batch`).
+  mutating func statistics(channels: Int) -> BatchStatistics {
+    let statistics = BatchStatistics(channels: channels, offset: needs.statisticsCount)
+    needs.statistics.append(statistics)
+    return statistics
+  }
+
   /// Says that a tile's rows, batch-interleaved, are multiplied by a matrix of `inner` rows and `columns` columns.
   mutating func product(inner: Int, columns: Int) {
     needs.products.append(ProductShape(inner: inner, columns: columns))
@@ -69,6 +82,10 @@ struct LayerNeeds: Sendable {
   var inverse = WeightReservation()
   var buffers: [BufferNeed] = []
   var products: [ProductShape] = []
+  var statistics: [BatchStatistics] = []
+
+  /// Values of all statistics.
+  var statisticsCount: Int { statistics.reduce(0) { $0 + $1.count } }
 }
 
 /// A layer and its place in the model.

@@ -9,6 +9,7 @@ struct FlowStep: Layer {
   let map: ChannelMap
   let transform: any CouplingTransform
   let conditioner: any Conditioner
+  var isSetFromData: Bool { true }
   /// Channels of z1 and of z2.
   let half: Int
 
@@ -106,6 +107,7 @@ struct FlowStep: Layer {
       site.clock.lap(.channelMap)
     case .conditioner(let round):
       conditioner.forward(round: round, site)
+    case .batch: break
     case .finish:
       let planes = site.memory(outputs)
       for image in 0..<site.tile.imageCount {
@@ -125,7 +127,7 @@ struct FlowStep: Layer {
   @specialized(where S == Double)
   func inverse<S: Scalar>(_ stage: Stage, _ site: Site<S>) {
     switch stage {
-    case .start: break
+    case .start, .batch: break
     case .conditioner(let round):
       conditioner.forward(round: round, site)
     case .finish:
@@ -160,6 +162,7 @@ struct FlowStep: Layer {
       site.clock.lap(.elementwise)
     case .conditioner(let round):
       conditioner.backward(round: round, outputGradient: site[outputGradient], site)
+    case .batch: break
     case .finish:
       site.clock.start()
       for image in 0..<site.tile.imageCount {

@@ -72,8 +72,16 @@ protocol Layer: Foldable {
   /// The log-determinant of the channel map is left to `foldBackward`.
   func backward<S: Scalar>(_ stage: Stage, _ site: Site<S>)
 
+  /// Whether the layer has anything to be set from data before training.
+  var isSetFromData: Bool { get }
+
   /// Sets from data what is to be set from data (section 3.1 of Kingma & Dhariwal 2018), given the input of a batch.
   func initialize<S: Scalar>(from data: DataPass<S>) throws
+
+  /// Takes the statistics of a batch of training into those that evaluation normalizes with (`ParameterEntry.Role`).
+  ///
+  /// - Parameter statistics: of the layer.
+  func follow<S: Scalar>(_ statistics: StatisticsMemory, _ values: ParameterValues<S>)
 
   /// What a person calls the layer.
   var title: String { get }
@@ -84,7 +92,9 @@ protocol Layer: Foldable {
 
 extension Layer {
   var isInPlace: Bool { false }
+  var isSetFromData: Bool { false }
   func initialize<S: Scalar>(from data: DataPass<S>) throws {}
+  func follow<S: Scalar>(_ statistics: StatisticsMemory, _ values: ParameterValues<S>) {}
   var title: String { name }
   func part(ofChannel channel: Int) -> String? { nil }
 }
@@ -100,8 +110,13 @@ enum Stage: Sendable, Hashable {
   case start
   /// A round of the conditioner, which may read the halo of what was written before.
   case conditioner(round: Int)
+  /// A round of a conditioner at which the tiles of a batch meet: it is visited once, with the first tile, after all tiles
+  /// have left the stage before (`BatchStatistics`).
+  case batch(round: Int)
   /// What is done with the conditioner's outputs, or with its gradient.
   case finish
+
+  var isOfBatch: Bool { if case .batch = self { true } else { false } }
 }
 
 /// Random numbers for initial weights: a stream for each caller, in order.

@@ -62,7 +62,7 @@ struct Split: Layer {
   @specialized(where S == Double)
   func forward<S: Scalar>(_ stage: Stage, _ site: Site<S>) {
     switch stage {
-    case .start, .conditioner: multiplyInput(site)
+    case .start, .conditioner, .batch: multiplyInput(site)
     case .finish:
       forEachPicture(site) { latents.standardize($1, $2, image: $0, site) }
     }
@@ -73,7 +73,7 @@ struct Split: Layer {
   @specialized(where S == Double)
   func inverse<S: Scalar>(_ stage: Stage, _ site: Site<S>) {
     switch stage {
-    case .start, .conditioner: multiplyInput(site)
+    case .start, .conditioner, .batch: multiplyInput(site)
     case .finish:
       forEachPicture(site) { latents.restore($1, $2, image: $0, site) }
     }
@@ -86,7 +86,7 @@ struct Split: Layer {
     let gradient = site.gradient!
     let z1 = 0..<half
     switch stage {
-    case .start, .conditioner:
+    case .start, .conditioner, .batch:
       for image in 0..<site.tile.imageCount {
         latents.backward(
           image: image, into: gradient.part(image).columns(half..<2 * half),

@@ -21,6 +21,10 @@ struct WeightMatrix: Sendable {
   fileprivate let offset: Int
   let rows: Int
   let columns: Int
+  /// Of a convolution whose backward is a convolution too, the positions of its neighborhoods: row tap·in + i belongs to
+  /// tap and input channel i. Then the panels for backward are those of the adjoint (`multiplyAdjoint`), not of the
+  /// transpose.
+  let taps: Int
   /// Where the panels of it and of its transpose are, from the start of those of the layer.
   fileprivate let panels: Int
   fileprivate let transposedPanels: Int
@@ -68,7 +72,47 @@ struct Weights<S: Scalar> {
   func packTransposed(_ matrices: [WeightMatrix]) {
     guard let transposedPanels else { return }
     for matrix in matrices {
-      S.pack(self[matrix].transposed, into: transposedPanels + matrix.transposedPanels)
+      let panels = transposedPanels + matrix.transposedPanels
+      if matrix.taps == 1 {
+        S.pack(self[matrix].transposed, into: panels)
+      } else {
+        packAdjoint(matrix, panels)
+      }
+    }
+  }
+
+  /// Writes the panels of the filter that takes the gradient back: the taps in reverse, each transposed.
+  private func packAdjoint(_ matrix: WeightMatrix, _ panels: UnsafeMutablePointer<S>) {
+    let (inputs, outputs) = (matrix.rows / matrix.taps, matrix.columns)
+    var adjoint = [S](repeating: 0, count: matrix.rows * outputs)
+    adjoint.withUnsafeMutableBufferPointer { adjoint in
+      for row in 0..<matrix.rows {
+        let (tap, input) = row.quotientAndRemainder(dividingBy: inputs)
+        let from = self[matrix][row]
+        let to = adjoint.baseAddress! + (matrix.taps - 1 - tap) * outputs * inputs + input
+        for output in 0..<outputs { to[output * inputs] = from[output] }
+      }
+      S.pack(Matrix(adjoint.baseAddress!, rows: matrix.taps * outputs, columns: inputs), into: panels)
+    }
+  }
+
+  /// C ← neighborhoods·adjoint, [rows, taps·out]·[taps·out, in] → [rows, in]: of the gradient at the outputs of a
+  /// convolution that at its inputs. As y[p] = Σ_δ x[p + δ]·w[δ], dx[q] = Σ_δ dy[q + δ]·w[−δ]ᵀ.
+  func multiplyAdjoint(_ neighborhoods: Matrix<S>, _ matrix: WeightMatrix, into c: Matrix<S>) {
+    let (inputs, outputs, taps) = (matrix.rows / matrix.taps, matrix.columns, matrix.taps)
+    if let transposedPanels {
+      // Of the adjoint itself only the shape is read.
+      let shape = Matrix(base + matrix.offset, rows: taps * outputs, columns: inputs)
+      multiply(
+        neighborhoods, Operand(shape, panels: transposedPanels + matrix.transposedPanels), into: c)
+      return
+    }
+    for tap in 0..<taps {
+      let reversed = taps - 1 - tap
+      multiply(
+        neighborhoods.columns(tap * outputs..<(tap + 1) * outputs),
+        Operand(self[matrix].rows(reversed * inputs..<(reversed + 1) * inputs).transposed), into: c,
+        Epilogue(accumulates: tap > 0))
     }
   }
 
@@ -107,11 +151,12 @@ struct WeightReservation: Sendable {
   var panelCount: Int { panels.count }
   var transposedPanelCount: Int { transposedPanels.count }
 
-  mutating func matrix(_ rows: Int, _ columns: Int) -> WeightMatrix {
+  mutating func matrix(_ rows: Int, _ columns: Int, taps: Int = 1) -> WeightMatrix {
     let matrix = WeightMatrix(
-      offset: reservation.reserve(rows * columns), rows: rows, columns: columns,
+      offset: reservation.reserve(rows * columns), rows: rows, columns: columns, taps: taps,
       panels: panels.reserve(Operand<Float>.panelCount(rows: rows, columns: columns)),
-      transposedPanels: transposedPanels.reserve(Operand<Float>.panelCount(rows: columns, columns: rows)))
+      transposedPanels: transposedPanels.reserve(
+        Operand<Float>.panelCount(rows: taps * columns, columns: rows / taps)))
     matrices.append(matrix)
     return matrix
   }

@@ -10,7 +10,7 @@ struct ChannelShuffle: ChannelMixing {
 
   init(channels: Int, prefix: String, in blueprint: inout Blueprint) {
     self.channels = channels
-    indices = blueprint.parameter("\(prefix).shuffle.indices", [channels], isTrainable: false)
+    indices = blueprint.parameter("\(prefix).shuffle.indices", [channels], .fixed)
   }
 
   @specialized(where S == Float)

@@ -26,10 +26,10 @@ struct FactoredConvolution: ChannelMixing {
 
   init(channels: Int, prefix: String, in blueprint: inout Blueprint) {
     self.channels = channels
-    permutation = blueprint.parameter("\(prefix).invconv.permutation", [channels], isTrainable: false)
+    permutation = blueprint.parameter("\(prefix).invconv.permutation", [channels], .fixed)
     lower = blueprint.parameter("\(prefix).invconv.lower", [channels, channels])
     upper = blueprint.parameter("\(prefix).invconv.upper", [channels, channels])
-    sign = blueprint.parameter("\(prefix).invconv.sign", [channels], isTrainable: false)
+    sign = blueprint.parameter("\(prefix).invconv.sign", [channels], .fixed)
     logScale = blueprint.parameter("\(prefix).invconv.log_scale", [channels])
   }
 

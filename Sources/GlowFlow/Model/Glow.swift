@@ -8,10 +8,10 @@ public struct SingularMapError: Error, CustomStringConvertible {
   public var description: String { "\(step): the channel map cannot be inverted: \(reason)" }
 }
 
-/// A Glow (Kingma & Dhariwal 2018): an invertible map from an image to standard normal latents of the same
+/// A normalizing flow, a Glow (Kingma & Dhariwal 2018) or a RealNVP (Dinh et al. 2017): an invertible map from an image to standard normal latents of the same
 /// number of dimensions.
 ///
-/// An image of real values x [H, W, C] is squeezed, passes `depth` flow steps at each of `levels` scales, and
+/// In a Glow an image of real values x [H, W, C] is squeezed, passes `depth` flow steps at each of `levels` scales, and
 /// leaves half of its channels as ε at each split, the rest at the top. ln p(x) is the log-determinants plus
 /// the prior densities.
 ///
@@ -77,6 +77,7 @@ public final class Glow<S: Scalar> {
     guard let seed else { return }
     var noise = WeightNoise(seed: seed)
     for placed in architecture.foldables { try placed.layer.initialize(parameterValues, noise: &noise) }
+    isInitialized = !architecture.isSetFromData
     try parametersChanged()
   }
 
@@ -100,17 +101,14 @@ public final class Glow<S: Scalar> {
     return rows.count == configuration.classCount ? [] : Set(rows)
   }
 
+  /// Levels that log-likelihoods are told of one by one (`LogLikelihood`).
+  public var levelCount: Int { architecture.levels.count }
+
   /// The total number of channel values that leave as latents, equal to the image's H·W·C.
   public var latentCount: Int { configuration.dimensions }
 
   /// The shapes of one image's latents: split 0, split 1, …, top.
-  public var latentShapes: [LevelShape] {
-    (0..<configuration.levels).map { level in
-      let shape = configuration.shape(ofLevel: level)
-      return level == configuration.levels - 1
-        ? shape : LevelShape(height: shape.height, width: shape.width, channels: shape.channels / 2)
-    }
-  }
+  public var latentShapes: [LevelShape] { architecture.levels.flatMap(\.latentShapes) }
 
   // MARK: Folding
 
@@ -222,6 +220,19 @@ public final class Glow<S: Scalar> {
       weights.pack(needs.matrices)
       return inverse
     }.map { try $0.get() }
+  }
+
+  // MARK: Statistics
+
+  /// Lets what evaluation normalizes with follow the statistics of the batch that `objective` has seen last in a workspace.
+  /// Of the present values, or of a step that is taken: `parametersChanged()` comes after.
+  public func followStatistics(of workspace: Workspace<S>) {
+    for (level, memory) in zip(architecture.levels, workspace.levels) {
+      for (index, placed) in level.layers.enumerated() {
+        guard let statistics = memory.statistics(index, of: memory.tiling.tile(0), .batch) else { continue }
+        placed.layer.follow(statistics, parameterValues)
+      }
+    }
   }
 
   // MARK: Workspaces

@@ -17,21 +17,21 @@ struct GlowArchitecture: Sendable {
   let panelCount: Int
   let transposedPanelCount: Int
 
+  /// Whether any layer waits for data (`Glow.initialize(from:)`).
+  var isSetFromData: Bool { levels.contains { $0.layers.contains { $0.layer.isSetFromData } } }
+
   /// - Throws: `ConfigurationError`.
   init(_ configuration: GlowConfiguration) throws {
     try configuration.validate()
     var blueprint = Blueprint()
-    initialized = blueprint.parameter("initialised", [1], isTrainable: false)
-    var levels: [Level] = []
-    for number in 0..<configuration.levels {
-      levels.append(Level(number, of: configuration, in: &blueprint))
-    }
+    initialized = blueprint.parameter("initialised", [1], .fixed)
+    levels = configuration.architecture.design.levels(configuration, in: &blueprint)
+    let top = levels.last!.shape
     classifier =
       configuration.isConditional
       ? blueprint.place {
-        Classifier(levels.last!.shape, classCount: configuration.classCount, in: &$0)
+        Classifier(top, classCount: configuration.classCount, in: &$0)
       } : nil
-    self.levels = levels
     foldables =
       levels.flatMap { $0.layers.map { $0.map { $0 as any Foldable } } }
       + (classifier.map { [$0.map { $0 as any Foldable }] } ?? [])
@@ -50,31 +50,9 @@ struct Level: Sendable {
   let inputShape: LevelShape
   let layers: [Placed<any Layer>]
 
-  /// Squeeze, flow steps, and a split or the top prior.
-  fileprivate init(_ number: Int, of configuration: GlowConfiguration, in blueprint: inout Blueprint) {
-    let name = "level\(number)"
-    let shape = configuration.shape(ofLevel: number)
+  init(shape: LevelShape, inputShape: LevelShape, layers: [Placed<any Layer>]) {
     self.shape = shape
-    inputShape = number > 0 ? configuration.shape(ofLevel: number - 1) : configuration.imageShape
-    var layers: [Placed<any Layer>] = [
-      blueprint.place { _ in
-        Squeeze(
-          name: "\(name).squeeze", title: number == 0 ? "the images" : "the input of \(name)", shape: shape)
-      }
-    ]
-    for step in 0..<configuration.depth {
-      layers.append(
-        blueprint.place {
-          FlowStep(configuration, channels: shape.channels, name: "\(name).step\(step)", in: &$0)
-        })
-    }
-    layers.append(
-      number < configuration.levels - 1
-        ? blueprint.place {
-          Split(
-            channels: shape.channels, padding: configuration.padding, name: "\(name).split", in: &$0)
-        }
-        : blueprint.place { TopPrior(configuration, channels: shape.channels, in: &$0) })
+    self.inputShape = inputShape
     self.layers = layers
     placeAfter = layers.indices.map { last in layers[...last].count { !$0.layer.isInPlace } - 1 }
   }
@@ -87,6 +65,22 @@ struct Level: Sendable {
 
   /// The products that the rows of a tile go through.
   var products: [ProductShape] { layers.flatMap(\.needs.products) }
+
+  var needs: LevelNeeds { LevelNeeds(shape: shape, products: products, meetsBatch: statisticsCount > 0) }
+
+  /// Values of all statistics of the batch.
+  var statisticsCount: Int { layers.reduce(0) { $0 + $1.needs.statisticsCount } }
+
+  /// Sums from which any one of the statistics follows, in each tile.
+  var tileSumCount: Int { layers.flatMap(\.needs.statistics).map { 2 * $0.channels }.max() ?? 0 }
+
+  /// The shapes of one image's latents that leave here.
+  var latentShapes: [LevelShape] {
+    layers.flatMap(\.needs.buffers).compactMap { need in
+      guard case .latents = need.life else { return nil }
+      return LevelShape(height: shape.height, width: shape.width, channels: need.columns)
+    }
+  }
 }
 
 extension GlowConfiguration {

@@ -1,6 +1,6 @@
 import GlowKernels
 
-/// Everything that decides the shape of a Glow: two models with equal configurations have equal parameter lists.
+/// Everything that decides the shape of a model: two models with equal configurations have equal parameter lists.
 public struct GlowConfiguration: Sendable, Hashable, Codable {
   /// Pixels from top to bottom.
   public var imageHeight = 32
@@ -8,6 +8,8 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   public var imageWidth = 32
   /// Values a pixel: 1 for gray, 3 for RGB.
   public var imageChannels = 3
+  /// What layers the model consists of.
+  public var architecture = ArchitectureKind.glow
   /// Number of scales (L in the paper).
   public var levels = 3
   /// Flow steps at each scale (K in the paper).
@@ -17,7 +19,7 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   public var coupling = CouplingKind.affine
   /// What the couplings' conditioners are.
   public var network = NetworkKind.plain
-  /// Blocks of a residual network.
+  /// Blocks of a residual network, or of the networks of a RealNVP.
   public var blocks = 2
   /// Side of the first filter of each block of a residual network: 1 or 3.
   public var kernel = 1
@@ -32,12 +34,19 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
 
   public init() {}
 
+  private enum CodingKeys: CodingKey {
+    case imageHeight, imageWidth, imageChannels, architecture, levels, depth, width, coupling, network, blocks
+    case kernel, permutation, padding, bits, learnsTopPrior, classCount
+  }
+
   /// Settings that an earlier version did not have stand at their defaults.
   public init(from decoder: any Decoder) throws {
     let values = try decoder.container(keyedBy: CodingKeys.self)
     imageHeight = try values.decode(Int.self, forKey: .imageHeight)
     imageWidth = try values.decode(Int.self, forKey: .imageWidth)
     imageChannels = try values.decode(Int.self, forKey: .imageChannels)
+    architecture =
+      try values.decodeIfPresent(ArchitectureKind.self, forKey: .architecture) ?? architecture
     levels = try values.decode(Int.self, forKey: .levels)
     depth = try values.decode(Int.self, forKey: .depth)
     width = try values.decode(Int.self, forKey: .width)
@@ -52,12 +61,33 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
     classCount = try values.decode(Int.self, forKey: .classCount)
   }
 
+  /// Files of a Glow are those that versions without other architectures read and wrote.
+  public func encode(to encoder: any Encoder) throws {
+    var values = encoder.container(keyedBy: CodingKeys.self)
+    try values.encode(imageHeight, forKey: .imageHeight)
+    try values.encode(imageWidth, forKey: .imageWidth)
+    try values.encode(imageChannels, forKey: .imageChannels)
+    if architecture != .glow { try values.encode(architecture, forKey: .architecture) }
+    try values.encode(levels, forKey: .levels)
+    try values.encode(depth, forKey: .depth)
+    try values.encode(width, forKey: .width)
+    try values.encode(coupling, forKey: .coupling)
+    try values.encode(network, forKey: .network)
+    try values.encode(blocks, forKey: .blocks)
+    try values.encode(kernel, forKey: .kernel)
+    try values.encode(permutation, forKey: .permutation)
+    try values.encode(padding, forKey: .padding)
+    try values.encode(bits, forKey: .bits)
+    try values.encode(learnsTopPrior, forKey: .learnsTopPrior)
+    try values.encode(classCount, forKey: .classCount)
+  }
+
   /// H·W·C of an image: the number of dimensions that bits/dim divides by.
   public var dimensions: Int { imageHeight * imageWidth * imageChannels }
 
   public var isConditional: Bool { classCount > 0 }
 
-  /// The shape of the activations of a level, after its squeeze.
+  /// The shape of the activations of a level of a Glow, after its squeeze.
   public func shape(ofLevel level: Int) -> LevelShape {
     LevelShape(
       height: imageHeight >> (level + 1), width: imageWidth >> (level + 1),
@@ -69,8 +99,8 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
     LevelShape(height: imageHeight, width: imageWidth, channels: imageChannels)
   }
 
-  /// Weights between hidden layers of each conditioner, at least.
-  package var hiddenWeights: Int { network.conditioner.hiddenWeights(networkSettings) }
+  /// Parameters that a model has at least, counted without making it.
+  package var leastParameters: Double { architecture.design.leastParameters(self) }
 
   /// Outputs of the conditioners for each value that a coupling changes.
   package var outputsPerValue: Int { coupling.transform.outputsPerValue }
@@ -97,14 +127,17 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
     try require(
       (1...16384).contains(imageHeight) && (1...16384).contains(imageWidth),
       "images must have sides of 1 to 16384 pixels, not \(imageHeight)×\(imageWidth)")
-    let factor = 1 << levels
+    try architecture.design.validate(self)
+    let halvings = architecture.design.halvings(self)
+    let factor = 1 << halvings
     if imageHeight % factor != 0 || imageWidth % factor != 0 {
       let most = max(0, min(imageHeight.trailingZeroBitCount, imageWidth.trailingZeroBitCount))
       let padded = (max(imageHeight, imageWidth) + factor - 1) / factor * factor
       var fix = "use --image-size \(padded)"
-      if most > 0 { fix += " or --levels \(most)" }
+      let levels = levels - halvings + most
+      if levels > 0 { fix += " or \(architecture == .glow ? "--levels" : "--scales") \(levels)" }
       throw ConfigurationError(
-        "images of \(imageHeight)×\(imageWidth) cannot be halved \(levels) times"
+        "images of \(imageHeight)×\(imageWidth) cannot be halved \(halvings) times"
           + " (both sides must divide by \(factor)): \(fix)")
     }
   }

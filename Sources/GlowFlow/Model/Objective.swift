@@ -21,7 +21,8 @@ public struct Objective: Sendable {
 }
 
 extension Glow {
-  /// The objective of the `count` images in `workspace.images`, and its gradient added to `gradients`.
+  /// The objective of the `count` images in `workspace.images`, and its gradient added to `gradients`, as in training: with
+  /// the statistics of the batch.
   ///
   /// - Throws: `LinearAlgebraError` if a channel map has no inverse.
   @specialized(where S == Float)
@@ -30,7 +31,8 @@ extension Glow {
     _ workspace: Workspace<S>, count: Int, labels: [Int]? = nil, gradients: UnsafeMutablePointer<S>,
     imageGradient: UnsafeMutablePointer<S>? = nil
   ) throws -> Objective {
-    let objective = Objective(forward(workspace, count: count, labels: labels))
+    let objective = Objective(
+      forward(workspace, count: count, labels: labels, normalization: .batch))
     let weight = -1 / (Double(count) * Double(configuration.dimensions) * Elementary.ln2)
     try backward(
       workspace, weights: [Double](repeating: weight, count: count),

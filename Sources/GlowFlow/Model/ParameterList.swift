@@ -8,8 +8,21 @@ public struct ParameterEntry: Sendable, Hashable {
   public let shape: [Int]
   /// Where it starts in every slab that follows the list.
   public let offset: Int
-  /// False for what is kept but not learned: permutations, signs, whether actnorm has been initialized.
-  public let isTrainable: Bool
+  /// What changes the entry.
+  public let role: Role
+
+  /// What changes an entry.
+  public enum Role: Sendable {
+    /// The optimizer.
+    case learned
+    /// Nothing, once it has been set: permutations, signs, whether actnorm has been initialized.
+    case fixed
+    /// Every batch of training: means and variances that evaluation normalizes with.
+    case statistic
+  }
+
+  /// Whether the optimizer changes it.
+  public var isTrainable: Bool { role == .learned }
 
   public var count: Int { shape.reduce(1, *) }
   public var range: Range<Int> { offset..<(offset + count) }
@@ -29,9 +42,9 @@ public struct ParameterList: Sendable {
   public init() {}
 
   /// Appends an entry and returns its offset.
-  mutating func add(_ name: String, _ shape: [Int], isTrainable: Bool = true) -> Int {
+  mutating func add(_ name: String, _ shape: [Int], _ role: ParameterEntry.Role = .learned) -> Int {
     precondition(indices[name] == nil, "two parameters named \(name)")
-    let entry = ParameterEntry(name: name, shape: shape, offset: count, isTrainable: isTrainable)
+    let entry = ParameterEntry(name: name, shape: shape, offset: count, role: role)
     indices[name] = entries.count
     entries.append(entry)
     count += entry.count
@@ -44,9 +57,12 @@ public struct ParameterList: Sendable {
   public var trainableCount: Int { entries.reduce(0) { $0 + ($1.isTrainable ? $1.count : 0) } }
 
   /// Runs of neighboring values that are all learned, in order.
-  public var trainableRanges: [Range<Int>] {
+  public var trainableRanges: [Range<Int>] { ranges(of: .learned) }
+
+  /// Runs of neighboring values of one role, in order.
+  public func ranges(of role: ParameterEntry.Role) -> [Range<Int>] {
     entries.reduce(into: []) { ranges, entry in
-      guard entry.isTrainable else { return }
+      guard entry.role == role else { return }
       if let last = ranges.last, last.upperBound == entry.offset {
         ranges[ranges.count - 1] = last.lowerBound..<entry.range.upperBound
       } else {

@@ -45,7 +45,7 @@ extension Glow {
     if let name = firstNonFiniteEntry(of: UnsafePointer(values.base), backwards: false) {
       return "the parameter \(name)"
     }
-    workspace.begin(count: count, labels: labels)
+    workspace.begin(count: count, labels: labels, normalization: .batch)
     for (number, level) in architecture.levels.enumerated() {
       for (index, placed) in level.layers.enumerated() {
         let densityBefore = workspace.levels[number].sums.logDensities.reduce(0, +)

@@ -6,12 +6,16 @@ extension Glow {
   ///
   /// - Parameters:
   ///   - labels: the class of each image, which a conditional model needs.
+  ///   - normalization: what a model with batch normalization normalizes with. Likelihoods of `.batch` depend on the
+  ///     images beside: for training alone.
   @specialized(where S == Float)
   @specialized(where S == Double)
-  public func forward(_ workspace: Workspace<S>, count: Int, labels: [Int]? = nil) -> [LogLikelihood] {
+  public func forward(
+    _ workspace: Workspace<S>, count: Int, labels: [Int]? = nil, normalization: Normalization = .running
+  ) -> [LogLikelihood] {
     precondition(!mapLogDeterminants.isEmpty, "the model's values have never been folded (parametersChanged)")
     let labels = checked(labels, count)
-    workspace.begin(count: count, labels: labels)
+    workspace.begin(count: count, labels: labels, normalization: normalization)
     for (level, layers) in architecture.levels.map(\.layers.indices).enumerated() {
       forward(level, layers, workspace)
     }

@@ -38,7 +38,7 @@ extension Glow {
   private func setActNorms(
     _ workspace: Workspace<S>, count: Int, _ shouldStop: () -> Bool
   ) throws -> Bool {
-    workspace.begin(count: count)
+    workspace.begin(count: count, normalization: .batch)
     for (level, layers) in architecture.levels.map(\.layers).enumerated() {
       for (index, placed) in layers.enumerated() {
         if shouldStop() { return false }

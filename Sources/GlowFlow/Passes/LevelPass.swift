@@ -49,6 +49,7 @@ struct LevelPass<S: Scalar> {
       weights: glow.weights(of: placed.index), inverse: glow.inverseWeights(of: placed.index),
       weightGradient: weightGradient, clock: workspace.clocks[thread], images: images,
       classes: memory.classes.rows(from: tile.firstRow, pictures: tile.rowStep), sums: memory.sums,
+      statistics: memory.statistics(layer, of: tile, workspace.normalization),
       buffers: memory.buffers[layer], scratch: workspace.scratch[thread])
   }
 

@@ -26,6 +26,8 @@ struct Site<S: Scalar> {
   let classes: RowClasses
   /// Sums of the tiles' pictures (`Tiling.slots`).
   let sums: LevelSums
+  /// Of a layer that has any.
+  let statistics: StatisticsMemory?
   let buffers: [PlacedBuffer<S>]
   /// The thread's own memory.
   let scratch: UnsafeMutablePointer<S>

@@ -4,8 +4,8 @@ import GlowKernels
 ///
 /// Tiles of whole pictures need nothing of each other, so no layer waits for the end of the one before it (a wavefront
 /// schedule): pieces of work are numbered layer by layer and taken in order, and a piece waits only for those it needs,
-/// which were taken earlier and are nearly always done. Bands need their neighbors' halo: there all tiles leave a stage
-/// before any enters the next.
+/// which were taken earlier and are nearly always done. Bands need their neighbors' halo, and statistics of a
+/// batch all of its tiles: there all tiles leave a stage before any enters the next.
 extension Tiling {
   /// Takes every tile through the stages of each layer.
   ///
@@ -16,10 +16,12 @@ extension Tiling {
     _ team: ThreadTeam, stages: [[Stage]],
     _ visit: (_ layer: Int, _ stages: ArraySlice<Stage>, _ tile: Tile, _ thread: Int) -> Void
   ) {
-    if !holdsWholeImages || tileCount == 1 {
+    if isStaged || tileCount == 1 {
       for (layer, stages) in stages.enumerated() {
         for place in stages.indices {
-          team.run(tileCount) { index, thread in visit(layer, stages[place...place], tile(index), thread) }
+          team.run(stages[place].isOfBatch ? 1 : tileCount) { index, thread in
+            visit(layer, stages[place...place], tile(index), thread)
+          }
         }
       }
       return
@@ -48,7 +50,9 @@ extension Tiling {
     let groups = groupCount
     let largest = sums.reduce(0) { max($0, $1.count) }
     // While one layer's parts are being added up, the next layer fills others.
-    func layerParts(_ layer: Int) -> UnsafeMutablePointer<S> { parts + layer % 2 * groups * largest }
+    func layerParts(_ layer: Int) -> UnsafeMutablePointer<S> {
+      meetsBatch ? parts : parts + layer % 2 * groups * largest
+    }
     func work(_ layer: Int, _ places: Range<Int>, _ group: Int, _ thread: Int) {
       let part = Weights(base: layerParts(layer) + group * sums[layer].count)
       if places.lowerBound == 0 { part.clear(sums[layer].vectors) }
@@ -62,9 +66,13 @@ extension Tiling {
       let sum = sums[layer]
       addParts(layerParts(layer), groups, stride: sum.count, sum.values(ofBlock: block), into: sum.target)
     }
-    if !holdsWholeImages || groups == 1 {
+    if isStaged || groups == 1 {
       for layer in sums.indices {
         for place in stages[layer].indices {
+          if stages[layer][place].isOfBatch {
+            visit(layer, stages[layer][place...place], tile(0), Weights(base: layerParts(layer)), 0)
+            continue
+          }
           team.run(groups) { group, thread in work(layer, place..<place + 1, group, thread) }
         }
         team.run(sums[layer].blockCount) { block, _ in addUp(layer, block) }

@@ -37,6 +37,8 @@ package struct Tiling: Sendable {
   let shape: LevelShape
   let batch: Int
   let grain: TileGrain
+  /// Whether layers have statistics of the whole batch.
+  let meetsBatch: Bool
   /// Pictures in a tile, or 1 if a tile is a band.
   let imagesPerTile: Int
   /// Picture rows in a tile.
@@ -51,6 +53,13 @@ package struct Tiling: Sendable {
   package static func fitting<S: Scalar>(
     _ shape: LevelShape, batch: Int, _ grain: TileGrain, products: [ProductShape], _ scalar: S.Type
   ) -> Tiling {
+    fitting(LevelNeeds(shape: shape, products: products, meetsBatch: false), batch: batch, grain, S.self)
+  }
+
+  static func fitting<S: Scalar>(
+    _ level: LevelNeeds, batch: Int, _ grain: TileGrain, _ scalar: S.Type
+  ) -> Tiling {
+    let (shape, products) = (level.shape, level.products)
     let kinds = Array(Set(products))
     let hasManyWeights = kinds.contains { $0.inner * $0.columns > manyWeights }
     let isLarge =
@@ -58,14 +67,19 @@ package struct Tiling: Sendable {
     let factor = isLarge ? 2 : 1
     let most = max(1, factor * min(grain.rows / shape.positions, mostImages))
     let images =
-      grain.mustAlignRows
-      ? (1...most).last { rowsComeOutAlike(pictures: $0, positions: shape.positions, kinds, S.self) } ?? 1
-      : most
-    return Tiling(shape, batch: batch, grain, imagesPerTile: images)
+      grain.mustAlignRows && level.meetsBatch
+      ? 1
+      : grain.mustAlignRows
+        ? (1...most).last { rowsComeOutAlike(pictures: $0, positions: shape.positions, kinds, S.self) } ?? 1
+        : most
+    return Tiling(shape, batch: batch, grain, imagesPerTile: images, meetsBatch: level.meetsBatch)
   }
 
-  init(_ shape: LevelShape, batch: Int, _ grain: TileGrain, imagesPerTile: Int) {
+  init(
+    _ shape: LevelShape, batch: Int, _ grain: TileGrain, imagesPerTile: Int, meetsBatch: Bool = false
+  ) {
     self.shape = shape
+    self.meetsBatch = meetsBatch
     self.batch = batch
     self.grain = grain
     self.imagesPerTile = imagesPerTile
@@ -77,11 +91,13 @@ package struct Tiling: Sendable {
 
   /// The same tiles for another number of images.
   func resized(batch: Int) -> Tiling {
-    Tiling(shape, batch: batch, grain, imagesPerTile: imagesPerTile)
+    Tiling(shape, batch: batch, grain, imagesPerTile: imagesPerTile, meetsBatch: meetsBatch)
   }
 
-  /// True if no tile needs anything of another.
   var holdsWholeImages: Bool { bandsPerImage == 1 }
+
+  /// Whether all tiles leave a stage before any enters the next. Otherwise no tile needs anything of another.
+  var isStaged: Bool { meetsBatch || !holdsWholeImages }
 
   func tile(_ index: Int) -> Tile {
     if holdsWholeImages {
@@ -114,13 +130,14 @@ package struct Tiling: Sendable {
   /// Does not fall when tiles are added, as `groupCount` may.
   private var mostGroups: Int {
     let tilesOfLargeGroup = max(1, min(4, Tiling.rowsOfLargeGroup / tileRows))
-    return min(max(tileCount / tilesOfLargeGroup, 8), 64, tileCount)
+    return min(max(tileCount / tilesOfLargeGroup, 8), meetsBatch ? 16 : 64, tileCount)
   }
 
   private static let rowsOfLargeGroup = 1024
 
-  /// Sums of groups for which there must be room: those of two steps, for this number of images or a smaller one.
-  var partCount: Int { 2 * mostGroups }
+  /// Sums of groups for which there must be room, for this number of images or a smaller one: those of two steps, or of one
+  /// where the sum of a step ends before the next one starts and steps have many weights.
+  var partCount: Int { meetsBatch ? mostGroups : 2 * mostGroups }
 
   func tiles(ofGroup group: Int) -> Range<Int> {
     group * tilesPerGroup..<min(tileCount, (group + 1) * tilesPerGroup)
@@ -137,6 +154,15 @@ package struct Tiling: Sendable {
 
   /// Numbers of (tile, picture in it) pairs.
   var slotCount: Int { tileCount * imagesPerTile }
+}
+
+/// What a level is, as far as its tiles depend on it.
+struct LevelNeeds {
+  let shape: LevelShape
+  /// The products that the rows of a tile go through.
+  let products: [ProductShape]
+  /// Whether layers have statistics of the whole batch.
+  let meetsBatch: Bool
 }
 
 /// Some pictures, or a band of rows of one picture.

@@ -30,6 +30,8 @@ public final class Workspace<S: Scalar> {
   private(set) var clocks: [PhaseClock]
   /// Of the images of the current pass, in a conditional model.
   private(set) var labels: [Int]?
+  /// What the current pass normalizes with.
+  private(set) var normalization = Normalization.running
   var classifierResult: ClassifierResult<S>?
   /// Parts of sums of weights' gradients (`Tiling.sumOverTiles`): [parts, largest folded count].
   let partialGradients: UnsafeMutablePointer<S>?
@@ -68,11 +70,12 @@ public final class Workspace<S: Scalar> {
   }
 
   /// Starts a pass over `count` images.
-  func begin(count: Int, labels: [Int]? = nil) {
+  func begin(count: Int, labels: [Int]? = nil, normalization: Normalization = .running) {
     precondition((1...batch).contains(count), "\(count) images do not fit a workspace for \(batch)")
     for level in levels.indices { levels[level].begin(count: count) }
     self.count = count
     self.labels = labels
+    self.normalization = normalization
     classifierResult = nil
   }
 
@@ -126,9 +129,20 @@ struct LevelMemory<S: Scalar> {
   let latents: [(UnsafeMutablePointer<S>, count: Int)]
   /// Sums over the parts of each image.
   let sums: LevelSums
+  /// Of each layer that has statistics of the batch, where they are, and where the tiles' sums are from which they follow.
+  let statistics: [(results: UnsafeMutablePointer<Double>, tileSums: UnsafeMutablePointer<Double>)?]
 
   /// Activations at one of the level's places (`Level.places`).
   func activations(at place: Int) -> UnsafeMutablePointer<S> { activations[place % activations.count] }
+
+  /// The statistics of a layer, if it has any, as a tile sees them.
+  func statistics(_ layer: Int, of tile: Tile, _ normalization: Normalization) -> StatisticsMemory? {
+    statistics[layer].map {
+      StatisticsMemory(
+        results: $0.results, tileSums: $0.tileSums, tileCount: tiling.tileCount, tile: tiling.index(of: tile),
+        positions: tiling.batch * shape.positions, normalization: normalization)
+    }
+  }
 
   /// Starts a pass.
   mutating func begin(count: Int) {

@@ -22,15 +22,19 @@ struct WorkspacePlan<S: Scalar> {
     let count: Int
   }
 
-  /// Sums in Double, which are not in the slab: two for each slot of each level.
-  var sumCount: Int { levels.reduce(0) { $0 + 2 * $1.tiling.slotCount } }
+  /// Sums in Double, which are not in the slab: two for each slot of each level, and those of statistics.
+  var sumCount: Int {
+    levels.reduce(0) {
+      $0 + 2 * $1.tiling.slotCount + $1.level.tileSumCount * $1.tiling.tileCount + $1.level.statisticsCount
+    }
+  }
 
   init(_ architecture: GlowArchitecture, dimensions: Int, batch: Int, purpose: Purpose, grain: TileGrain) {
     self.batch = batch
     self.purpose = purpose
     self.dimensions = dimensions
     levels = architecture.levels.map { level in
-      (level, .fitting(level.shape, batch: batch, grain, products: level.products, S.self))
+      (level, .fitting(level.needs, batch: batch, grain, S.self))
     }
     largestFoldedCount = architecture.foldables.map(\.needs.weights.count).max()!
     let matrices = architecture.foldables.flatMap(\.needs.weights.matrices)
@@ -116,21 +120,27 @@ struct WorkspacePlan<S: Scalar> {
       placing.mostScratch = max(placing.mostScratch, own.scratch.count)
       return own.placed
     }
+    let tileSums = placing.takeSums(level.tileSumCount * tiling.tileCount).baseAddress
+    let statistics = level.layers.map { layer in
+      layer.needs.statistics.isEmpty ? nil : placing.takeSums(layer.needs.statisticsCount).baseAddress
+    }
     return LevelMemory(
       shape: shape, classes: BorderClasses(height: shape.height, width: shape.width), tiling: tiling,
       activations: activations,
       gradient: purpose.isTraining ? placing.reserve(rows * shape.channels) : nil, buffers: buffers,
       latents: latents,
       sums: LevelSums(
-        logDeterminants: placing.takeSums(tiling.slotCount), logDensities: placing.takeSums(tiling.slotCount))
-    )
+        logDeterminants: placing.takeSums(tiling.slotCount), logDensities: placing.takeSums(tiling.slotCount)),
+      statistics: statistics.map { results in
+        results.map { (results: $0, tileSums: tileSums!) }
+      })
   }
 
   private func isUsed(_ need: BufferNeed) -> Bool { purpose.isTraining || !need.isForBackward }
 
   /// Level-wide values for what one layer keeps from stage to stage.
   private func sharedCount(_ needs: [BufferNeed], _ tiling: Tiling) -> Int {
-    if tiling.holdsWholeImages { return 0 }
+    if !tiling.isStaged { return 0 }
     var count = Reservation()
     for need in needs {
       if lastsBetweenStages(need) { _ = count.reserve(batch * tiling.shape.positions * need.columns) }
@@ -158,8 +168,8 @@ struct WorkspacePlan<S: Scalar> {
       return PlacedBuffer(columns: need.columns, place: .thread(offset: offset), isKept: false)
     }
     func betweenStages() -> PlacedBuffer<S> {
-      own.tiling.holdsWholeImages
-        ? thread() : level(own.halo + own.shared.reserve(rows), isKept: false)
+      own.tiling.isStaged
+        ? level(own.halo + own.shared.reserve(rows), isKept: false) : thread()
     }
     let nowhere = PlacedBuffer<S>(columns: need.columns, place: .nowhere, isKept: false)
     guard isUsed(need) else { return nowhere }

@@ -1,6 +1,6 @@
 import GlowFlow
 
-/// The other implementations of Glow whose weights can be read and written.
+/// The other implementations whose weights can be read and written.
 public enum ForeignFormat: String, Sendable, CaseIterable {
   /// The original TensorFlow code, https://github.com/openai/glow.
   case openai
@@ -8,6 +8,8 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
   case y0ast
   /// https://github.com/rosinality/glow-pytorch
   case rosinality
+  /// RealNVP, https://github.com/chrischute/real-nvp
+  case realnvp
 
   /// What the couplings of all formats are.
   private static let couplings: [CouplingKind] = [.affine, .additive]
@@ -19,15 +21,18 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
     case .openai: [.zeros, .ones, .edge]
     case .y0ast: [.edge, .zeros]
     case .rosinality: [.edge, .ones]
+    // Its networks have no such setting.
+    case .realnvp: [.edge]
     }
   }
 
-  /// The tensor of the first step's actnorm, which every model of the format has.
+  /// A tensor that every model of the format has and none of another.
   var firstName: String {
     switch self {
     case .openai: "model/0/0/actnorm_center/b"
     case .y0ast: "flow.layers.1.actnorm.bias"
     case .rosinality: "blocks.0.flows.0.actnorm.loc"
+    case .realnvp: "flows.in_couplings.0.rescale.weight_g"
     }
   }
 
@@ -37,7 +42,15 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
   ///   way; nil to write, where the configuration tells how.
   /// - Throws: `ConfigurationError` if the format has no such models.
   func relations(_ configuration: GlowConfiguration, shapes: ShapeTable? = nil) throws -> [Relation] {
-    guard ForeignFormat.couplings.contains(configuration.coupling) && configuration.network == .plain else {
+    if (self == .realnvp) != (configuration.architecture == .realNVP) {
+      throw ConfigurationError(
+        "models of \(rawValue) are of the architecture \(self == .realnvp ? "realnvp" : "glow"), and this one is a "
+          + configuration.architecture.rawValue)
+    }
+    guard
+      self == .realnvp
+        || ForeignFormat.couplings.contains(configuration.coupling) && configuration.network == .plain
+    else {
       throw ConfigurationError(
         "models of \(rawValue) have affine or additive couplings of plain networks, and this one has "
           + "\(configuration.coupling.rawValue) couplings of \(configuration.network.rawValue) networks")
@@ -51,6 +64,7 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
     case .openai: OpenAILayout(configuration: configuration, shapes: shapes).relations
     case .y0ast: Y0astLayout(configuration: configuration, shapes: shapes).relations
     case .rosinality: try RosinalityLayout(configuration: configuration, shapes: shapes).relations
+    case .realnvp: RealNVPLayout(configuration: configuration).relations
     }
   }
 
@@ -64,12 +78,14 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
     case .openai: try OpenAILayout.detect(shapes, &configuration)
     case .y0ast: try Y0astLayout.detect(shapes, &configuration)
     case .rosinality: try RosinalityLayout.detect(shapes, &configuration)
+    case .realnvp: try RealNVPLayout.detect(shapes, &configuration)
     }
     // The levels are the file's: only the size can be another.
-    let factor = 1 << min(max(configuration.levels, 0), 12)
+    let halvings = configuration.architecture == .realNVP ? configuration.levels - 1 : configuration.levels
+    let factor = 1 << min(max(halvings, 0), 12)
     if imageSize % factor != 0 && (1...12).contains(configuration.levels) && imageSize > 0 {
       throw ConfigurationError(
-        "images of \(imageSize)×\(imageSize) cannot be halved \(configuration.levels) times, the levels of this "
+        "images of \(imageSize)×\(imageSize) cannot be halved \(halvings) times, the levels of this "
           + "model: use --image-size \((imageSize + factor - 1) / factor * factor)")
     }
     try configuration.validate()

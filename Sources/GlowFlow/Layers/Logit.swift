@@ -1,0 +1,61 @@
+import GlowKernels
+
+/// The logit that takes pixel values to all real numbers (section 4.1 of Dinh et al. 2017):
+/// y = ln p − ln(1 − p) with p = α + (1 − 2α)·(x + ½), α = 0.05, for x in [−½, ½].
+///
+/// With β = 1 − 2α, p = ½ + β·x and 1 − p = ½ − β·x, so nothing is lost near either end. The log-determinant of a picture
+/// is Σ (ln β − ln p − ln(1 − p)). It is the first layer of its model.
+struct Logit: Layer {
+  let name = "logit"
+  let title = "the images"
+
+  /// β.
+  private static let contraction = 0.9
+
+  func stages(_ direction: Direction) -> [Stage] { [.start] }
+
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func forward<S: Scalar>(_ stage: Stage, _ site: Site<S>) {
+    for image in 0..<site.tile.imageCount {
+      let (x, y) = (site.input.part(image), site.output.part(image))
+      var sum = 0.0
+      for index in 0..<x.rows * x.columns {
+        let scaled = Logit.contraction * Double(x.base[index])
+        let (a, b) = (Elementary.log(0.5 + scaled), Elementary.log(0.5 - scaled))
+        y.base[index] = S(a - b)
+        sum -= a + b
+      }
+      site.add(
+        logDeterminant: sum + Double(x.rows * x.columns) * Elementary.log(Logit.contraction), image: image)
+    }
+  }
+
+  /// x = (sigmoid(y) − ½)/β = tanh(y/2)/(2β).
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func inverse<S: Scalar>(_ stage: Stage, _ site: Site<S>) {
+    for image in 0..<site.tile.imageCount {
+      let (x, y) = (site.input.part(image), site.output.part(image))
+      for index in 0..<x.rows * x.columns {
+        x.base[index] = S(Elementary.tanh(Double(y.base[index]) / 2) / (2 * Logit.contraction))
+      }
+    }
+  }
+
+  /// With q = 1/p and r = 1/(1 − p): dx = β·(dy·(q + r) + dlogdet·(r − q)).
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func backward<S: Scalar>(_ stage: Stage, _ site: Site<S>) {
+    guard let target = site.inputGradient else { return }
+    for image in 0..<site.tile.imageCount {
+      let (x, dx, dy) = (site.input.part(image), target.part(image), site.gradient!.part(image))
+      let weight = Double(site.likelihoodWeight(image))
+      for index in 0..<x.rows * x.columns {
+        let scaled = Logit.contraction * Double(x.base[index])
+        let (q, r) = (1 / (0.5 + scaled), 1 / (0.5 - scaled))
+        dx.base[index] = S(Logit.contraction * (Double(dy.base[index]) * (q + r) + weight * (r - q)))
+      }
+    }
+  }
+}

@@ -1,0 +1,55 @@
+/// Kingma & Dhariwal 2018: at each level a squeeze, flow steps, and a split or, at the last, the top prior.
+enum GlowLevels: Architecture {
+  static let name = "glow"
+
+  static func levels(_ configuration: GlowConfiguration, in blueprint: inout Blueprint) -> [Level] {
+    (0..<configuration.levels).map { level($0, of: configuration, in: &blueprint) }
+  }
+
+  private static func level(
+    _ number: Int, of configuration: GlowConfiguration, in blueprint: inout Blueprint
+  ) -> Level {
+    let name = "level\(number)"
+    let shape = configuration.shape(ofLevel: number)
+    var layers: [Placed<any Layer>] = [
+      blueprint.place { _ in
+        Squeeze(
+          name: "\(name).squeeze", title: number == 0 ? "the images" : "the input of \(name)", shape: shape)
+      }
+    ]
+    for step in 0..<configuration.depth {
+      layers.append(
+        blueprint.place {
+          FlowStep(configuration, channels: shape.channels, name: "\(name).step\(step)", in: &$0)
+        })
+    }
+    layers.append(
+      number < configuration.levels - 1
+        ? blueprint.place {
+          Split(channels: shape.channels, padding: configuration.padding, name: "\(name).split", in: &$0)
+        }
+        : blueprint.place { TopPrior(configuration, channels: shape.channels, in: &$0) })
+    return Level(
+      shape: shape,
+      inputShape: number > 0 ? configuration.shape(ofLevel: number - 1) : configuration.imageShape,
+      layers: layers)
+  }
+
+  static func halvings(_ configuration: GlowConfiguration) -> Int { configuration.levels }
+
+  static func leastParameters(_ configuration: GlowConfiguration) -> Double {
+    let hidden = configuration.network.conditioner.hiddenWeights(configuration.networkSettings)
+    return (0..<configuration.levels).reduce(0) { sum, level in
+      let channels = configuration.shape(ofLevel: level).channels
+      return sum + Double(configuration.depth)
+        * (Double(hidden) + 9 * Double(configuration.width) * Double(channels))
+    }
+  }
+
+  static func validate(_ configuration: GlowConfiguration) throws {}
+}
+
+extension ArchitectureKind {
+  /// Kingma & Dhariwal 2018.
+  public static let glow = ArchitectureKind(name: GlowLevels.name)
+}

@@ -1,0 +1,106 @@
+/// RealNVP (Dinh, Sohl-Dickstein & Bengio 2017): the logit of the images, then at each scale but the last three
+/// checkerboard couplings, a squeeze, three channel-wise couplings, and half of the channels factored out; at the last
+/// scale four checkerboard couplings.
+///
+/// A level has activations of one shape, so a scale is two of them, before and after its squeeze; the last scale is one.
+enum RealNVPLevels: Architecture {
+  static let name = "realnvp"
+
+  static func levels(_ configuration: GlowConfiguration, in blueprint: inout Blueprint) -> [Level] {
+    var levels: [Level] = []
+    for scale in 0..<configuration.levels {
+      levels.append(checkerboard(scale, configuration, before: levels.last?.shape, in: &blueprint))
+      if scale < configuration.levels - 1 { levels.append(channelwise(scale, configuration, in: &blueprint)) }
+    }
+    return levels
+  }
+
+  /// Before the squeeze of a scale.
+  private static func shape(_ scale: Int, _ configuration: GlowConfiguration) -> LevelShape {
+    LevelShape(
+      height: configuration.imageHeight >> scale, width: configuration.imageWidth >> scale,
+      channels: configuration.imageChannels << scale)
+  }
+
+  private static func network(
+    _ configuration: GlowConfiguration, scale: Int
+  ) -> NetworkSettings {
+    NetworkSettings(
+      kind: configuration.network, width: configuration.width << scale, blocks: configuration.blocks,
+      kernel: 3,
+      padding: configuration.padding)
+  }
+
+  private static func checkerboard(
+    _ scale: Int, _ configuration: GlowConfiguration, before: LevelShape?, in blueprint: inout Blueprint
+  ) -> Level {
+    let isLast = scale == configuration.levels - 1
+    let (name, shape) = ("scale\(scale)", shape(scale, configuration))
+    var layers: [Placed<any Layer>] = [
+      scale == 0
+        ? blueprint.place { _ in Logit() }
+        : blueprint.place { _ in Continuation(name: "\(name).input", title: "the input of \(name)") }
+    ]
+    let settings = network(configuration, scale: scale)
+    for index in 0..<(isLast ? 4 : 3) {
+      layers.append(
+        blueprint.place {
+          MaskedCoupling(
+            .checkerboard(changesEven: index % 2 == 0), shape, settings, name: "\(name).checkerboard\(index)",
+            in: &$0)
+        })
+    }
+    if isLast { layers.append(blueprint.place { NormalPrior(channels: shape.channels, in: &$0) }) }
+    return Level(shape: shape, inputShape: before ?? configuration.imageShape, layers: layers)
+  }
+
+  private static func channelwise(
+    _ scale: Int, _ configuration: GlowConfiguration, in blueprint: inout Blueprint
+  ) -> Level {
+    let before = shape(scale, configuration)
+    let name = "scale\(scale)"
+    let shape = LevelShape(
+      height: before.height / 2, width: before.width / 2, channels: 4 * before.channels)
+    var layers: [Placed<any Layer>] = [
+      blueprint.place { _ in
+        Squeeze(name: "\(name).squeeze", title: "the squeeze of \(name)", shape: shape)
+      }
+    ]
+    let settings = network(configuration, scale: scale + 1)
+    for index in 0..<3 {
+      layers.append(
+        blueprint.place {
+          MaskedCoupling(
+            .channels(changesFirst: index % 2 == 0), shape, settings, name: "\(name).channels\(index)",
+            in: &$0)
+        })
+    }
+    layers.append(
+      blueprint.place { FactorOut(channels: shape.channels, name: "\(name).factor_out", in: &$0) })
+    return Level(shape: shape, inputShape: before, layers: layers)
+  }
+
+  static func halvings(_ configuration: GlowConfiguration) -> Int { configuration.levels - 1 }
+
+  static func leastParameters(_ configuration: GlowConfiguration) -> Double {
+    (0..<configuration.levels).reduce(0) { sum, scale in
+      let width = Double(configuration.width << scale)
+      return sum + 4 * 18 * Double(configuration.blocks) * width * width
+    }
+  }
+
+  static func validate(_ configuration: GlowConfiguration) throws {
+    func require(_ holds: Bool, _ message: @autoclosure () -> String) throws {
+      if !holds { throw ConfigurationError(message()) }
+    }
+    try require(!configuration.isConditional, "a RealNVP has no classes: leave out --conditional")
+    try require(
+      configuration.width << (configuration.levels - 1) <= 16384,
+      "width \(configuration.width) is doubled at each scale and must stay below 16384: use fewer --scales")
+  }
+}
+
+extension ArchitectureKind {
+  /// Dinh, Sohl-Dickstein & Bengio 2017.
+  public static let realNVP = ArchitectureKind(name: RealNVPLevels.name)
+}
