@@ -21,13 +21,21 @@ struct RealNVPLayerTests {
         $0.width = width
       }, cut: cut, keepsHidden: keepsHidden)
     model.normalization = normalization
+    // A normalization with the statistics of the batch follows: zero, or next to it, where differences are rounding. The
+    // values of another implementation confirm them.
+    if normalization == .batch {
+      model.isLeftOut = { name in
+        ["in_conv.bias", "in_skip.bias", "block0.out_conv.bias", "skip.bias", "block0.in_conv.weight_g"]
+          .contains { name.hasSuffix($0) }
+      }
+    }
     return model
   }
 
   private func expectAccepted(_ layer: CheckedLayer, at input: [Double], _ what: String) throws {
     var report = try check(layer, at: input)
     print("\(layer.name), \(what): \(report)")
-    // Gradients that batch normalization makes nothing of are as small as the rounding of differences.
+    // Of parameters with a small influence differences are not exact.
     #expect(report.parameterGradient < 1e-5, "\(layer.name), \(what): \(report)")
     report.parameterGradient = 0
     #expect(report.isAccepted, "\(layer.name), \(what): \(report)")

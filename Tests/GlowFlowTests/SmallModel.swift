@@ -33,6 +33,8 @@ final class SmallModel {
   let labels: [Int]?
   /// What the layers normalize with.
   var normalization = Normalization.running
+  /// Parameters of which no gradient is compared with differences.
+  var isLeftOut: (String) -> Bool = { _ in false }
 
   init(
     _ change: (inout GlowConfiguration) -> Void = { _ in }, cut: Cut = .one, threads: Int = 2,
@@ -89,8 +91,10 @@ final class SmallModel {
   ) -> CheckedLayer {
     CheckedLayer(
       name: name, images: images, parameters: glow.values.values, gradients: gradients.values,
-      trainable: glow.parameters.entries.filter { $0.isTrainable && $0.name.hasPrefix(prefix) }
-        .map(\.range),
+      trainable: glow.parameters.entries.filter {
+        $0.isTrainable && $0.name.hasPrefix(prefix) && !isLeftOut($0.name)
+      }
+      .map(\.range),
       forward: { input in
         try self.glow.parametersChanged()
         return try forward(input)
