@@ -65,7 +65,10 @@ struct NormalizedNetwork: Sendable {
     var isOfBatch: Bool {
       switch self {
       case .settle, .settleGradient: true
-      default: false
+      case .input, .enter, .first, .innerActivation, .inner, .outerActivation, .outer, .last, .spread,
+        .outerGradient,
+        .innerOutputGradient, .innerGradient, .join, .firstGradient, .inputGradient:
+        false
       }
     }
   }
@@ -246,7 +249,10 @@ struct NormalizedNetwork: Sendable {
       clock.lap(.products)
       let isLast = index == blocks.count - 1
       if !again { (isLast ? outputNorm : blocks[index + 1].innerNorm).add(isLast ? s : h, site) }
-    default: preconditionFailure("a round of backward")
+    case .last, .spread, .outerGradient, .innerOutputGradient, .innerGradient, .join, .firstGradient,
+      .inputGradient,
+      .settleGradient:
+      preconditionFailure("a round of backward")
     }
     clock.lap(.elementwise)
   }
@@ -368,7 +374,8 @@ struct NormalizedNetwork: Sendable {
       let gradient = site[inputGradient].own
       inputNorm.backward(gradient, input(), site)
       addInputGradient(gradient)
-    default: forward(round, input: input, again: true, site)
+    case .input, .enter, .first, .innerActivation, .inner, .outerActivation, .outer, .settle:
+      forward(round, input: input, again: true, site)
     }
     clock.lap(.elementwise)
   }

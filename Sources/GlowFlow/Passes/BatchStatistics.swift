@@ -31,11 +31,14 @@ struct StatisticsMemory {
   let positions: Int
   let normalization: Normalization
 
+  /// - Parameters:
+  ///   - tiles: the sums of all tiles, and how many tiles there are.
+  ///   - tile: the one that looks.
   init(
-    results: UnsafeMutablePointer<Double>, tileSums: UnsafeMutablePointer<Double>, tileCount: Int, tile: Int,
+    results: UnsafeMutablePointer<Double>, tiles: (sums: UnsafeMutablePointer<Double>, count: Int), tile: Int,
     positions: Int, normalization: Normalization
   ) {
-    (self.results, self.tileSums, self.tileCount, self.tile) = (results, tileSums, tileCount, tile)
+    (self.results, tileSums, tileCount, self.tile) = (results, tiles.sums, tiles.count, tile)
     (self.positions, self.normalization) = (positions, normalization)
   }
 

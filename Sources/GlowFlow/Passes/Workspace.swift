@@ -139,7 +139,7 @@ struct LevelMemory<S: Scalar> {
   func statistics(_ layer: Int, of tile: Tile, _ normalization: Normalization) -> StatisticsMemory? {
     statistics[layer].map {
       StatisticsMemory(
-        results: $0.results, tileSums: $0.tileSums, tileCount: tiling.tileCount, tile: tiling.index(of: tile),
+        results: $0.results, tiles: ($0.tileSums, tiling.tileCount), tile: tiling.index(of: tile),
         positions: tiling.batch * shape.positions, normalization: normalization)
     }
   }
