@@ -15,6 +15,8 @@ struct RobustnessTests {
   private static let tiny = [
     "--levels", "1", "--depth", "1", "--width", "8", "--batch", "4", "--init-images", "4", "--threads", "1",
     "--sample-every", "0",
+    // Runs are ended early or made longer, which a rate that falls would follow.
+    "--lr-schedule", "constant",
   ]
 
   private func start(_ arguments: [String]) throws -> ChildProcess {
