@@ -14,6 +14,12 @@ extension Dataset {
   public func prefix(_ count: Int) -> any Dataset {
     SubsetDataset(base: self, indices: Array(0..<min(count, self.count)))
   }
+
+  /// The first `count` images that can be read.
+  public func readable(_ count: Int) -> any Dataset {
+    SubsetDataset(
+      base: self, indices: Array((0..<self.count).lazy.filter { (try? image($0)) != nil }.prefix(count)))
+  }
 }
 
 /// Some of another data set's images.

@@ -108,11 +108,13 @@ extension TrainingRun {
   private func watchInverse(_ test: any Dataset) throws -> Double {
     let model = trainer.evaluated
     let batch = model.batchThatFits(training.batch)
+    let images = training.onError == .skip ? test.readable(batch) : test.prefix(batch)
+    if images.count == 0 { return .nan }
     var error = Double.infinity
     do {
       error =
         try Scorer(model, batch: batch).reconstruct(
-          test.prefix(batch), dequantization: training.dequantization, seed: training.seed
+          images, dequantization: training.dequantization, seed: training.seed
         ).largestError / 256
     } catch is LinearAlgebraError {}
     let levels = error * Double(1 << model.configuration.bits)
