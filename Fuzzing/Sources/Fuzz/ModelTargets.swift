@@ -47,9 +47,14 @@ let modelTargets = [
     seeds: {
       try ForeignFormat.allCases.enumerated().flatMap { number, format in
         try [PermutationKind.convolution, .shuffle].flatMap { kind in
-          let glow = try smallGlow(hasEdges: false) {
-            $0.permutation = kind
-            $0.coupling = kind == .shuffle ? .additive : .affine
+          let isGlow = format != .realnvp
+          let glow = try smallGlow(hasEdges: !isGlow) {
+            if isGlow {
+              $0.permutation = kind
+              $0.coupling = kind == .shuffle ? .additive : .affine
+            } else {
+              ($0.architecture, $0.blocks) = (.realNVP, 1)
+            }
           }
           return try withoutChecksums(scratch.bytes { try ModelExport.write(glow, as: format, to: $0) })
             .map { [UInt8(number)] + $0 }
