@@ -21,6 +21,7 @@ enum ArrayFiles {
     let names = try files.matching { ["npy", "npz"].contains(ImageFile.suffix(Array($0.utf8)[...])) }
       .sorted { $0.compare($1, options: .numeric) == .orderedAscending }
     if names.isEmpty { return nil }
+    try requireRoom(for: files.container)
     let items = try names.flatMap { try Self.items(files.container.open($0), name: $0) }
     let (own, found, note) = try choose(items, part, files.container)
     // In the order of the files; a batch's images and labels stand in one.
@@ -62,16 +63,22 @@ enum ArrayFiles {
     return OpenedData(dataset, part: found, notes: notes.compactMap { $0 }, kind: kind)
   }
 
+  /// All of an archive's arrays are held.
+  ///
+  /// - Throws: `MemoryError`.
+  private static func requireRoom(for archive: any Container) throws {
+    try requireMemory(
+      archive.unpackedBytes, for: "\(archive.path), whose arrays are compressed,",
+      advice: "store the arrays without compression")
+  }
+
   /// The arrays in a file.
   private static func items(_ file: FileContent, name: String) throws -> [Item] {
     let base = DataFiles.split(name).name
     guard let archive = try DataSource.archive(file) else {
       return [try item(file, key: String(base), part: part(base))]
     }
-    // All of them are held.
-    try requireMemory(
-      archive.unpackedBytes, for: "\(file.path), whose arrays are compressed,",
-      advice: "store the arrays without compression")
+    try requireRoom(for: archive)
     let keys = try archive.list()
     // ImageNet32's batches also hold the mean of all images.
     return try (0..<keys.count).filter { keys[$0] != "mean.npy" }.map { index in
