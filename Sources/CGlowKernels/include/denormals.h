@@ -1,4 +1,4 @@
-// Numbers too small to be normal cost a hundred times as much as others. A thread that works on activations and moments,
+// Processors are slow with numbers too small to be normal. A thread that works on activations and moments,
 // many of which decay towards zero, takes them for zero.
 
 #ifndef GLOW_DENORMALS_H
