@@ -204,6 +204,7 @@ examples: .build-examples/debug/Modules ## Build and run the programs of Example
 	sh Examples/run.sh .build-examples/debug .build-examples/runs
 
 docs: .build-examples/debug/Modules ## Make the site of library and documents (docs/site); each public symbol needs a comment.
+	@command -v python3 > /dev/null || $(MAKE) --no-print-directory deps PACKAGES=python3
 	@sh Packaging/docs.sh .build-examples/debug docs/site
 
 clean: ## Remove what was built.
