@@ -1,15 +1,13 @@
-"""Runs `glow bench` and bench.py in turn on the same models and jobs, and prints a table with the ratios.
-
-Each figure is the median over the rounds; in each round every program measures its own median of several runs.
+"""Runs `glow bench` and bench.py in turn on the same models and jobs, and writes what they say: a line about the machine,
+then their JSON lines. Benchmarks/report.py makes a table and a picture of them.
 """
 
 import argparse
 import json
 import os
-import statistics
+import platform
 import subprocess
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 from bench import JOBS, VARIANTS
@@ -28,6 +26,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--runs", type=int, default=5, help="timed repetitions in each round")
+    parser.add_argument("--out", metavar="FILE", help="where the lines go")
     return parser.parse_args()
 
 
@@ -47,44 +46,34 @@ def measure(command: list[str], options: argparse.Namespace, model: str, job: st
     return line
 
 
-def medians(lines: list[dict]) -> dict:
-    """Of every number in lines about the same thing."""
+def machine(options: argparse.Namespace) -> dict:
+    """What the figures depend on besides the programs."""
+    facts = {}
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        key, _, value = line.partition(":")
+        facts.setdefault(key.strip(), value.strip())
+    version = subprocess.run([options.glow, "--version"], stdout=subprocess.PIPE, text=True, check=True)
     return {
-        key: statistics.median(line[key] for line in lines)
-        for key, value in lines[0].items() if isinstance(value, (int, float))}
-
-
-def table(results: dict, options: argparse.Namespace) -> str:
-    variants = list(options.variants)
-    header = [
-        "depth x width x batch", "job", "glow, images/s", *(f"PyTorch {variant}" for variant in variants),
-        "glow / fastest PyTorch", "glow, of its sgemm peak", "MB glow", "MB fastest PyTorch"]
-    rows = [header, ["---"] * len(header)]
-    for (model, job), programs in results.items():
-        found = {name: medians(lines) for name, lines in programs.items()}
-        glow = found["glow"]
-        speeds = {variant: found[variant]["images_per_second"] for variant in variants}
-        fastest = max(variants, key=speeds.get)
-        rows.append([
-            model, job, f"{glow['images_per_second']:.1f}", *(f"{speeds[variant]:.1f}" for variant in variants),
-            f"{glow['images_per_second'] / speeds[fastest]:.2f}", f"{glow['fraction_of_peak']:.1%}",
-            f"{glow['peak_memory_mb']:.0f}", f"{found[fastest]['peak_memory_mb']:.0f}"])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+        "processor": facts["model name"], "family": int(facts["cpu family"]), "model": int(facts["model"]),
+        "clock_mhz": float(facts["cpu MHz"]), "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
+        "kernel": platform.release(), "glow": version.stdout.strip(), "rounds": options.rounds,
+        "runs": options.runs}
 
 
 def main() -> None:
     options = arguments()
-    results = defaultdict(lambda: defaultdict(list))
+    out = open(options.out, "w") if options.out else sys.stdout
+    print(json.dumps(machine(options)), file=out, flush=True)
     for _ in range(options.rounds):
         for model in options.models:
             for job in options.jobs:
-                programs = results[model, job]
-                glow = [options.glow, "bench", "--json"]
-                programs["glow"].append(measure(glow, options, model, job))
+                lines = [measure([options.glow, "bench", "--json"], options, model, job)]
                 for variant in options.variants:
                     pytorch = [sys.executable, BENCH, "--variants", variant]
-                    programs[variant].append(measure(pytorch, options, model, job))
-    print(table(results, options))
+                    lines.append(measure(pytorch, options, model, job))
+                for line in lines:
+                    print(json.dumps(line), file=out, flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 The parameterization is that of the Swift implementation, whose parameter names it shares, except that the 3x3
 convolutions pad with zeros only: there is no edge indicator. Tensors are [N, C, H, W]. As there, what is linear
 and per channel (actnorm, exp(3·logs)) is folded into the weights of a convolution once per pass, instead of
-being applied to every position.
+being applied to every position; and once for all passes of a model that is frozen.
 """
 
 import math
@@ -13,6 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 LOGS_FACTOR = 3.0
+
+
+class Folding(nn.Module):
+    """What is made of the parameters alone: anew in each pass, or kept."""
+
+    kept = None
+
+    def folded(self):
+        return self.fold() if self.kept is None else self.kept
+
+    def freeze(self) -> None:
+        self.kept = self.fold()
 
 
 class ActNorm(nn.Module):
@@ -42,26 +54,35 @@ class Convolution(nn.Module):
         self.padding = size // 2
         self.weight = nn.Parameter(0.05 * torch.randn(outputs, inputs, size, size))
 
-    def forward(self, x: Tensor, norm: ActNorm) -> Tensor:
-        """The convolution and the actnorm after it in one."""
+    def fold(self, norm: ActNorm) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the convolution and the actnorm after it in one."""
         scale = norm.scale()
-        weight = self.weight * scale[:, None, None, None]
-        return F.conv2d(x, weight, norm.bias * scale, padding=self.padding)
+        return scaled(self.weight, scale), norm.bias * scale
+
+    def forward(self, x: Tensor, folded: tuple[Tensor, Tensor]) -> Tensor:
+        return F.conv2d(x, *folded, padding=self.padding)
 
 
-class ZeroConvolution(ActNorm):
+def scaled(weight: Tensor, scale: Tensor) -> Tensor:
+    return weight * scale[:, None, None, None]
+
+
+class ZeroConvolution(ActNorm, Folding):
     """y = (conv3x3(x) + bias)·exp(3·logs), all zero at the start."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__(outputs)
         self.weight = nn.Parameter(torch.zeros(outputs, inputs, 3, 3))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def fold(self) -> tuple[Tensor, Tensor]:
         scale = self.scale()
-        return F.conv2d(x, self.weight * scale[:, None, None, None], self.bias * scale, padding=1)
+        return scaled(self.weight, scale), self.bias * scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, *self.folded(), padding=1)
 
 
-class CouplingNetwork(nn.Module):
+class CouplingNetwork(Folding):
     """3x3 → actnorm → ReLU → 1x1 → actnorm → ReLU → zero convolution. Returns (shift, scale's argument)."""
 
     def __init__(self, half: int, width: int):
@@ -72,15 +93,19 @@ class CouplingNetwork(nn.Module):
         self.actnorm2 = ActNorm(width)
         self.conv3 = ZeroConvolution(width, 2 * half)
 
+    def fold(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        return self.conv1.fold(self.actnorm1), self.conv2.fold(self.actnorm2)
+
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        hidden = F.relu_(self.conv1(z, self.actnorm1))
-        hidden = F.relu_(self.conv2(hidden, self.actnorm2))
+        first, second = self.folded()
+        hidden = F.relu_(self.conv1(z, first))
+        hidden = F.relu_(self.conv2(hidden, second))
         return self.conv3(hidden).chunk(2, dim=1)
 
     @torch.no_grad()
     def initialize(self, z: Tensor) -> None:
         self.actnorm1.initialize(F.conv2d(z, self.conv1.weight, padding=1))
-        hidden = F.relu_(self.conv1(z, self.actnorm1))
+        hidden = F.relu_(self.conv1(z, self.conv1.fold(self.actnorm1)))
         self.actnorm2.initialize(F.conv2d(hidden, self.conv2.weight))
 
 
@@ -92,7 +117,7 @@ class InvertibleConvolution(nn.Module):
         self.weight = nn.Parameter(torch.linalg.qr(torch.randn(channels, channels))[0].contiguous())
 
 
-class FlowStep(nn.Module):
+class FlowStep(Folding):
     """Actnorm, invertible 1x1 convolution, affine coupling."""
 
     def __init__(self, channels: int, width: int):
@@ -106,10 +131,25 @@ class FlowStep(nn.Module):
         scale = self.actnorm.scale()
         return scale[:, None] * self.invconv.weight, (self.actnorm.bias * scale) @ self.invconv.weight
 
+    def fold(self) -> tuple[Tensor, Tensor]:
+        """The channel map as weight and bias of a convolution."""
+        matrix, bias = self.channel_map()
+        return matrix.t()[:, :, None, None], bias
+
+    kept_inverse = None
+
+    def fold_inverse(self) -> tuple[Tensor, Tensor]:
+        matrix, bias = self.channel_map()
+        inverse = torch.linalg.inv(matrix)
+        return inverse.t()[:, :, None, None], -bias @ inverse
+
+    def freeze(self) -> None:
+        super().freeze()
+        self.kept_inverse = self.fold_inverse()
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the output and the coupling's log-determinant of each image."""
-        matrix, bias = self.channel_map()
-        first, second = F.conv2d(x, matrix.t()[:, :, None, None], bias).chunk(2, dim=1)
+        first, second = F.conv2d(x, *self.folded()).chunk(2, dim=1)
         shift, argument = self.coupling(first)
         argument = argument + 2
         second = (second + shift) * torch.sigmoid(argument)
@@ -120,15 +160,13 @@ class FlowStep(nn.Module):
         shift, argument = self.coupling(first)
         # 1/sigmoid(a) = 1 + exp(−a)
         second = second * (1 + torch.exp(-2 - argument)) - shift
-        matrix, bias = self.channel_map()
-        inverse = torch.linalg.inv(matrix)
-        return F.conv2d(torch.cat([first, second], dim=1), inverse.t()[:, :, None, None], -bias @ inverse)
+        inverse = self.fold_inverse() if self.kept_inverse is None else self.kept_inverse
+        return F.conv2d(torch.cat([first, second], dim=1), *inverse)
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
         self.actnorm.initialize(x)
-        matrix, bias = self.channel_map()
-        self.coupling.initialize(F.conv2d(x, matrix.t()[:, :, None, None], bias).chunk(2, dim=1)[0])
+        self.coupling.initialize(F.conv2d(x, *self.fold()).chunk(2, dim=1)[0])
 
 
 class Split(nn.Module):
@@ -155,7 +193,7 @@ def gaussian(z: Tensor, mean: Tensor, logs: Tensor) -> tuple[Tensor, Tensor]:
     return epsilon, -(0.5 * (epsilon.square() + math.log(2 * math.pi)) + logs).sum(dim=(1, 2, 3))
 
 
-class Level(nn.Module):
+class Level(Folding):
     """`depth` flow steps, and a split unless it is the last level."""
 
     def __init__(self, channels: int, depth: int, width: int, is_last: bool):
@@ -165,23 +203,25 @@ class Level(nn.Module):
             self.add_module(f"step{index}", step)
         self.split = None if is_last else Split(channels)
 
-    def map_log_determinant(self) -> Tensor:
+    def fold(self) -> Tensor:
         """Σ ln |det A| of the steps' channel maps, per position, in float64."""
         weights = torch.stack([step.invconv.weight for step in self.steps]).double()
         logs = torch.stack([step.actnorm.logs for step in self.steps]).double()
         return torch.linalg.slogdet(weights).logabsdet.sum() + LOGS_FACTOR * logs.sum()
 
 
-class TopPrior(nn.Module):
+class TopPrior(Folding):
     """z ~ N(mean, exp(logs)²) with a learned mean and logs of each channel."""
 
     def __init__(self, channels: int):
         super().__init__()
         self.prior = ActNorm(2 * channels)
 
+    def fold(self) -> Tensor:
+        return (self.prior.bias * self.prior.scale())[None, :, None, None]
+
     def forward(self, shape: torch.Size) -> tuple[Tensor, Tensor]:
-        both = (self.prior.bias * self.prior.scale())[None, :, None, None]
-        mean, logs = both.expand(-1, -1, *shape[2:]).chunk(2, dim=1)
+        mean, logs = self.folded().expand(-1, -1, *shape[2:]).chunk(2, dim=1)
         return mean, logs
 
 
@@ -213,7 +253,7 @@ class Glow(nn.Module):
         latents = []
         for level in self.levels:
             z = F.pixel_unshuffle(z, 2)
-            log_likelihood = log_likelihood + z.shape[2] * z.shape[3] * level.map_log_determinant()
+            log_likelihood = log_likelihood + z.shape[2] * z.shape[3] * level.folded()
             for step in level.steps:
                 z, log_determinant = step(z)
                 log_likelihood = log_likelihood + log_determinant
@@ -249,6 +289,13 @@ class Glow(nn.Module):
                 channels //= 2
             shapes.append((count, channels, height, width))
         return shapes
+
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Folds once for all passes to come; for a model that is not trained any more."""
+        for module in self.modules():
+            if isinstance(module, Folding):
+                module.freeze()
 
     @torch.no_grad()
     def initialize(self, images: Tensor) -> None:

@@ -8,6 +8,13 @@
 #define ROWS 6
 #define LOAD _mm256_loadu_ps
 #define STORE _mm256_storeu_ps
+// The lanes below a number of them, which may be none or more than there are.
+#define MASK __m256i
+#define MASK_OF(width) \
+  _mm256_cmpgt_epi32( \
+      _mm256_set1_epi32((width) > 8 ? 8 : (int)(width)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
+#define LOAD_PART(from, mask) _mm256_maskload_ps(from, mask)
+#define STORE_PART(to, mask, value) _mm256_maskstore_ps(to, mask, value)
 #define FILL _mm256_set1_ps
 #define ZERO _mm256_setzero_ps
 #define ADD _mm256_add_ps

@@ -8,6 +8,11 @@
 #define ROWS 14
 #define LOAD _mm512_loadu_ps
 #define STORE _mm512_storeu_ps
+// The lanes below a number of them, which may be none or more than there are.
+#define MASK __mmask16
+#define MASK_OF(width) ((width) >= 16 ? 0xFFFF : (width) <= 0 ? 0 : (__mmask16)((1 << (width)) - 1))
+#define LOAD_PART(from, mask) _mm512_maskz_loadu_ps(mask, from)
+#define STORE_PART(to, mask, value) _mm512_mask_storeu_ps(to, mask, value)
 #define FILL _mm512_set1_ps
 #define ZERO _mm512_setzero_ps
 #define ADD _mm512_add_ps

@@ -9,24 +9,6 @@
 #define INLINE static inline __attribute__((always_inline)) TARGET
 #define UNROLL _Pragma("clang loop unroll(full)")
 
-/// Copies a block between memory and an array of whole vectors, where the last panel is not full.
-INLINE void NAME(copy)(
-    const float *from, intptr_t from_row, float *to, intptr_t to_row, int rows, intptr_t width) {
-  for (int row = 0; row < rows; ++row) {
-    for (intptr_t column = 0; column < width; ++column) to[row * to_row + column] = from[row * from_row + column];
-  }
-}
-
-/// Rows of two whole vectors, zero from `width` on.
-INLINE void NAME(copy_to_edge)(const float *from, intptr_t from_row, float *edge, int rows, intptr_t width) {
-  enum { most = 2 * LANES };
-  for (int row = 0; row < rows; ++row) {
-    for (intptr_t column = 0; column < most; ++column) {
-      edge[row * most + column] = column < width ? from[row * from_row + column] : 0;
-    }
-  }
-}
-
 /// Of a row of a block, where its class has its bias and its sum; rows are asked for one after the other.
 typedef struct {
   const uint8_t *class;
@@ -52,54 +34,99 @@ INLINE intptr_t NAME(next_class)(NAME(class_walk) *walk) {
   return offset;
 }
 
-/// One block: `rows` rows from `first` on and `vectors` vectors from `panel` on.
-INLINE void NAME(block)(
-    const int rows, const int vectors, const int is_transposed, const glow_product *product, intptr_t first,
-    intptr_t panel) {
-  enum { most = 2 * LANES };
-  const intptr_t inner = product->inner;
-  const intptr_t column = panel * glow_panel_columns;
-  const intptr_t left = product->columns - column;
-  const intptr_t width = left < vectors * LANES ? left : vectors * LANES;
-  const int is_full = width == vectors * LANES;
-  float *c = product->c + first * product->c_row + column;
-  VECTOR sums[ROWS][2];
-  // Of a panel that is not full.
-  float edge[ROWS * most], bias_edge[most];
+/// Where a block lies in C, and what of it there is: of the last panel only some columns are.
+typedef struct {
+  float *c;
+  intptr_t first, column;
+  MASK parts[2];
+} NAME(place);
 
-  // Start.
+// Whole vectors, or what there is of them; the condition is known where the code is made.
+#define READ(from, v) (is_full ? LOAD((from) + (v) * LANES) : LOAD_PART((from) + (v) * LANES, place->parts[v]))
+#define WRITE(to, v, value) \
+  do { \
+    if (is_full) { \
+      STORE((to) + (v) * LANES, value); \
+    } else { \
+      STORE_PART((to) + (v) * LANES, place->parts[v], value); \
+    } \
+  } while (0)
+
+/// What the chains start with.
+INLINE void NAME(start)(
+    const int rows, const int vectors, const int is_full, const glow_product *product, const NAME(place) *place,
+    VECTOR sums[ROWS][2]) {
+  const float *c = place->c;
   UNROLL for (int r = 0; r < rows; ++r) {
     UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = ZERO();
   }
   if (product->accumulate) {
     // Gradients of weights are too many for the near caches: those of the next panels are asked for beforehand.
     UNROLL for (int r = 0; r < rows; ++r) {
-      UNROLL for (int v = 0; v < vectors * LANES; v += 16) __builtin_prefetch(c + r * product->c_row + most + v, 1);
-    }
-    const float *from = c;
-    intptr_t from_row = product->c_row;
-    if (!is_full) {
-      NAME(copy_to_edge)(c, product->c_row, edge, rows, width);
-      from = edge;
-      from_row = most;
+      UNROLL for (int v = 0; v < vectors * LANES; v += 16) {
+        __builtin_prefetch(c + r * product->c_row + 2 * LANES + v, 1);
+      }
     }
     UNROLL for (int r = 0; r < rows; ++r) {
-      UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = LOAD(from + r * from_row + v * LANES);
+      UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = READ(c + r * product->c_row, v);
     }
   }
   if (product->bias) {
-    NAME(class_walk) walk = NAME(classes_from)(product, first);
+    NAME(class_walk) walk = NAME(classes_from)(product, place->first);
     UNROLL for (int r = 0; r < rows; ++r) {
-      const float *bias = product->bias + NAME(next_class)(&walk) + column;
-      if (!is_full) {
-        NAME(copy_to_edge)(bias, 0, bias_edge, 1, width);
-        bias = bias_edge;
-      }
+      const float *bias = product->bias + NAME(next_class)(&walk) + place->column;
       UNROLL for (int v = 0; v < vectors; ++v) {
-        const VECTOR value = LOAD(bias + v * LANES);
+        const VECTOR value = READ(bias, v);
         sums[r][v] = product->accumulate ? ADD(sums[r][v], value) : value;
       }
     }
+  }
+}
+
+/// What becomes of the sums.
+INLINE void NAME(finish)(
+    const int rows, const int vectors, const int is_full, const glow_product *product, const NAME(place) *place,
+    VECTOR sums[ROWS][2]) {
+  if (product->rectify) {
+    UNROLL for (int r = 0; r < rows; ++r) {
+      UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = LARGER(ZERO(), sums[r][v]);
+    }
+  }
+  if (product->activations) {
+    const float *from = product->activations + place->first * product->activation_row + place->column;
+    UNROLL for (int r = 0; r < rows; ++r) {
+      UNROLL for (int v = 0; v < vectors; ++v) {
+        sums[r][v] = ZERO_WHERE_NOT_POSITIVE(READ(from + r * product->activation_row, v), sums[r][v]);
+      }
+    }
+  }
+  UNROLL for (int r = 0; r < rows; ++r) {
+    UNROLL for (int v = 0; v < vectors; ++v) WRITE(place->c + r * product->c_row, v, sums[r][v]);
+  }
+  if (product->sums) {
+    NAME(class_walk) walk = NAME(classes_from)(product, place->first);
+    UNROLL for (int r = 0; r < rows; ++r) {
+      float *total = product->sums + NAME(next_class)(&walk) + place->column;
+      UNROLL for (int v = 0; v < vectors; ++v) WRITE(total, v, ADD(READ(total, v), sums[r][v]));
+    }
+  }
+}
+
+/// One block: `rows` rows from `first` on and `vectors` vectors from `panel` on.
+INLINE void NAME(block)(
+    const int rows, const int vectors, const int is_transposed, const glow_product *product, intptr_t first,
+    intptr_t panel) {
+  const intptr_t inner = product->inner;
+  const intptr_t column = panel * glow_panel_columns;
+  const intptr_t width = product->columns - column;
+  const int is_full = width >= vectors * LANES;
+  const NAME(place) place = {
+      product->c + first * product->c_row + column, first, column, {MASK_OF(width), MASK_OF(width - LANES)}};
+  VECTOR sums[ROWS][2];
+  if (is_full) {
+    NAME(start)(rows, vectors, 1, product, &place, sums);
+  } else {
+    NAME(start)(rows, vectors, 0, product, &place, sums);
   }
 
   // The chains.
@@ -168,44 +195,10 @@ INLINE void NAME(block)(
 #undef ADD_ROW
   }
 
-  // Finish.
-  if (product->rectify) {
-    UNROLL for (int r = 0; r < rows; ++r) {
-      UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = LARGER(ZERO(), sums[r][v]);
-    }
-  }
-  if (product->activations) {
-    const float *from = product->activations + first * product->activation_row + column;
-    intptr_t from_row = product->activation_row;
-    if (!is_full) {
-      NAME(copy_to_edge)(from, from_row, edge, rows, width);
-      from = edge;
-      from_row = most;
-    }
-    UNROLL for (int r = 0; r < rows; ++r) {
-      UNROLL for (int v = 0; v < vectors; ++v) {
-        sums[r][v] = ZERO_WHERE_NOT_POSITIVE(LOAD(from + r * from_row + v * LANES), sums[r][v]);
-      }
-    }
-  }
-  float *to = is_full ? c : edge;
-  const intptr_t to_row = is_full ? product->c_row : most;
-  UNROLL for (int r = 0; r < rows; ++r) {
-    UNROLL for (int v = 0; v < vectors; ++v) STORE(to + r * to_row + v * LANES, sums[r][v]);
-  }
-  if (!is_full) NAME(copy)(edge, most, c, product->c_row, rows, width);
-  if (product->sums) {
-    NAME(class_walk) walk = NAME(classes_from)(product, first);
-    UNROLL for (int r = 0; r < rows; ++r) {
-      float *total = product->sums + NAME(next_class)(&walk) + column;
-      if (is_full) {
-        UNROLL for (int v = 0; v < vectors; ++v) {
-          STORE(total + v * LANES, ADD(LOAD(total + v * LANES), sums[r][v]));
-        }
-      } else {
-        for (intptr_t j = 0; j < width; ++j) total[j] += edge[r * most + j];
-      }
-    }
+  if (is_full) {
+    NAME(finish)(rows, vectors, 1, product, &place, sums);
+  } else {
+    NAME(finish)(rows, vectors, 0, product, &place, sums);
   }
 }
 

@@ -1,3 +1,5 @@
+import CGlowKernels
+
 /// The neighborhoods of a 3×3 convolution as matrix rows, and back.
 ///
 /// Pictures are NHWC. A band is `rows` picture rows from `firstRow` on of one picture of `height × width`.
@@ -76,17 +78,21 @@ public func gatherPatches<S: Scalar>(
   from picture: UnsafePointer<S>, stride: Int, channels: Int, band: Band,
   bordered: UnsafeMutablePointer<S>, into patches: UnsafeMutablePointer<S>, rowStep: Int
 ) {
+  if let picture = floats(picture) {
+    var band = glow_band(band, channels: channels, rowStep: rowStep)
+    glow_gather_patches(&band, picture, stride, floats(bordered), floats(patches), InstructionSet.code)
+    return
+  }
   let width = band.width
   let line = (width + 2) * channels
   for row in 0..<(band.rows + 2) {
     let target = bordered + row * line
     let sourceRow = band.firstRow + row - 1
     if sourceRow < 0 || sourceRow >= band.height {
-      target.update(repeating: 0, count: line)
+      for index in 0..<line { target[index] = 0 }
       continue
     }
-    target.update(repeating: 0, count: channels)
-    (target + line - channels).update(repeating: 0, count: channels)
+    for channel in 0..<channels { (target[channel], target[line - channels + channel]) = (0, 0) }
     let source = picture + sourceRow * width * stride
     for column in 0..<width {
       let from = source + column * stride
@@ -99,66 +105,121 @@ public func gatherPatches<S: Scalar>(
     for column in 0..<width {
       let target = patches + (row * width + column) * rowStep * 9 * channels
       for dy in 0..<3 {
-        copyRun(bordered + (row + dy) * line + column * channels, run, to: target + dy * run)
+        (target + dy * run).update(from: bordered + (row + dy) * line + column * channels, count: run)
       }
     }
   }
 }
 
-/// Copies `count` values in whole vectors, of which the last overlaps the one before it.
-@inlinable @inline(__always)
-func copyRun<S: Scalar>(_ source: UnsafePointer<S>, _ count: Int, to target: UnsafeMutablePointer<S>) {
-  if count < 8 {
-    for index in 0..<count { target[index] = source[index] }
-    return
-  }
-  var index = 0
-  while index + 8 < count {
-    target.store(source.vector(index), index)
-    index += 8
-  }
-  target.store(source.vector(count - 8), count - 8)
-}
-
-/// col2im, the adjoint of `gatherPatches`: every patch is added to the neighborhood it belongs to.
-///
-/// Sums the contributions that fall into the band, which also come from the picture rows just above and
-/// below it.
+/// col2im, the adjoint of `gatherPatches`, and a bias: every patch is added to the neighborhood it belongs to, and to each
+/// position the bias of its border class. In planes [planes, positions of the band, channels/planes].
 ///
 /// - Parameters:
 ///   - patches: the patch rows of the whole picture, height·width times every `rowStep`-th of 9·channels values; only
 ///     those of the band and of its two neighboring picture rows are read.
-///   - bordered: receives [rows + 2, width + 2, channels]; its inner part is the result.
+///   - bias: [borderClassCount, channels]
+///   - bordered: scratch of `band.borderedCount`.
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func scatterPatches<S: Scalar>(
-  _ patches: UnsafePointer<S>, rowStep: Int, channels: Int, band: Band, bordered: UnsafeMutablePointer<S>
+public func collectPatches<S: Scalar>(
+  _ patches: PatchRows<S>, bias: UnsafePointer<S>, planes: Int, into target: UnsafeMutablePointer<S>,
+  bordered: UnsafeMutablePointer<S>
 ) {
-  let width = band.width
+  let (band, channels) = (patches.band, patches.channels / planes)
+  if let rows = floats(patches.base) {
+    var band = glow_band(band, channels: patches.channels, rowStep: patches.rowStep)
+    glow_collect_patches(
+      &band, rows, floats(bias), planes, floats(bordered), floats(target), InstructionSet.code)
+    return
+  }
+  scatterPatches(patches, bordered: bordered)
+  let positions = band.rows * band.width
+  for row in 0..<band.rows {
+    for column in 0..<band.width {
+      let borderClass = band.borderClass(row: band.firstRow + row, column: column)
+      var biasRow = bias + borderClass * patches.channels
+      var from = bordered + ((row + 1) * (band.width + 2) + column + 1) * patches.channels
+      var to = target + (row * band.width + column) * channels
+      for _ in 0..<planes {
+        for channel in 0..<channels { to[channel] = from[channel] + biasRow[channel] }
+        from += channels
+        biasRow += channels
+        to += positions * channels
+      }
+    }
+  }
+}
+
+/// col2im, added to the band's positions, which lie `stride` values apart.
+///
+/// - Parameter bordered: scratch of `band.borderedCount`.
+@specialized(where S == Float)
+@specialized(where S == Double)
+public func addPatches<S: Scalar>(
+  _ patches: PatchRows<S>, to positions: UnsafeMutablePointer<S>, stride: Int,
+  bordered: UnsafeMutablePointer<S>
+) {
+  let (band, channels) = (patches.band, patches.channels)
+  if let rows = floats(patches.base) {
+    var band = glow_band(band, channels: channels, rowStep: patches.rowStep)
+    glow_add_patches(&band, rows, floats(positions), stride, InstructionSet.code)
+    return
+  }
+  scatterPatches(patches, bordered: bordered)
+  for row in 0..<band.rows {
+    for column in 0..<band.width {
+      let from = bordered + ((row + 1) * (band.width + 2) + column + 1) * channels
+      let to = positions + (row * band.width + column) * stride
+      for channel in 0..<channels { to[channel] += from[channel] }
+    }
+  }
+}
+
+/// The patch rows of a picture, and the band of it that is wanted.
+public struct PatchRows<S: Scalar> {
+  let base: UnsafePointer<S>
+  let rowStep: Int
+  let channels: Int
+  let band: Band
+
+  /// - Parameter rows: of 9·`channels` columns, height·width of them.
+  public init(_ rows: Matrix<S>, channels: Int, band: Band) {
+    precondition(rows.columns == 9 * channels && rows.stride % rows.columns == 0, "no rows of patches")
+    base = UnsafePointer(rows.base)
+    rowStep = rows.stride / rows.columns
+    (self.channels, self.band) = (channels, band)
+  }
+}
+
+/// Adds the patches to a picture of zeros, of which the band is wanted, one patch after the other: the slow obvious way.
+///
+/// - Parameter bordered: receives [rows + 2, width + 2, channels]; its inner part is the result.
+@specialized(where S == Float)
+@specialized(where S == Double)
+package func scatterPatches<S: Scalar>(_ patches: PatchRows<S>, bordered: UnsafeMutablePointer<S>) {
+  let (band, channels) = (patches.band, patches.channels)
+  let (width, run) = (band.width, 3 * channels)
   let line = (width + 2) * channels
-  bordered.update(repeating: 0, count: (band.rows + 2) * line)
-  let run = 3 * channels
-  let whole = run / 8 * 8
+  for index in 0..<(band.rows + 2) * line { bordered[index] = 0 }
   for sourceRow in max(0, band.firstRow - 1)..<min(band.height, band.firstRow + band.rows + 1) {
     for dy in 0..<3 {
       // Bordered row r is picture row firstRow + r - 1.
       let targetRow = sourceRow - band.firstRow + dy
       if targetRow < 1 || targetRow > band.rows { continue }
       for column in 0..<width {
-        let source = patches + ((sourceRow * width + column) * rowStep * 9 + dy * 3) * channels
+        let place = (sourceRow * width + column) * patches.rowStep * 9 + dy * 3
+        let source = patches.base + place * channels
         let target = bordered + targetRow * line + column * channels
-        var index = 0
-        while index < whole {
-          let from = UnsafeRawPointer(source + index).loadUnaligned(as: SIMD8<S>.self)
-          let to = UnsafeMutableRawPointer(target + index)
-          to.storeBytes(of: to.loadUnaligned(as: SIMD8<S>.self) + from, as: SIMD8<S>.self)
-          index += 8
-        }
-        while index < run {
-          target[index] += source[index]
-          index += 1
-        }
+        for index in 0..<run { target[index] += source[index] }
       }
     }
+  }
+}
+
+extension glow_band {
+  fileprivate init(_ band: Band, channels: Int, rowStep: Int) {
+    self.init(
+      height: band.height, width: band.width, first_row: band.firstRow, rows: band.rows, channels: channels,
+      row_step: rowStep)
   }
 }

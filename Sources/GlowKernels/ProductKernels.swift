@@ -58,6 +58,9 @@ public enum InstructionSet: String, Sendable, CaseIterable {
     return available.first { $0 == wanted } ?? available.last
   }()
 
+  /// What the functions of CGlowKernels are told.
+  package static let code = chosen?.code ?? glow_instructions_none
+
   package var code: glow_instructions {
     switch self {
     case .avx2: glow_instructions_avx2

@@ -6,9 +6,7 @@ public func addBias<S: Scalar>(
   _ classes: RowClasses? = nil
 ) {
   for row in 0..<rows {
-    let line = values + row * width
-    let bias = bias + (classes?[row] ?? 0) * width
-    for column in 0..<width { line[column] += bias[column] }
+    add(bias + (classes?[row] ?? 0) * width, to: values + row * width, count: width)
   }
 }
 
@@ -20,26 +18,7 @@ public func addRows<S: Scalar>(
   _ classes: RowClasses? = nil
 ) {
   for row in 0..<rows {
-    let line = values + row * width
-    let sum = sums + (classes?[row] ?? 0) * width
-    for column in 0..<width { sum[column] += line[column] }
-  }
-}
-
-/// Adds the inner part of a bordered band, [rows + 2, width + 2, channels], to the positions of a picture,
-/// which lie `stride` apart.
-@specialized(where S == Float)
-@specialized(where S == Double)
-public func addInner<S: Scalar>(
-  _ bordered: UnsafePointer<S>, band: Band, channels: Int, to positions: UnsafeMutablePointer<S>,
-  stride: Int
-) {
-  for row in 0..<band.rows {
-    for column in 0..<band.width {
-      let from = bordered + ((row + 1) * (band.width + 2) + column + 1) * channels
-      let to = positions + (row * band.width + column) * stride
-      for channel in 0..<channels { to[channel] += from[channel] }
-    }
+    add(values + row * width, to: sums + (classes?[row] ?? 0) * width, count: width)
   }
 }
 
@@ -51,7 +30,6 @@ public func addParts<S: Scalar>(
 ) {
   (sum + range.lowerBound).update(from: parts + range.lowerBound, count: range.count)
   for part in 1..<max(1, count) {
-    let values = parts + part * stride
-    for index in range { sum[index] += values[index] }
+    add(parts + part * stride + range.lowerBound, to: sum + range.lowerBound, count: range.count)
   }
 }

@@ -32,7 +32,7 @@ public final class Slab<S: Scalar> {
   public func clear(_ team: ThreadTeam) {
     let part = 1 << 16
     team.run((count + part - 1) / part) { index, _ in
-      (base + index * part).update(repeating: 0, count: min(part, count - index * part))
+      (base + index * part).clear(min(part, count - index * part))
     }
   }
 }

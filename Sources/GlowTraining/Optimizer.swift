@@ -54,20 +54,7 @@ public final class Optimizer<S: Scalar> {
     var parts = [Double](repeating: 0, count: ranges.count)
     parts.withUnsafeMutableBufferPointer { parts in
       team.run(ranges.count) { block, _ in
-        var lanes = SIMD8<Double>()
-        var index = ranges[block].lowerBound
-        let end = ranges[block].upperBound
-        while index + 8 <= end {
-          let g = SIMD8<Double>(gradients.vector(index))
-          lanes += g * g
-          index += 8
-        }
-        var sum = lanes.sum()
-        while index < end {
-          sum += Double(gradients[index]) * Double(gradients[index])
-          index += 1
-        }
-        parts[block] = sum
+        parts[block] = sumOfSquares(gradients + ranges[block].lowerBound, count: ranges[block].count)
       }
     }
     return parts.reduce(0, +).squareRoot()
@@ -86,24 +73,14 @@ public final class Optimizer<S: Scalar> {
     scale: Double = 1, average: (values: UnsafeMutablePointer<S>, decay: Double)? = nil, team: ThreadTeam
   ) {
     let correction = (1 - Elementary.power(beta2, step)).squareRoot() / (1 - Elementary.power(beta1, step))
-    let (rate, scale, epsilon) = (S(rate * correction), S(scale), S(1e-8))
-    let (b1, b2) = (S(beta1), S(beta2))
-    let (c1, c2) = (S(1 - beta1), S(1 - beta2))
-    let keep = S(average?.decay ?? 0)
-    let take = S(1 - (average?.decay ?? 0))
-    let isAdamax = kind == .adamax
-    let (m, v) = (firstMoment.base, secondMoment.base)
-    team.run(ranges.count) { block, _ in
-      for index in ranges[block] {
-        let g = gradients[index] * scale
-        let first = b1 * m[index] + c1 * g
-        m[index] = first
-        let second = isAdamax ? max(b2 * v[index], abs(g)) : b2 * v[index] + c2 * g * g
-        v[index] = second
-        let value = values[index] - rate * first / ((isAdamax ? second : second.squareRoot()) + epsilon)
-        values[index] = value
-        if let average { average.values[index] = keep * average.values[index] + take * value }
-      }
-    }
+    var update = MomentUpdate(
+      values: values, gradients: gradients, first: firstMoment.base, second: secondMoment.base,
+      average: average?.values)
+    update.isAdamax = kind == .adamax
+    (update.scale, update.rate, update.epsilon) = (S(scale), S(rate * correction), S(1e-8))
+    (update.keepFirst, update.takeFirst) = (S(beta1), S(1 - beta1))
+    (update.keepSecond, update.takeSecond) = (S(beta2), S(1 - beta2))
+    (update.keepAverage, update.takeAverage) = (S(average?.decay ?? 0), S(1 - (average?.decay ?? 0)))
+    team.run(ranges.count) { block, _ in update.apply(ranges[block]) }
   }
 }

@@ -36,12 +36,12 @@ struct ProductCeiling {
     }
   }
 
-  /// Floating-point operations a second over all products of a pass, each weighed by its share of the work.
+  /// Floating-point operations a second over all products of a pass, each weighed by its share of the work, as a fraction
+  /// of the peak in the same minutes.
   ///
   /// - Throws: `MemoryError`.
-  func operationsPerSecond(isTraining: Bool) throws -> Double {
-    var work = 0.0
-    var seconds = 0.0
+  func fraction(of peak: PeakProduct, isTraining: Bool) throws -> Double {
+    var (work, scaledWork) = (0.0, 0.0)
     for (shape, products) in levels {
       let purpose = isTraining ? Purpose.training(keepsHidden: true) : .inference
       let rows = Tiling.fitting(
@@ -51,11 +51,11 @@ struct ProductCeiling {
         for product in passes(product, rows: rows, isTraining: isTraining) {
           let operations = 2 * product.multiplyAdds * Double(shape.positions * count)
           work += operations
-          seconds += try operations / speed(of: product)
+          scaledWork += try operations / fraction(of: peak, product)
         }
       }
     }
-    return work / seconds
+    return work / scaledWork
   }
 
   /// Forward [rows × k]·[k × n], and in training its two gradients.
@@ -69,10 +69,11 @@ struct ProductCeiling {
     ]
   }
 
-  /// Operations a second of one product on every thread at once, each with operands of its own; the best of five.
+  /// Operations a second of one product on every thread at once, each with operands of its own, over the peak: the median
+  /// of three, in turns.
   ///
   /// - Throws: `MemoryError`.
-  private func speed(of product: Product) throws -> Double {
+  private func fraction(of peak: PeakProduct, _ product: Product) throws -> Double {
     let (a, b, c) = (product.m * product.k, product.k * product.n, product.m * product.n)
     let isPacked = team.kernels == .packed
     let panels = isPacked ? Operand<Float>.panelCount(rows: product.k, columns: product.n) : 0
@@ -84,30 +85,32 @@ struct ProductCeiling {
     }
     // About 5 ms a thread.
     let repetitions = max(1, Int(250e6 / product.multiplyAdds))
-    let best = (0..<5).map { _ in
-      secondsOf {
-        team.run(team.count) { piece, _ in
-          let base = operands[piece].base
-          let target = Matrix(base + a + b, rows: product.m, columns: product.n)
-          if product.isGradient {
-            let first = Matrix(base, rows: product.k, columns: product.m)
-            let second = Matrix(base + a, rows: product.k, columns: product.n)
-            let scratch = isPacked ? base + a + b + c : nil
-            for _ in 0..<repetitions {
-              multiplyTransposed(first, second, into: target, accumulate: true, scratch: scratch)
+    return median(
+      (0..<3).map { _ in
+        let seconds = secondsOf {
+          team.run(team.count) { piece, _ in
+            let base = operands[piece].base
+            let target = Matrix(base + a + b, rows: product.m, columns: product.n)
+            if product.isGradient {
+              let first = Matrix(base, rows: product.k, columns: product.m)
+              let second = Matrix(base + a, rows: product.k, columns: product.n)
+              let scratch = isPacked ? base + a + b + c : nil
+              for _ in 0..<repetitions {
+                multiplyTransposed(first, second, into: target, accumulate: true, scratch: scratch)
+              }
+              return
             }
-            return
+            let first = Matrix(base, rows: product.m, columns: product.k)
+            let second =
+              product.transposesSecond
+              ? Matrix(base + a, rows: product.n, columns: product.k).transposed
+              : Matrix(base + a, rows: product.k, columns: product.n)
+            let operand = Operand(second, panels: isPacked ? UnsafePointer(base + a + b + c) : nil)
+            for _ in 0..<repetitions { multiply(first, operand, into: target) }
           }
-          let first = Matrix(base, rows: product.m, columns: product.k)
-          let second =
-            product.transposesSecond
-            ? Matrix(base + a, rows: product.n, columns: product.k).transposed
-            : Matrix(base + a, rows: product.k, columns: product.n)
-          let operand = Operand(second, panels: isPacked ? UnsafePointer(base + a + b + c) : nil)
-          for _ in 0..<repetitions { multiply(first, operand, into: target) }
         }
-      }
-    }.min()!
-    return 2 * product.multiplyAdds * Double(repetitions * team.count) / best
+        return 2 * product.multiplyAdds * Double(repetitions * team.count) / seconds
+          / peak.operationsPerSecond()
+      })
   }
 }

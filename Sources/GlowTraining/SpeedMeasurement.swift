@@ -20,10 +20,10 @@ public final class SpeedMeasurement {
     public let imagesPerSecond: Double
     /// Of the useful multiply-adds of the conditioners' products, without the edge indicator.
     public let gigaflops: Double
-    /// `gigaflops` over that of a 2048³ product on the same threads, the best before and after.
+    /// `gigaflops` over that of a 2048³ product on the same threads in the same minutes.
     public let fractionOfPeak: Double
     public let peakGigaflops: Double
-    /// `gigaflops` over what fused multiply-adds on the same threads reach without memory, the best before and after: the
+    /// `gigaflops` over what fused multiply-adds on the same threads reach without memory in the same minutes: the
     /// product of clock under load, vector width and units.
     /// Nil where this package has no kernels for the processor.
     public let fractionOfLimit: Double?
@@ -52,7 +52,6 @@ public final class SpeedMeasurement {
   private let batch: Int
   /// Seconds in the optimizer and in folding, by the caller's watch.
   private var optimizerSeconds = 0.0
-  private static let productSize = 2048
 
   /// - Parameter jobs: those that are to be measured.
   /// - Throws: `ConfigurationError`; `TrainingError` and `MemoryError` if they do not fit into memory.
@@ -73,25 +72,31 @@ public final class SpeedMeasurement {
     if !glow.isInitialized { try glow.initialize(workspace, count: workspace.batch) }
   }
 
+  /// Times the job, the plain product and the multiply-adds in registers in turns, so that all of them have their share of
+  /// what else the machine does meanwhile; the medians count.
+  ///
   /// - Parameter runs: timed repetitions, after one that is not timed.
   public func measure(_ job: Job, runs: Int) throws -> Result {
-    let before = (peak: try peak(), limit: limit())
+    let peak = try PeakProduct(glow.team)
     let prepared = try prepare(job)
     try prepared.run()
     try prepared.workspace.measurePhases()
     optimizerSeconds = 0
-    let times = try (0..<runs).map { _ in try secondsOf(prepared.run) }.sorted()
-    let median = times[runs / 2]
-    let peak = max(before.peak, try self.peak())
-    let most = max(before.limit, self.limit())
-    let limit = most > 0 ? most : nil
+    var (times, peaks, limits) = ([Double](), [Double](), [Double]())
+    for _ in 0..<runs {
+      peaks.append(peak.operationsPerSecond())
+      limits.append(limit())
+      times.append(try secondsOf(prepared.run))
+    }
     let ceiling = try ProductCeiling(glow.configuration, batch: batch, team: glow.team)
     let work = 2 * ceiling.multiplyAdds * Double(batch) * (job == .train ? 3 : 1)
+    let (speed, most, registers) = (work / median(times), median(peaks), median(limits))
     return Result(
-      job: job, imagesPerSecond: Double(batch) / median, gigaflops: work / median / 1e9,
-      fractionOfPeak: work / median / peak, peakGigaflops: peak / 1e9,
-      fractionOfLimit: limit.map { work / median / $0 }, limitGigaflops: limit.map { $0 / 1e9 },
-      ceiling: try ceiling.operationsPerSecond(isTraining: job == .train) / peak, peakMemory: peakMemory(),
+      job: job, imagesPerSecond: Double(batch) / median(times), gigaflops: speed / 1e9,
+      fractionOfPeak: speed / most, peakGigaflops: most / 1e9,
+      fractionOfLimit: registers > 0 ? speed / registers : nil,
+      limitGigaflops: registers > 0 ? registers / 1e9 : nil,
+      ceiling: try ceiling.fraction(of: peak, isTraining: job == .train), peakMemory: peakMemory(),
       breakdown: breakdown(prepared.workspace, total: times.reduce(0, +)))
   }
 
@@ -158,45 +163,18 @@ public final class SpeedMeasurement {
     }
   }
 
-  /// Floating-point operations a second of a product of 2048³, its rows shared out among the threads.
-  ///
-  /// - Throws: `MemoryError`.
-  private func peak() throws -> Double {
-    let n = SpeedMeasurement.productSize
-    let (a, b, c) = (
-      try Slab<Float>(count: n * n), try Slab<Float>(count: n * n), try Slab<Float>(count: n * n)
-    )
-    Philox(seed: 3, purpose: .weights).fillUniform(a.values)
-    Philox(seed: 4, purpose: .weights).fillUniform(b.values)
-    let threads = glow.team.count
-    let best = (0..<5).map { _ in
-      secondsOf {
-        glow.team.run(threads) { thread, _ in
-          let first = n * thread / threads
-          let rows = n * (thread + 1) / threads - first
-          multiply(
-            Matrix(a.base + first * n, rows: rows, columns: n), Matrix(b.base, rows: n, columns: n),
-            into: Matrix(c.base + first * n, rows: rows, columns: n))
-        }
-      }
-    }.min()!
-    return 2 * Double(n * n * n) / best
-  }
-
   /// Floating-point operations a second of multiply-adds in the registers of all threads.
   private func limit() -> Double {
     let repetitions = 2_000_000
     let threads = glow.team.count
     var operations = 0.0
-    let best = (0..<5).map { _ in
-      secondsOf {
-        glow.team.run(threads) { thread, _ in
-          let done = multiplyAddsInRegisters(repetitions)
-          if thread == 0 { operations = 2 * done * Double(threads) }
-        }
+    let seconds = secondsOf {
+      glow.team.run(threads) { thread, _ in
+        let done = multiplyAddsInRegisters(repetitions)
+        if thread == 0 { operations = 2 * done * Double(threads) }
       }
-    }.min()!
-    return operations / best
+    }
+    return operations / seconds
   }
 
   /// Calls `getrusage`.
@@ -206,6 +184,9 @@ public final class SpeedMeasurement {
     return usage.ru_maxrss * 1024
   }
 }
+
+/// The middle one of an odd number of values; of an even number the larger of two.
+func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
 
 /// Seconds that `body` takes, by the wall clock.
 public func secondsOf(_ body: () throws -> Void) rethrows -> Double {

@@ -54,9 +54,14 @@ struct PatchesTests {
     gatherPatches(
       from: picture, stride: channels, channels: channels, band: band, bordered: &bordered, into: &gathered,
       rowStep: 1)
-    scatterPatches(patches, rowStep: 1, channels: channels, band: band, bordered: &bordered)
     var scattered = [Double](repeating: 0, count: picture.count)
-    addInner(bordered, band: band, channels: channels, to: &scattered, stride: channels)
+    var rows = patches
+    rows.withUnsafeMutableBufferPointer {
+      let rows = Matrix($0.baseAddress!, rows: height * width, columns: 9 * channels)
+      addPatches(
+        PatchRows(rows, channels: channels, band: band), to: &scattered, stride: channels, bordered: &bordered
+      )
+    }
     let left = zip(gathered, patches).reduce(0) { $0 + $1.0 * $1.1 }
     let right = zip(picture, scattered).reduce(0) { $0 + $1.0 * $1.1 }
     #expect(abs(left - right) < 1e-12 * max(1, abs(left)))
@@ -75,11 +80,16 @@ struct PatchesTests {
     func scatter(_ firstRow: Int, _ rows: Int) -> [Double] {
       let band = Band(height: height, width: width, firstRow: firstRow, rows: rows)
       var bordered = [Double](repeating: .nan, count: band.borderedCount(channels: channels))
-      scatterPatches(
-        rows < height ? inTurns : patches, rowStep: rows < height ? 2 : 1, channels: channels, band: band,
-        bordered: &bordered)
       var result = [Double](repeating: 0, count: rows * width * channels)
-      addInner(bordered, band: band, channels: channels, to: &result, stride: channels)
+      let step = rows < height ? 2 : 1
+      var values = step == 2 ? inTurns : patches
+      values.withUnsafeMutableBufferPointer {
+        let matrix = Matrix(
+          $0.baseAddress!, rows: height * width, columns: 9 * channels, stride: step * 9 * channels)
+        addPatches(
+          PatchRows(matrix, channels: channels, band: band), to: &result, stride: channels,
+          bordered: &bordered)
+      }
       return result
     }
     let whole = scatter(0, 6)

@@ -172,28 +172,6 @@ struct RowsTests {
     check(Double.self)
   }
 
-  @Test("the inner part of a bordered band", arguments: [1, 3, 8], bands)
-  func inner(channels: Int, band: Band) {
-    func check<S: Scalar>(_: S.Type) {
-      let stride = channels + 2
-      let bordered: [S] = random(band.borderedCount(channels: channels), 7)
-      var found: [S] = random(band.rows * band.width * stride, 8)
-      var expected = found
-      for row in 0..<band.rows {
-        for column in 0..<band.width {
-          for channel in 0..<channels {
-            expected[(row * band.width + column) * stride + channel] +=
-              bordered[((row + 1) * (band.width + 2) + column + 1) * channels + channel]
-          }
-        }
-      }
-      addInner(bordered, band: band, channels: channels, to: &found, stride: stride)
-      expectSame(found, expected)
-    }
-    check(Float.self)
-    check(Double.self)
-  }
-
   @Test("parts are added up in their order, in the columns of a range", arguments: [1, 2, 5])
   func parts(count: Int) {
     func check<S: Scalar>(_: S.Type) {

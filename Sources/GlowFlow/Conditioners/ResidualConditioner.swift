@@ -335,7 +335,7 @@ struct ResidualConditioner: Conditioner {
     site.weightGradient!.add(u, dOutput, to: last.foldedWeight)
     site.clock.lap(.weightGradients)
     let dh = site[sumGradient].own
-    dh.base.update(repeating: 0, count: dh.rows * width)
+    dh.base.clear(dh.rows * width)
     addRectifiedGradient(du.base, activations: u.base, count: dh.rows * width, to: dh.base)
     site.clock.lap(.elementwise)
   }
@@ -366,7 +366,7 @@ struct ResidualConditioner: Conditioner {
   private func backwardActivation<S: Scalar>(_ index: Int, _ site: Site<S>) {
     let (u, du, dh) = (activation(index, site).own, site[activationGradient].own, site[sumGradient].own)
     if let patchesGradient {
-      du.base.update(repeating: 0, count: du.rows * width)
+      du.base.clear(du.rows * width)
       for image in 0..<site.tile.imageCount {
         addPatches(
           site[patchesGradient].interleaved(image), to: site[activationGradient].interleavedPart(image),

@@ -19,48 +19,9 @@ struct AffineTransform: CouplingTransform {
     S.sigmoid(SIMD8(repeating: S(leastArgument))).value[0]
   }
 
-  /// scale ← sigmoid(max(scale + 2, −69)) over a plane of `count` values; returns Σ ln scale.
-  ///
-  /// The logarithms of 64 factors 1 + e^−|x|, each between 1 and 2, are taken at once as that of their product.
+  /// scale ← sigmoid(max(scale + 2, −69)) over a plane; returns Σ ln scale.
   static func scale<S: Scalar>(_ plane: UnsafeMutablePointer<S>, count: Int) -> Double {
-    var logDeterminant = 0.0
-    var negative = SIMD8<S>(repeating: 0)
-    var product = SIMD8<S>(repeating: 1)
-    var factors = 0
-    func flush() {
-      var wide = SIMD8<Double>()
-      for lane in 0..<8 { wide[lane] = Double(product[lane]) }
-      let logarithms = Elementary.log(wide)
-      for lane in 0..<8 { logDeterminant -= Double(negative[lane]) + logarithms[lane] }
-      negative = SIMD8(repeating: 0)
-      product = SIMD8(repeating: 1)
-      factors = 0
-    }
-    var index = 0
-    while index < count {
-      // A last vector that is not full reads 2 + 88 where there is nothing, whose sigmoid is exactly 1.
-      var x = SIMD8<S>(repeating: 88)
-      let isWhole = index + 8 <= count
-      if isWhole {
-        x = plane.vector(index)
-      } else {
-        for lane in 0..<(count - index) { x[lane] = plane[index + lane] }
-      }
-      x = S.maximum(x + 2, S(leastArgument))
-      let (value, onePlusExponential) = S.sigmoid(x)
-      negative += S.positivePart(SIMD8(repeating: 0) - x)
-      product *= onePlusExponential
-      factors += 1
-      if factors == 64 { flush() }
-      if isWhole {
-        plane.store(value, index)
-      } else {
-        for lane in 0..<(count - index) { plane[index + lane] = value[lane] }
-      }
-      index += 8
-    }
-    flush()
-    return logDeterminant
+    sigmoidScale(plane, count: count, least: S(leastArgument))
   }
 
   @specialized(where S == Float)
@@ -88,19 +49,9 @@ struct AffineTransform: CouplingTransform {
   @specialized(where S == Float)
   @specialized(where S == Double)
   func backward<S: Scalar>(_ site: TransformSite<S>) {
-    let floor = AffineTransform.floor(S.self)
-    let (channels, kept) = (site.gradient.columns, site.kept![0])
-    for position in 0..<site.gradient.rows {
-      let (y, dy) = (site.output[position], site.gradient[position])
-      let (s, dh) = (kept[position], site.outputGradient[position])
-      for channel in 0..<channels {
-        let dz = dy[channel] * s[channel]
-        let slope = s[channel] > floor ? 1 - s[channel] : 0
-        dh[channels + channel] = (dy[channel] * y[channel] + site.logDeterminantGradient) * slope
-        dh[channel] = dz
-        dy[channel] = dz
-      }
-    }
+    shiftAndScaleBackward(
+      site.gradient, y: site.output, (site.kept![0], AffineTransform.floor(S.self)),
+      logDeterminantGradient: site.logDeterminantGradient, outputGradient: site.outputGradient)
   }
 }
 

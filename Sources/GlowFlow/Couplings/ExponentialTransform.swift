@@ -17,18 +17,15 @@ struct ExponentialTransform: CouplingTransform {
   ///
   /// As 2·sigmoid(2·plane/α) − 1, whose error is that of a number near 1, which ln scale can bear.
   private static func tangent<S: Scalar>(_ plane: UnsafeMutablePointer<S>, count: Int) -> Double {
+    forEachVector(plane, count: count, rest: 0) { $0 = 2 * S.sigmoid($0 * S(2 / bound)).value - 1 }
     var sum = 0.0
-    forEachVector(plane, count: count) { x, lanes in
-      let t = 2 * S.sigmoid(x * S(2 / bound)).value - 1
-      for lane in 0..<lanes { sum += Double(t[lane]) }
-      return t
-    }
+    for index in 0..<count { sum += Double(plane[index]) }
     return bound * sum
   }
 
   /// scale = exp(α·t) over a plane.
   private static func scale<S: Scalar>(_ plane: UnsafeMutablePointer<S>, count: Int) {
-    forEachVector(plane, count: count) { t, _ in S.exp(t * S(bound)) }
+    exponentiate(plane, count: count, sign: S(bound))
   }
 
   @specialized(where S == Float)
@@ -78,21 +75,4 @@ struct ExponentialTransform: CouplingTransform {
 
 extension CouplingKind {
   public static let exponential = CouplingKind(name: ExponentialTransform.name)
-}
-
-/// Replaces a plane's values by what `body` makes of them, eight at a time; `lanes` of them count.
-@inline(__always)
-private func forEachVector<S: Scalar>(
-  _ plane: UnsafeMutablePointer<S>, count: Int, _ body: (_ values: SIMD8<S>, _ lanes: Int) -> SIMD8<S>
-) {
-  var index = 0
-  while index + 8 <= count {
-    plane.store(body(plane.vector(index), 8), index)
-    index += 8
-  }
-  if index == count { return }
-  var rest = SIMD8<S>(repeating: 0)
-  for lane in 0..<(count - index) { rest[lane] = plane[index + lane] }
-  rest = body(rest, count - index)
-  for lane in 0..<(count - index) { plane[index + lane] = rest[lane] }
 }

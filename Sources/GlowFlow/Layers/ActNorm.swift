@@ -54,7 +54,7 @@ struct ActNorm: Sendable {
 
   /// Lets its input pass: b = 0, s = 1.
   func reset<S: Scalar>(_ values: ParameterValues<S>) {
-    values[bias].update(repeating: 0, count: channels)
-    values[logs].update(repeating: 0, count: channels)
+    values[bias].clear(channels)
+    values[logs].clear(channels)
   }
 }

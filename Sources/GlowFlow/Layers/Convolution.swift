@@ -127,7 +127,7 @@ struct Convolution: Sendable {
               if shape.planes > 1 {
                 for output in 0..<outChannels { to[output] = from[stored[output]] * scale[output] }
               } else {
-                for output in 0..<outChannels { to[output] = from[output] * scale[output] }
+                scaleValues(from, by: scale.baseAddress!, into: to, count: outChannels)
               }
             }
           }
@@ -179,10 +179,9 @@ struct Convolution: Sendable {
                     logsGradient[output] += from[output] * weights[output]
                   }
                 } else {
-                  for output in 0..<outChannels {
-                    to[output] += from[output] * scale[output]
-                    logsGradient[output] += from[output] * weights[output]
-                  }
+                  scaleValuesBackward(
+                    from, factors: scale.baseAddress!, products: weights, sums: to,
+                    factorSums: logsGradient.baseAddress!, count: outChannels)
                 }
               }
             }
@@ -228,28 +227,9 @@ struct Convolution: Sendable {
   func collect<S: Scalar>(
     _ patches: Matrix<S>, into planes: UnsafeMutablePointer<S>, bordered: Buffer, _ site: Site<S>
   ) {
-    let band = site.tile.band
-    let bordered = site.memory(bordered)
-    scatterPatches(
-      patches.base, rowStep: patches.stride / patches.columns, channels: outChannels, band: band,
-      bordered: bordered)
-    let bias = site.weights[foldedBias]
-    let channels = outChannels / shape.planes
-    let positions = band.rows * band.width
-    for row in 0..<band.rows {
-      for column in 0..<band.width {
-        let borderClass = band.borderClass(row: band.firstRow + row, column: column)
-        var biasRow = bias + borderClass * outChannels
-        var from = bordered + ((row + 1) * (band.width + 2) + column + 1) * outChannels
-        var to = planes + (row * band.width + column) * channels
-        for _ in 0..<shape.planes {
-          for channel in 0..<channels { to[channel] = from[channel] + biasRow[channel] }
-          from += channels
-          biasRow += channels
-          to += positions * channels
-        }
-      }
-    }
+    collectPatches(
+      PatchRows(patches, channels: outChannels, band: site.tile.band), bias: site.weights[foldedBias],
+      planes: shape.planes, into: planes, bordered: site.memory(bordered))
   }
 
   /// Adjoint of `collect`: the gradient of the patches of a tile's part of a picture, from that of the outputs of the
@@ -304,12 +284,9 @@ func gatherPatches<S: Scalar>(
 func addPatches<S: Scalar>(
   _ patches: Matrix<S>, to gradient: Matrix<S>, bordered: Buffer, _ site: Site<S>
 ) {
-  let bordered = site.memory(bordered)
-  let channels = gradient.columns
-  scatterPatches(
-    patches.base, rowStep: patches.stride / patches.columns, channels: channels, band: site.tile.band,
-    bordered: bordered)
-  addInner(bordered, band: site.tile.band, channels: channels, to: gradient.base, stride: gradient.stride)
+  GlowKernels.addPatches(
+    PatchRows(patches, channels: gradient.columns, band: site.tile.band), to: gradient.base,
+    stride: gradient.stride, bordered: site.memory(bordered))
 }
 
 /// Values of N(0, deviation²).

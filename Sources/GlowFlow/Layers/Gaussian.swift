@@ -8,21 +8,6 @@ import GlowKernels
 enum Gaussian {
   static let logTwoPi = Elementary.log(2 * Double.pi)
 
-  /// plane ← exp(sign·plane) over `count` values.
-  static func exponentiate<S: Scalar>(_ plane: UnsafeMutablePointer<S>, count: Int, sign: S) {
-    var index = 0
-    while index + 8 <= count {
-      plane.store(S.exp(plane.vector(index) * sign), index)
-      index += 8
-    }
-    if index < count {
-      var rest = SIMD8<S>(repeating: 0)
-      for lane in 0..<(count - index) { rest[lane] = plane[index + lane] * sign }
-      rest = S.exp(rest)
-      for lane in 0..<(count - index) { plane[index + lane] = rest[lane] }
-    }
-  }
-
   /// Standardizes z into `epsilon`, turns `logs` into exp(−logs) and returns ln N(z; mean, exp(logs)²).
   static func standardize<S: Scalar>(
     _ z: Matrix<S>, mean: UnsafePointer<S>, logs: UnsafeMutablePointer<S>, epsilon: UnsafeMutablePointer<S>

@@ -179,7 +179,7 @@ struct MaskedCoupling: Layer {
         if isSeen(position, site.tile) {
           target[position].update(from: source[position] + seen.lowerBound, count: seen.count)
         } else {
-          target[position].update(repeating: 0, count: seen.count)
+          target[position].clear(seen.count)
         }
       }
     }
@@ -232,7 +232,7 @@ struct MaskedCoupling: Layer {
     for position in 0..<y.rows {
       let dh = gradient[position]
       guard isChanged(position, site.tile) else {
-        dh.update(repeating: 0, count: 2 * values)
+        dh.clear(2 * values)
         continue
       }
       let (y, dy, tangents) = (y[position] + start, dy[position] + start, kept[position])

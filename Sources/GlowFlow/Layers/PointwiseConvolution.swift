@@ -35,7 +35,7 @@ struct PointwiseConvolution: Sendable {
     s.withUnsafeBufferPointer { s in
       for row in 0..<channels {
         let (from, to) = (values[weight] + row * channels, weights[foldedWeight][row])
-        for column in 0..<channels { to[column] = from[column] * s[column] }
+        scaleValues(from, by: s.baseAddress!, into: to, count: channels)
       }
     }
     for column in 0..<channels { weights[foldedBias][column] = S(b[column] * scale[column]) }
@@ -54,10 +54,9 @@ struct PointwiseConvolution: Sendable {
           let from = gradient[foldedWeight][row]
           let weights = folded.weights[foldedWeight][row]
           let to = gradients[weight] + row * channels
-          for column in 0..<channels {
-            to[column] += from[column] * s[column]
-            sums[column] += from[column] * weights[column]
-          }
+          scaleValuesBackward(
+            from, factors: s.baseAddress!, products: weights, sums: to, factorSums: sums.baseAddress!,
+            count: channels)
         }
         for column in 0..<channels {
           gradients[actNorm.bias][column] += s[column] * biasGradient[column]

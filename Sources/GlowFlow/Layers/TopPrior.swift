@@ -128,7 +128,7 @@ struct TopPrior: Layer {
       }
       for plane in 0..<2 {
         let target = prior[plane][position]
-        target.update(repeating: 0, count: channels)
+        target.clear(channels)
         for case let terms? in [constant, row, bias] {
           for channel in 0..<channels { target[channel] += terms[plane * channels + channel] }
         }

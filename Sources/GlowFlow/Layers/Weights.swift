@@ -125,7 +125,7 @@ struct Weights<S: Scalar> {
 
   /// Makes a gradient of vectors zero.
   func clear(_ vectors: [WeightVector]) {
-    for vector in vectors { self[vector].update(repeating: 0, count: vector.count) }
+    for vector in vectors { self[vector].clear(vector.count) }
   }
 }
 

@@ -1,0 +1,90 @@
+"""Makes a table of the lines that pytorch/compare.py has written, and with --picture a picture.
+
+A figure is the median over the rounds, with the smallest and the largest; a ratio is the median of the rounds' ratios of
+this package to the fastest PyTorch variant of the same round, so that both have had the same minutes.
+"""
+
+import argparse
+import json
+import statistics
+from collections import defaultdict
+
+
+def read(path: str) -> tuple[dict, dict]:
+    """The machine, and by (model, job) and program the lines of the rounds in order."""
+    with open(path) as file:
+        machine, *lines = (json.loads(line) for line in file)
+    results = defaultdict(lambda: defaultdict(list))
+    for line in lines:
+        model = f"depth {line['depth']}, width {line['width']}, batch {line['batch']}"
+        results[model, line["job"]][line.get("variant", "glow")].append(line)
+    return machine, results
+
+
+def rounds(programs: dict) -> list[dict]:
+    """For each round the speeds, and the ratio to the fastest variant."""
+    found = []
+    for lines in zip(*programs.values()):
+        speeds = {name: line["images_per_second"] for name, line in zip(programs, lines)}
+        fastest = max((name for name in speeds if name != "glow"), key=speeds.get)
+        found.append({"speeds": speeds, "fastest": fastest, "ratio": speeds["glow"] / speeds[fastest]})
+    return found
+
+
+def spread(values: list[float], form: str) -> str:
+    return f"{statistics.median(values):{form}} ({min(values):{form}}–{max(values):{form}})"
+
+
+def table(results: dict) -> str:
+    variants = [name for name in next(iter(results.values())) if name != "glow"]
+    header = ["model", "job", "glow, images/s", *(f"PyTorch {name}" for name in variants), "glow / fastest",
+              "glow, of the sgemm peak", "of the limit", "PyTorch's fastest, of its own sgemm peak"]
+    rows = [header, ["---"] * len(header)]
+    for (model, job), programs in results.items():
+        turns = rounds(programs)
+        row = [model, job]
+        for name in ["glow", *variants]:
+            row.append(f"{statistics.median(line['images_per_second'] for line in programs[name]):.1f}")
+        row.append(spread([turn["ratio"] for turn in turns], ".2f"))
+        row.append(spread([line["fraction_of_peak"] for line in programs["glow"]], ".0%"))
+        row.append(spread([line["fraction_of_limit"] for line in programs["glow"]], ".0%"))
+        fastest = statistics.mode(turn["fastest"] for turn in turns)
+        row.append(spread([line["fraction_of_peak"] for line in programs[fastest]], ".0%"))
+        rows.append(row)
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def draw(machine: dict, results: dict, path: str) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    places = list(results)
+    ratios = [[turn["ratio"] for turn in rounds(results[place])] for place in places]
+    figure, axes = pyplot.subplots(figsize=(8, 0.5 * len(places) + 1.6), layout="constrained")
+    axes.barh(range(len(places)), [statistics.median(values) for values in ratios], color="#4477aa")
+    for row, values in enumerate(ratios):
+        axes.plot(values, [row] * len(values), "o", color="black", markersize=3)
+    axes.axvline(1, color="gray", linewidth=1)
+    axes.set_yticks(range(len(places)), [f"{model}: {job}" for model, job in places])
+    axes.invert_yaxis()
+    axes.set_xlabel("speed over that of the fastest PyTorch variant; points: rounds")
+    axes.set_title(f"{machine['processor']}, {machine['cores']} cores", fontsize=9)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("lines", help="what compare.py has written")
+    parser.add_argument("--picture", metavar="PNG")
+    options = parser.parse_args()
+    machine, results = read(options.lines)
+    print(json.dumps(machine))
+    print(table(results))
+    if options.picture:
+        draw(machine, results, options.picture)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+// Values by themselves, for one set of instructions.
+
+#include "elementwise.h"
+#include "runs.h"
+
+// Vectors that a processor lacks go by halves; all functions that take them are inlined.
+#pragma clang diagnostic ignored "-Wpsabi"
+
+#define INLINE_VECTORS TARGET static inline __attribute__((always_inline))
+
+typedef int32_t NAME(integers) __attribute__((vector_size(32)));
+
+/// a where the mask is all ones, b where it is zero.
+INLINE_VECTORS glow_8 NAME(select)(NAME(integers) mask, glow_8 a, glow_8 b) {
+  return (glow_8)((mask & (NAME(integers))a) | (~mask & (NAME(integers))b));
+}
+
+INLINE_VECTORS glow_8 NAME(fill)(float value) { return (glow_8){0} + value; }
+
+/// x = n·ln 2 + r with |r| ≤ ½ ln 2; e^r by its Taylor polynomial of degree 7, 2^n by the exponent bits.
+INLINE_VECTORS glow_8 NAME(exponential)(glow_8 x) {
+  // Comparisons are false of a NaN, which stays.
+  glow_8 clamped = NAME(select)((NAME(integers))(x < -87.3f), NAME(fill)(-87.3f), x);
+  clamped = NAME(select)((NAME(integers))(clamped > 88.3f), NAME(fill)(88.3f), clamped);
+  // Adding 1.5·2²³ rounds to an integer and leaves it in the low bits.
+  const glow_8 shifted = clamped * 1.44269504f + 12582912.0f;
+  const glow_8 n = shifted - 12582912.0f;
+  const glow_8 r = (clamped - n * 0.693145752f) - n * 1.42860677e-6f;
+  glow_8 p = r * (1.0f / 5040) + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  const NAME(integers) exponent = ((NAME(integers))shifted + 127) << 23;
+  return p * (glow_8)exponent;
+}
+
+/// The vectors of `count` values, the last of which may have less: body(x, part) changes x in place.
+#define FOR_VECTORS(values, count, rest, body) \
+  do { \
+    intptr_t place = 0; \
+    for (; place + 8 <= (count); place += 8) { \
+      glow_8 x = AT(glow_8, values, place); \
+      body(x); \
+      AT(glow_8, values, place) = x; \
+    } \
+    if (place < (count)) { \
+      glow_8 x = NAME(fill)(rest); \
+      for (intptr_t lane = 0; lane < (count) - place; ++lane) x[lane] = (values)[place + lane]; \
+      body(x); \
+      for (intptr_t lane = 0; lane < (count) - place; ++lane) (values)[place + lane] = x[lane]; \
+    } \
+  } while (0)
+
+TARGET void NAME(glow_exponentials)(float *values, float sign, intptr_t count) {
+#define EXPONENTIAL(x) x = NAME(exponential)(x * sign)
+  FOR_VECTORS(values, count, 0, EXPONENTIAL);
+#undef EXPONENTIAL
+}
+
+TARGET void NAME(glow_sigmoids)(float *values, float least, intptr_t count, float *negative, float *product) {
+  const glow_8 zero = NAME(fill)(0);
+  glow_8 below = zero, factors = NAME(fill)(1);
+#define SIGMOID(x) \
+  do { \
+    glow_8 h = x + 2; \
+    h = NAME(select)((NAME(integers))(h < least), NAME(fill)(least), h); \
+    const NAME(integers) is_negative = (NAME(integers))(h < zero); \
+    const glow_8 e = NAME(exponential)(NAME(select)(is_negative, h, -h)); \
+    const glow_8 one_plus_e = e + 1, reciprocal = 1 / one_plus_e; \
+    const glow_8 opposite = zero - h; \
+    below += NAME(select)((NAME(integers))(opposite < zero), zero, opposite); \
+    factors *= one_plus_e; \
+    x = NAME(select)(is_negative, e * reciprocal, reciprocal); \
+  } while (0)
+  // Where there is nothing, 2 + 88: its sigmoid is exactly 1.
+  FOR_VECTORS(values, count, 88, SIGMOID);
+#undef SIGMOID
+  AT(glow_8, negative, 0) = below;
+  AT(glow_8, product, 0) = factors;
+}
+
+TARGET void NAME(glow_add)(float *sums, const float *values, intptr_t count) {
+#define ADD_VALUES(type, i) AT(type, sums, i) += CONST_AT(type, values, i)
+  FOR_RUN(count, ADD_VALUES);
+#undef ADD_VALUES
+}
+
+TARGET void NAME(glow_scale)(const float *values, const float *factors, float *products, intptr_t count) {
+#define SCALE(type, i) AT(type, products, i) = CONST_AT(type, values, i) * CONST_AT(type, factors, i)
+  FOR_RUN(count, SCALE);
+#undef SCALE
+}
+
+TARGET void NAME(glow_scale_backward)(
+    const float *gradient, const float *factors, const float *products, float *sums, float *factor_sums,
+    intptr_t count) {
+#define SCALE_BACKWARD(type, i) \
+  { \
+    const type g = CONST_AT(type, gradient, i); \
+    AT(type, sums, i) += g * CONST_AT(type, factors, i); \
+    AT(type, factor_sums, i) += g * CONST_AT(type, products, i); \
+  }
+  FOR_RUN(count, SCALE_BACKWARD);
+#undef SCALE_BACKWARD
+}
+
+TARGET void NAME(glow_shift_and_scale)(glow_rows z, const float *shift, const float *scale) {
+  for (intptr_t row = 0; row < z.rows; ++row) {
+#define SHIFT_AND_SCALE(type, i) \
+  AT(type, z.values, i) = (AT(type, z.values, i) + CONST_AT(type, shift, i)) * CONST_AT(type, scale, i)
+    FOR_RUN(z.columns, SHIFT_AND_SCALE);
+#undef SHIFT_AND_SCALE
+    z.values += z.stride;
+    shift += z.columns;
+    scale += z.columns;
+  }
+}
+
+TARGET void NAME(glow_undo_shift_and_scale)(glow_rows z, const float *shift, const float *scale) {
+  for (intptr_t row = 0; row < z.rows; ++row) {
+#define UNDO(type, i) \
+  AT(type, z.values, i) = AT(type, z.values, i) / CONST_AT(type, scale, i) - CONST_AT(type, shift, i)
+    FOR_RUN(z.columns, UNDO);
+#undef UNDO
+    z.values += z.stride;
+    shift += z.columns;
+    scale += z.columns;
+  }
+}
+
+TARGET void NAME(glow_affine_backward)(
+    glow_rows dy, glow_rows y, const float *scale, float floor, float logdet_gradient, glow_rows output_gradient) {
+  for (intptr_t row = 0; row < dy.rows; ++row) {
+    float *shift_gradient = output_gradient.values, *scale_gradient = shift_gradient + dy.columns;
+    for (intptr_t i = 0; i < dy.columns; ++i) {
+      const float d = dy.values[i], s = scale[i];
+      const float dz = d * s;
+      const float slope = s > floor ? 1 - s : 0;
+      scale_gradient[i] = (d * y.values[i] + logdet_gradient) * slope;
+      shift_gradient[i] = dz;
+      dy.values[i] = dz;
+    }
+    dy.values += dy.stride;
+    y.values += y.stride;
+    scale += dy.columns;
+    output_gradient.values += output_gradient.stride;
+  }
+}
+
+#define UPDATE(kind, second_moment, root) \
+  TARGET void NAME(kind)(const glow_update *update, intptr_t first, intptr_t count) { \
+    const glow_update u = *update; \
+    float *restrict values = u.values + first; \
+    const float *restrict gradients = u.gradients + first; \
+    float *restrict m = u.first + first, *restrict v = u.second + first; \
+    for (intptr_t i = 0; i < count; ++i) { \
+      const float g = gradients[i] * u.scale; \
+      const float moment = u.keep_first * m[i] + u.take_first * g; \
+      const float kept = u.keep_second * v[i]; \
+      const float size = second_moment; \
+      m[i] = moment; \
+      v[i] = size; \
+      values[i] -= u.rate * moment / (root(size) + u.epsilon); \
+    } \
+    if (!u.average) return; \
+    float *restrict average = u.average + first; \
+    for (intptr_t i = 0; i < count; ++i) { \
+      average[i] = u.keep_average * average[i] + u.take_average * values[i]; \
+    } \
+  }
+#define ITSELF(x) (x)
+// Of a NaN the kept one is taken.
+UPDATE(glow_adamax, __builtin_fabsf(g) >= kept ? __builtin_fabsf(g) : kept, ITSELF)
+UPDATE(glow_adam, kept + u.take_second * g * g, __builtin_sqrtf)
+#undef ITSELF
+#undef UPDATE
+
+TARGET void NAME(glow_add_squares)(const float *values, intptr_t vectors, double *sums) {
+  typedef double doubles __attribute__((vector_size(64), aligned(8), may_alias));
+  doubles total = *(doubles *)sums;
+  for (intptr_t i = 0; i < vectors; ++i) {
+    const doubles x = __builtin_convertvector(CONST_AT(glow_8, values, 8 * i), doubles);
+    total += x * x;
+  }
+  *(doubles *)sums = total;
+}

@@ -1,0 +1,85 @@
+import CGlowKernels
+
+/// An update of parameters by their gradients' moments, with the moving average of the parameters in the same pass:
+///
+///     m ← keepFirst·m + takeFirst·g
+///     v ← max(keepSecond·v, |g|)            (Adamax)        v ← keepSecond·v + takeSecond·g²   (Adam)
+///     w ← w − rate·m/(v + ε)                                 … m/(√v + ε)
+///     average ← keepAverage·average + takeAverage·w
+///
+/// where g is the gradient times `scale`.
+public struct MomentUpdate<S: Scalar> {
+  public var values: UnsafeMutablePointer<S>
+  public var gradients: UnsafePointer<S>
+  public var first: UnsafeMutablePointer<S>
+  public var second: UnsafeMutablePointer<S>
+  public var average: UnsafeMutablePointer<S>?
+  public var isAdamax = true
+  public var scale: S = 1
+  public var keepFirst: S = 0
+  public var takeFirst: S = 1
+  public var keepSecond: S = 0
+  public var takeSecond: S = 1
+  public var rate: S = 0
+  public var epsilon: S = 0
+  public var keepAverage: S = 0
+  public var takeAverage: S = 1
+
+  public init(
+    values: UnsafeMutablePointer<S>, gradients: UnsafePointer<S>, first: UnsafeMutablePointer<S>,
+    second: UnsafeMutablePointer<S>, average: UnsafeMutablePointer<S>?
+  ) {
+    (self.values, self.gradients, self.first, self.second) = (values, gradients, first, second)
+    self.average = average
+  }
+
+  /// Updates some of the parameters.
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  public func apply(_ range: Range<Int>) {
+    if let values = floats(values) {
+      var update = glow_update(
+        values: values, gradients: floats(gradients), first: floats(first), second: floats(second),
+        average: average.flatMap(floats), scale: Float(scale), keep_first: Float(keepFirst),
+        take_first: Float(takeFirst), keep_second: Float(keepSecond), take_second: Float(takeSecond),
+        rate: Float(rate), epsilon: Float(epsilon), keep_average: Float(keepAverage),
+        take_average: Float(takeAverage))
+      let apply = isAdamax ? glow_adamax : glow_adam
+      apply(&update, range.lowerBound, range.count, InstructionSet.code)
+      return
+    }
+    for index in range {
+      let g = gradients[index] * scale
+      let moment = keepFirst * first[index] + takeFirst * g
+      first[index] = moment
+      let kept = keepSecond * second[index]
+      let size = isAdamax ? max(kept, abs(g)) : kept + takeSecond * g * g
+      second[index] = size
+      let value = values[index] - rate * moment / ((isAdamax ? size : size.squareRoot()) + epsilon)
+      values[index] = value
+      if let average { average[index] = keepAverage * average[index] + takeAverage * value }
+    }
+  }
+}
+
+/// Σ values², in Double.
+@specialized(where S == Float)
+@specialized(where S == Double)
+public func sumOfSquares<S: Scalar>(_ values: UnsafePointer<S>, count: Int) -> Double {
+  let whole = count / 8
+  var lanes = SIMD8<Double>()
+  if let values = floats(values) {
+    withUnsafeMutableBytes(of: &lanes) {
+      glow_add_squares(
+        values, whole, $0.baseAddress!.assumingMemoryBound(to: Double.self), InstructionSet.code)
+    }
+  } else {
+    for vector in 0..<whole {
+      let x = SIMD8<Double>(values.vector(8 * vector))
+      lanes += x * x
+    }
+  }
+  var sum = lanes.sum()
+  for index in 8 * whole..<count { sum += Double(values[index]) * Double(values[index]) }
+  return sum
+}
