@@ -12,10 +12,7 @@ TARGET static inline __attribute__((always_inline)) void NAME(copy_run)(
 #undef COPY
 }
 
-// In a copy of the band with a border of one position all round the three neighbors of one dy lie side by side, so that a
-// patch is three runs.
-TARGET void NAME(glow_gather_patches)(
-    const glow_band *band, const float *picture, intptr_t stride, float *bordered, float *patches) {
+TARGET void NAME(glow_border)(const glow_band *band, const float *picture, intptr_t stride, float *bordered) {
   const intptr_t channels = band->channels, width = band->width;
   const intptr_t line = (width + 2) * channels;
   for (intptr_t row = 0; row < band->rows + 2; ++row) {
@@ -32,9 +29,13 @@ TARGET void NAME(glow_gather_patches)(
       NAME(copy_run)(from + column * stride, channels, to + (column + 1) * channels);
     }
   }
-  const intptr_t run = 3 * channels;
+}
+
+TARGET void NAME(glow_gather_patches)(const glow_band *band, const float *bordered, float *patches) {
+  const intptr_t channels = band->channels;
+  const intptr_t line = (band->width + 2) * channels, run = 3 * channels;
   for (intptr_t row = 0; row < band->rows; ++row) {
-    for (intptr_t column = 0; column < width; ++column) {
+    for (intptr_t column = 0; column < band->width; ++column) {
       const float *from = bordered + row * line + column * channels;
       for (int dy = 0; dy < 3; ++dy) NAME(copy_run)(from + dy * line, run, patches + dy * run);
       patches += band->row_step * 9 * channels;

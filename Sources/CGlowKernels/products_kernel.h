@@ -112,6 +112,21 @@ INLINE void NAME(finish)(
   }
 }
 
+/// Where a row begins, counted from the first of its line's first row.
+INLINE intptr_t NAME(row_offset)(const glow_neighborhoods *neighborhoods, intptr_t row_step, intptr_t row) {
+  if (!neighborhoods->line_rows) return row * row_step;
+  const intptr_t place = row + neighborhoods->line_start;
+  return place / neighborhoods->line_rows * neighborhoods->line_step +
+         place % neighborhoods->line_rows * row_step;
+}
+
+/// Rows from one on that are in one line.
+INLINE intptr_t NAME(rows_of_line)(const glow_neighborhoods *neighborhoods, intptr_t row, intptr_t rows) {
+  if (!neighborhoods->line_rows) return rows - row;
+  const intptr_t left = neighborhoods->line_rows - (row + neighborhoods->line_start) % neighborhoods->line_rows;
+  return left < rows - row ? left : rows - row;
+}
+
 /// One block: `rows` rows from `first` on and `vectors` vectors from `panel` on.
 INLINE void NAME(block)(
     const int rows, const int vectors, const int is_transposed, const glow_product *product, intptr_t first,
@@ -148,48 +163,53 @@ INLINE void NAME(block)(
   } else {
     // One pointer for three rows, which are one, two and no distances away from it: more would not fit in the registers.
     const intptr_t row = product->a_row * (intptr_t)sizeof(float);
-    const char *a0 = (const char *)(product->a + first * product->a_row);
-    const char *a1 = a0 + 3 * row, *a2 = a1 + 3 * row, *a3 = a2 + 3 * row, *a4 = a3 + 3 * row;
+    const intptr_t segments = product->neighborhoods.segments ? product->neighborhoods.segments : 1;
+    const intptr_t run = inner / segments;
+    const float *start = product->a + NAME(row_offset)(&product->neighborhoods, product->a_row, first);
+    for (intptr_t segment = 0; segment < segments; ++segment) {
+      const char *a0 = (const char *)(start + segment * product->neighborhoods.segment_step);
+      const char *a1 = a0 + 3 * row, *a2 = a1 + 3 * row, *a3 = a2 + 3 * row, *a4 = a3 + 3 * row;
 #define ADD_ROW(r, pointer, distances) \
-  if (r < rows) { \
-    const VECTOR y = FILL(*(const float *)(pointer + distances * row)); \
-    sums[r][0] = MULTIPLY_ADD(y, x0, sums[r][0]); \
-    if (vectors == 2) sums[r][1] = MULTIPLY_ADD(y, x1, sums[r][1]); \
-  }
-    for (intptr_t k = 0; k < inner; ++k) {
-      const VECTOR x0 = LOAD(b0), x1 = vectors == 2 ? LOAD(b1) : x0;
-      ADD_ROW(0, a0, 0)
-      ADD_ROW(1, a0, 1)
-      ADD_ROW(2, a0, 2)
-      ADD_ROW(3, a1, 0)
-      ADD_ROW(4, a1, 1)
-      ADD_ROW(5, a1, 2)
+    if (r < rows) { \
+      const VECTOR y = FILL(*(const float *)(pointer + distances * row)); \
+      sums[r][0] = MULTIPLY_ADD(y, x0, sums[r][0]); \
+      if (vectors == 2) sums[r][1] = MULTIPLY_ADD(y, x1, sums[r][1]); \
+    }
+      for (intptr_t k = 0; k < run; ++k) {
+        const VECTOR x0 = LOAD(b0), x1 = vectors == 2 ? LOAD(b1) : x0;
+        ADD_ROW(0, a0, 0)
+        ADD_ROW(1, a0, 1)
+        ADD_ROW(2, a0, 2)
+        ADD_ROW(3, a1, 0)
+        ADD_ROW(4, a1, 1)
+        ADD_ROW(5, a1, 2)
 #if ROWS > 6
-      ADD_ROW(6, a2, 0)
-      ADD_ROW(7, a2, 1)
-      ADD_ROW(8, a2, 2)
-      ADD_ROW(9, a3, 0)
-      ADD_ROW(10, a3, 1)
-      ADD_ROW(11, a3, 2)
-      ADD_ROW(12, a4, 0)
-      ADD_ROW(13, a4, 1)
+        ADD_ROW(6, a2, 0)
+        ADD_ROW(7, a2, 1)
+        ADD_ROW(8, a2, 2)
+        ADD_ROW(9, a3, 0)
+        ADD_ROW(10, a3, 1)
+        ADD_ROW(11, a3, 2)
+        ADD_ROW(12, a4, 0)
+        ADD_ROW(13, a4, 1)
 #endif
-      a0 += sizeof(float);
-      a1 += sizeof(float);
-      a2 += sizeof(float);
-      a3 += sizeof(float);
-      a4 += sizeof(float);
-      b0 += glow_panel_columns;
-      b1 += glow_panel_columns;
-      // Else the compiler makes a pointer for each row, and keeps some on the stack.
-      if (rows > 12) {
-        __asm__("" : "+r"(a0), "+r"(a1), "+r"(a2), "+r"(a3), "+r"(a4));
-      } else if (rows > 9) {
-        __asm__("" : "+r"(a0), "+r"(a1), "+r"(a2), "+r"(a3));
-      } else if (rows > 6) {
-        __asm__("" : "+r"(a0), "+r"(a1), "+r"(a2));
-      } else {
-        __asm__("" : "+r"(a0), "+r"(a1));
+        a0 += sizeof(float);
+        a1 += sizeof(float);
+        a2 += sizeof(float);
+        a3 += sizeof(float);
+        a4 += sizeof(float);
+        b0 += glow_panel_columns;
+        b1 += glow_panel_columns;
+        // Else the compiler makes a pointer for each row, and keeps some on the stack.
+        if (rows > 12) {
+          __asm__("" : "+r"(a0), "+r"(a1), "+r"(a2), "+r"(a3), "+r"(a4));
+        } else if (rows > 9) {
+          __asm__("" : "+r"(a0), "+r"(a1), "+r"(a2), "+r"(a3));
+        } else if (rows > 6) {
+          __asm__("" : "+r"(a0), "+r"(a1), "+r"(a2));
+        } else {
+          __asm__("" : "+r"(a0), "+r"(a1));
+        }
       }
     }
 #undef ADD_ROW
@@ -247,15 +267,18 @@ TARGET double NAME(glow_multiply_adds)(long repetitions) {
 TARGET void NAME(glow_multiply)(const glow_product *product) {
   if (product->rows == 0) return;
   const intptr_t panels = (product->columns + glow_panel_columns - 1) / glow_panel_columns;
-  const intptr_t blocks = (product->rows + ROWS - 1) / ROWS;
-  const intptr_t smaller = product->rows / blocks, larger = product->rows % blocks;
   const int is_transposed = product->a_inner != 1;
   for (intptr_t panel = 0; panel < panels; panel += PANELS(panel, panels)) {
     intptr_t first = 0;
-    for (intptr_t block = 0; block < blocks; ++block) {
-      const intptr_t rows = smaller + (block < larger);
-      NAME(blocks)[rows - 1][is_transposed][VECTORS(panel, panels) - 1](product, first, panel);
-      first += rows;
+    while (first < product->rows) {
+      const intptr_t line = NAME(rows_of_line)(&product->neighborhoods, first, product->rows);
+      const intptr_t blocks = (line + ROWS - 1) / ROWS;
+      const intptr_t smaller = line / blocks, larger = line % blocks;
+      for (intptr_t block = 0; block < blocks; ++block) {
+        const intptr_t rows = smaller + (block < larger);
+        NAME(blocks)[rows - 1][is_transposed][VECTORS(panel, panels) - 1](product, first, panel);
+        first += rows;
+      }
     }
   }
 }
@@ -279,49 +302,68 @@ TARGET static void NAME(pack_rows)(
   glow_pack(from + whole, row, 1, inner, columns - whole, panels);
 }
 
+/// Packs `rows` columns of A from a run's `first` on, for `inner` rows of it from `start` on.
+TARGET static void NAME(pack_columns)(
+    const glow_gradient *gradient, const float *run, intptr_t first, intptr_t rows, intptr_t start, intptr_t inner,
+    float *packed) {
+  // Whole vectors, as far as there are so many values before the end of A.
+  intptr_t whole = inner;
+  if (!gradient->neighborhoods.line_rows) {
+    const intptr_t room = (inner - 1) * gradient->a_row + gradient->rows - first - LANES;
+    whole = room < 0 ? 0 : room / gradient->a_row + 1;
+  }
+  intptr_t k = 0;
+  while (k < inner) {
+    const intptr_t line = NAME(rows_of_line)(&gradient->neighborhoods, start + k, start + inner);
+    const float *a = run + first + NAME(row_offset)(&gradient->neighborhoods, gradient->a_row, start + k);
+    for (intptr_t end = k + line; k < end; ++k, a += gradient->a_row) {
+      if (k < whole) {
+        __builtin_prefetch(a + packing_ahead * gradient->a_row);
+        STORE(packed + k * LANES, LOAD(a));
+      } else {
+        for (intptr_t r = 0; r < rows; ++r) packed[k * LANES + r] = a[r];
+      }
+    }
+  }
+}
+
 TARGET void NAME(glow_add_gradient)(const glow_gradient *gradient, float *panels_of_b) {
   enum { most = glow_gradient_rows };
   if (gradient->rows == 0) return;
   _Alignas(64) float packed[most * LANES];
   const intptr_t panels = (gradient->columns + glow_panel_columns - 1) / glow_panel_columns;
-  const intptr_t blocks = (gradient->rows + ROWS - 1) / ROWS;
-  const intptr_t smaller = gradient->rows / blocks, larger = gradient->rows % blocks;
+  const intptr_t segments = gradient->neighborhoods.segments ? gradient->neighborhoods.segments : 1;
+  const intptr_t run = gradient->rows / segments;
+  const intptr_t blocks = (run + ROWS - 1) / ROWS;
+  const intptr_t smaller = run / blocks, larger = run % blocks;
   // Without rows too, which leave zeros where nothing is to be added to.
   for (intptr_t start = 0; start == 0 || start < gradient->inner; start += most) {
     const intptr_t inner = gradient->inner - start < most ? gradient->inner - start : most;
     NAME(pack_rows)(
         gradient->b + start * gradient->b_row, gradient->b_row, inner, gradient->columns, panels_of_b);
-    intptr_t first = 0;
-    for (intptr_t block = 0; block < blocks; ++block) {
-      const intptr_t rows = smaller + (block < larger);
-      const float *a = gradient->a + start * gradient->a_row + first;
-      // Whole vectors, as far as there are so many values before the end of A.
-      intptr_t k = 0;
-      const intptr_t room = (inner - 1) * gradient->a_row + gradient->rows - first - LANES;
-      const intptr_t whole = room < 0 ? 0 : room / gradient->a_row + 1;
-      for (; k < whole; ++k) {
-        __builtin_prefetch(a + (k + packing_ahead) * gradient->a_row);
-        STORE(packed + k * LANES, LOAD(a + k * gradient->a_row));
+    for (intptr_t segment = 0; segment < segments; ++segment) {
+      const float *a = gradient->a + segment * gradient->neighborhoods.segment_step;
+      intptr_t first = 0;
+      for (intptr_t block = 0; block < blocks; ++block) {
+        const intptr_t rows = smaller + (block < larger);
+        NAME(pack_columns)(gradient, a, first, rows, start, inner, packed);
+        const glow_product product = {
+            .rows = rows,
+            .inner = inner,
+            .columns = gradient->columns,
+            .a = packed,
+            .a_row = 1,
+            .a_inner = LANES,
+            .b = panels_of_b,
+            .c = gradient->c + (segment * run + first) * gradient->c_row,
+            .c_row = gradient->c_row,
+            .accumulate = gradient->accumulate || start > 0,
+        };
+        for (intptr_t panel = 0; panel < panels; panel += PANELS(panel, panels)) {
+          NAME(blocks)[rows - 1][1][VECTORS(panel, panels) - 1](&product, 0, panel);
+        }
+        first += rows;
       }
-      for (; k < inner; ++k) {
-        for (intptr_t r = 0; r < rows; ++r) packed[k * LANES + r] = a[k * gradient->a_row + r];
-      }
-      const glow_product product = {
-          .rows = rows,
-          .inner = inner,
-          .columns = gradient->columns,
-          .a = packed,
-          .a_row = 1,
-          .a_inner = LANES,
-          .b = panels_of_b,
-          .c = gradient->c + first * gradient->c_row,
-          .c_row = gradient->c_row,
-          .accumulate = gradient->accumulate || start > 0,
-      };
-      for (intptr_t panel = 0; panel < panels; panel += PANELS(panel, panels)) {
-        NAME(blocks)[rows - 1][1][VECTORS(panel, panels) - 1](&product, 0, panel);
-      }
-      first += rows;
     }
   }
 }

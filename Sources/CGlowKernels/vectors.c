@@ -46,9 +46,10 @@ FUNCTION(glow_adamax, (const glow_update *update, intptr_t first, intptr_t count
 FUNCTION(glow_adam, (const glow_update *update, intptr_t first, intptr_t count), update, first, count)
 FUNCTION(glow_add_squares, (const float *values, intptr_t vectors, double *sums), values, vectors, sums)
 FUNCTION(
-    glow_gather_patches,
-    (const glow_band *band, const float *picture, intptr_t stride, float *bordered, float *patches),
-    band, picture, stride, bordered, patches)
+    glow_border, (const glow_band *band, const float *picture, intptr_t stride, float *bordered),
+    band, picture, stride, bordered)
+FUNCTION(
+    glow_gather_patches, (const glow_band *band, const float *bordered, float *patches), band, bordered, patches)
 FUNCTION(
     glow_collect_patches,
     (const glow_band *band, const float *patches, const float *bias, intptr_t planes, float *scratch, float *collected),

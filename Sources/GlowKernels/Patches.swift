@@ -20,9 +20,10 @@ public struct Band: Sendable {
     self.rows = rows
   }
 
-  /// Values of a bordered copy of the band: [rows + 2, width + 2, channels].
+  /// Values of a bordered copy of the band, [rows + 2, width + 2, channels], and as many after it as `ProductRows` may read
+  /// with the last.
   @inlinable
-  public func borderedCount(channels: Int) -> Int { (rows + 2) * (width + 2) * channels }
+  public func borderedCount(channels: Int) -> Int { (rows + 2) * (width + 2) * channels + 15 }
 
   /// Which of the nine neighbors exist: 1 first row, 2 last row, 4 first column, 8 last column of the picture.
   @inlinable
@@ -66,21 +67,19 @@ public func isOutside(borderClass: Int, dy: Int, dx: Int) -> Bool {
     || (dx == 0 && borderClass & 4 != 0) || (dx == 2 && borderClass & 8 != 0)
 }
 
-/// im2col: patches[p, :] = the neighborhood of position p of the band.
+/// Copies a band with a border of one position all round, zero outside of the picture; with it come the halo's rows.
 ///
 /// - Parameters:
 ///   - picture: the whole picture, positions `stride` values apart, of which the first `channels` are read.
-///   - bordered: scratch of `band.borderedCount`.
-///   - patches: rows of 9·channels values, of which every `rowStep`-th is written: rows·width of them.
+///   - bordered: receives [rows + 2, width + 2, channels].
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func gatherPatches<S: Scalar>(
-  from picture: UnsafePointer<S>, stride: Int, channels: Int, band: Band,
-  bordered: UnsafeMutablePointer<S>, into patches: UnsafeMutablePointer<S>, rowStep: Int
+public func border<S: Scalar>(
+  _ picture: UnsafePointer<S>, stride: Int, channels: Int, band: Band, into bordered: UnsafeMutablePointer<S>
 ) {
   if let picture = floats(picture) {
-    var band = glow_band(band, channels: channels, rowStep: rowStep)
-    glow_gather_patches(&band, picture, stride, floats(bordered), floats(patches), InstructionSet.code)
+    var band = glow_band(band, channels: channels, rowStep: 1)
+    glow_border(&band, picture, stride, floats(bordered), InstructionSet.code)
     return
   }
   let width = band.width
@@ -89,18 +88,35 @@ public func gatherPatches<S: Scalar>(
     let target = bordered + row * line
     let sourceRow = band.firstRow + row - 1
     if sourceRow < 0 || sourceRow >= band.height {
-      for index in 0..<line { target[index] = 0 }
+      target.clear(line)
       continue
     }
-    for channel in 0..<channels { (target[channel], target[line - channels + channel]) = (0, 0) }
-    let source = picture + sourceRow * width * stride
+    target.clear(channels)
+    (target + line - channels).clear(channels)
     for column in 0..<width {
-      let from = source + column * stride
-      let to = target + (column + 1) * channels
-      for channel in 0..<channels { to[channel] = from[channel] }
+      let from = picture + (sourceRow * width + column) * stride
+      (target + (column + 1) * channels).update(from: from, count: channels)
     }
   }
-  let run = 3 * channels
+}
+
+/// im2col: patches[p, :] = the neighborhood of position p of the band.
+///
+/// - Parameters:
+///   - bordered: the band with its border.
+///   - patches: rows of 9·channels values, of which every `rowStep`-th is written: rows·width of them.
+@specialized(where S == Float)
+@specialized(where S == Double)
+public func gatherPatches<S: Scalar>(
+  _ bordered: UnsafePointer<S>, channels: Int, band: Band, into patches: UnsafeMutablePointer<S>, rowStep: Int
+) {
+  if let bordered = floats(bordered) {
+    var band = glow_band(band, channels: channels, rowStep: rowStep)
+    glow_gather_patches(&band, bordered, floats(patches), InstructionSet.code)
+    return
+  }
+  let (width, run) = (band.width, 3 * channels)
+  let line = (width + 2) * channels
   for row in 0..<band.rows {
     for column in 0..<width {
       let target = patches + (row * width + column) * rowStep * 9 * channels
@@ -111,7 +127,7 @@ public func gatherPatches<S: Scalar>(
   }
 }
 
-/// col2im, the adjoint of `gatherPatches`, and a bias: every patch is added to the neighborhood it belongs to, and to each
+/// col2im, the adjoint of `border` and `gatherPatches`, and a bias: every patch is added to the neighborhood it belongs to, and to each
 /// position the bias of its border class. In planes [planes, positions of the band, channels/planes].
 ///
 /// - Parameters:

@@ -14,6 +14,58 @@ public struct Operand<S: Scalar> {
   public static func panelCount(rows: Int, columns: Int) -> Int { glow_packed_count(rows, columns) }
 }
 
+/// The left side of a product: a matrix, or the neighborhoods of a convolution, which packed products read where they are.
+public struct ProductRows<S: Scalar> {
+  let base: UnsafePointer<S>
+  let stride: Int
+  let isTransposed: Bool
+  let neighborhoods: glow_neighborhoods
+  public let rows: Int
+  public let columns: Int
+
+  public init(_ matrix: Matrix<S>) {
+    (base, stride, isTransposed) = (UnsafePointer(matrix.base), matrix.stride, matrix.isTransposed)
+    (rows, columns) = (matrix.rows, matrix.columns)
+    neighborhoods = glow_neighborhoods()
+  }
+
+  /// The 3×3 neighborhoods of a band's positions, [positions, 9·channels], of its bordered copy (`border`).
+  public init(_ bordered: UnsafePointer<S>, channels: Int, band: Band) {
+    let line = (band.width + 2) * channels
+    (base, stride, isTransposed) = (bordered, channels, false)
+    (rows, columns) = (band.rows * band.width, 9 * channels)
+    neighborhoods = glow_neighborhoods(
+      segments: 3, segment_step: line, line_rows: band.width, line_step: line, line_start: 0)
+  }
+
+  private init(_ whole: ProductRows, _ range: Range<Int>) {
+    assert(!whole.isTransposed && range.lowerBound >= 0 && range.upperBound <= whole.rows)
+    (stride, isTransposed, columns, rows) = (whole.stride, false, whole.columns, range.count)
+    var neighborhoods = whole.neighborhoods
+    if neighborhoods.line_rows == 0 {
+      base = whole.base + range.lowerBound * stride
+    } else {
+      let (line, place) = (range.lowerBound + neighborhoods.line_start)
+        .quotientAndRemainder(dividingBy: neighborhoods.line_rows)
+      base = whole.base + line * neighborhoods.line_step
+      neighborhoods.line_start = place
+    }
+    self.neighborhoods = neighborhoods
+  }
+
+  /// Some of the rows.
+  public func rows(_ range: Range<Int>) -> ProductRows { ProductRows(self, range) }
+
+  /// The rows as a matrix, if they are one.
+  public var matrix: Matrix<S>? {
+    if neighborhoods.segments > 0 { return nil }
+    let base = UnsafeMutablePointer(mutating: base)
+    return isTransposed
+      ? Matrix(base, rows: columns, columns: rows, stride: stride).transposed
+      : Matrix(base, rows: rows, columns: columns, stride: stride)
+  }
+}
+
 /// The class of each row of a product, of which some have biases and sums of their own.
 public struct RowClasses {
   /// Of rows that have the same class one after the other.
@@ -79,10 +131,18 @@ public struct Epilogue<S: Scalar> {
 ///
 /// Made of the panels of B, if it has any, else by OpenBLAS; on the caller's thread alone. C has no gaps between its rows
 /// where there is a bias, a ReLU or a sum.
+@inline(__always)
+public func multiply<S: Scalar>(
+  _ a: Matrix<S>, _ b: Operand<S>, into c: Matrix<S>, _ epilogue: Epilogue<S> = .init()
+) {
+  multiply(ProductRows(a), b, into: c, epilogue)
+}
+
+/// The same of rows that may be neighborhoods, for which B must have panels.
 @specialized(where S == Float)
 @specialized(where S == Double)
 public func multiply<S: Scalar>(
-  _ a: Matrix<S>, _ b: Operand<S>, into c: Matrix<S>, _ epilogue: Epilogue<S> = .init()
+  _ a: ProductRows<S>, _ b: Operand<S>, into c: Matrix<S>, _ epilogue: Epilogue<S> = .init()
 ) {
   if let activations = epilogue.activations {
     precondition(
@@ -90,7 +150,7 @@ public func multiply<S: Scalar>(
         && !epilogue.rectifies && epilogue.sums != nil, "an epilogue that is not one")
   }
   guard let panels = b.panels else {
-    multiply(a, b.matrix, into: c, accumulate: epilogue.accumulates)
+    multiply(a.matrix!, b.matrix, into: c, accumulate: epilogue.accumulates)
     finish(c, epilogue)
     return
   }
@@ -124,13 +184,21 @@ private func finish<S: Scalar>(_ c: Matrix<S>, _ epilogue: Epilogue<S>) {
 /// C ← Aᵀ·B, or C ← C + Aᵀ·B, with nothing packed before: the gradient of weights.
 ///
 /// - Parameter scratch: `gradientScratchCount` values for products that are to be packed on the way; nil for OpenBLAS.
-@specialized(where S == Float)
-@specialized(where S == Double)
+@inline(__always)
 public func multiplyTransposed<S: Scalar>(
   _ a: Matrix<S>, _ b: Matrix<S>, into c: Matrix<S>, accumulate: Bool, scratch: UnsafeMutablePointer<S>?
 ) {
+  multiplyTransposed(ProductRows(a), b, into: c, accumulate: accumulate, scratch: scratch)
+}
+
+/// The same of rows that may be neighborhoods, for which there must be scratch.
+@specialized(where S == Float)
+@specialized(where S == Double)
+public func multiplyTransposed<S: Scalar>(
+  _ a: ProductRows<S>, _ b: Matrix<S>, into c: Matrix<S>, accumulate: Bool, scratch: UnsafeMutablePointer<S>?
+) {
   guard let scratch else {
-    multiply(a.transposed, b, into: c, accumulate: accumulate)
+    multiply(a.matrix!.transposed, b, into: c, accumulate: accumulate)
     return
   }
   precondition(
@@ -160,13 +228,15 @@ extension Float {
   }
 
   public static func multiplyPacked(
-    _ a: Matrix<Float>, _ panels: UnsafePointer<Float>, into c: Matrix<Float>, _ epilogue: Epilogue<Float>
+    _ a: ProductRows<Float>, _ panels: UnsafePointer<Float>, into c: Matrix<Float>,
+    _ epilogue: Epilogue<Float>
   ) {
     var product = glow_product()
     product.rows = c.rows
     product.inner = a.columns
     product.columns = c.columns
-    product.a = UnsafePointer(a.base)
+    product.a = a.base
+    product.neighborhoods = a.neighborhoods
     product.a_row = a.isTransposed ? 1 : a.stride
     product.a_inner = a.isTransposed ? a.stride : 1
     product.b = panels
@@ -185,14 +255,15 @@ extension Float {
   }
 
   public static func multiplyTransposedPacked(
-    _ a: Matrix<Float>, _ b: Matrix<Float>, into c: Matrix<Float>, accumulate: Bool,
+    _ a: ProductRows<Float>, _ b: Matrix<Float>, into c: Matrix<Float>, accumulate: Bool,
     scratch: UnsafeMutablePointer<Float>
   ) {
     var gradient = glow_gradient()
     gradient.rows = c.rows
     gradient.inner = a.rows
     gradient.columns = c.columns
-    gradient.a = UnsafePointer(a.base)
+    gradient.a = a.base
+    gradient.neighborhoods = a.neighborhoods
     gradient.a_row = a.stride
     gradient.b = UnsafePointer(b.base)
     gradient.b_row = b.stride
@@ -214,11 +285,12 @@ extension Double {
   }
 
   public static func multiplyPacked(
-    _ a: Matrix<Double>, _ panels: UnsafePointer<Double>, into c: Matrix<Double>, _ epilogue: Epilogue<Double>
+    _ a: ProductRows<Double>, _ panels: UnsafePointer<Double>, into c: Matrix<Double>,
+    _ epilogue: Epilogue<Double>
   ) { refuse() }
 
   public static func multiplyTransposedPacked(
-    _ a: Matrix<Double>, _ b: Matrix<Double>, into c: Matrix<Double>, accumulate: Bool,
+    _ a: ProductRows<Double>, _ b: Matrix<Double>, into c: Matrix<Double>, accumulate: Bool,
     scratch: UnsafeMutablePointer<Double>
   ) { refuse() }
 }

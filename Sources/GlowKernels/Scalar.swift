@@ -19,11 +19,11 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
 
   /// `multiply` of a packed matrix.
   static func multiplyPacked(
-    _ a: Matrix<Self>, _ panels: UnsafePointer<Self>, into c: Matrix<Self>, _ epilogue: Epilogue<Self>)
+    _ a: ProductRows<Self>, _ panels: UnsafePointer<Self>, into c: Matrix<Self>, _ epilogue: Epilogue<Self>)
 
   /// `multiplyTransposed` of matrices that it packs on the way.
   static func multiplyTransposedPacked(
-    _ a: Matrix<Self>, _ b: Matrix<Self>, into c: Matrix<Self>, accumulate: Bool,
+    _ a: ProductRows<Self>, _ b: Matrix<Self>, into c: Matrix<Self>, accumulate: Bool,
     scratch: UnsafeMutablePointer<Self>)
 
   /// e to the power of every lane, to within 2 units in the last place for arguments in ±87.

@@ -22,9 +22,8 @@ struct PatchesTests {
     var bordered = [Double](repeating: .nan, count: band.borderedCount(channels: channels))
     let step = channels % 2 == 0 ? 1 : 3
     var patches = [Double](repeating: .nan, count: rows.count * width * step * 9 * channels)
-    gatherPatches(
-      from: picture, stride: stride, channels: channels, band: band, bordered: &bordered, into: &patches,
-      rowStep: step)
+    border(picture, stride: stride, channels: channels, band: band, into: &bordered)
+    gatherPatches(bordered, channels: channels, band: band, into: &patches, rowStep: step)
     #expect(patches.count { !$0.isNaN } == rows.count * width * 9 * channels)
     for row in 0..<rows.count {
       for column in 0..<width {
@@ -51,9 +50,8 @@ struct PatchesTests {
     let patches = random(height * width * 9 * channels, 3)
     var bordered = [Double](repeating: .nan, count: band.borderedCount(channels: channels))
     var gathered = [Double](repeating: .nan, count: patches.count)
-    gatherPatches(
-      from: picture, stride: channels, channels: channels, band: band, bordered: &bordered, into: &gathered,
-      rowStep: 1)
+    border(picture, stride: channels, channels: channels, band: band, into: &bordered)
+    gatherPatches(bordered, channels: channels, band: band, into: &gathered, rowStep: 1)
     var scattered = [Double](repeating: 0, count: picture.count)
     var rows = patches
     rows.withUnsafeMutableBufferPointer {

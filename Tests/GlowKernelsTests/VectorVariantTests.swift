@@ -189,7 +189,8 @@ struct VectorVariantTests {
     for variant in Self.variants {
       var scratch = [Float](repeating: .nan, count: area.borderedCount(channels: channels))
       var gathered = [Float](repeating: 7, count: positions * step * 9 * channels)
-      glow_gather_patches(&band, picture, stride, &scratch, &gathered, variant)
+      glow_border(&band, picture, stride, &scratch, variant)
+      glow_gather_patches(&band, scratch, &gathered, variant)
       var collected = [Float](repeating: .nan, count: positions * channels)
       glow_collect_patches(&band, patches, bias, planes, &scratch, &collected, variant)
       var added = start

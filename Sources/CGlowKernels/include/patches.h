@@ -16,13 +16,16 @@ typedef struct {
   intptr_t row_step;
 } glow_band;
 
-/// im2col: writes the patch rows of the band's positions.
+/// Copies the band with a border of one position all round, zero outside of the picture: [rows + 2, width + 2, channels].
+/// In it the three neighbors of one dy lie side by side, so that a patch is three runs.
 ///
 /// - picture: the whole picture, positions `stride` values apart, of which the first `channels` are read.
-/// - bordered: scratch of (rows + 2)·(width + 2)·channels values.
+void glow_border(
+    const glow_band *band, const float *picture, intptr_t stride, float *bordered, glow_instructions instructions);
+
+/// im2col: writes the patch rows of the positions of a bordered band.
 void glow_gather_patches(
-    const glow_band *band, const float *picture, intptr_t stride, float *bordered, float *patches,
-    glow_instructions instructions);
+    const glow_band *band, const float *bordered, float *patches, glow_instructions instructions);
 
 /// col2im: each position of the band gets the sum, in the order of the positions around it, of what their patch rows
 /// have for it, and the bias of its border class; in planes [planes, positions of the band, channels/planes].

@@ -18,12 +18,26 @@ typedef enum {
   glow_instructions_avx512 = 2,
 } glow_instructions;
 
+/// Rows that are not side by side: those of a convolution's neighborhoods, read where they are (`glow_border`).
+///
+/// A row is `segments` runs of equally many values, the starts of which are `segment_step` apart. Rows follow each other as
+/// those of a matrix do, but with the `line_rows`-th from the first of a line a new line begins, `line_step` after the first
+/// of the one before. All zero: a matrix.
+typedef struct {
+  intptr_t segments, segment_step;
+  intptr_t line_rows, line_step;
+  /// Rows of the first line that come before the first row.
+  intptr_t line_start;
+} glow_neighborhoods;
+
 /// C = finish(start + A·B), where C overlaps nothing else, with A [rows × inner], B [inner × columns] and C [rows × columns].
 typedef struct {
   intptr_t rows, inner, columns;
   /// Value (i, k) of A is a[i·a_row + k·a_inner]; one of the two distances is 1.
   const float *a;
   intptr_t a_row, a_inner;
+  /// Of A that has a_inner = 1; `a` is the first row of the first line.
+  glow_neighborhoods neighborhoods;
   /// Packed panels.
   const float *b;
   float *c;
@@ -63,6 +77,8 @@ typedef struct {
   intptr_t rows, inner, columns;
   const float *a;
   intptr_t a_row;
+  /// Of A, beyond the last value of which 15 more can be read; `a` is the first row of the first line.
+  glow_neighborhoods neighborhoods;
   const float *b;
   intptr_t b_row;
   float *c;

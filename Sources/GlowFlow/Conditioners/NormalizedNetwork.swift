@@ -218,12 +218,9 @@ struct NormalizedNetwork: Sendable {
     case .enter: enter(input(), site)
     case .first:
       let (h, s) = (output(0, site), sumRows(site))
-      gatherPatches(
-        2 * shape.inChannels, of: site[entered].interleaved, into: inputPatches, bordered: bordered, site)
-      clock.lap(.patches)
       // [rows × 9·2·in]·[9·2·in × width] → [rows × width]
-      apply(first, to: site[inputPatches].own, into: h, site)
-      apply(firstSkip, to: h, into: s, site)
+      apply(first, to: enteredNeighborhoods(site), into: h, site)
+      apply(firstSkip, to: ProductRows(h), into: s, site)
       clock.lap(.products)
       if !again { (blocks.first?.innerNorm ?? outputNorm).add(blocks.isEmpty ? s : h, site) }
     case .innerActivation(let index):
@@ -231,9 +228,8 @@ struct NormalizedNetwork: Sendable {
         output(index, site), into: site[activation].own, rectifies: true, site)
     case .inner(let index):
       let v = innerOutput(index, site)
-      gatherActivation(site)
       // [rows × 9·width]·[9·width × width] → [rows × width]
-      apply(blocks[index].inner, to: site[patches].own, into: v, site)
+      apply(blocks[index].inner, to: neighborhoods(activation, site), into: v, site)
       clock.lap(.products)
       if !again { blocks[index].outerNorm.add(v, site) }
     case .outerActivation(let index):
@@ -242,10 +238,9 @@ struct NormalizedNetwork: Sendable {
     case .outer(let index):
       let (before, h, s) = (output(index, site), output(index + 1, site), sumRows(site))
       if before.base != h.base { h.base.update(from: before.base, count: h.rows * h.columns) }
-      gatherActivation(site)
       // [rows × 9·width]·[9·width × width] → [rows × width]
-      apply(blocks[index].outer, to: site[patches].own, into: h, accumulates: true, site)
-      apply(blocks[index].skip, to: h, into: s, accumulates: true, site)
+      apply(blocks[index].outer, to: neighborhoods(activation, site), into: h, accumulates: true, site)
+      apply(blocks[index].skip, to: ProductRows(h), into: s, accumulates: true, site)
       clock.lap(.products)
       let isLast = index == blocks.count - 1
       if !again { (isLast ? outputNorm : blocks[index + 1].innerNorm).add(isLast ? s : h, site) }
@@ -262,7 +257,7 @@ struct NormalizedNetwork: Sendable {
     site.clock.start()
     outputNorm.normalize(sumRows(site), into: site[lastActivation].own, rectifies: true, site)
     site.clock.lap(.elementwise)
-    apply(last, to: site[lastActivation].own, into: outputs, site)
+    apply(last, to: ProductRows(site[lastActivation].own), into: outputs, site)
     site.clock.lap(.products)
   }
 
@@ -281,14 +276,20 @@ struct NormalizedNetwork: Sendable {
     }
   }
 
-  private func gatherActivation<S: Scalar>(_ site: Site<S>) {
-    gatherPatches(
-      shape.width, of: site[activation].interleaved, into: patches, bordered: bordered, site)
-    site.clock.lap(.patches)
+  /// The neighborhoods in rows of `shape.width` channels; those of one buffer at a time.
+  private func neighborhoods<S: Scalar>(_ buffer: Buffer, _ site: Site<S>) -> ProductRows<S> {
+    GlowFlow.neighborhoods(
+      shape.width, of: site[buffer].interleaved, patches: patches, bordered: bordered, site)
+  }
+
+  /// The neighborhoods that the first convolution sees.
+  private func enteredNeighborhoods<S: Scalar>(_ site: Site<S>) -> ProductRows<S> {
+    GlowFlow.neighborhoods(
+      2 * shape.inChannels, of: site[entered].interleaved, patches: inputPatches, bordered: bordered, site)
   }
 
   private func apply<S: Scalar>(
-    _ convolution: NormalizedConvolution, to x: Matrix<S>, into y: Matrix<S>, accumulates: Bool = false,
+    _ convolution: NormalizedConvolution, to x: ProductRows<S>, into y: Matrix<S>, accumulates: Bool = false,
     _ site: Site<S>
   ) {
     var epilogue = Epilogue<S>(accumulates: accumulates)
@@ -329,7 +330,7 @@ struct NormalizedNetwork: Sendable {
       let u = site[lastActivation].own
       outputNorm.normalize(sumRows(site), into: u, rectifies: true, site)
       clock.lap(.elementwise)
-      addGradient(of: last, u, gradient, site)
+      addGradient(of: last, ProductRows(u), gradient, site)
       clock.lap(.weightGradients)
       let ds = site[sumGradient].own
       multiply(gradient, site.weights.transposed(last.foldedWeight), into: ds)
@@ -396,7 +397,7 @@ struct NormalizedNetwork: Sendable {
   ) {
     let ds = site[sumGradient].own
     site.clock.lap(.elementwise)
-    addGradient(of: skip, output(index, site), ds, site)
+    addGradient(of: skip, ProductRows(output(index, site)), ds, site)
     site.clock.lap(.weightGradients)
     multiply(
       ds, site.weights.transposed(skip.foldedWeight), into: site[outputGradient].own,
@@ -408,27 +409,19 @@ struct NormalizedNetwork: Sendable {
   private func backward<S: Scalar>(
     _ convolution: NormalizedConvolution, from gradient: Buffer, into target: Matrix<S>, _ site: Site<S>
   ) {
-    gatherActivation(site)
-    addGradient(of: convolution, site[patches].own, site[gradient].own, site)
+    addGradient(of: convolution, neighborhoods(activation, site), site[gradient].own, site)
     site.clock.lap(.weightGradients)
-    gatherPatches(shape.width, of: site[gradient].interleaved, into: patches, bordered: bordered, site)
-    site.clock.lap(.patches)
-    site.weights.multiplyAdjoint(site[patches].own, convolution.foldedWeight, into: target)
+    site.weights.multiplyAdjoint(neighborhoods(gradient, site), convolution.foldedWeight, into: target)
     site.clock.lap(.products)
     rectifyBackward(site[activation].own, target)
   }
 
   private func backwardFirst<S: Scalar>(_ input: Matrix<S>, _ site: Site<S>) {
     let (channels, factor) = (shape.inChannels, S(shape.inputFactor))
-    gatherPatches(
-      2 * channels, of: site[entered].interleaved, into: inputPatches, bordered: bordered, site)
-    site.clock.lap(.patches)
-    addGradient(of: first, site[inputPatches].own, site[outputGradient].own, site)
+    addGradient(of: first, enteredNeighborhoods(site), site[outputGradient].own, site)
     site.clock.lap(.weightGradients)
-    gatherPatches(shape.width, of: site[outputGradient].interleaved, into: patches, bordered: bordered, site)
-    site.clock.lap(.patches)
     let (u, du, da) = (site[entered].own, site[enteredGradient].own, site[inputGradient].own)
-    site.weights.multiplyAdjoint(site[patches].own, first.foldedWeight, into: du)
+    site.weights.multiplyAdjoint(neighborhoods(outputGradient, site), first.foldedWeight, into: du)
     site.clock.lap(.products)
     for row in 0..<u.rows {
       let (u, du, da) = (u[row], du[row], da[row])
@@ -443,7 +436,7 @@ struct NormalizedNetwork: Sendable {
 
   /// dw += xᵀ·dy and db += Σ dy.
   private func addGradient<S: Scalar>(
-    of convolution: NormalizedConvolution, _ x: Matrix<S>, _ gradient: Matrix<S>, _ site: Site<S>
+    of convolution: NormalizedConvolution, _ x: ProductRows<S>, _ gradient: Matrix<S>, _ site: Site<S>
   ) {
     let sums = site.weightGradient!
     sums.add(x, gradient, to: convolution.foldedWeight)

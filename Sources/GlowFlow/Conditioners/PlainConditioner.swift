@@ -85,9 +85,8 @@ struct PlainConditioner: Conditioner {
     first.actNorm.initialize(
       data.values,
       from: data.moments(channels: width) { site in
-        gatherInput(site)
         let rows = site[scratch1].own
-        multiplyPatches(0..<rows.rows, into: rows, rectifies: false, site)
+        multiply(input(site), 0..<rows.rows, into: rows, rectifies: false, site)
         return rows
       })
     hidden.actNorm.reset(data.values)
@@ -95,10 +94,9 @@ struct PlainConditioner: Conditioner {
     hidden.actNorm.initialize(
       data.values,
       from: data.moments(channels: width) { site in
-        gatherInput(site)
         let rows = site[scratch1].own
-        multiplyPatches(0..<rows.rows, into: rows, rectifies: true, site)
-        multiply(rows, site.weights.operand(hidden.foldedWeight), into: site[scratch2].own)
+        multiply(input(site), 0..<rows.rows, into: rows, rectifies: true, site)
+        GlowKernels.multiply(rows, site.weights.operand(hidden.foldedWeight), into: site[scratch2].own)
         return site[scratch2].own
       })
     try data.fold()
@@ -124,29 +122,29 @@ struct PlainConditioner: Conditioner {
 
   // MARK: Passes
 
-  private func gatherInput<S: Scalar>(_ site: Site<S>) {
+  /// The neighborhoods in z1.
+  private func input<S: Scalar>(_ site: Site<S>) -> ProductRows<S> {
     site.clock.start()
-    gatherPatches(
-      shape.inChannels, of: site.output.picture, into: patches, bordered: bordered, site)
-    site.clock.lap(.patches)
+    return neighborhoods(
+      shape.inChannels, of: site.output.picture, patches: patches, bordered: bordered, site)
   }
 
   /// [rows × 9·in]·[9·in × width] → [rows × width], from the neighborhoods, with bias.
-  private func multiplyPatches<S: Scalar>(
-    _ rows: Range<Int>, into target: Matrix<S>, rectifies: Bool, _ site: Site<S>
+  private func multiply<S: Scalar>(
+    _ input: ProductRows<S>, _ rows: Range<Int>, into target: Matrix<S>, rectifies: Bool, _ site: Site<S>
   ) {
-    multiply(
-      site[patches].own.rows(rows), site.weights.operand(first.foldedWeight), into: target,
+    GlowKernels.multiply(
+      input.rows(rows), site.weights.operand(first.foldedWeight), into: target,
       .bias(site.weights[first.foldedBias], site.classes.from(rows.lowerBound), rectifies: rectifies))
   }
 
   /// The two hidden layers of some rows of the tile.
   private func forwardHidden<S: Scalar>(
-    _ rows: Range<Int>, _ hidden1: Matrix<S>, _ hidden2: Matrix<S>, _ site: Site<S>
+    _ input: ProductRows<S>, _ rows: Range<Int>, _ hidden1: Matrix<S>, _ hidden2: Matrix<S>, _ site: Site<S>
   ) {
-    multiplyPatches(rows, into: hidden1, rectifies: true, site)
+    multiply(input, rows, into: hidden1, rectifies: true, site)
     // [rows × width]·[width × width] → [rows × width]
-    multiply(
+    GlowKernels.multiply(
       hidden1, site.weights.operand(hidden.foldedWeight), into: hidden2,
       .bias(site.weights[hidden.foldedBias], rectifies: true))
   }
@@ -154,14 +152,15 @@ struct PlainConditioner: Conditioner {
   @specialized(where S == Float)
   @specialized(where S == Double)
   func forward<S: Scalar>(round: Int, _ site: Site<S>) {
-    gatherInput(site)
+    let input = input(site)
     let (hidden1, hidden2, outputs) = (site[hidden1].own, site[hidden2].own, site[outputPatches].own)
     let isKept = site.isKept(self.hidden1)
     for rows in site.fewRows(width: width) {
       let place = isKept ? rows : 0..<rows.count
-      forwardHidden(rows, hidden1.rows(place), hidden2.rows(place), site)
+      forwardHidden(input, rows, hidden1.rows(place), hidden2.rows(place), site)
       // [rows × width]·[width × 9·out] → [rows × 9·out]
-      multiply(hidden2.rows(place), site.weights.operand(last.foldedWeight), into: outputs.rows(rows))
+      GlowKernels.multiply(
+        hidden2.rows(place), site.weights.operand(last.foldedWeight), into: outputs.rows(rows))
     }
     site.clock.lap(.products)
   }
@@ -177,8 +176,7 @@ struct PlainConditioner: Conditioner {
   func backward<S: Scalar>(round: Int, outputGradient: Rows<S>, _ site: Site<S>) {
     let (isKept, hidden1, hidden2) = (site.isKept(hidden1), site[hidden1].own, site[hidden2].own)
     if !isKept {
-      gatherInput(site)
-      forwardHidden(0..<hidden1.rows, hidden1, hidden2, site)
+      forwardHidden(input(site), 0..<hidden1.rows, hidden1, hidden2, site)
       site.clock.lap(.products)
     }
     let (dHidden1, dHidden2) = (site[hiddenGradient1].own, site[hiddenGradient2].own)
@@ -193,16 +191,17 @@ struct PlainConditioner: Conditioner {
     let (dOutput, dPatches) = (site[outputPatches].own, site[inputPatchesGradient].own)
     for rows in site.fewRows(width: width) {
       // dh2 = [rows × 9·out]·[9·out × width], where the ReLU let something pass
-      multiply(
+      GlowKernels.multiply(
         dOutput.rows(rows), weights.transposed(last.foldedWeight), into: dHidden2.rows(rows),
         .rectifierBackward(hidden2.rows(rows), sums: gradient[hidden.foldedBias]))
       // dh1 = [rows × width]·[width × width], where the ReLU let something pass
-      multiply(
+      GlowKernels.multiply(
         dHidden2.rows(rows), weights.transposed(hidden.foldedWeight), into: dHidden1.rows(rows),
         .rectifierBackward(
           hidden1.rows(rows), sums: gradient[first.foldedBias], site.classes.from(rows.lowerBound)))
       // dpatches = [rows × width]·[width × 9·in]
-      multiply(dHidden1.rows(rows), weights.transposed(first.foldedWeight), into: dPatches.rows(rows))
+      GlowKernels.multiply(
+        dHidden1.rows(rows), weights.transposed(first.foldedWeight), into: dPatches.rows(rows))
     }
     clock.lap(.products)
     // dW3 += [width × rows]·[rows × 9·out]
@@ -210,9 +209,8 @@ struct PlainConditioner: Conditioner {
     // dW2 += [width × rows]·[rows × width]
     gradient.add(hidden1, dHidden2, to: hidden.foldedWeight)
     clock.lap(.weightGradients)
-    if isKept { gatherInput(site) }
     // dW1 += [9·in × rows]·[rows × width]
-    gradient.add(site[patches].own, dHidden1, to: first.foldedWeight)
+    gradient.add(input(site), dHidden1, to: first.foldedWeight)
     clock.lap(.weightGradients)
   }
 

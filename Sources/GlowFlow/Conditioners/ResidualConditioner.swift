@@ -223,10 +223,9 @@ struct ResidualConditioner: Conditioner {
 
   private func startSum<S: Scalar>(_ site: Site<S>) {
     site.clock.start()
-    gatherInput(site)
     // [rows × 9·in]·[9·in × width] → [rows × width]
     multiply(
-      site[inputPatches].own, site.weights.operand(first.foldedWeight), into: site[sum].own,
+      input(site), site.weights.operand(first.foldedWeight), into: site[sum].own,
       .bias(site.weights[first.foldedBias], site.classes))
     site.clock.lap(.products)
   }
@@ -262,18 +261,16 @@ struct ResidualConditioner: Conditioner {
   private func innerClasses<S: Scalar>(_ site: Site<S>) -> RowClasses? { seesNeighbors ? site.classes : nil }
 
   /// uᵢ, or its neighborhoods.
-  private func blockInput<S: Scalar>(_ index: Int, _ site: Site<S>) -> Matrix<S> {
-    guard let patches else { return activation(index, site).own }
-    gatherPatches(
-      width, of: activation(index, site).interleaved, into: patches, bordered: bordered, site)
-    site.clock.lap(.patches)
-    return site[patches].own
+  private func blockInput<S: Scalar>(_ index: Int, _ site: Site<S>) -> ProductRows<S> {
+    guard let patches else { return ProductRows(activation(index, site).own) }
+    return neighborhoods(
+      width, of: activation(index, site).interleaved, patches: patches, bordered: bordered, site)
   }
 
-  private func gatherInput<S: Scalar>(_ site: Site<S>) {
-    gatherPatches(
-      shape.inChannels, of: site.output.picture, into: inputPatches, bordered: bordered, site)
-    site.clock.lap(.patches)
+  /// The neighborhoods in z1.
+  private func input<S: Scalar>(_ site: Site<S>) -> ProductRows<S> {
+    neighborhoods(
+      shape.inChannels, of: site.output.picture, patches: inputPatches, bordered: bordered, site)
   }
 
   private func rectifySum<S: Scalar>(_ index: Int, _ site: Site<S>) {
@@ -384,8 +381,7 @@ struct ResidualConditioner: Conditioner {
     let gradient = site.weightGradient!
     addRows(dh.base, rows: dh.rows, width: width, to: gradient[first.foldedBias], site.classes)
     site.clock.lap(.elementwise)
-    gatherInput(site)
-    gradient.add(site[inputPatches].own, dh, to: first.foldedWeight)
+    gradient.add(input(site), dh, to: first.foldedWeight)
     site.clock.lap(.weightGradients)
     multiply(dh, site.weights.transposed(first.foldedWeight), into: site[inputPatchesGradient].own)
     site.clock.lap(.products)

@@ -240,9 +240,12 @@ struct Convolution: Sendable {
     _ outputGradient: Matrix<S>, into patches: Matrix<S>, bordered: Buffer, _ site: Site<S>
   ) {
     let band = site.tile.band
-    GlowKernels.gatherPatches(
-      from: outputGradient.base, stride: outputGradient.stride, channels: outChannels, band: band,
-      bordered: site.memory(bordered), into: patches.base, rowStep: patches.stride / patches.columns)
+    let bordered = site.memory(bordered)
+    border(
+      outputGradient.base, stride: outputGradient.stride, channels: outChannels, band: band, into: bordered)
+    gatherPatches(
+      bordered, channels: outChannels, band: band, into: patches.base,
+      rowStep: patches.stride / patches.columns)
     let sums = site.weightGradient![foldedBias]
     for row in 0..<band.rows {
       for column in 0..<band.width {
@@ -255,23 +258,31 @@ struct Convolution: Sendable {
   }
 }
 
-/// The 3×3 neighborhoods of a tile's positions in the first `channels` channels, batch-interleaved: the beginning of
-/// `Convolution.Order.patchesThenProduct`.
+/// The 3×3 neighborhoods of a tile's positions in the first `channels` channels, batch-interleaved, as the left side of a
+/// product: the beginning of `Convolution.Order.patchesThenProduct`.
+///
+/// Packed products read those of a tile of one picture where they are, in its bordered copy; else they are gathered.
 ///
 /// - Parameters:
 ///   - picture: the rows of each of the tile's pictures (`Rows.picture` or `Rows.interleaved`).
-///   - patches: for 9·channels columns.
-///   - bordered: for as many channels.
-func gatherPatches<S: Scalar>(
-  _ channels: Int, of picture: (Int) -> Matrix<S>, into patches: Buffer, bordered: Buffer, _ site: Site<S>
-) {
+///   - patches: room for 9·channels columns.
+///   - bordered: for as many channels; the result may be in it.
+func neighborhoods<S: Scalar>(
+  _ channels: Int, of picture: (Int) -> Matrix<S>, patches: Buffer, bordered: Buffer, _ site: Site<S>
+) -> ProductRows<S> {
+  let (memory, band) = (site.memory(bordered), site.tile.band)
+  let isReadInPlace = site.weights.panels != nil && site.tile.rowStep == 1
   for image in 0..<site.tile.imageCount {
     let picture = picture(image)
-    GlowKernels.gatherPatches(
-      from: picture.base, stride: picture.stride, channels: channels, band: site.tile.band,
-      bordered: site.memory(bordered), into: site[patches].interleavedPart(image).base,
+    border(picture.base, stride: picture.stride, channels: channels, band: band, into: memory)
+    if isReadInPlace { break }
+    gatherPatches(
+      memory, channels: channels, band: band, into: site[patches].interleavedPart(image).base,
       rowStep: site.tile.rowStep)
   }
+  site.clock.lap(.patches)
+  return isReadInPlace
+    ? ProductRows(memory, channels: channels, band: band) : ProductRows(site[patches].own)
 }
 
 /// Adds up what the gradient of neighborhoods carries to a tile's part of a picture: the end of the backward of

@@ -98,7 +98,7 @@ struct Weights<S: Scalar> {
 
   /// C ← neighborhoods·adjoint, [rows, taps·out]·[taps·out, in] → [rows, in]: of the gradient at the outputs of a
   /// convolution that at its inputs. As y[p] = Σ_δ x[p + δ]·w[δ], dx[q] = Σ_δ dy[q + δ]·w[−δ]ᵀ.
-  func multiplyAdjoint(_ neighborhoods: Matrix<S>, _ matrix: WeightMatrix, into c: Matrix<S>) {
+  func multiplyAdjoint(_ neighborhoods: ProductRows<S>, _ matrix: WeightMatrix, into c: Matrix<S>) {
     let (inputs, outputs, taps) = (matrix.rows / matrix.taps, matrix.columns, matrix.taps)
     if let transposedPanels {
       // Of the adjoint itself only the shape is read.
@@ -110,7 +110,7 @@ struct Weights<S: Scalar> {
     for tap in 0..<taps {
       let reversed = taps - 1 - tap
       multiply(
-        neighborhoods.columns(tap * outputs..<(tap + 1) * outputs),
+        neighborhoods.matrix!.columns(tap * outputs..<(tap + 1) * outputs),
         Operand(self[matrix].rows(reversed * inputs..<(reversed + 1) * inputs).transposed), into: c,
         Epilogue(accumulates: tap > 0))
     }
@@ -120,6 +120,10 @@ struct Weights<S: Scalar> {
 
   /// Adds a tile's product Aᵀ·B to a matrix of a gradient. To each matrix once a tile: the first one overwrites.
   func add(_ a: Matrix<S>, _ b: Matrix<S>, to matrix: WeightMatrix) {
+    add(ProductRows(a), b, to: matrix)
+  }
+
+  func add(_ a: ProductRows<S>, _ b: Matrix<S>, to matrix: WeightMatrix) {
     multiplyTransposed(a, b, into: self[matrix], accumulate: !isEmpty, scratch: scratch)
   }
 
