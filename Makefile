@@ -2,16 +2,14 @@
 
 SWIFT ?= swift
 RUN ?= runs/demo
-# The processor that elementwise work is compiled for (matrix products choose their kernels when they run); x86-64-v3 or
-# x86-64 for a command that is to run elsewhere too.
-MARCH ?= native
+# The processor that the package is built for. Matrix products and vector functions choose what they use when they run, so
+# that one build is for all.
+MARCH ?= x86-64-v2
 STUDIES ?= runs/studies
 GLOW = .build/release/glow
 # Where `make install` puts things; DESTDIR is a folder in which packages are made.
 PREFIX ?= /usr/local
 VERSION := $(shell sed -n 's/.*version = "\(.*\)"/\1/p' Sources/GlowStorage/Release.swift)
-# The processor that packages are for.
-DIST_MARCH ?= x86-64-v2
 DIST = .build-dist
 SWIFT_FILES = Sources Tests Package.swift Fuzzing/Sources Fuzzing/Package.swift Examples/Sources Examples/Package.swift
 PACKAGES = libopenblas-dev libpng-dev libjpeg62-turbo-dev libwebp-dev zlib1g-dev libcairo2-dev fonts-dejavu-core pkg-config
@@ -115,7 +113,7 @@ $(DIST)/release/glow: deps
 	@mkdir -p $(DIST)/static && ln -sf "$$($(TOOLCHAIN)/clang -print-file-name=libstdc++.a)" $(DIST)/static
 	@$(TOOLCHAIN)/clang -O2 -fPIC -c Packaging/arc4random.c -o $(DIST)/static/arc4random.o
 	$(SWIFT) build -c release --product glow --static-swift-stdlib --scratch-path $(DIST) \
-	  -Xcc -march=$(DIST_MARCH) -Xlinker -L$(CURDIR)/$(DIST)/static \
+	  -Xcc -march=$(MARCH) -Xlinker -L$(CURDIR)/$(DIST)/static \
 	  -Xlinker $(CURDIR)/$(DIST)/static/arc4random.o
 
 also = @$(MAKE) --no-print-directory deps PACKAGES="$(1)"

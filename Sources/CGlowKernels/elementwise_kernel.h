@@ -107,6 +107,24 @@ TARGET void NAME(glow_scale_backward)(
 #undef SCALE_BACKWARD
 }
 
+TARGET void NAME(glow_scale_pairs)(
+    const float *restrict values, const float *restrict factors, float *restrict products, intptr_t channels) {
+  for (intptr_t c = 0; c < channels; ++c) {
+    products[c] = values[2 * c] * factors[c];
+    products[channels + c] = values[2 * c + 1] * factors[channels + c];
+  }
+}
+
+TARGET void NAME(glow_scale_pairs_backward)(
+    const float *restrict gradient, const float *restrict factors, const float *restrict products,
+    float *restrict sums, float *restrict factor_sums, intptr_t channels) {
+  for (intptr_t c = 0; c < channels; ++c) {
+    sums[2 * c] += gradient[c] * factors[c];
+    sums[2 * c + 1] += gradient[channels + c] * factors[channels + c];
+  }
+  for (intptr_t i = 0; i < 2 * channels; ++i) factor_sums[i] += gradient[i] * products[i];
+}
+
 TARGET void NAME(glow_shift_and_scale)(glow_rows z, const float *shift, const float *scale) {
   for (intptr_t row = 0; row < z.rows; ++row) {
 #define SHIFT_AND_SCALE(type, i) \

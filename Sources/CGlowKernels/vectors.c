@@ -30,8 +30,17 @@ FUNCTION(
     values, factors, products, count)
 FUNCTION(
     glow_scale_backward,
-    (const float *gradient, const float *factors, const float *products, float *sums, float *factor_sums, intptr_t count),
+    (const float *gradient, const float *factors, const float *products, float *sums, float *factor_sums,
+     intptr_t count),
     gradient, factors, products, sums, factor_sums, count)
+FUNCTION(
+    glow_scale_pairs, (const float *values, const float *factors, float *products, intptr_t channels),
+    values, factors, products, channels)
+FUNCTION(
+    glow_scale_pairs_backward,
+    (const float *gradient, const float *factors, const float *products, float *sums, float *factor_sums,
+     intptr_t channels),
+    gradient, factors, products, sums, factor_sums, channels)
 FUNCTION(glow_exponentials, (float *values, float sign, intptr_t count), values, sign, count)
 FUNCTION(
     glow_sigmoids, (float *values, float least, intptr_t count, float *negative, float *product),

@@ -25,22 +25,74 @@ public func scaleValues<S: Scalar>(
   for index in 0..<count { products[index] = values[index] * factors[index] }
 }
 
+/// What goes into the backward of a scale, and where it is added.
+public struct ScaleBackward<S: Scalar> {
+  let gradient: UnsafePointer<S>
+  let factors: UnsafePointer<S>
+  let products: UnsafePointer<S>
+  let sums: UnsafeMutablePointer<S>
+  let factorSums: UnsafeMutablePointer<S>
+
+  public init(
+    _ gradient: UnsafePointer<S>, factors: UnsafePointer<S>, products: UnsafePointer<S>,
+    sums: UnsafeMutablePointer<S>, factorSums: UnsafeMutablePointer<S>
+  ) {
+    (self.gradient, self.factors, self.products) = (gradient, factors, products)
+    (self.sums, self.factorSums) = (sums, factorSums)
+  }
+}
+
 /// The backward of `scaleValues` where factors belong to several rows: sums ← sums + gradient·factors and
-/// factorSums ← factorSums + gradient·products.
+/// factorSums ← factorSums + gradient·products, `count` of them.
 @inline(__always)
-public func scaleValuesBackward<S: Scalar>(
-  _ gradient: UnsafePointer<S>, factors: UnsafePointer<S>, products: UnsafePointer<S>,
-  sums: UnsafeMutablePointer<S>, factorSums: UnsafeMutablePointer<S>, count: Int
-) {
-  if let gradient = floats(gradient) {
+public func scaleValuesBackward<S: Scalar>(_ scale: ScaleBackward<S>, count: Int) {
+  if let gradient = floats(scale.gradient) {
     glow_scale_backward(
-      gradient, floats(factors), floats(products), floats(sums), floats(factorSums), count,
-      InstructionSet.code)
+      gradient, floats(scale.factors), floats(scale.products), floats(scale.sums), floats(scale.factorSums),
+      count, InstructionSet.code)
     return
   }
   for index in 0..<count {
-    sums[index] += gradient[index] * factors[index]
-    factorSums[index] += gradient[index] * products[index]
+    scale.sums[index] += scale.gradient[index] * scale.factors[index]
+    scale.factorSums[index] += scale.gradient[index] * scale.products[index]
+  }
+}
+
+/// `scaleValues` where value c·planes + p is of plane p, and everything else is one plane after the other.
+@inline(__always)
+public func scaleInterleaved<S: Scalar>(
+  _ values: UnsafePointer<S>, by factors: UnsafePointer<S>, into products: UnsafeMutablePointer<S>,
+  channels: Int, planes: Int
+) {
+  if planes == 1 { return scaleValues(values, by: factors, into: products, count: channels) }
+  if planes == 2, let values = floats(values) {
+    glow_scale_pairs(values, floats(factors), floats(products), channels, InstructionSet.code)
+    return
+  }
+  for plane in 0..<planes {
+    for channel in 0..<channels {
+      let place = plane * channels + channel
+      products[place] = values[channel * planes + plane] * factors[place]
+    }
+  }
+}
+
+/// The backward of `scaleInterleaved`, as `scaleValuesBackward`.
+@inline(__always)
+public func scaleInterleavedBackward<S: Scalar>(_ scale: ScaleBackward<S>, channels: Int, planes: Int) {
+  if planes == 1 { return scaleValuesBackward(scale, count: channels) }
+  if planes == 2, let gradient = floats(scale.gradient) {
+    glow_scale_pairs_backward(
+      gradient, floats(scale.factors), floats(scale.products), floats(scale.sums), floats(scale.factorSums),
+      channels, InstructionSet.code)
+    return
+  }
+  for plane in 0..<planes {
+    for channel in 0..<channels {
+      let place = plane * channels + channel
+      scale.sums[channel * planes + plane] += scale.gradient[place] * scale.factors[place]
+      scale.factorSums[place] += scale.gradient[place] * scale.products[place]
+    }
   }
 }
 

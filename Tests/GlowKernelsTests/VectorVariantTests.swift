@@ -33,6 +33,18 @@ struct VectorVariantTests {
       glow_scale(values, factors, &found, count, variant)
       let products = zip(values, factors).map { $0 * $1 }
       expectSame(found, products, variant)
+      if count % 2 == 0 {
+        let channels = count / 2
+        func stored(_ place: Int) -> Int { place % channels * 2 + place / channels }
+        glow_scale_pairs(values, factors, &found, channels, variant)
+        expectSame(found, (0..<count).map { values[stored($0)] * factors[$0] }, variant)
+        var (sums, factorSums) = (start, values)
+        glow_scale_pairs_backward(values, factors, products, &sums, &factorSums, channels, variant)
+        var expected = start
+        for place in 0..<count { expected[stored(place)] += values[place] * factors[place] }
+        expectSame(sums, expected, variant)
+        expectSame(factorSums, (0..<count).map { values[$0] + values[$0] * products[$0] }, variant)
+      }
       var (sums, factorSums) = (start, values)
       glow_scale_backward(values, factors, products, &sums, &factorSums, count, variant)
       expectSame(sums, (0..<count).map { start[$0] + values[$0] * factors[$0] }, variant)

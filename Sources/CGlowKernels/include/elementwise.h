@@ -18,6 +18,14 @@ void glow_scale_backward(
     const float *gradient, const float *factors, const float *products, float *sums, float *factor_sums,
     intptr_t count, glow_instructions instructions);
 
+/// The same where the values of two planes are interleaved, value 2·c + p of plane p, and everything else is one plane after
+/// the other.
+void glow_scale_pairs(
+    const float *values, const float *factors, float *products, intptr_t channels, glow_instructions instructions);
+void glow_scale_pairs_backward(
+    const float *gradient, const float *factors, const float *products, float *sums, float *factor_sums,
+    intptr_t channels, glow_instructions instructions);
+
 /// values ← exp(sign·values)
 void glow_exponentials(float *values, float sign, intptr_t count, glow_instructions instructions);
 

@@ -124,11 +124,9 @@ struct Convolution: Sendable {
             for input in 0..<inChannels {
               let from = filter! + storedOffset(dy: dy, dx: dx, input: input)
               let to = foldedFilter + foldedOffset(dy: dy, dx: dx, input: input)
-              if shape.planes > 1 {
-                for output in 0..<outChannels { to[output] = from[stored[output]] * scale[output] }
-              } else {
-                scaleValues(from, by: scale.baseAddress!, into: to, count: outChannels)
-              }
+              scaleInterleaved(
+                from, by: scale.baseAddress!, into: to, channels: outChannels / shape.planes,
+                planes: shape.planes)
             }
           }
         }
@@ -173,16 +171,11 @@ struct Convolution: Sendable {
                 let from = foldedFilterGradient + offset
                 let weights = foldedFilter + offset
                 let to = filter! + storedOffset(dy: dy, dx: dx, input: input)
-                if shape.planes > 1 {
-                  for output in 0..<outChannels {
-                    to[stored[output]] += from[output] * scale[output]
-                    logsGradient[output] += from[output] * weights[output]
-                  }
-                } else {
-                  scaleValuesBackward(
+                scaleInterleavedBackward(
+                  ScaleBackward(
                     from, factors: scale.baseAddress!, products: weights, sums: to,
-                    factorSums: logsGradient.baseAddress!, count: outChannels)
-                }
+                    factorSums: logsGradient.baseAddress!),
+                  channels: outChannels / shape.planes, planes: shape.planes)
               }
             }
           }

@@ -55,7 +55,8 @@ struct PointwiseConvolution: Sendable {
           let weights = folded.weights[foldedWeight][row]
           let to = gradients[weight] + row * channels
           scaleValuesBackward(
-            from, factors: s.baseAddress!, products: weights, sums: to, factorSums: sums.baseAddress!,
+            ScaleBackward(
+              from, factors: s.baseAddress!, products: weights, sums: to, factorSums: sums.baseAddress!),
             count: channels)
         }
         for column in 0..<channels {
