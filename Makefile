@@ -26,7 +26,7 @@ LIBFUZZER = $(TOOLCHAIN)/../lib/swift/clang/lib/linux/libclang_rt.fuzzer_no_main
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build test golden test-kernels coverage install uninstall dist deb try-packages \
-  $(DIST)/release/glow .build-examples/debug/Modules sanitize-part demo bench bench-products bench-peers bench-sources fuzz sanitize study-attributes study-detect \
+  $(DIST)/release/glow .build-examples/debug/Modules sanitize-part demo bench bench-products bench-check bench-peers bench-sources fuzz sanitize study-attributes study-detect \
   study-stability study-paper format lint docs examples clean
 
 help: ## Show this list.
@@ -162,14 +162,21 @@ bench-products: deps ## Measure matrix products of a conditioner's shapes: OpenB
 
 # PEER_PYTHON=PYTHON uses a Python that has PyTorch, NumPy and safetensors; PEERS="--rounds 1 …" are options of compare.py.
 PEER = Benchmarks/pytorch
+PEER_LINES = Benchmarks/results/peers.jsonl
 bench-peers: deps build $(if $(PEER_PYTHON),,$(PEER)/.venv/installed) ## Compare the speed with PyTorch's (not part of CI).
 	$(or $(PEER_PYTHON),$(PEER)/.venv/bin/python) $(PEER)/check.py $(GLOW)
-	$(or $(PEER_PYTHON),$(PEER)/.venv/bin/python) $(PEER)/compare.py --glow $(GLOW) $(PEERS)
+	$(or $(PEER_PYTHON),$(PEER)/.venv/bin/python) $(PEER)/compare.py --glow $(GLOW) --out $(PEER_LINES) $(PEERS)
+	$(or $(PEER_PYTHON),$(PEER)/.venv/bin/python) Benchmarks/report.py $(PEER_LINES)
 
 $(PEER)/.venv/installed: $(PEER)/requirements.txt
 	python3 -m venv --clear $(PEER)/.venv
 	$(PEER)/.venv/bin/pip install --no-deps -r $<
 	touch $@
+
+bench-check: deps build ## Compare shares of the peak and allocations with Benchmarks/thresholds.json (not part of CI).
+	@command -v python3 > /dev/null || $(MAKE) --no-print-directory deps PACKAGES=python3
+	$(TOOLCHAIN)/clang -O2 -shared -fPIC Benchmarks/allocations.c -o .build/allocations.so
+	python3 Benchmarks/check.py $(GLOW) $(CURDIR)/.build/allocations.so
 
 bench-sources: deps build ## Measure scoring from PNG, JPEG, archives, .npy and CIFAR-10 batches (DATA=FOLDER).
 	@[ -n "$(DATA)" ] || { echo "give the folder of CIFAR-10's binary batches: make $@ DATA=FOLDER" >&2; exit 64; }
