@@ -12,6 +12,7 @@ target=$(swift -print-target-info | sed -n 's/.*"triple": "\(.*\)".*/\1/p' | hea
 for module in Glow GlowPlots GlowFiles GlowKernels GlowFlow GlowImages GlowTraining GlowLatents; do
   "$toolchain/swift-symbolgraph-extract" -module-name $module -minimum-access-level public -target "$target" \
     -output-dir $work/symbols -I "$build/Modules" $(for module in Modules/*; do echo "-I $module"; done) \
+    $(pkg-config --cflags-only-I cairo) \
     $(for map in "$build"/*.build/module.modulemap Sources/*/include/module.modulemap; do echo "-Xcc -fmodule-map-file=$map"; done)
 done
 python3 Packaging/symbols.py $work/symbols
@@ -29,6 +30,9 @@ cp docs/*.png docs/gallery/*.png $catalog
   printf '\n### Documents\n\n'
   for file in docs/*.md; do echo "- <doc:$(basename "$file" .md)>"; done
 } >> $catalog/Glow.md
+# Parameters that say what they are by their names alone are no fault.
 "$toolchain/docc" convert $catalog --additional-symbol-graph-dir $work/symbols --output-path "$site" \
-  --fallback-display-name Glow --fallback-bundle-identifier glow --transform-for-static-hosting
+  --fallback-display-name Glow --fallback-bundle-identifier glow --transform-for-static-hosting \
+  > $work/log 2>&1 || { cat $work/log; exit 1; }
+if grep -E '^(warning|error):' $work/log | grep -v 'is missing documentation'; then exit 1; fi
 echo "$site: serve it, for instance with python3 -m http.server -d $site, and open /documentation/glow"

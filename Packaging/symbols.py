@@ -10,7 +10,7 @@ JOINED = {
     "GlowFiles": {"FileError"},
     "GlowKernels": {"MemoryError", "LinearAlgebraError"},
     "GlowFlow": {
-        "GlowConfiguration", "LevelShape", "Choice", "ArchitectureKind", "CouplingKind", "NetworkKind", "PermutationKind",
+        "GlowConfiguration", "Choice", "ArchitectureKind", "CouplingKind", "NetworkKind", "PermutationKind",
         "Padding", "ConfigurationError", "SingularMapError",
     },
     "GlowImages": {"ByteImage", "ImageShape", "DataPart"},
