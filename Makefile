@@ -12,7 +12,7 @@ PREFIX ?= /usr/local
 VERSION := $(shell sed -n 's/.*version = "\(.*\)"/\1/p' Sources/GlowStorage/Release.swift)
 DIST = .build-dist
 SWIFT_FILES = Sources Tests Package.swift Fuzzing/Sources Fuzzing/Package.swift Examples/Sources Examples/Package.swift
-PACKAGES = libopenblas-dev libpng-dev libjpeg62-turbo-dev libwebp-dev zlib1g-dev libcairo2-dev fonts-dejavu-core pkg-config
+PACKAGES = libopenblas-dev libpng-dev libjpeg-dev libwebp-dev zlib1g-dev libcairo2-dev fonts-dejavu-core pkg-config
 # Tests run optimized, for the processor that the command is built for; they have a build folder of their own because
 # they need other compiler options.
 TEST = $(SWIFT) test -c release -Xswiftc -enable-testing -Xcc -march=$(MARCH)
@@ -26,8 +26,9 @@ LIBFUZZER = $(TOOLCHAIN)/../lib/swift/clang/lib/linux/libclang_rt.fuzzer_no_main
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build test golden test-kernels coverage install uninstall dist deb try-packages \
-  $(DIST)/release/glow .build-examples/debug/Modules sanitize-part demo bench bench-products bench-check bench-peers bench-sources fuzz sanitize study-attributes study-detect \
-  study-stability study-paper format lint docs examples clean
+  $(DIST)/release/glow .build-examples/debug/Modules sanitize-part sanitize-threads demo bench bench-products \
+  bench-check bench-peers bench-sources fuzz sanitize study-attributes study-detect study-stability study-paper format lint docs \
+  examples clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,11 +39,11 @@ deps: ## Install the C libraries and the font (Debian packages) that are missing
 	  dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; \
 	done; \
 	if [ -n "$$missing" ]; then \
-	  install="apt-get install -y --no-install-recommends$$missing"; \
-	  [ "$$(id -u)" = 0 ] || install="sudo $$install"; \
+	  sudo=""; [ "$$(id -u)" = 0 ] || sudo="sudo "; \
+	  install="$${sudo}env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends$$missing"; \
 	  echo "$$install"; \
 	  log=$$(mktemp); \
-	  { $${install%%apt-get*}apt-get update && DEBIAN_FRONTEND=noninteractive $$install; } > $$log 2>&1 || \
+	  { $${sudo}apt-get update && $$install; } > $$log 2>&1 || \
 	    { cat $$log; rm $$log; exit 1; }; \
 	  rm $$log; \
 	fi
@@ -116,6 +117,10 @@ $(DIST)/release/glow: deps
 	  -Xcc -march=$(MARCH) -Xlinker -L$(CURDIR)/$(DIST)/static \
 	  -Xlinker $(CURDIR)/$(DIST)/static/arc4random.o
 
+# When the release was, as packages say it: that of the last commit, or of the sources where there is no repository.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2> /dev/null || date -r CHANGELOG.md +%s)
+dist deb: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
+
 also = @$(MAKE) --no-print-directory deps PACKAGES="$(1)"
 
 dist: $(DIST)/release/glow ## Make a .tar.gz that runs where it is unpacked, with all libraries (docs/install.md).
@@ -127,8 +132,8 @@ deb: $(DIST)/release/glow ## Make a Debian package.
 	@sh Packaging/deb.sh $< $(VERSION) $(DIST)
 	lintian --fail-on error $(DIST)/glow_$(VERSION)_amd64.deb
 
-try-packages: dist deb ## Try both packages in a minimal Debian (needs root, and debootstrap's download).
-	$(call also,debootstrap)
+try-packages: dist deb ## Try the packages in a minimal Debian and Ubuntu (needs root, and debootstrap's download).
+	$(call also,debootstrap ubuntu-keyring)
 	@sh Packaging/try.sh $(VERSION) $(DIST)
 
 # A fixed part, in the build that is made soonest: matrix products in C and all that works beside them, and damaged files.
@@ -136,6 +141,14 @@ sanitize-part: deps ## Run the tests of products, threads and damaged files unde
 	GLOW_SANITIZED=1 ASAN_OPTIONS=detect_leaks=0 $(SWIFT) test --sanitize address --scratch-path .build-asan-part \
 	  -Xcc -march=$(MARCH) \
 	  --filter '^GlowKernelsTests\.(Product|Patches|Rectifier|Matrix|RowIndependence|ThreadTeam|TeamLife)|^GlowFilesTests\.|Hostile'
+
+# Small models that two threads train, tile after tile and in bands, in the least that has to be built for it.
+sanitize-threads: deps ## Train small models under ThreadSanitizer.
+	$(SWIFT) build -c release --sanitize thread --product GoldenList --scratch-path .build-tsan-part -Xcc -march=$(MARCH)
+	rm -rf .build-tsan-part/runs && mkdir -p .build-tsan-part/runs
+	TSAN_OPTIONS=halt_on_error=1 .build-tsan-part/release/GoldenList .build-tsan-part/runs packed \
+	  three-levels large-batch bands bands-residual-recomputed clipped > .build-tsan-part/list
+	@echo "ThreadSanitizer: $$(grep -vc '^#' .build-tsan-part/list) results, the same with one thread and with two, and no report"
 
 demo: ## Train on the built-in faces for a few minutes, show what the model can do, and where the time went.
 	@sh Studies/demo.sh $(GLOW) $(RUN) "$(MAKE)"
@@ -195,21 +208,30 @@ study-paper: deps build ## Make the table of Glow's paper, RealNVP beside it (DA
 	@[ -n "$(DATA)" ] || { echo "give the folder of CIFAR-10's binary batches: make $@ DATA=FOLDER" >&2; exit 64; }
 	SEEDS="$(or $(SEEDS),3)" BUDGET="$(or $(BUDGET),4)" nice Studies/paper.sh $(GLOW) "$(DATA)" "$(STUDIES)/paper"
 
-format: ## Format the sources.
-	$(SWIFT) format -i --recursive $(SWIFT_FILES)
+PROSE = README.md CHANGELOG.md CONTRIBUTING.md Examples/README.md Sources/Glow/Glow.docc/Glow.md \
+  $(filter-out docs/benchmarks.md,$(wildcard docs/*.md))
+python = @command -v python3 > /dev/null || $(MAKE) --no-print-directory deps PACKAGES=python3
 
-lint: ## Check the format of the sources.
+format: ## Format the sources, and wrap the documents.
+	$(SWIFT) format -i --recursive $(SWIFT_FILES)
+	$(python)
+	python3 Packaging/widths.py $(PROSE)
+
+lint: ## Check the format of the sources, and the width of the documents.
 	$(SWIFT) format lint --strict --recursive $(SWIFT_FILES)
+	$(python)
+	python3 Packaging/widths.py --check $(PROSE)
 
 # Built as a user's package builds it.
 .build-examples/debug/Modules: deps
 	$(SWIFT) build --package-path Examples --scratch-path .build-examples -Xcc -march=$(MARCH)
 
-examples: .build-examples/debug/Modules ## Build and run the programs of Examples.
+examples: .build-examples/debug/Modules ## Build and run the programs of Examples, and compile those in the documents.
 	sh Examples/run.sh .build-examples/debug .build-examples/runs
+	sh Examples/snippets.sh .build-examples/debug .build-examples/snippets
 
 docs: .build-examples/debug/Modules ## Make the site of library and documents (docs/site); each public symbol needs a comment.
-	@command -v python3 > /dev/null || $(MAKE) --no-print-directory deps PACKAGES=python3
+	$(python)
 	@sh Packaging/docs.sh .build-examples/debug docs/site
 
 clean: ## Remove what was built.

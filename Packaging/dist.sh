@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes a tree that runs wherever it is unpacked, and a .tar.gz of it: dist.sh GLOW VERSION FOLDER
 # With the command come all libraries that it needs, except the C library's own, their licences, and the font of charts.
+# SOURCE_DATE_EPOCH says of when it is.
 set -eu
 umask 022
 glow=$1
@@ -35,14 +36,14 @@ for font in DejaVuSans.ttf DejaVuSans-Bold.ttf; do
 done
 note_licence /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
 install -m 644 Packaging/fonts.conf "$tree/share/glow"
-# Linked into the command: the C++ library and Swift's.
+# Linked into the command: the C++ library, Swift's, and what it uses.
 install -m 644 /usr/share/doc/libstdc++6/copyright "$tree/share/doc/glow/licenses/libstdc++6"
-install -m 644 "$toolchain/../share/swift/LICENSE.txt" "$tree/share/doc/glow/licenses/swift"
+sh Packaging/licenses.sh "$tree/share/doc/glow/licenses"
 
-strip --strip-unneeded "$tree/bin/glow" "$tree"/lib/*
+strip --strip-unneeded "$tree"/lib/*
 # Not the newer form of the entry, which would hold for the command alone and not for its libraries' libraries.
 patchelf --force-rpath --set-rpath '$ORIGIN/../lib' "$tree/bin/glow"
-tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$(git log -1 --format=%ct)" -C "$folder" -c "$name" \
+tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -C "$folder" -c "$name" \
   | gzip -9n > "$folder/$name.tar.gz"
 needed=$(objdump -T "$tree/bin/glow" "$tree"/lib/* | grep -o 'GLIBC_2[.0-9]*' | sort -uV | tail -1)
 echo "$folder/$name.tar.gz: $(du -h "$folder/$name.tar.gz" | cut -f1), for x86-64 with a C library from ${needed#GLIBC_} on"

@@ -11,6 +11,7 @@ trap 'rm -rf "$stage"' EXIT
 share=$stage/share
 mkdir -p "$share/bash-completion/completions" "$share/zsh/site-functions" "$share/fish/vendor_completions.d" "$share/glow"
 install -D -m 755 "$glow" "$stage/bin/glow"
+! command -v strip > /dev/null || strip --strip-unneeded "$stage/bin/glow"
 "$glow" manual "$share/man/man1"
 # It is read by a shell, and no program.
 "$glow" --generate-completion-script bash | sed '1{/^#!/d}' > "$share/bash-completion/completions/glow"

@@ -12,7 +12,7 @@ for path in sys.argv[1:]:
         if "::SYNTHESIZED::" in precise or symbol["names"]["title"].split(".")[-1] in CONFORMANCES:
             continue
         # Inherited from another module's protocol: documented there, or nowhere.
-        if "docComment" not in symbol and "location" in symbol and "/Sources/Glow/" in symbol["location"]["uri"]:
+        if "docComment" not in symbol and "location" in symbol and "/Sources/" in symbol["location"]["uri"]:
             missing.append(".".join(symbol["pathComponents"]))
 for name in sorted(set(missing)):
     print(f"{name} is public and has no documentation", file=sys.stderr)

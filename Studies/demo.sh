@@ -16,13 +16,15 @@ part() { # NAME COMMAND…: runs the command, and remembers how long it took
 
 part "building" "$make" --no-print-directory deps build
 rm -rf "$run"
-part "training" "$glow" train --data faces --out "$run" --levels 3 --depth 6 --width 96 --batch 32 --lr 1e-3 \
-  --warmup-epochs 0.1 --ema 0.995 --steps 1400 --log-every 100 --eval-every 700 --sample-every 350 --checkpoint-every 700
+part "training" "$glow" train --data faces --out "$run" --levels 3 --depth 6 --width 96 --batch 16 --lr 1.2e-2 \
+  --warmup-steps 100 --ema-images 4000 --steps 2800 --log-every 200 --eval-every 1400 --sample-every 700 \
+  --checkpoint-every 1400
 part "scoring" "$glow" evaluate "$run" --data faces
 part "sampling" "$glow" sample "$run" --count 48 --temperature 0.7 --out "$run/samples.png"
 part "decoding latents" "$glow" reconstruct "$run" --data faces --out "$run/reconstruction.png"
+# Half as much again as a probe of pixels needs (without --strength): for the eye.
 part "interpolating, and finding what a smile is" \
-  "$glow" sheet "$run" --data faces --name Smiling --limit 4000 --scale 3 --out "$run/sheet.png"
+  "$glow" sheet "$run" --data faces --name Smiling --limit 4000 --strength 2 --scale 3 --out "$run/sheet.png"
 echo "look at $run/sheet.png: samples, an interpolation and a smile added"
 echo "(also $run/samples.png, and $run/reconstruction.png with decoded latents below their originals)"
 printf 'where the time went:\n%s' "$times"

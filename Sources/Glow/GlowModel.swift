@@ -131,11 +131,15 @@ public actor GlowModel {
   ///   - temperature: a factor on the latents: at 0.7 samples look cleaner and are less various than at 1.
   ///   - seed: of the latents.
   ///   - labels: the classes of the images, in turn, for a model that knows classes.
-  /// - Throws: if the model cannot be inverted.
+  /// - Throws: if the model cannot be inverted, or `count` or `temperature` is negative.
   public func sample(
     _ count: Int, temperature: Double = 0.7, seed: UInt64 = 0, labels: [Int] = [0]
   ) throws -> [Image] {
     try check(labels)
+    if count < 0 { throw GlowError("\(count) images cannot be drawn") }
+    if !(temperature >= 0 && temperature.isFinite) {
+      throw GlowError("the temperature must not be negative, not \(temperature)")
+    }
     return try tools().sampler.sample(count: count, temperature: temperature, seed: seed, labels: labels)
   }
 

@@ -9,8 +9,19 @@ public typealias Image = ByteImage
 extension ByteImage {
   /// Reads a PNG, JPEG or WebP file.
   ///
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - size: the height and width to bring the image to, as `ImageSet` does; nil leaves it as it is.
   /// - Throws: an error that names the file and what is wrong with it.
-  public init(contentsOf path: String) throws { self = try ImageFile.read(path) }
+  public init(contentsOf path: String, size: Int? = nil) throws {
+    self = try ImageFile.read(path)
+    guard let size else { return }
+    let sizes = 1...PNG.maximumSide
+    if !sizes.contains(size) {
+      throw GlowError("\(path): cannot be brought to size \(size), expected 1 to \(sizes.upperBound)")
+    }
+    self = Resizer(size: size, resizing: .box).resize(self)
+  }
 
   /// Writes a PNG file: the whole one, or none.
   ///
@@ -19,6 +30,7 @@ extension ByteImage {
 
   /// Images of one shape side by side, row by row, two pixels apart.
   ///
+  /// - Precondition: there is an image, and all are of one shape; `columns` and `scale` are at least 1.
   /// - Parameters:
   ///   - images: at least one.
   ///   - columns: images in a row; nil makes the grid nearly square.

@@ -58,8 +58,14 @@ public struct ImageSet: Sendable {
 
   /// Images in memory.
   ///
-  /// - Parameter images: at least one; all of one shape.
-  public init(_ images: [Image]) { dataset = ImageArray(images) }
+  /// - Throws: if there is none, or they are not of one shape.
+  public init(_ images: [Image]) throws {
+    guard let first = images.first else { throw GlowError("a set needs an image at least") }
+    if let other = images.first(where: { $0.shape != first.shape }) {
+      throw GlowError("images of \(first.shape) and of \(other.shape) are no set: give all of one shape")
+    }
+    dataset = ImageArray(images)
+  }
 
   /// Of every image.
   public var shape: ImageShape { dataset.shape }
@@ -72,6 +78,7 @@ public struct ImageSet: Sendable {
 
   /// The image at a place.
   ///
+  /// - Precondition: the place is 0 to `count` − 1.
   /// - Throws: an error that names the image and what is wrong with it.
   public subscript(index: Int) -> Image { get throws { try dataset.image(index) } }
 

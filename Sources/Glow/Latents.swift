@@ -13,12 +13,17 @@ public struct Latents: Sendable, Hashable {
   public init(_ values: [Float]) { self.values = values }
 
   /// The point at `position` of the way from here (0) to `other` (1).
+  ///
+  /// - Precondition: both have as many values; latents of two models of other shapes end the program.
   public func interpolated(to other: Latents, at position: Double, along path: Path = .linear) -> Latents {
     Latents(LatentPath.point(from: values, to: other.values, at: position, method: path))
   }
 
   /// These and `strength` times a direction, such as `GlowModel.direction` finds.
+  ///
+  /// - Precondition: both have as many values; a direction of a model of another shape ends the program.
   public func moved(along direction: Latents, by strength: Double) -> Latents {
-    Latents(LatentPath.shifted(values, by: [direction.values], strength: strength))
+    precondition(direction.values.count == values.count, "a direction has as many values as the latents")
+    return Latents(LatentPath.shifted(values, by: [direction.values], strength: strength))
   }
 }

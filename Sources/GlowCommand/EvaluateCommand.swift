@@ -107,6 +107,11 @@ struct EvaluateCommand: ParsableCommand {
       throw ConfigurationError("--shard \(shard!): there are only \(opened.dataset.count) images")
     }
     try Destination.prepare(destinations, inputs: [model], data: [data.data])
+    if try isTrainedOn(opened.dataset) {
+      remark(
+        "these are the images that the model was trained on: of others bits/dim are higher (--hold-out keeps some back)"
+      )
+    }
     let provenance = ScoreProvenance(
       version: Release.version, model: (model, ModelFile.digest(glow)),
       kernels: glow.kernels.identity, bits: glow.configuration.bits, data: data.data,
@@ -183,6 +188,16 @@ struct EvaluateCommand: ParsableCommand {
       threads: team.count, kernels: provenance.kernels, version: provenance.version,
       modelSha256: provenance.modelSha256, dataSha256: dataDigest, note: opened.note)
     try answer(json ? jsonLine(result) : text(result, score))
+  }
+
+  /// Whether the run that the model is of has learned from these very images.
+  private func isTrainedOn(_ dataset: any Dataset) throws -> Bool {
+    let folder = RunFolder(
+      Folder.isFolder(model) ? model : URL(filePath: model).deletingLastPathComponent().path)
+    guard let run = try? RunConfiguration.read(in: folder), run.imageCount == dataset.count,
+      let digest = run.dataDigest
+    else { return false }
+    return try DataDigest.of(dataset, onError: .skip) == digest
   }
 
   /// Records are only gone on with for the images that they are of: some are looked at again.

@@ -7,7 +7,8 @@ import GlowTraining
 struct GlowCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "glow",
-    abstract: "Glow (Kingma & Dhariwal 2018) on CPUs: train, score images in bits/dim, sample.",
+    abstract:
+      "Normalizing flows (Glow, RealNVP) on CPUs: score images in bits/dim, detect what does not belong, sample.",
     version: Release.version,
     subcommands: [
       TrainCommand.self, EvaluateCommand.self, SampleCommand.self, ReconstructCommand.self,

@@ -129,7 +129,10 @@ struct ModelArguments: ParsableArguments {
       throw ConfigurationError(
         "\(present.name) is another model: \(difference(present.model, result)); leave these options out")
     }
-    try result.validate()
+    let options = [
+      "size": "--image-size", "levels": result.architecture == .glow ? "--levels" : "--scales",
+    ]
+    try result.validate { options[$0] ?? $0 }
     return result
   }
 

@@ -19,6 +19,11 @@ struct SheetCommand: ParsableCommand {
   @OptionGroup var data: DataArguments
   @Option(help: "The attribute to add; by default the first that some images have and others have not.")
   var name: String?
+  @Option(
+    help:
+      "How much of the attribute is added at the end of its row; by default as much as a probe of pixels needs to see it in 19 of 20 images without it."
+  )
+  var strength: Double?
   @OptionGroup var classes: ClassArguments
   @Option(help: "Factor on the latents of the samples.") var temperature = 0.7
   @Option(help: "Seed of the samples.") var seed: UInt64 = 0
@@ -28,12 +33,17 @@ struct SheetCommand: ParsableCommand {
   @OptionGroup var threads: TeamArguments
 
   private static let columns = 8
+  /// The most that is added of an attribute if nothing else is asked for.
+  private static let largestStrength = 2.5
 
   func validate() throws {
     if !(temperature >= 0 && temperature.isFinite) {
       throw ValidationError("--temperature must not be negative, not \(temperature)")
     }
     if !(1...32).contains(scale) { throw ValidationError("--scale must be 1 to 32, not \(scale)") }
+    if let strength, !strength.isFinite {
+      throw ValidationError("--strength must be a finite number, not \(strength)")
+    }
     try destination.checkName()
   }
 
@@ -97,11 +107,32 @@ struct SheetCommand: ParsableCommand {
     let place = truths.names.firstIndex(of: attributes.names[attribute])
     let chosen = place.flatMap { place in shown.first { !truths.values($0)[place] } } ?? shown[0]
     let latents = try space.encode([test.image(chosen)])[0]
-    let strengths = (0..<Self.columns).map { 0.25 * Double($0) }
+    // Without a truth of the test images there is nothing to choose by.
+    let without = place.map { place in shown.filter { !truths.values($0)[place] } } ?? []
+    let most =
+      try strength
+      ?? (without.isEmpty
+        ? Self.largestStrength
+        : probedStrength(
+          of: vector, attribute, train, space.encode(without.prefix(32).map { try test.image($0) }), space))
+    let strengths = (0..<Self.columns).map { most * Double($0) / Double(Self.columns - 1) }
     var row = LabeledSheet.Row(
       "more \(attributes.names[attribute])",
       try space.decode(strengths.map { LatentPath.shifted(latents, by: [vector], strength: $0) }))
-    row.captions = strengths.map { String(format: "%g", $0) }
+    row.captions = strengths.map { String(format: "%.2g", $0) }
     return row
+  }
+
+  /// As much as a probe needs to see the attribute in nearly all images without it.
+  private func probedStrength(
+    of vector: [Float], _ attribute: Int, _ train: any Dataset, _ latents: [[Float]], _ space: LatentSpace
+  ) throws -> Double {
+    // The probe holds its images in memory.
+    let count = max(1, min(4000, (1 << 26) / space.shape.count))
+    let pushes = try AttributePush.measure(
+      latents, along: vector, of: attribute,
+      strengths: Array(stride(from: 0.25, through: Self.largestStrength, by: 0.25)), space: space,
+      probe: AttributeProbe(train.spread(over: count)))
+    return AttributePush.weakest(of: pushes, reaching: 0.95).strength
   }
 }

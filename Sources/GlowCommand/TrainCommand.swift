@@ -83,7 +83,7 @@ struct TrainCommand: ParsableCommand {
     if let note = opened.note { terminal.note(note) }
     let settings = training.configuration(
       imageCount: opened.dataset.count, former: former?.configuration.training)
-    try settings.validate()
+    try settings.validate { TrainingArguments.options[$0] ?? $0 }
     var configuration = RunConfiguration(
       data: location, images: images.settings,
       model: try model.configuration(
@@ -315,18 +315,25 @@ struct TrainingArguments: ParsableArguments {
     try exclude(epochs, steps, "--epochs or --steps")
     try exclude(warmupEpochs, warmupSteps, "--warmup-epochs or --warmup-steps")
     try exclude(ema, emaImages, "--ema or --ema-images")
-    if let emaImages, !(emaImages > 0 && emaImages <= 1e12) {
-      throw ValidationError("--ema-images must be above 0 and at most 10¹², not \(emaImages)")
-    }
     if let epochs, !(epochs > 0 && epochs <= 1e6) {
       throw ValidationError("--epochs must be above 0 and at most 1000000, not \(epochs)")
     }
   }
 
+  /// What the settings of a configuration are called here.
+  static let options = [
+    "batch": "--batch", "steps": "--steps", "learningRate": "--lr", "warmupEpochs": "--warmup-epochs",
+    "warmupSteps": "--warmup-steps", "finalRate": "--lr-final", "beta1": "--beta1", "beta2": "--beta2",
+    "averageDecay": "--ema", "averageImages": "--ema-images", "clipNorm": "--clip-norm",
+    "initializationImages": "--init-images", "checkpointsKept": "--keep", "patience": "--patience",
+    "logEvery": "--log-every", "evaluateEvery": "--eval-every", "sampleEvery": "--sample-every",
+    "checkpointEvery": "--checkpoint-every",
+  ]
+
   /// - Parameter former: the settings of the run to go on with.
   func configuration(imageCount: Int, former: TrainingConfiguration?) -> TrainingConfiguration {
     var result = former ?? .recommended
-    if let batch, batch > 0, batch != result.batch {
+    if let batch, batch > 0, batch != result.batch, result.averageImages == nil {
       // The same number of images.
       result.averageDecay = pow(result.averageDecay, Double(batch) / Double(result.batch))
     }
@@ -345,8 +352,8 @@ struct TrainingArguments: ParsableArguments {
     result.warmupSteps = warmupSteps ?? result.warmupSteps
     result.beta1 = beta1 ?? result.beta1
     result.beta2 = beta2 ?? result.beta2
-    result.averageDecay = ema ?? result.averageDecay
-    if let emaImages { result.setAverage(images: emaImages) }
+    if let ema { result.averageDecay = ema }
+    result.averageImages = emaImages ?? result.averageImages
     result.clipNorm = clipNorm ?? result.clipNorm
     result.seed = seed ?? result.seed
     result.dequantization = dequantization ?? result.dequantization

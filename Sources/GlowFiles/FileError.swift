@@ -2,9 +2,12 @@ import Glibc
 
 /// What went wrong with a file, in one line that a person can act on: the path and the reason.
 public struct FileError: Error, CustomStringConvertible, Equatable {
+  /// The file, as it was named.
   public let path: String
+  /// What is wrong with it.
   public let reason: String
 
+  /// An error of the file at `path`.
   public init(_ path: String, _ reason: String) {
     self.path = path
     self.reason = reason

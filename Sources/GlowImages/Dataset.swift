@@ -1,9 +1,13 @@
 /// Height, width and channels of an image. Written "32×32×3".
 public struct ImageShape: Sendable, Hashable, Codable, CustomStringConvertible {
+  /// Pixels from top to bottom.
   public let height: Int
+  /// Pixels from left to right.
   public let width: Int
+  /// Values a pixel: 1 for gray, 3 for RGB.
   public let channels: Int
 
+  /// A shape with these sides.
   public init(height: Int, width: Int, channels: Int) {
     self.height = height
     self.width = width
@@ -18,12 +22,16 @@ public struct ImageShape: Sendable, Hashable, Codable, CustomStringConvertible {
 
 /// An image of bytes as they were stored: no gamma, no premultiplied alpha.
 public struct ByteImage: Sendable, Hashable {
+  /// Height, width and channels.
   public let shape: ImageShape
   /// `[height, width, channels]`, row-major.
   public var pixels: [UInt8]
 
+  /// An image of these bytes.
+  ///
+  /// - Precondition: there are `shape.count` of them; another number ends the program.
   public init(shape: ImageShape, pixels: [UInt8]) {
-    precondition(pixels.count == shape.count)
+    precondition(pixels.count == shape.count, "an image of \(shape) has \(shape.count) bytes")
     self.shape = shape
     self.pixels = pixels
   }
@@ -31,9 +39,11 @@ public struct ByteImage: Sendable, Hashable {
 
 /// The customary parts of a data set.
 public enum DataPart: String, Sendable, CaseIterable {
+  /// Images to learn from.
   case train
   /// Held-out images to choose a model by.
   case valid
+  /// Held-out images to measure a model with.
   case test
 }
 

@@ -17,7 +17,7 @@ extension ThreadTeam {
       throw MemoryError(
         description:
           "OpenBLAS needs \(megabytes(bytes)) of address space for \(count) thread\(count == 1 ? "" : "s"), "
-          + "which the system refuses: allow more (ulimit -v)" + (count > 1 ? ", or use fewer --threads" : "")
+          + "which the system refuses: allow more (ulimit -v)" + (count > 1 ? ", or use fewer threads" : "")
       )
     }
     munmap(probe, bytes)

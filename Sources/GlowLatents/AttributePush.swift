@@ -13,6 +13,14 @@ public struct AttributePush: Sendable {
     changed.enumerated().filter { $0.offset != attribute }.map(\.element).max() ?? 0
   }
 
+  /// The weakest push after which at least `share` of the images seem to have the attribute; where there is none, the
+  /// one that most do after.
+  ///
+  /// - Parameter pushes: at least one, from the weakest on.
+  public static func weakest(of pushes: [AttributePush], reaching share: Double) -> AttributePush {
+    pushes.first { $0.reached >= share } ?? pushes.max { $0.reached < $1.reached }!
+  }
+
   /// Pushes images to ε + strength·vector and reads them.
   ///
   /// - Parameters:

@@ -2,8 +2,11 @@ import CCairo
 
 /// Which part of a text stands at the place that it is given.
 public enum TextAnchor: Sendable {
+  /// Its left end.
   case start
+  /// Its middle.
   case middle
+  /// Its right end.
   case end
 }
 
@@ -11,9 +14,12 @@ public enum TextAnchor: Sendable {
 public struct TextStyle: Sendable, Hashable {
   /// Of the font, in points.
   public var size: Double
+  /// Whether its strokes are thick.
   public var isBold: Bool
+  /// Of its letters.
   public var color: Color
 
+  /// A style; by default that of a chart's numbers.
   public init(size: Double = 11, isBold: Bool = false, color: Color = .ink) {
     self.size = size
     self.isBold = isBold

@@ -6,8 +6,11 @@ import GlowImages
 /// Coordinates are points: x to the right, y downwards, `scale` pixels a point. Cairo remembers the first
 /// error and draws nothing after it, so drawing does not throw; `image()` does. Calls cairo's image surface.
 public final class Canvas {
+  /// In points.
   public let width: Int
+  /// In points.
   public let height: Int
+  /// Pixels a point.
   public let scale: Int
   private let surface: OpaquePointer
   let context: OpaquePointer
@@ -15,6 +18,8 @@ public final class Canvas {
   /// 2²⁶ pixels take 256 MiB.
   static let maximumPixels = 1 << 26
 
+  /// An empty canvas; its sides and `scale` are at least 1.
+  ///
   /// - Parameters:
   ///   - width: in points, as is `height`.
   ///   - scale: pixels a point.

@@ -24,10 +24,13 @@ extension Chart {
 
 /// Charts below each other; their axes stand in line.
 public struct ChartColumn: Chart {
+  /// From top to bottom.
   public var charts: [any Chart]
   /// Of each chart, in proportion to the others.
   public var heights: [Double]
 
+  /// A column of charts.
+  ///
   /// - Parameter heights: nil gives all charts the same.
   public init(_ charts: [any Chart], heights: [Double]? = nil) {
     precondition(heights?.count ?? charts.count == charts.count, "every chart has a height")

@@ -1,5 +1,6 @@
 /// A picture cannot be drawn; `description` says why.
 public struct DrawingError: Error, CustomStringConvertible, Equatable {
   public let description: String
+  /// An error that says this.
   public init(_ description: String) { self.description = description }
 }

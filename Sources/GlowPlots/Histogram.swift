@@ -2,11 +2,17 @@ import Foundation
 
 /// How often values occur in one or several samples, in bins that they share.
 public struct Histogram: Chart {
+  /// Values that are counted together.
   public struct Sample: Sendable {
+    /// For the legend.
     public var name: String
+    /// In any order.
     public var values: [Double]
+    /// Of its bars; nil takes the palette's next.
     public var color: Color?
 
+    /// A sample of these values.
+    ///
     /// - Parameter color: nil takes the palette's next.
     public init(_ name: String, _ values: [Double], color: Color? = nil) {
       self.name = name
@@ -15,13 +21,18 @@ public struct Histogram: Chart {
     }
   }
 
+  /// Above the chart.
   public var title: String?
+  /// Of the axis of values.
   public var horizontalTitle: String
+  /// Of the axis of frequencies.
   public var verticalTitle = "share of the sample per bin"
+  /// What is drawn, in the order of the legend.
   public var samples: [Sample]
   /// Number of bins; nil takes widths of 2 · IQR / n^⅓ of the narrowest sample (Freedman & Diaconis 1981), 100 bins at most.
   public var binCount: Int?
 
+  /// A histogram of samples.
   public init(horizontalTitle: String, samples: [Sample]) {
     self.horizontalTitle = horizontalTitle
     self.samples = samples

@@ -2,19 +2,25 @@ import GlowImages
 
 /// Rows of images with a label before each row and, if wanted, labels above the columns.
 public struct LabeledSheet: Sendable {
+  /// Images side by side.
   public struct Row: Sendable {
+    /// What stands before them.
     public var label: String
+    /// From left to right.
     public var images: [ByteImage]
     /// A line above this row, a text an image.
     public var captions: [String] = []
 
+    /// A row without captions.
     public init(_ label: String, _ images: [ByteImage]) {
       self.label = label
       self.images = images
     }
   }
 
+  /// Above everything.
   public var title: String?
+  /// Above the columns, from left to right.
   public var columnLabels: [String] = []
   /// All images have one shape; rows may differ in length.
   public var rows: [Row]
@@ -22,8 +28,10 @@ public struct LabeledSheet: Sendable {
   public var scale = 2
   /// Pixels between neighboring images.
   public var spacing = 2
+  /// Of the font, in points.
   public var textSize = 13.0
 
+  /// A sheet of rows.
   public init(rows: [Row]) { self.rows = rows }
 
   private static let margin = 10.0

@@ -1,19 +1,28 @@
 /// Values against values: lines through points.
 public struct LineChart: Chart {
+  /// Points that belong together.
   public struct Series: Sendable {
+    /// How they are drawn.
     public enum Look: Sendable {
+      /// Joined by a line.
       case line
       /// Thin and light, for values that jump.
       case faintLine
+      /// Joined by a line with a dot at each.
       case markedLine
     }
 
+    /// For the legend.
     public var name: String
     /// From left to right. Points that are not finite, or not positive on a logarithmic axis, interrupt the line.
     public var points: [Point]
+    /// Nil takes the palette's next.
     public var color: Color?
+    /// How the points are drawn.
     public var look: Look
 
+    /// A series of these points.
+    ///
     /// - Parameter color: nil takes the palette's next.
     public init(_ name: String, _ points: [Point], color: Color? = nil, look: Look = .line) {
       self.name = name
@@ -23,16 +32,24 @@ public struct LineChart: Chart {
     }
   }
 
+  /// Above the chart.
   public var title: String?
+  /// Of the horizontal axis.
   public var horizontalTitle: String
+  /// Of the vertical axis.
   public var verticalTitle: String
+  /// What is drawn, in the order of the legend.
   public var series: [Series]
+  /// Whether equal distances to the right are equal factors.
   public var hasLogarithmicHorizontalAxis = false
+  /// Whether equal distances upwards are equal factors.
   public var hasLogarithmicVerticalAxis = false
-  /// What the axes show; nil shows all points.
+  /// What the horizontal axis shows; nil shows all points.
   public var horizontalRange: ClosedRange<Double>?
+  /// What the vertical axis shows; nil shows all points.
   public var verticalRange: ClosedRange<Double>?
 
+  /// A chart of series with linear axes.
   public init(horizontalTitle: String, verticalTitle: String, series: [Series]) {
     self.horizontalTitle = horizontalTitle
     self.verticalTitle = verticalTitle

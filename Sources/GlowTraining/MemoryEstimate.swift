@@ -36,7 +36,7 @@ public struct MemoryEstimate: Sendable {
     if bytes > limit(available) {
       throw TrainingError(
         "training needs about \(megabytes(bytes)) of memory for the parameters alone and "
-          + "\(megabytes(available!)) are free: use a smaller --width, --depth or --levels")
+          + "\(megabytes(available!)) are free: use a smaller width or depth, or fewer levels")
     }
   }
 
@@ -63,8 +63,8 @@ public struct MemoryEstimate: Sendable {
     if bytes > limit {
       throw TrainingError(
         "training needs about \(megabytes(bytes)) of memory and \(megabytes(available!)) are free: "
-          + "use a smaller --batch, --width or --image-size"
-          + (keepsHidden ? ", or --activations recompute" : ""))
+          + "use a smaller batch, width or image size"
+          + (keepsHidden ? ", or recompute the activations" : ""))
     }
   }
 

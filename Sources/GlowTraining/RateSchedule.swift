@@ -9,6 +9,7 @@ public enum RateSchedule: String, Sendable, Codable, CaseIterable {
   case constant
   /// Half a period of a cosine (Loshchilov & Hutter 2017, without restarts).
   case cosine
+  /// The same decrement each update.
   case linear
   /// The same factor each update.
   case exponential

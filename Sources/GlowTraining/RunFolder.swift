@@ -174,7 +174,7 @@ public struct RunConfiguration: Codable, Sendable, Hashable {
     if let imageCount, let count = new.imageCount { pairs.append(("imageCount", imageCount, count)) }
     if let threads, let count = new.threads { pairs.append(("threads", threads, count)) }
     for (old, new) in zip(Mirror(reflecting: training).children, Mirror(reflecting: new.training).children) {
-      pairs.append((old.label ?? "", old.value, new.value))
+      pairs.append((old.label ?? "", shown(old.value), shown(new.value)))
     }
     pairs.append(("initFrom", initFrom ?? "none", new.initFrom ?? "none"))
     let changes = pairs.compactMap { name, old, new in
@@ -187,7 +187,10 @@ public struct RunConfiguration: Codable, Sendable, Hashable {
   }
 
   /// An optional without the word for it.
-  private func shown(_ value: Any) -> Any { (value as? Int?).map { $0.map { "\($0)" } ?? "none" } ?? value }
+  private func shown(_ value: Any) -> Any {
+    let mirror = Mirror(reflecting: value)
+    return mirror.displayStyle == .optional ? mirror.children.first?.value ?? "none" : value
+  }
 
   /// The settings of the run in a folder, if there is one, as `config.json` has them.
   ///

@@ -66,7 +66,7 @@ public final class SpeedMeasurement {
       jobs.contains(.train) ? [.inference, .training(keepsHidden: false)] : [.inference]
     try requireMemory(
       purposes.map { glow.workspaceBytes(batch: batch, purpose: $0) }.max()!, for: "a batch of \(batch)",
-      advice: "use a smaller --batch, --width or --image-size")
+      advice: "use a smaller batch, width or image size")
     let workspace = try glow.workspace(batch: min(batch, 16), purpose: .inference)
     fillImages(workspace)
     if !glow.isInitialized { try glow.initialize(workspace, count: workspace.batch) }

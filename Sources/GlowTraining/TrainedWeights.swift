@@ -41,7 +41,7 @@ public enum TrainedWeights: String, Sendable, CaseIterable {
     _ path: String, _ weights: TrainedWeights?, _ team: ThreadTeam
   ) throws -> (glow: Glow<Float>, metadata: [String: String]) {
     let configuration = try Checkpoint.configuration(path)
-    let hasAverage = configuration.training.averageDecay > 0
+    let hasAverage = configuration.training.keepsAverage
     if weights == .averaged && !hasAverage {
       throw FileError(path, "is of a run that keeps no average of the weights (--ema 0)")
     }

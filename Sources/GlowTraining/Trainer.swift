@@ -8,6 +8,7 @@ import GlowStorage
 /// Training cannot go on; `description` says why and what to change.
 public struct TrainingError: Error, CustomStringConvertible {
   public let description: String
+  /// An error that says this.
   public init(_ description: String) { self.description = description }
 }
 
@@ -28,7 +29,7 @@ public final class Trainer {
   public let folder: RunFolder
   public var glow: Glow<Float> { state.glow }
   /// The model that evaluation and sampling use: the averaged weights, or the raw ones if no average is kept.
-  public var evaluated: Glow<Float> { training.averageDecay > 0 ? state.averaged : state.glow }
+  public var evaluated: Glow<Float> { training.keepsAverage ? state.averaged : state.glow }
   public let memory: MemoryEstimate
   /// Whether metrics and samples go into event files of TensorBoard too.
   public var writesEvents = false

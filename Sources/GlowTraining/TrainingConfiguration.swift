@@ -3,6 +3,7 @@ import GlowKernels
 
 /// Noise that makes densities of bytes.
 public enum DequantizationKind: String, Sendable, Codable, CaseIterable {
+  /// u is uniform in [0, 1) for each value of each image.
   case uniform
   /// u = 0: for comparison with other implementations.
   case none
@@ -25,6 +26,7 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var steps = 1000
   /// The learning rate after the warm-up.
   public var learningRate = 1e-3
+  /// The rule of an update.
   public var optimizer = OptimizerKind.adamax
   /// Passes over the data during which the rate rises linearly from 0.
   public var warmupEpochs = 1.0
@@ -34,14 +36,24 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var schedule = RateSchedule.constant
   /// The fraction of the rate that is left at the last update.
   public var finalRate = 0.05
+  /// Decay of the mean of the gradients.
   public var beta1 = 0.9
+  /// Decay of the size of the gradients: their largest with Adamax, the mean of their squares with Adam.
   public var beta2 = 0.999
-  /// Decay of the moving average of the weights; 0 keeps none.
-  public var averageDecay = 0.999
+  /// Decay of the moving average of the weights at an update; 0 keeps none. Setting it ends what `averageImages` says.
+  public var averageDecay = 0.999 {
+    didSet { averageImages = nil }
+  }
+  /// Images after which the moving average forgets (to 1/e) what the weights were, whatever the batch; nil = as
+  /// `averageDecay` says.
+  public var averageImages: Double?
   /// The gradient is scaled down to this 2-norm; 0 leaves it.
   public var clipNorm = 0.0
+  /// Of the first weights, the order of the images and all noise.
   public var seed: UInt64 = 0
+  /// What is added to bytes.
   public var dequantization = DequantizationKind.uniform
+  /// Each epoch takes the images in another order.
   public var shuffles = true
   /// Every other image, at random, is mirrored.
   public var flips = false
@@ -49,19 +61,24 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var initializationImages = 256
   /// What is done with an image that cannot be read: in training the next one that can be takes its place.
   public var onError = ErrorPolicy.fail
+  /// What is done with hidden activations between forward and backward.
   public var activations = ActivationPolicy.automatic
   /// Bad steps are skipped or rolled back; without, every update is applied, whatever it is.
   public var guards = true
-  /// In steps; 0 = never.
+  /// Steps between two lines of `metrics.jsonl`; 0 = never.
   public var logEvery = 10
+  /// Steps between two evaluations of held-out images; 0 = never.
   public var evaluateEvery = 0
+  /// Steps between two grids of samples; 0 = never.
   public var sampleEvery = 0
+  /// Steps between two checkpoints; 0 = never, but at the end.
   public var checkpointEvery = 1000
   /// Checkpoints that are kept.
   public var checkpointsKept = 2
   /// Evaluations without lower test bits/dim after which the run ends; 0 = it does not.
   public var patience = 0
 
+  /// The settings that a run of an earlier version stands for where it names none.
   public init() {}
 
   /// What a run has whose user says nothing else: small batches, which learn several times more from an image, a short
@@ -73,48 +90,58 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
     configuration.warmupEpochs = 0
     configuration.warmupSteps = 200
     configuration.schedule = .cosine
-    configuration.setAverage(images: 16_000)
+    configuration.averageImages = 16_000
     configuration.sampleEvery = 500
     return configuration
   }
 
-  /// Sets the decay of the moving average so that an image's weight in it falls to 1/e after so many images.
-  public mutating func setAverage(images: Double) { averageDecay = Elementary.exp(-Double(batch) / images) }
+  /// Whether a moving average of the weights is kept.
+  public var keepsAverage: Bool { averageImages != nil || averageDecay > 0 }
 
+  /// - Parameter name: what a setting is called where it was given, from the name that it has here.
   /// - Throws: `ConfigurationError` naming the first setting that cannot be.
-  public func validate() throws {
-    func require(_ holds: Bool, _ message: String) throws { if !holds { throw ConfigurationError(message) } }
-    try require((1...1_000_000).contains(batch), "--batch must be 1 to 1000000, not \(batch)")
+  public func validate(naming name: (String) -> String = { $0 }) throws {
+    func require(_ holds: Bool, _ setting: String, _ rule: String) throws {
+      if !holds { throw ConfigurationError("\(name(setting)) must \(rule)") }
+    }
+    try require((1...1_000_000).contains(batch), "batch", "be 1 to 1000000, not \(batch)")
     // Times the batch, it must still be a number of images.
-    try require((0...1_000_000_000_000).contains(steps), "--steps must be 0 to 10¹², not \(steps)")
-    try require(learningRate > 0 && learningRate.isFinite, "--lr must be positive, not \(learningRate)")
-    try require(warmupEpochs >= 0 && warmupEpochs.isFinite, "--warmup-epochs must not be negative")
+    try require((0...1_000_000_000_000).contains(steps), "steps", "be 0 to 10¹², not \(steps)")
+    try require(
+      learningRate > 0 && learningRate.isFinite, "learningRate", "be positive, not \(learningRate)")
+    try require(warmupEpochs >= 0 && warmupEpochs.isFinite, "warmupEpochs", "not be negative")
     if let warmupSteps {
       try require(
-        (0...1_000_000_000_000).contains(warmupSteps), "--warmup-steps must be 0 to 10¹², not \(warmupSteps)")
+        (0...1_000_000_000_000).contains(warmupSteps), "warmupSteps", "be 0 to 10¹², not \(warmupSteps)")
     }
     try require(
-      finalRate > 0 && finalRate <= 1, "--lr-final must be above 0 and at most 1, not \(finalRate)")
-    try require((0..<1).contains(beta1), "--beta1 must be in [0, 1), not \(beta1)")
-    try require((0..<1).contains(beta2), "--beta2 must be in [0, 1), not \(beta2)")
-    try require((0..<1).contains(averageDecay), "--ema must be in [0, 1), not \(averageDecay)")
-    try require(clipNorm >= 0 && clipNorm.isFinite, "--clip-norm must not be negative, not \(clipNorm)")
+      finalRate > 0 && finalRate <= 1, "finalRate", "be above 0 and at most 1, not \(finalRate)")
+    for (setting, decay) in [("beta1", beta1), ("beta2", beta2), ("averageDecay", averageDecay)] {
+      try require((0..<1).contains(decay), setting, "be in [0, 1), not \(decay)")
+    }
+    if let averageImages {
+      try require(
+        averageImages > 0 && averageImages <= 1e12, "averageImages",
+        "be above 0 and at most 10¹², not \(averageImages)")
+    }
+    try require(clipNorm >= 0 && clipNorm.isFinite, "clipNorm", "not be negative, not \(clipNorm)")
     try require(
-      (1...1_000_000).contains(initializationImages),
-      "--init-images must be 1 to 1000000, not \(initializationImages)")
-    try require(checkpointsKept >= 1, "--keep must be at least 1, not \(checkpointsKept)")
-    try require(patience >= 0, "--patience must not be negative, not \(patience)")
-    for (name, value) in [
-      ("log", logEvery), ("eval", evaluateEvery), ("sample", sampleEvery), ("checkpoint", checkpointEvery),
+      (1...1_000_000).contains(initializationImages), "initializationImages",
+      "be 1 to 1000000, not \(initializationImages)")
+    try require(checkpointsKept >= 1, "checkpointsKept", "be at least 1, not \(checkpointsKept)")
+    for (setting, value) in [
+      ("patience", patience), ("logEvery", logEvery), ("evaluateEvery", evaluateEvery),
+      ("sampleEvery", sampleEvery), ("checkpointEvery", checkpointEvery),
     ] {
-      try require(value >= 0, "--\(name)-every must not be negative, not \(value)")
+      try require(value >= 0, setting, "not be negative, not \(value)")
     }
   }
 
   /// The decay of the moving average at update `step` (from 1): at first shorter, so that the initial weights are
   /// soon forgotten, min(decay, (1 + t)/(10 + t)) as in TensorFlow's ExponentialMovingAverage.
   public func averageDecay(ofStep step: Int) -> Double {
-    min(averageDecay, Double(1 + step) / Double(10 + step))
+    let decay = averageImages.map { Elementary.exp(-Double(batch) / $0) } ?? averageDecay
+    return min(decay, Double(1 + step) / Double(10 + step))
   }
 
   /// The learning rate of update `step` (from 1) when an epoch has `imageCount` images.

@@ -86,7 +86,7 @@ extension TrainingRun {
     }
     let (averaged, raw) = try savingOnFailure {
       let averaged = try score(test, with: trainer.evaluated)
-      return (averaged, training.averageDecay > 0 ? try score(test, with: glow) : averaged)
+      return (averaged, training.keepsAverage ? try score(test, with: glow) : averaged)
     }
     if signal != nil { return }
     let inverseError = try savingOnFailure { try watchInverse(test) }

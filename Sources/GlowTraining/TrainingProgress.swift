@@ -1,9 +1,12 @@
 /// How far a run has come.
 public struct TrainingProgress: Sendable {
+  /// Updates so far.
   public let step: Int
+  /// Updates in all.
   public let steps: Int
   /// Of the latest batch.
   public let bitsPerDimension: Double
+  /// Speed of the latest updates.
   public let imagesPerSecond: Double
   /// At the present speed, without evaluations still to come.
   public let secondsLeft: Double

@@ -66,6 +66,6 @@ extension TrainingRun {
     let evaluated = trainer.evaluated
     let isModel =
       evaluated.values.values.allSatisfy { $0.isFinite } && (try? evaluated.parametersChanged()) != nil
-    return isModel && !isSuspect ? nil : good.slabs[training.averageDecay > 0 ? 1 : 0]
+    return isModel && !isSuspect ? nil : good.slabs[training.keepsAverage ? 1 : 0]
   }
 }

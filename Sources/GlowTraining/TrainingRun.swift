@@ -265,7 +265,7 @@ final class TrainingRun {
     if isGood { try save() }
     throw TrainingError(
       "training cannot go on after \(Safeguard.patience) failures, the latest: \(trouble.description). "
-        + "Lower --lr, use --warmup-epochs or --clip-norm, and go on with --resume; "
+        + "Lower the learning rate, warm up for longer or clip the gradient's norm, and resume; "
         + (isGood
           ? "the last good weights are in \(trainer.folder.model)"
           : "no step was ever good, so that there are no weights to keep"))

@@ -42,6 +42,21 @@ extension CommandTests {
     #expect(text.output.contains(" on 1 image,") && !text.output.contains("±"), "\(text.output)")
   }
 
+  @Test("who scores the images that a run was trained on is told so")
+  func trainingImages() throws {
+    defer { clean() }
+    try train()
+    let note = "the images that the model was trained on"
+    for (line, isTold) in [
+      ("run --data faces --limit 8 --split train", true),
+      ("run/model.safetensors --data faces --limit 8 --split train", true),
+      ("run --data faces --limit 8", false), ("run --data faces --limit 7 --split train", false),
+    ] {
+      let outcome = try shell("$GLOW evaluate \(line)")
+      #expect(outcome.status == 0 && outcome.error.contains(note) == isTold, "\(line): \(outcome.error)")
+    }
+  }
+
   @Test("a misspelt command or option is named, with what may have been meant")
   func misspelt() throws {
     defer { clean() }
@@ -64,7 +79,7 @@ extension CommandTests {
     #expect(try names() == [])
   }
 
-  @Test("the threads are those of the affinity mask", .disabled(if: isSanitized))
+  @Test("the threads are those of the affinity mask", .unsanitized("a sanitizer has threads of its own"))
   func affinity() throws {
     defer { clean() }
     try train()

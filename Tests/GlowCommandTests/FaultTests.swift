@@ -7,7 +7,9 @@ import Testing
 ///
 /// `map` is memory that comes straight from the system, that of models and passes; `malloc` is memory of the libraries for
 /// pictures. What Swift itself allocates cannot be refused to it: it ends the process.
-@Suite("Commands whose calls fail", .serialized, .enabled(if: Faults.compiler != nil && !isSanitized))
+@Suite(
+  "Commands whose calls fail", .serialized, .unsanitized("too slow"),
+  .needs("Tests with a C compiler", Faults.compiler != nil, lack: "there is no C compiler"))
 struct FaultTests {
   private let root = FileManager.default.temporaryDirectory.appending(path: "glow-faults-\(UUID())").path
   init() throws {

@@ -6,7 +6,7 @@ import Testing
 extension CommandTests {
   @Test(
     "a larger model and batch take as much more memory as the estimate says",
-    .disabled(if: isSanitized, "a sanitizer's memory counts too"),
+    .unsanitized("a sanitizer's memory counts too"),
     arguments: [["--activations", "keep"], ["--activations", "recompute", "--no-guards"]])
   func estimate(options: [String]) throws {
     defer { clean() }
@@ -40,7 +40,7 @@ extension CommandTests {
 
   @Test(
     "what does not fit into memory is refused in one line before any work, and nothing hangs",
-    .disabled(if: isSanitized, "a sanitizer takes more address space"), .timeLimit(.minutes(15)))
+    .unsanitized("a sanitizer takes more address space"), .timeLimit(.minutes(15)))
   func littleMemory() throws {
     defer { clean() }
     try train()
@@ -63,7 +63,7 @@ extension CommandTests {
     for (line, reason) in [
       ("$GLOW sample run --count 250000 --scale 32 --out big.png", "ask for fewer images"),
       ("$GLOW sample run --count 1000000 --out big.png", "ask for fewer images"),
-      ("ulimit -v 2000000; $GLOW bench evaluate --batch 1000000", "use a smaller --batch"),
+      ("ulimit -v 2000000; $GLOW bench evaluate --batch 1000000", "use a smaller batch"),
       ("ulimit -v 2000000; $GLOW evaluate run --data faces --batch 1000000", "use a smaller batch"),
     ] {
       let outcome = try shell(line)

@@ -51,7 +51,7 @@ struct RobustnessTests {
 
   @Test(
     "killed at 50 random instants, four times: it always resumes, and ends as if it never was",
-    .disabled(if: isSanitized, "too slow to reach a checkpoint"), arguments: 0..<4)
+    .unsanitized("too slow to reach a checkpoint"), arguments: 0..<4)
   func killed(part: Int) throws {
     defer { clean() }
     let run = RobustnessTests.tiny + ["--checkpoint-every", "1", "--log-every", "1", "--eval-every", "0"]
@@ -91,7 +91,7 @@ struct RobustnessTests {
 
   @Test(
     "a file-size limit, as a full disk: a clear error, the last good checkpoint and no half files",
-    .disabled(if: isSanitized, "a sanitizer's memory is a file"))
+    .unsanitized("a sanitizer's memory is a file"))
   func fullDisk() throws {
     defer { clean() }
     let run = RobustnessTests.tiny + ["--checkpoint-every", "2", "--log-every", "1", "--eval-every", "0"]
@@ -313,7 +313,7 @@ struct RobustnessTests {
 
   @Test(
     "threads that the system does not start are done without",
-    .disabled(if: isSanitized, "a sanitizer takes more address space"))
+    .unsanitized("a sanitizer takes more address space"))
   func fewThreads() throws {
     defer { clean() }
     #expect(try train(["--out", "run", "--steps", "1"] + RobustnessTests.tiny).end() == 0)
@@ -349,19 +349,19 @@ struct RobustnessTests {
 
   @Test(
     "a model that does not fit into memory is refused before anything is written",
-    .disabled(if: isSanitized, "a sanitizer takes more address space"))
+    .unsanitized("a sanitizer takes more address space"))
   func memory() throws {
     defer { clean() }
     let huge = try train(["--out", "run", "--width", "16384", "--depth", "1024"])
     #expect(huge.end() == 1 && huge.error.contains("for the parameters alone"), "\(huge.error)")
-    #expect(huge.error.contains("use a smaller --width"))
+    #expect(huge.error.contains("use a smaller width"))
     // 1.5 GB of address space, of which the program itself takes a part.
     let limited = try start(
       limits: "-v 1500000",
       arguments: [
         "train", "--data", "faces", "--limit", "64", "--out", "run", "--batch", "4096", "--threads", "1",
       ])
-    #expect(limited.end() == 1 && limited.error.contains("use a smaller --batch"), "\(limited.error)")
+    #expect(limited.end() == 1 && limited.error.contains("use a smaller batch"), "\(limited.error)")
     #expect(files("run").isEmpty)
   }
 

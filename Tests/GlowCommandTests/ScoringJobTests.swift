@@ -44,7 +44,7 @@ struct ScoringJobTests {
 
   @Test(
     "an importance-sampled job killed at 20 instants goes on to the bytes of the whole",
-    .disabled(if: isSanitized, "too slow"), arguments: ["jsonl", "csv"])
+    .unsanitized("too slow"), arguments: ["jsonl", "csv"])
   func killed(format: String) throws {
     defer { clean() }
     try train()
@@ -95,7 +95,7 @@ struct ScoringJobTests {
     #expect(bounds.last?["bits_per_dim"] as? Double == (try object(whole.output)["bits_per_dim"] as? Double))
   }
 
-  @Test("a job goes on only as it was", .disabled(if: isSanitized, "too slow"))
+  @Test("a job goes on only as it was", .unsanitized("too slow"))
   func otherJobs() throws {
     defer { clean() }
     try train()
@@ -145,7 +145,7 @@ struct ScoringJobTests {
   }
 
   @Test(
-    "the files of the shards are the whole one", .disabled(if: isSanitized, "too slow"),
+    "the files of the shards are the whole one", .unsanitized("too slow"),
     arguments: ["jsonl", "csv"])
   func shards(format: String) throws {
     defer { clean() }
@@ -166,7 +166,7 @@ struct ScoringJobTests {
   }
 
   @Test(
-    "where scores come from stands beside them and in the summary", .disabled(if: isSanitized, "too slow"))
+    "where scores come from stands beside them and in the summary", .unsanitized("too slow"))
   func provenance() throws {
     defer { clean() }
     try train()
@@ -191,7 +191,7 @@ struct ScoringJobTests {
 
   @Test(
     "new images are judged one by one against the scores of known ones",
-    .disabled(if: isSanitized, "too slow"))
+    .unsanitized("too slow"))
   func judged() throws {
     defer { clean() }
     try train()
@@ -230,7 +230,7 @@ struct ScoringJobTests {
     #expect(try start(["detect", "run", "--in", "faces"]).end() == 64)
   }
 
-  @Test("two models' scores of the same images are compared", .disabled(if: isSanitized, "too slow"))
+  @Test("two models' scores of the same images are compared", .unsanitized("too slow"))
   func compared() throws {
     defer { clean() }
     try train()

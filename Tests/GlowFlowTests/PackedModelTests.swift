@@ -1,12 +1,15 @@
 import Foundation
 import GlowKernels
+import GlowTestSupport
 import Testing
 
 @testable import GlowFlow
 
 /// The layer checks are in Double, where OpenBLAS makes the products. Here the same models run in Float with packed products,
 /// beside Double, tensor by tensor.
-@Suite("Models with packed products", .enabled(if: ProductKernels.best == .packed))
+@Suite(
+  "Models with packed products",
+  .needs("Tests of packed products", ProductKernels.best == .packed, lack: "they are not taken here"))
 struct PackedModelTests {
   struct Kind: Sendable, CustomStringConvertible {
     let network: NetworkKind

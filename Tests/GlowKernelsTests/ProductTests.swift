@@ -1,10 +1,14 @@
 import CGlowKernels
 import GlowKernels
+import GlowTestSupport
 import Testing
 
 /// Every value of a packed product is one chain of fused multiply-adds, whatever the blocking and the processor.
 @Suite(
-  "Packed products, against the chain that defines them", .enabled(if: !InstructionSet.available.isEmpty))
+  "Packed products, against the chain that defines them",
+  .needs(
+    "Tests of packed products", !InstructionSet.available.isEmpty, lack: "the processor has no AVX2 with FMA")
+)
 struct ProductTests {
   private static let none: Float = 77
 

@@ -1,8 +1,9 @@
 import GlowFlow
 import GlowImages
 import GlowKernels
-import GlowLatents
 import Testing
+
+@testable import GlowLatents
 
 @Suite("The probe and what it reads")
 struct AttributeProbeTests {
@@ -66,5 +67,15 @@ struct AttributeProbeTests {
       [latents[0], latents[1]], along: latents[0].map { _ in 0 }, of: 0, strengths: [1], space: space,
       probe: probe)
     #expect(two[0].reached == 0.5 && two[0].changed == [0, 0])
+  }
+
+  @Test("the weakest push is chosen that reaches enough images, or the one that reaches most")
+  func weakest() {
+    let pushes = [(0.5, 0.2), (1, 0.9), (1.5, 1), (2, 0.95)].map {
+      AttributePush(strength: $0.0, reached: $0.1, changed: [])
+    }
+    #expect(AttributePush.weakest(of: pushes, reaching: 0.9).strength == 1)
+    #expect(AttributePush.weakest(of: pushes, reaching: 0.95).strength == 1.5)
+    #expect(AttributePush.weakest(of: Array(pushes[..<2]), reaching: 1).strength == 1)
   }
 }

@@ -47,6 +47,25 @@ extension Trait where Self == Requirement {
   }
 }
 
+extension Trait where Self == Requirement {
+  /// The test does not run under a sanitizer (`make sanitize`), and why.
+  public static func unsanitized(_ reason: String) -> Requirement {
+    Requirement(tests: "Tests that no sanitizer runs") { isSanitized ? reason : nil }
+  }
+
+  /// The test needs something else of the machine.
+  ///
+  /// - Parameters:
+  ///   - tests: the name of such tests.
+  ///   - holds: whether the machine has it.
+  ///   - lack: what is said if it does not.
+  public static func needs(
+    _ tests: String, _ holds: @autoclosure @escaping @Sendable () -> Bool, lack: String
+  ) -> Requirement {
+    Requirement(tests: tests) { holds() ? nil : lack }
+  }
+}
+
 /// The folder of values that another implementation of RealNVP has computed, which `GLOW_TEST_REFERENCE` names.
 public let referenceValues = ProcessInfo.processInfo.environment["GLOW_TEST_REFERENCE"]
 

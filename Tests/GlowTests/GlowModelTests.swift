@@ -73,7 +73,7 @@ struct GlowModelTests {
     }
     #expect(found[3].name == "image 3")
     #expect(throws: (any Error).self) { try found[3].result.get() }
-    let larger = ImageSet([
+    let larger = try ImageSet([
       Image(shape: ImageShape(height: 4, width: 4, channels: 3), pixels: .init(repeating: 0, count: 48))
     ])
     await #expect(throws: GlowError.self) { for try await _ in model.scores(of: larger) {} }
@@ -103,6 +103,32 @@ struct GlowModelTests {
     #expect(try Image(contentsOf: "\(folder)/samples.png") == Image.grid(samples))
     await #expect(throws: GlowError.self) { try await model.decode([Latents([1])]) }
     await #expect(throws: GlowError.self) { try await model.sample(1, labels: [3]) }
+    await #expect(throws: GlowError.self) { try await model.sample(-1) }
+    await #expect(throws: GlowError.self) { try await model.sample(1, temperature: .nan) }
+  }
+
+  @Test("images are of one shape, brought to a size if asked for, and settings are named as in Swift")
+  func refusals() async throws {
+    defer { clean() }
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    let image = try Squares(count: 1).image(0)
+    try image.write(to: "\(folder)/square.png")
+    let small = try Image(contentsOf: "\(folder)/square.png", size: 4)
+    #expect(small.shape == ImageShape(height: 4, width: 4, channels: 3))
+    #expect(throws: GlowError.self) { try Image(contentsOf: "\(folder)/square.png", size: 0) }
+    #expect(throws: GlowError.self) { try ImageSet([]) }
+    #expect(throws: GlowError.self) { try ImageSet([image, small]) }
+    func reason(_ plan: TrainingPlan) async -> String {
+      do {
+        _ = try await GlowModel.train(plan, on: ImageSet([image]), folder: "\(folder)/run")
+        return ""
+      } catch { return "\(error)" }
+    }
+    var plan = plan(steps: 1)
+    plan.settings.batch = 0
+    #expect(await reason(plan) == "batch must be 1 to 1000000, not 0")
+    plan.model.levels = 4
+    #expect(await reason(plan).hasSuffix("use size 16 or levels 3"))
   }
 
   /// Trains until a step has been made, and cancels the task; the number of that step.

@@ -45,10 +45,10 @@ struct HostileRunTests {
     let cases = [
       ("depth", "9223372036854775807", "depth must be 1 to 1024, not 9223372036854775807"),
       ("imageHeight", "1000000", "images must have sides of 1 to 16384 pixels, not 1000000×32"),
-      ("batch", "9223372036854775807", "--batch must be"),
-      ("steps", "9223372036854775807", "--steps must be 0 to 10¹², not 9223372036854775807"),
-      ("initializationImages", "9223372036854775807", "--init-images must be 1 to 1000000"),
-      ("learningRate", "-1", "--lr must be positive"),
+      ("batch", "9223372036854775807", "batch must be"),
+      ("steps", "9223372036854775807", "steps must be 0 to 10¹², not 9223372036854775807"),
+      ("initializationImages", "9223372036854775807", "initializationImages must be 1 to 1000000"),
+      ("learningRate", "-1", "learningRate must be positive"),
       ("batch", "99999999999999999999", "is not the configuration of a run"),
     ]
     for (name, value, reason) in cases {

@@ -65,7 +65,7 @@ struct MemoryEstimateTests {
 
   @Test("a refusal says what is needed, what is free and what to change")
   func refusals() {
-    let advice = "use a smaller --batch, --width or --image-size"
+    let advice = "use a smaller batch, width or image size"
     let most = parameters + recomputed - 1000
     for policy in [ActivationPolicy.automatic, .recompute] {
       let text = "training needs about \((parameters + recomputed) / 1_000_000) MB of memory and "
@@ -77,7 +77,7 @@ struct MemoryEstimateTests {
     #expect(
       refusal(.keep, available: free)
         == "training needs about \((parameters + kept) / 1_000_000) MB of memory and \(free / 1_000_000) MB "
-        + "are free: " + advice + ", or --activations recompute")
+        + "are free: " + advice + ", or recompute the activations")
     #expect(refusal(.automatic, available: available(for: parameters + recomputed)) == nil)
   }
 
@@ -113,7 +113,7 @@ struct MemoryEstimateTests {
     #expect(
       error?.description
         == "training needs about \(least / 1_000_000) MB of memory for the parameters alone and "
-        + "\(free / 1_000_000) MB are free: use a smaller --width, --depth or --levels")
+        + "\(free / 1_000_000) MB are free: use a smaller width or depth, or fewer levels")
   }
 
   @Test("the line that a run begins with")

@@ -95,8 +95,11 @@ struct OptimizerTests {
     var configuration = TrainingConfiguration()
     for batch in [1, 16, 64] {
       configuration.batch = batch
-      configuration.setAverage(images: 16_000)
-      #expect(abs(pow(configuration.averageDecay, 16_000 / Double(batch)) - exp(-1)) < 1e-9)
+      configuration.averageImages = 16_000
+      let decay = configuration.averageDecay(ofStep: 1_000_000_000)
+      #expect(abs(pow(decay, 16_000 / Double(batch)) - exp(-1)) < 1e-9)
+      configuration.averageDecay = 0.5
+      #expect(configuration.averageImages == nil && configuration.averageDecay(ofStep: 1000) == 0.5)
     }
   }
 }

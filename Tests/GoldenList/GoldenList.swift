@@ -4,20 +4,23 @@ import Glibc
 import GlowImages
 import GlowKernels
 
-/// `GoldenList FOLDER KERNELS`: trains a small model of every kind, writes each result to a file FOLDER/RUN/RESULT and prints
+/// `GoldenList FOLDER KERNELS [RUN…]`: trains a small model of every kind, or those that are named, writes each result to a file FOLDER/RUN/RESULT and prints
 /// the list of their SHA-256, under a line that names the libraries on which the bits depend.
 @main
 enum GoldenList {
   static func main() throws {
-    guard CommandLine.arguments.count == 3, let kernels = ProductKernels(rawValue: CommandLine.arguments[2])
+    let arguments = CommandLine.arguments
+    let runs = GoldenRun.all.filter { arguments.count <= 3 || arguments[3...].contains($0.name) }
+    guard arguments.count >= 3, let kernels = ProductKernels(rawValue: arguments[2]),
+      arguments.count == 3 || runs.count == arguments.count - 3
     else {
-      FileHandle.standardError.write(Data("usage: GoldenList FOLDER packed|openblas\n".utf8))
+      FileHandle.standardError.write(Data("usage: GoldenList FOLDER packed|openblas [RUN…]\n".utf8))
       exit(64)
     }
-    let folder = URL(filePath: CommandLine.arguments[1])
+    let folder = URL(filePath: arguments[1])
     FileHandle.standardOutput.write(Data("# \(libraries(kernels))\n".utf8))
     var names: [String] = []
-    for run in GoldenRun.all {
+    for run in runs {
       let results = try results(of: run, kernels)
       let own = folder.appending(path: run.name)
       try FileManager.default.createDirectory(at: own, withIntermediateDirectories: true)

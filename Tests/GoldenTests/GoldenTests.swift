@@ -6,27 +6,27 @@ import Testing
 ///
 /// That of packed products holds everywhere, on processors with FMA; one of OpenBLAS's for one version of it. `make golden`
 /// writes the lists anew.
-@Suite("Golden lists", .serialized, .disabled(if: isSanitized, "too slow"))
+@Suite("Golden lists", .serialized, .unsanitized("too slow"))
 struct GoldenTests {
   @Test(
     "with OpenBLAS's kernels for AVX2",
-    .enabled(if: Kernels.haswell.canRun, "the processor has no AVX2 with FMA"))
+    .needs("Tests of AVX2", Kernels.haswell.canRun, lack: "the processor has no AVX2 with FMA"))
   func haswell() throws { try check(.haswell) }
 
   @Test(
     "with OpenBLAS's kernels for AVX-512",
-    .enabled(if: Kernels.skylakeX.canRun, "the processor has no AVX-512"))
+    .needs("Tests of AVX-512", Kernels.skylakeX.canRun, lack: "the processor has no AVX-512"))
   func skylakeX() throws { try check(.skylakeX) }
 
   /// One list for all processors.
   @Test(
     "with packed products, for AVX2",
-    .enabled(if: Kernels.packedAVX2.canRun, "the processor has no AVX2 with FMA"))
+    .needs("Tests of AVX2", Kernels.packedAVX2.canRun, lack: "the processor has no AVX2 with FMA"))
   func packedAVX2() throws { try check(.packedAVX2) }
 
   @Test(
     "with packed products, for AVX-512",
-    .enabled(if: Kernels.packedAVX512.canRun, "the processor has no AVX-512"))
+    .needs("Tests of AVX-512", Kernels.packedAVX512.canRun, lack: "the processor has no AVX-512"))
   func packedAVX512() throws { try check(.packedAVX512) }
 
   private func check(_ kernels: Kernels) throws {

@@ -1,3 +1,4 @@
+import Foundation
 import Glow
 
 /// A data set of one's own: the crosses and rings that a program draws.
@@ -27,6 +28,11 @@ struct Shapes: ImageSource {
 @main
 struct OwnData {
   static func main() async throws {
+    let arguments = CommandLine.arguments
+    guard arguments.count == 2 else {
+      print("usage: OwnData RUN")
+      exit(64)
+    }
     var plan = TrainingPlan()
     plan.model.levels = 2
     plan.model.depth = 2
@@ -36,7 +42,7 @@ struct OwnData {
     // No slow start: a small model bears the whole rate at once.
     plan.settings.warmupSteps = 0
     let shapes = Shapes()
-    let model = try await GlowModel.train(plan, on: ImageSet(shapes), folder: CommandLine.arguments[1])
+    let model = try await GlowModel.train(plan, on: ImageSet(shapes), folder: arguments[1])
     let blank = Image(shape: shapes.shape, pixels: .init(repeating: 30, count: shapes.shape.count))
     let inverted = Image(shape: shapes.shape, pixels: shapes.image(0).pixels.map { 250 - $0 })
     for (name, image) in [("a cross", shapes.image(0)), ("blank", blank), ("a dark cross", inverted)] {

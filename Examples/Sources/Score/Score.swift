@@ -1,3 +1,4 @@
+import Foundation
 import Glow
 
 /// Scores a folder of images, the least likely first: Score MODEL FOLDER
@@ -5,6 +6,10 @@ import Glow
 struct Score {
   static func main() async throws {
     let arguments = CommandLine.arguments
+    guard arguments.count == 3 else {
+      print("usage: Score MODEL FOLDER")
+      exit(64)
+    }
     let model = try GlowModel(contentsOf: arguments[1])
     let images = try ImageSet(contentsOf: arguments[2], size: model.imageShape.height)
     var scores: [(name: String, bits: Double)] = []

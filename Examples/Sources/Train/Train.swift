@@ -1,3 +1,4 @@
+import Foundation
 import Glow
 
 /// Trains on a folder of images, or on the built-in faces, and tells how it goes: Train DATA RUN STEPS
@@ -5,12 +6,16 @@ import Glow
 struct Train {
   static func main() async throws {
     let arguments = CommandLine.arguments
+    guard arguments.count == 4, let steps = Int(arguments[3]) else {
+      print("usage: Train DATA RUN STEPS")
+      exit(64)
+    }
     var plan = TrainingPlan()
     plan.model.levels = 2
     plan.model.depth = 4
     plan.model.width = 32
     plan.settings.batch = 16
-    plan.settings.steps = Int(arguments[3])!
+    plan.settings.steps = steps
     let images = try ImageSet(contentsOf: arguments[1], part: .train, size: 32)
     let model = try await GlowModel.train(plan, on: images, folder: arguments[2]) { progress in
       if progress.step % 10 == 0 || progress.step == progress.steps {

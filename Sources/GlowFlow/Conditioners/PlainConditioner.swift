@@ -223,5 +223,6 @@ struct PlainConditioner: Conditioner {
 }
 
 extension NetworkKind {
+  /// Three convolutions, as in the paper.
   public static let plain = NetworkKind(name: PlainConditioner.name)
 }

@@ -396,5 +396,6 @@ struct ResidualConditioner: Conditioner {
 }
 
 extension NetworkKind {
+  /// Blocks of convolutions, whose inputs are added to what they come to.
   public static let residual = NetworkKind(name: ResidualConditioner.name)
 }

@@ -39,5 +39,6 @@ struct AdditiveTransform: CouplingTransform {
 }
 
 extension CouplingKind {
+  /// A translation alone, which keeps volumes.
   public static let additive = CouplingKind(name: AdditiveTransform.name)
 }

@@ -56,5 +56,6 @@ struct AffineTransform: CouplingTransform {
 }
 
 extension CouplingKind {
+  /// A scale sigmoid(s + 2) and a translation, as in the paper.
   public static let affine = CouplingKind(name: AffineTransform.name)
 }

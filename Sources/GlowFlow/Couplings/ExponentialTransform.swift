@@ -74,5 +74,6 @@ struct ExponentialTransform: CouplingTransform {
 }
 
 extension CouplingKind {
+  /// A scale exp(s), bounded on both sides, and a translation.
   public static let exponential = CouplingKind(name: ExponentialTransform.name)
 }

@@ -8,6 +8,7 @@ where RawValue == String {
 }
 
 extension Choice {
+  /// The choice of this name, if there is one.
   public init?(rawValue: String) {
     guard Self.names.contains(rawValue) else { return nil }
     self.init(name: rawValue)
@@ -15,5 +16,6 @@ extension Choice {
 
   public var description: String { rawValue }
 
+  /// All that are registered.
   public static var allCases: [Self] { names.map(Self.init(name:)) }
 }

@@ -4,6 +4,7 @@ import GlowKernels
 public struct SingularMapError: Error, CustomStringConvertible {
   /// The flow step, for instance `level0.step3`.
   public let step: String
+  /// What is wrong with its matrix.
   public let reason: LinearAlgebraError
   public var description: String { "\(step): the channel map cannot be inverted: \(reason)" }
 }
@@ -108,7 +109,7 @@ public final class Glow<S: Scalar> {
   public var latentCount: Int { configuration.dimensions }
 
   /// The shapes of one image's latents: split 0, split 1, …, top.
-  public var latentShapes: [LevelShape] { architecture.levels.flatMap(\.latentShapes) }
+  package var latentShapes: [LevelShape] { architecture.levels.flatMap(\.latentShapes) }
 
   // MARK: Folding
 

@@ -16,6 +16,7 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   public var depth = 8
   /// Channels of the hidden layers of each conditioner.
   public var width = 128
+  /// What the couplings do to half of the channels.
   public var coupling = CouplingKind.affine
   /// What the couplings' conditioners are.
   public var network = NetworkKind.plain
@@ -23,7 +24,9 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   public var blocks = 2
   /// Side of the first filter of each block of a residual network: 1 or 3.
   public var kernel = 1
+  /// How the channels are mixed between couplings.
   public var permutation = PermutationKind.convolution
+  /// What convolutions read outside of the picture.
   public var padding = Padding.edge
   /// Bits a channel value is scored at, 1...8.
   public var bits = 8
@@ -32,6 +35,7 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   /// Classes that the top prior depends on; 0 for an unconditional model.
   public var classCount = 0
 
+  /// A Glow of three levels of eight steps, for images of 32×32×3.
   public init() {}
 
   private enum CodingKeys: CodingKey {
@@ -85,17 +89,18 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   /// H·W·C of an image: the number of dimensions that bits/dim divides by.
   public var dimensions: Int { imageHeight * imageWidth * imageChannels }
 
+  /// Whether the model knows classes.
   public var isConditional: Bool { classCount > 0 }
 
   /// The shape of the activations of a level of a Glow, after its squeeze.
-  public func shape(ofLevel level: Int) -> LevelShape {
+  package func shape(ofLevel level: Int) -> LevelShape {
     LevelShape(
       height: imageHeight >> (level + 1), width: imageWidth >> (level + 1),
       channels: imageChannels << (level + 2))
   }
 
   /// The shape of an image.
-  public var imageShape: LevelShape {
+  package var imageShape: LevelShape {
     LevelShape(height: imageHeight, width: imageWidth, channels: imageChannels)
   }
 
@@ -109,8 +114,10 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
     NetworkSettings(kind: network, width: width, blocks: blocks, kernel: kernel, padding: padding)
   }
 
+  /// - Parameter name: what a setting is called where it was given, from the name that it has here (or `size`, the side
+  ///   that images are brought to).
   /// - Throws: `ConfigurationError` with the first setting that no model can be built from.
-  public func validate() throws {
+  public func validate(naming name: (String) -> String = { $0 }) throws {
     func require(_ holds: Bool, _ message: @autoclosure () -> String) throws {
       if !holds { throw ConfigurationError(message()) }
     }
@@ -133,9 +140,9 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
     if imageHeight % factor != 0 || imageWidth % factor != 0 {
       let most = max(0, min(imageHeight.trailingZeroBitCount, imageWidth.trailingZeroBitCount))
       let padded = (max(imageHeight, imageWidth) + factor - 1) / factor * factor
-      var fix = "use --image-size \(padded)"
+      var fix = "use \(name("size")) \(padded)"
       let levels = levels - halvings + most
-      if levels > 0 { fix += " or \(architecture == .glow ? "--levels" : "--scales") \(levels)" }
+      if levels > 0 { fix += " or \(name("levels")) \(levels)" }
       throw ConfigurationError(
         "images of \(imageHeight)×\(imageWidth) cannot be halved \(halvings) times"
           + " (both sides must divide by \(factor)): \(fix)")
@@ -146,23 +153,24 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
 /// A setting that no model can be built from; `description` names it and what to change.
 public struct ConfigurationError: Error, CustomStringConvertible, Equatable {
   public let description: String
+  /// An error that says this.
   public init(_ description: String) { self.description = description }
 }
 
 /// The shape of one picture of activations: [height, width, channels].
-public struct LevelShape: Sendable, Hashable {
-  public let height: Int
-  public let width: Int
-  public let channels: Int
+package struct LevelShape: Sendable, Hashable {
+  package let height: Int
+  package let width: Int
+  package let channels: Int
 
-  public init(height: Int, width: Int, channels: Int) {
+  package init(height: Int, width: Int, channels: Int) {
     self.height = height
     self.width = width
     self.channels = channels
   }
 
   /// height·width.
-  public var positions: Int { height * width }
+  package var positions: Int { height * width }
   /// height·width·channels.
-  public var count: Int { positions * channels }
+  package var count: Int { positions * channels }
 }

@@ -93,10 +93,10 @@ enum RealNVPLevels: Architecture {
     func require(_ holds: Bool, _ message: @autoclosure () -> String) throws {
       if !holds { throw ConfigurationError(message()) }
     }
-    try require(!configuration.isConditional, "a RealNVP has no classes: leave out --conditional")
+    try require(!configuration.isConditional, "a RealNVP has no classes")
     try require(
       configuration.width << (configuration.levels - 1) <= 16384,
-      "width \(configuration.width) is doubled at each scale and must stay below 16384: use fewer --scales")
+      "width \(configuration.width) is doubled at each scale and must stay below 16384: use fewer scales")
   }
 }
 
