@@ -53,6 +53,8 @@ public final class SpeedMeasurement {
   /// Seconds in the optimizer and in folding, by the caller's watch.
   private var optimizerSeconds = 0.0
   private static let productSize = 2048
+  /// Is told how many timed repetitions of how many are done.
+  public var progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
 
   /// - Parameter jobs: those that are to be measured.
   /// - Throws: `ConfigurationError`; `TrainingError` and `MemoryError` if they do not fit into memory.
@@ -80,7 +82,10 @@ public final class SpeedMeasurement {
     try prepared.run()
     try prepared.workspace.measurePhases()
     optimizerSeconds = 0
-    let times = try (0..<runs).map { _ in try secondsOf(prepared.run) }.sorted()
+    let times = try (0..<runs).map { run in
+      progress(run, runs)
+      return try secondsOf(prepared.run)
+    }.sorted()
     let median = times[runs / 2]
     let peak = max(before.peak, try self.peak())
     let most = max(before.limit, self.limit())

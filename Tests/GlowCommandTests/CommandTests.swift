@@ -158,7 +158,7 @@ struct CommandTests {
     ] {
       let outcome = try glow("train", "--data", data, "--out", "run", "--steps", "1")
       #expect(outcome.status == 1, "\(data)")
-      let lines = outcome.error.split(separator: "\n")
+      let lines = outcome.messages
       // What was made of the other images comes first.
       let isNoted = data == "mixed"
       #expect(
