@@ -39,7 +39,10 @@ struct Destination {
       case .npy: start.starts(with: [0x93] + Array("NUMPY".utf8))
       // The length of the header, in 8 bytes, stands before it.
       case .safetensors: start.dropFirst(8).first == UInt8(ascii: "{")
-      case .records: start.starts(with: Array("{\"index\"".utf8)) || start.starts(with: Array("index,".utf8))
+      case .records:
+        // Of several shards only the first one's file begins with names.
+        ["{\"index\"", "index,"].contains { start.starts(with: Array($0.utf8)) }
+          || (try? ScoreProvenance.read(for: path)) != nil
       case .provenance: (try? ScoreProvenance(path)) != nil
       case .reference: (try? DetectionReference(path)) != nil
       case .newFolder, .folder: false

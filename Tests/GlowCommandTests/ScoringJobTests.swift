@@ -160,6 +160,8 @@ struct ScoringJobTests {
     let joined = try (1...4).map { try text("\($0).\(format)") }.joined()
     #expect(try joined == text("whole.\(format)"))
     #expect(try object(text("2.\(format).meta.json"))["shard"] as? String == "2/4")
+    let again = try start(job + ["--scores", "2.\(format)", "--shard", "2/4", "--resume"])
+    #expect(again.end() == 0 && again.error.contains("are there already"), "\(again.error)")
     let other = try start(job + ["--scores", "2.\(format)", "--shard", "3/4"])
     #expect(other.end() == 1 && other.error.contains("holds shard 2/4"), "\(other.error)")
     if format == "csv" {
