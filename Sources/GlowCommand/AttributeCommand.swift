@@ -53,9 +53,10 @@ struct AttributeCommand: ParsableCommand {
     try requireMemory(
       (8 * (attributes.names.count + 1) + 4 * chosen.count) * glow.latentCount,
       for: "a vector for each of \(attributes.names.count) attributes", advice: "use a smaller model")
+    let scorer = try Scorer(glow, batch: glow.batchThatFits(64))
+    scorer.progress = Countdown("images").reached
     let statistics = try AttributeStatistics(
-      opened.dataset, attributes: attributes, scorer: Scorer(glow, batch: glow.batchThatFits(64)),
-      size: glow.latentCount)
+      opened.dataset, attributes: attributes, scorer: scorer, size: glow.latentCount)
     let vectors = try usable(chosen) {
       try orthogonal ? statistics.partialEffect($0) : statistics.meanDifference($0)
     }

@@ -55,6 +55,7 @@ struct BenchCommand: ParsableCommand {
     let jobs = jobs.isEmpty ? SpeedMeasurement.Job.allCases : jobs
     let measurement = try SpeedMeasurement(configuration, batch: batch, team: team, jobs: jobs)
     for job in jobs {
+      measurement.progress = Countdown("repetitions of \(job.rawValue)").reached
       let result = try measurement.measure(job, runs: runs)
       if json {
         let line = Line(

@@ -54,7 +54,9 @@ struct CompareCommand: ParsableCommand {
   }
 
   func run() throws {
+    let team = try threads.team()
     let paired = try PairedScores(first, second)
+    noteDifferences()
     if let one = paired.bits.first, let other = paired.bits.second, one != other, !anyBits {
       throw ConfigurationError(
         "\(first) is of a model of \(counted(one, "bit")), \(second) of \(other): their bits/dim are of different images "
@@ -68,7 +70,8 @@ struct CompareCommand: ParsableCommand {
     let opened = try data.map { try images.open($0, split) }
     try Destination.prepare(
       destination.map { [$0] } ?? [], inputs: [first, second], data: data.map { [$0] } ?? [])
-    let interval = paired.interval(resamples: resamples, seed: seed, team: try threads.team())!
+    let interval = paired.interval(
+      resamples: resamples, seed: seed, team: team, progress: Countdown("samples of the bootstrap").reached)!
     if let opened, let out { try draw(paired, opened.dataset, to: out) }
     let result = Result(
       first: first, second: second, images: paired.pairs.count, difference: mean,
@@ -89,6 +92,16 @@ struct CompareCommand: ParsableCommand {
         + "\(result.onlyInFirst) only in the first, \(result.onlyInSecond) only in the second, "
         + "\(result.withoutScore) without a score",
     ].joined(separator: "\n")
+  }
+
+  /// Says where the scores were made in ways that change them besides the model.
+  private func noteDifferences() {
+    guard let one = try? ScoreProvenance.read(for: first), let other = try? ScoreProvenance.read(for: second)
+    else { return }
+    let differences = one.differences(
+      to: other, in: [.dequantization, .seed, .importanceSamples, .classes, .kernels])
+    if differences.isEmpty { return }
+    remark("\(second) was not scored as \(first): \(differences.joined(separator: "; "))")
   }
 
   /// Draws the images that became most likely, and those that became least likely.

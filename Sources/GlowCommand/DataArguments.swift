@@ -122,6 +122,21 @@ func openData(
   try openData(data.data, data.images, part, for: model, path: path, readsAttributes: readsAttributes)
 }
 
+/// The same, all as of one class if one is given.
+///
+/// - Throws: as `ClassArguments.given`, too.
+func openData(
+  _ data: DataArguments, _ part: DataPart, for model: StoredModel, path: String, classes: ClassArguments
+) throws -> OpenedData {
+  guard let label = try classes.given(model, model: path) else {
+    return try openData(data, part, for: model, path: path)
+  }
+  let opened = try openData(data.data, data.images, part, for: model, path: path, needsClasses: false)
+  let count = model.glow.configuration.classCount
+  let names = try ClassNames.read(model.metadata, count: count, path: path)
+  return opened.with(opened.dataset.labeled(label, of: names ?? (0..<count).map(String.init)))
+}
+
 func openData(
   _ location: String, _ images: ImageArguments, _ part: DataPart, for model: StoredModel, path: String,
   readsAttributes: Bool = false, needsClasses: Bool = true

@@ -40,15 +40,19 @@ struct DataCommand: ParsableCommand {
       try answer("attributes: \(dataset.attributeNames.joined(separator: ", "))")
     }
     if check {
-      let countdown = Countdown(dataset.count, "images")
-      let broken = DataCheck.brokenImages(dataset) { countdown.did(64) }
+      let countdown = Countdown("images")
+      var looked = 0
+      let broken = DataCheck.brokenImages(dataset) {
+        looked += 64
+        countdown.reached(looked, of: dataset.count)
+      }
       for error in broken { try answer("\(error)") }
       try answer(broken.isEmpty ? "all images can be read" : "broken: \(broken.count) of \(dataset.count)")
       if !broken.isEmpty { throw ExitCode(1) }
     }
     guard let export else {
       if check { return }
-      try dataset.checkAll()
+      try dataset.checkAll(progress: Countdown("images").reached)
       return
     }
     if isArray(export) {
@@ -67,12 +71,12 @@ struct DataCommand: ParsableCommand {
     try Folder.fill(export) { folder in
       for name in dataset.classNames { try Folder.make("\(folder)/\(name)") }
       var rows: [AttributeList.Row] = []
-      let countdown = Countdown(dataset.count, "images")
+      let countdown = Countdown("images")
       for index in 0..<dataset.count {
         let place = dataset.label(index).map { "\(dataset.classNames[$0])/" } ?? ""
         let name = place + String(format: "%06d.png", index + 1)
         try PNG.write(try dataset.image(index), to: "\(folder)/\(name)")
-        countdown.did(1)
+        countdown.reached(index + 1, of: dataset.count)
         if let attributes = dataset.attributes(index) {
           rows.append(AttributeList.Row(file: name, values: attributes))
         }
@@ -91,10 +95,10 @@ struct DataCommand: ParsableCommand {
       dataType: "|u1", shape: [dataset.count, shape.height, shape.width, shape.channels])
     try AtomicFile.write(to: path) { file in
       try header.encoded().withUnsafeBytes(file.append)
-      let countdown = Countdown(dataset.count, "images")
+      let countdown = Countdown("images")
       for index in 0..<dataset.count {
         try dataset.image(index).pixels.withUnsafeBytes(file.append)
-        countdown.did(1)
+        countdown.reached(index + 1, of: dataset.count)
       }
     }
   }

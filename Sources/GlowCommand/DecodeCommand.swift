@@ -53,7 +53,7 @@ struct DecodeCommand: ParsableCommand {
     if isGrid { try checkGrid(of: ImageShape(glow.configuration), count: file.count, scale: 1) }
     try Destination.prepare([destination], inputs: [model, latents], data: data.map { [$0] } ?? [])
     let sampler = try Sampler(glow, batch: glow.batchThatFits(min(64, file.count)))
-    let progress = Countdown(file.count, "images")
+    let countdown = Countdown("images")
     func decode(_ body: (_ first: Int, _ images: [ByteImage]) throws -> Void) throws {
       for start in stride(from: 0, to: file.count, by: 64) {
         let range = start..<min(start + 64, file.count)
@@ -61,7 +61,7 @@ struct DecodeCommand: ParsableCommand {
           try sampler.decode($0, labels: range.map(labels), toNearest: dequantization == .none)
         }
         try body(start, images)
-        progress.did(images.count)
+        countdown.reached(range.upperBound, of: file.count)
       }
       try checkFinite(sampler.decoded)
     }

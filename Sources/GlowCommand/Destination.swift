@@ -32,16 +32,19 @@ struct Destination {
       }
     }
 
-    /// Whether a file with these first bytes is one of this kind.
-    fileprivate func matches(_ start: [UInt8]) -> Bool {
+    /// Whether a file with these first bytes is one of this kind. What any program's settings may begin with is read.
+    fileprivate func matches(_ start: [UInt8], _ path: String) -> Bool {
       switch self {
       case .png: start.starts(with: [0x89] + Array("PNG".utf8))
       case .npy: start.starts(with: [0x93] + Array("NUMPY".utf8))
       // The length of the header, in 8 bytes, stands before it.
       case .safetensors: start.dropFirst(8).first == UInt8(ascii: "{")
-      case .records: start.starts(with: Array("{\"index\"".utf8)) || start.starts(with: Array("index,".utf8))
-      case .provenance: start.starts(with: Array("{\n".utf8))
-      case .reference: start.starts(with: Array("{\"".utf8))
+      case .records:
+        // Of several shards only the first one's file begins with names.
+        ["{\"index\"", "index,"].contains { start.starts(with: Array($0.utf8)) }
+          || (try? ScoreProvenance.read(for: path)) != nil
+      case .provenance: (try? ScoreProvenance(path)) != nil
+      case .reference: (try? DetectionReference(path)) != nil
       case .newFolder, .folder: false
       }
     }
@@ -66,10 +69,7 @@ struct Destination {
   }
 
   /// A device, a pipe or a socket, which is written through.
-  var isSpecial: Bool {
-    guard let status = FileStatus(path) else { return false }
-    return !status.isFolder && !status.isRegular
-  }
+  var isSpecial: Bool { AtomicFile.isSpecial(path) }
 
   /// Makes ready for all that a command is to write: refuses what would be lost by it, and makes folders that are
   /// missing.
@@ -94,14 +94,14 @@ struct Destination {
   /// Whether two names are those of one file or folder, or the first is a folder that the second is in.
   static func isSame(_ path: String, _ other: String) -> Bool {
     let other = Folder.isFolder(other) && !Folder.isFolder(path) ? RunFolder(other).model : other
-    guard let path = resolved(path), let other = resolved(other) else { return false }
+    guard let path = Folder.resolved(path), let other = Folder.resolved(other) else { return false }
     return path == other || other.hasPrefix("\(path)/")
   }
 
   /// The path without links to folders.
   private var location: String {
     let (folder, name) = Folder.split(path)
-    return "\(resolved(folder) ?? folder)/\(name)"
+    return "\(Folder.resolved(folder) ?? folder)/\(name)"
   }
 
   private func refuse(_ input: String) throws {
@@ -113,7 +113,9 @@ struct Destination {
   }
 
   private func refuse(in data: String) throws {
-    guard Folder.isFolder(data), let folder = resolved(data), let own = resolved(path) else { return }
+    guard Folder.isFolder(data), let folder = Folder.resolved(data), let own = Folder.resolved(path) else {
+      return
+    }
     if own == folder || own.hasPrefix("\(folder)/") && FileStatus(path)?.isRegular == true {
       throw FileError(path, "is in the images that the command reads, '\(data)': give another \(option)")
     }
@@ -134,7 +136,7 @@ struct Destination {
       throw FileError(path, "belongs to the run in '\(folder)': give another \(option)")
     }
     let start = try MappedFile(path).withBytes { Array($0.prefix(16)) }
-    if !start.isEmpty && !kind.matches(start) {
+    if !start.isEmpty && !kind.matches(start, path) {
       throw FileError(
         path,
         "holds something else than \(kind.endings.joined(separator: " or ")) files do and would be lost: "
@@ -146,7 +148,7 @@ struct Destination {
   private func makeFolder() throws {
     if isSpecial { return }
     let folder = kind == .folder ? path : Folder.split(path).folder
-    try Folder.make(folder)
+    try Folder.make(folder, removesUnused: true)
     if access(folder, W_OK) != 0 { throw FileError.system(folder, "cannot write") }
   }
 }
@@ -161,11 +163,4 @@ private struct FileStatus {
   var isFolder: Bool { status.st_mode & S_IFMT == S_IFDIR }
   var isRegular: Bool { status.st_mode & S_IFMT == S_IFREG }
   var identity: [UInt64] { [UInt64(status.st_dev), UInt64(status.st_ino)] }
-}
-
-/// The path without links, if it is there.
-private func resolved(_ path: String) -> String? {
-  guard let real = realpath(path, nil) else { return nil }
-  defer { free(real) }
-  return String(cString: real)
 }

@@ -50,13 +50,25 @@ struct DetectCommand: ParsableCommand {
   @OptionGroup var weights: WeightArguments
   @OptionGroup var threads: TeamArguments
 
+  /// One of two sets, with what its scores come from.
   private struct Side: Encodable {
-    let data: String
+    let provenance: ScoreProvenance
+    /// That have a score.
     let images: Int
-    let skipped: Int
     let bitsPerDim: Double
     let standardError: Nullable
     let note: String?
+
+    private enum CodingKeys: CodingKey { case images, bitsPerDim, standardError, note }
+
+    func encode(to encoder: any Encoder) throws {
+      try provenance.encode(to: encoder)
+      var container = encoder.container(keyedBy: CodingKeys.self)
+      try container.encode(images, forKey: .images)
+      try container.encode(bitsPerDim, forKey: .bitsPerDim)
+      try container.encode(standardError, forKey: .standardError)
+      try container.encodeIfPresent(note, forKey: .note)
+    }
   }
 
   private struct Metrics: Encodable {
@@ -108,13 +120,21 @@ struct DetectCommand: ParsableCommand {
   }
 
   private var destinations: [Destination] {
-    if judged != nil { return scores.map { [Destination("--scores", $0, .records)] } ?? [] }
+    if judged != nil { return scores.map(recordDestinations) ?? [] }
     let kept = reference.map { [Destination("--reference", $0, .reference)] } ?? []
     guard let scores else { return kept }
+    let records = ["in", "out"].map { recordsFile($0, in: scores) }
     // The folder, and all that may be written there.
     return kept + [Destination("--scores", scores, .folder)]
-      + ["in", "out"].map { Destination("--scores", recordsFile($0, in: scores), .records) }
+      + records.flatMap(recordDestinations)
       + DetectionScore.allCases.map { Destination("--scores", histogramFile($0, in: scores), .png) }
+  }
+
+  /// Of records, and of what says where they come from.
+  private func recordDestinations(_ path: String) -> [Destination] {
+    let records = Destination("--scores", path, .records)
+    return records.isSpecial
+      ? [records] : [records, Destination("--scores", ScoreProvenance.path(of: path), .provenance)]
   }
 
   private func recordsFile(_ name: String, in folder: String) -> String { "\(folder)/\(name).jsonl" }
@@ -128,16 +148,30 @@ struct DetectCommand: ParsableCommand {
   }
 
   private struct Judged: Encodable {
-    let model: String
+    let provenance: ScoreProvenance
     let reference: String
     let knownImages: Int
     let images: Int
-    let skipped: Int
     let foreign: Int
     let score: String
     let falsePositiveRate: Double
-    let compressor: String
     let note: String?
+
+    private enum CodingKeys: CodingKey {
+      case reference, knownImages, images, foreign, score, falsePositiveRate, note
+    }
+
+    func encode(to encoder: any Encoder) throws {
+      try provenance.encode(to: encoder)
+      var container = encoder.container(keyedBy: CodingKeys.self)
+      try container.encode(reference, forKey: .reference)
+      try container.encode(knownImages, forKey: .knownImages)
+      try container.encode(images, forKey: .images)
+      try container.encode(foreign, forKey: .foreign)
+      try container.encode(score, forKey: .score)
+      try container.encode(falsePositiveRate, forKey: .falsePositiveRate)
+      try container.encodeIfPresent(note, forKey: .note)
+    }
   }
 
   /// Judges new images one by one.
@@ -148,54 +182,94 @@ struct DetectCommand: ParsableCommand {
     guard let known = reference.scores[score.rawValue] else {
       throw FileError(path, "keeps no \(score.rawValue) of its images: give another --by")
     }
-    var settings = scoring.settings
-    settings.compressor = compressor
     // What is judged without classes of its own, a reference of all classes fits.
-    let words = scoring.className ?? reference.classes
-    settings.classes = try scoring.classes(stored, model: model, default: words)
-    let now = DetectionReference(
-      modelSha256: ModelFile.digest(stored.glow), settings, classes: words, compressor: compressor,
-      meanTrainingBits: nil, data: judged, scores: [:])
-    let differences = reference.differences(to: now)
+    let settings = settings(try scoring.classes(stored, model: model, default: reference.classes))
+    var provenance = try provenance(of: judged, stored, settings)
+    let differences = reference.differences(to: provenance)
     if !differences.isEmpty {
       throw FileError(path, "was made otherwise: \(differences.joined(separator: "; "))")
     }
-    let opened = try openData(
-      judged, images, split, for: stored, path: model, needsClasses: settings.classes == .ofImages)
+    if reference.provenance == nil {
+      remark("\(path) does not say by which version, kernels and image options it was made")
+    }
+    let opened: OpenedData
+    do {
+      opened = try openData(
+        judged, images, split, for: stored, path: model, needsClasses: settings.classes == .ofImages)
+    } catch let error as ConfigurationError
+      where settings.classes == .ofImages && stored.glow.configuration.isConditional
+    {
+      throw ConfigurationError(
+        "\(error). \(path) is of images with classes of their own: one made with --class marginal judges others"
+      )
+    }
+    provenance.split = opened.part?.rawValue
+    provenance.images = opened.dataset.count
+    provenance.meanTrainingBitsPerDim = reference.meanTrainingBitsPerDim
     try Destination.prepare(destinations, inputs: [model, path], data: [judged])
     var columns = try scoreColumns(stored, scoring, path: model)
     columns.detection = DetectionScore.allCases
     columns.meanTrainingBits = reference.meanTrainingBitsPerDim
     let judge = DetectionJudge(reference, score, falsePositiveRate: fpr)
+    provenance.judgment = ScoreProvenance.Judgment(reference: path, judge)
+    if let least = reference.leastProbability(of: score), least > fpr {
+      warn(
+        "no p-value is below \(String(format: "%.2g", least)), 1 over 1 + the \(known.count) known images: at --fpr \(fpr) "
+          + "no image is foreign")
+    }
     columns.judge = judge
-    settings.takesDigests = scores != nil
     var collected = CollectedScores(meanTrainingBits: columns.meanTrainingBits)
     var foreign = 0
-    let progress = Countdown(opened.dataset.count, "images")
     let scorer = try Scorer(stored.glow, batch: scoring.batch)
+    scorer.progress = Countdown("images").reached
     try ScoreTable.write(to: scores, columns: columns) { table in
       try scorer.score(opened.dataset, settings) { record in
         collected.add(record)
         if let verdict = try? judge.verdict(record.result.get()), verdict.isForeign { foreign += 1 }
         try table?.append(record)
-        progress.did(1)
       }
     }
+    provenance = provenance.completed(by: collected)
+    try write(provenance, beside: scores)
     warnOfSkipped(collected, judged)
     let count = try collected.summary().images
     if json {
       return try answer(
         jsonLine(
           Judged(
-            model: model, reference: path, knownImages: known.count, images: count,
-            skipped: collected.skipped, foreign: foreign, score: score.rawValue, falsePositiveRate: fpr,
-            compressor: compressor.rawValue, note: opened.note)))
+            provenance: provenance, reference: path, knownImages: known.count, images: count,
+            foreign: foreign,
+            score: score.rawValue, falsePositiveRate: fpr, note: opened.note)))
     }
     if let note = opened.note { try answer(note) }
     try answer(
       "\(foreign) of \(counted(count, "image")) are foreign by \(score.rawValue) at a false-positive rate of \(fpr), "
         + "against \(known.count) known ones of \(reference.data)"
         + (score == .complexity ? "; compressed as \(compressor.rawValue)" : ""))
+    for line in provenance.lines { try answer(line) }
+  }
+
+  private func settings(_ classes: ClassChoice) -> ScoringSettings {
+    var settings = scoring.settings
+    settings.compressor = compressor
+    settings.takesDigests = true
+    settings.classes = classes
+    return settings
+  }
+
+  /// But for what is known only of images that are opened.
+  private func provenance(
+    of data: String, _ stored: StoredModel, _ settings: ScoringSettings
+  ) throws -> ScoreProvenance {
+    var provenance = ScoreProvenance(stored.glow, model: model, data: data, count: 0, settings)
+    provenance.imageOptions = images.settings
+    provenance.classes = try scoring.classText(settings.classes, stored, path: model)
+    return provenance
+  }
+
+  /// What is no regular file has no neighbor.
+  private func write(_ provenance: ScoreProvenance, beside path: String?) throws {
+    if let path, recordDestinations(path).count > 1 { try provenance.write(for: path) }
   }
 
   /// Scores known images, and foreign ones if there are any, to tell one from the other.
@@ -219,28 +293,37 @@ struct DetectCommand: ParsableCommand {
     try Destination.prepare(
       destinations, inputs: [model], data: data + (train.map { [$0] } ?? []))
     let scorer = try Scorer(stored.glow, batch: scoring.batch)
+    scorer.progress = Countdown("images").reached
     let mean = try meanTrainingBits(stored, scorer, classes)
+    let settings = settings(classes)
+    var columns = try scoreColumns(stored, scoring, path: model)
+    columns.detection = DetectionScore.allCases
+    columns.meanTrainingBits = mean
     var collected: [CollectedScores] = []
+    var provenances: [ScoreProvenance] = []
     let seconds = try secondsOf {
-      for (name, opened) in zip(["in", "out"], sets) {
-        let path = scores.map { recordsFile(name, in: $0) }
-        collected.append(try records(opened.dataset, scorer, stored, classes, mean, to: path))
+      for (place, opened) in sets.enumerated() {
+        let path = scores.map { recordsFile(["in", "out"][place], in: $0) }
+        scorer.progress = Countdown("images of \(data[place])").reached
+        let found = try records(opened.dataset, scorer, settings, columns, to: path)
+        var provenance = try provenance(of: data[place], stored, settings).completed(by: found)
+        provenance.split = opened.part?.rawValue
+        provenance.images = opened.dataset.count
+        provenance.meanTrainingBitsPerDim = mean
+        try write(provenance, beside: path)
+        collected.append(found)
+        provenances.append(provenance)
       }
     }
     let sides = try data.indices.map { place in
       warnOfSkipped(collected[place], data[place])
       let score = try collected[place].summary()
       return Side(
-        data: data[place], images: score.images, skipped: collected[place].skipped,
-        bitsPerDim: score.bitsPerDimension, standardError: Nullable(score.standardError),
-        note: sets[place].note)
+        provenance: provenances[place], images: score.images, bitsPerDim: score.bitsPerDimension,
+        standardError: Nullable(score.standardError), note: sets[place].note)
     }
     if let reference {
-      try DetectionReference(
-        modelSha256: ModelFile.digest(stored.glow), scoring.settings,
-        classes: scoring.className ?? (classes == .marginal ? "marginal" : nil), compressor: compressor,
-        meanTrainingBits: mean, data: data[0], scores: collected[0].values
-      ).write(to: reference)
+      try DetectionReference(provenances[0], scores: collected[0].values).write(to: reference)
     }
     if foreign == nil {
       return try answer(
@@ -270,7 +353,7 @@ struct DetectCommand: ParsableCommand {
       meanTrainingBitsPerDim: mean, scores: scores, compressor: compressor.rawValue,
       dequantization: scoring.dequantization.rawValue,
       importanceSamples: scoring.importanceSamples, seed: scoring.seed, seconds: seconds,
-      imagesPerSecond: Double(sides.reduce(0) { $0 + $1.images + $1.skipped }) / seconds)
+      imagesPerSecond: Double(sides.reduce(0) { $0 + $1.images + ($1.provenance.skipped ?? 0) }) / seconds)
   }
 
   /// The mean over --train, or what the model keeps, if it was taken with the same noise.
@@ -307,23 +390,14 @@ struct DetectCommand: ParsableCommand {
 
   /// Scores a data set, with a record of each image at `path`.
   private func records(
-    _ dataset: any Dataset, _ scorer: Scorer, _ stored: StoredModel, _ classes: ClassChoice, _ mean: Double?,
+    _ dataset: any Dataset, _ scorer: Scorer, _ settings: ScoringSettings, _ columns: ScoreColumns,
     to path: String?
   ) throws -> CollectedScores {
-    var settings = scoring.settings
-    settings.compressor = compressor
-    settings.takesDigests = path != nil
-    settings.classes = classes
-    var collected = CollectedScores(meanTrainingBits: mean)
-    var columns = try scoreColumns(stored, scoring, path: model)
-    columns.detection = DetectionScore.allCases
-    columns.meanTrainingBits = mean
-    let progress = Countdown(dataset.count, "images")
+    var collected = CollectedScores(meanTrainingBits: columns.meanTrainingBits)
     try ScoreTable.write(to: path, columns: columns) { table in
       try scorer.score(dataset, settings) { record in
         collected.add(record)
         try table?.append(record)
-        progress.did(1)
       }
     }
     return collected
@@ -350,13 +424,11 @@ struct DetectCommand: ParsableCommand {
     _ sides: [Side], _ mean: Double?, _ metrics: [DetectionScore: DetectionMetrics]
   ) -> String {
     var lines = zip(["in", "out"], sides).map { name, side in
-      "\(name): \(side.data), bits/dim \(Score.text(side.bitsPerDim, error: side.standardError.value)) on "
+      "\(name): \(side.provenance.data), bits/dim \(Score.text(side.bitsPerDim, error: side.standardError.value)) on "
         + counted(side.images, "image") + (side.note.map { "; \($0)" } ?? "")
     }
     if let mean { lines.append(String(format: "mean bits/dim of the training images: %.4f", mean)) }
-    lines.append(
-      "dequantization \(scoring.dequantization.rawValue), seed \(scoring.seed), complexity by \(compressor.rawValue)"
-    )
+    lines.append("complexity by \(compressor.rawValue)")
     lines.append("score           AUROC  average precision  FPR at 95 % TPR")
     for score in DetectionScore.allCases {
       guard let values = metrics[score] else { continue }
@@ -366,7 +438,7 @@ struct DetectCommand: ParsableCommand {
           format: "%@  %7.4f  %17.4f  %15.4f", name, values.auroc, values.averagePrecision,
           values.falsePositiveRate))
     }
-    return lines.joined(separator: "\n")
+    return (lines + sides[0].provenance.lines).joined(separator: "\n")
   }
 }
 

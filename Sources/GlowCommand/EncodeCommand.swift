@@ -20,6 +20,7 @@ struct EncodeCommand: ParsableCommand {
   @Option(help: "uniform, or none for latents that decode to the very images.")
   var dequantization = DequantizationKind.none
   @Option(help: "Seed of the dequantization noise.") var seed: UInt64 = 0
+  @OptionGroup var classes: ClassArguments
   @OptionGroup var weights: WeightArguments
   @OptionGroup var threads: TeamArguments
 
@@ -30,20 +31,17 @@ struct EncodeCommand: ParsableCommand {
   func run() throws {
     let stored = try weights.read(model, threads.team())
     let glow = stored.glow
-    let opened = try openData(data, split, for: stored, path: model)
+    let opened = try openData(data, split, for: stored, path: model, classes: classes)
     let count = opened.dataset.count
     if let note = opened.note { try answer(note) }
     try Destination.prepare([destination], inputs: [model], data: [data.data])
     let scorer = try Scorer(glow, batch: glow.batchThatFits(min(64, count)))
     var reconstruction: Reconstruction?
-    let progress = Countdown(count, "images")
+    scorer.progress = Countdown("images").reached
     try LatentFile.write(to: out, count: count, size: glow.latentCount) { append in
       reconstruction = try scorer.reconstruct(
         opened.dataset, dequantization: dequantization, seed: seed
-      ) { _, latents, _ in
-        try append(latents)
-        progress.did(1)
-      }
+      ) { _, latents, _ in try append(latents) }
     }
     try answer("\(out): latents of \(counted(count, "image")), float32 [\(count), \(glow.latentCount)]")
     try answer("decoded again: \(reconstruction!)")

@@ -38,6 +38,9 @@ struct EvaluateCommand: ParsableCommand {
     if resume && !keepsRecords {
       throw ValidationError("--resume needs --scores with the name of a file, whose records it goes on with")
     }
+    if maxTime != nil && !keepsRecords {
+      throw ValidationError("--max-time needs --scores with the name of a file, which keeps what is done")
+    }
   }
 
   private var destinations: [Destination] {
@@ -51,6 +54,7 @@ struct EvaluateCommand: ParsableCommand {
   private var keepsRecords: Bool { destinations.count > 1 }
 
   private struct Result: Encodable {
+    let provenance: ScoreProvenance
     let images: Int
     let bitsPerDim: Double
     let standardError: Nullable
@@ -61,29 +65,44 @@ struct EvaluateCommand: ParsableCommand {
     let convergence: [Bound]?
     /// Of the images whose class is known, with `--class marginal` or `best`.
     let accuracy: Double?
-    let skipped: Int
+    /// Images whose class is known.
+    let accuracyImages: Int?
     let seconds: Double
     let imagesPerSecond: Double
-    let model: String
-    let data: String
-    /// The part that was scored, if the data have parts.
-    let split: String?
     let limit: Int?
     let imageSize: Int?
     let resize: String
-    let shard: String?
-    let onError: String
-    let classes: String?
-    let dequantization: String
-    let importanceSamples: Int
-    let seed: UInt64
     let batch: Int
     let threads: Int
-    let kernels: String
-    let version: String
-    let modelSha256: String
-    let dataSha256: String?
     let note: String?
+
+    private enum CodingKeys: CodingKey {
+      case images, bitsPerDim, standardError, quantiles, bitsPerDimFirstDraw, convergence, accuracy,
+        accuracyImages,
+        seconds, imagesPerSecond, limit, imageSize, resize, batch, threads, note
+    }
+
+    /// What the scores come from, beside the rest; of the images only those that have a score count here.
+    func encode(to encoder: any Encoder) throws {
+      try provenance.encode(to: encoder)
+      var container = encoder.container(keyedBy: CodingKeys.self)
+      try container.encode(images, forKey: .images)
+      try container.encode(bitsPerDim, forKey: .bitsPerDim)
+      try container.encode(standardError, forKey: .standardError)
+      try container.encode(quantiles, forKey: .quantiles)
+      try container.encodeIfPresent(bitsPerDimFirstDraw, forKey: .bitsPerDimFirstDraw)
+      try container.encodeIfPresent(convergence, forKey: .convergence)
+      try container.encodeIfPresent(accuracy, forKey: .accuracy)
+      try container.encodeIfPresent(accuracyImages, forKey: .accuracyImages)
+      try container.encode(seconds, forKey: .seconds)
+      try container.encode(imagesPerSecond, forKey: .imagesPerSecond)
+      try container.encodeIfPresent(limit, forKey: .limit)
+      try container.encodeIfPresent(imageSize, forKey: .imageSize)
+      try container.encode(resize, forKey: .resize)
+      try container.encode(batch, forKey: .batch)
+      try container.encode(threads, forKey: .threads)
+      try container.encodeIfPresent(note, forKey: .note)
+    }
   }
 
   private struct Bound: Encodable {
@@ -100,8 +119,9 @@ struct EvaluateCommand: ParsableCommand {
     var settings = scoring.settings
     settings.classes = try scoring.classes(stored, model: model)
     settings.takesDigests = true
+    let location = try formerLocation() ?? data.data
     let opened = try openData(
-      data.data, data.images, split, for: stored, path: model, needsClasses: settings.classes == .ofImages)
+      location, data.images, split, for: stored, path: model, needsClasses: settings.classes == .ofImages)
     let range = shard?.range(of: opened.dataset.count) ?? 0..<opened.dataset.count
     if range.isEmpty {
       throw ConfigurationError("--shard \(shard!): there are only \(opened.dataset.count) images")
@@ -112,26 +132,25 @@ struct EvaluateCommand: ParsableCommand {
         "these are the images that the model was trained on: of others bits/dim are higher (--hold-out keeps some back)"
       )
     }
-    let provenance = ScoreProvenance(
-      version: Release.version, model: (model, ModelFile.digest(glow)),
-      kernels: glow.kernels.identity, bits: glow.configuration.bits, data: data.data,
-      split: opened.part?.rawValue, imageOptions: data.images.settings, shard: shard?.description,
-      images: range.count, classes: scoring.className, scoring: settings)
+    var provenance = ScoreProvenance(glow, model: model, data: location, count: range.count, settings)
+    provenance.split = opened.part?.rawValue
+    provenance.imageOptions = data.images.settings
+    provenance.shard = shard?.description
+    provenance.classes = try scoring.classText(settings.classes, stored, path: model)
     let scorer = try Scorer(glow, batch: scoring.batch)
     var collected = CollectedScores(draws: scoring.importanceSamples)
-    var dataDigest: String?
     var former = 0
     let seconds = try secondsOf {
       func score(_ append: (ScoreRecord) throws -> Void) throws {
         let rest = range.dropFirst(former)
         if rest.isEmpty { return }
-        let progress = Countdown(range.count, "images", done: former)
+        let countdown = Countdown("images")
+        scorer.progress = { done, _ in countdown.reached(former + done, of: range.count) }
         try scorer.score(opened.dataset.images(rest), settings) { record in
           var record = record
           record.index += rest.lowerBound
           collected.add(record)
           try append(record)
-          progress.did(1)
         }
       }
       let columns = try scoreColumns(stored, scoring, path: model)
@@ -158,16 +177,17 @@ struct EvaluateCommand: ParsableCommand {
         file.discardIfEmpty()
         throw error
       }
-      try file.finish()
-      dataDigest = file.dataDigest
+      try file.finish(collected)
     }
     warnOfSkipped(collected, data.data)
     let score = try collected.summary()
     let counts = [1] + ImageScore.gainCounts(scoring.importanceSamples)
     let bounds = zip(counts, collected.bounds.map { Score($0) })
     let recognized = collected.recognized
+    let hasAccuracy = [.marginal, .best].contains(settings.classes) && recognized.labeled > 0
     let result = Result(
-      images: score.images, bitsPerDim: score.bitsPerDimension, standardError: Nullable(score.standardError),
+      provenance: provenance.completed(by: collected), images: score.images,
+      bitsPerDim: score.bitsPerDimension, standardError: Nullable(score.standardError),
       quantiles: Dictionary(
         uniqueKeysWithValues: Self.fractions.map { (String(format: "%g", $0), score.quantile($0)) }),
       bitsPerDimFirstDraw: collected.bounds.first.map { Score($0).bitsPerDimension },
@@ -176,17 +196,11 @@ struct EvaluateCommand: ParsableCommand {
         : bounds.map {
           Bound(draws: $0, bitsPerDim: $1.bitsPerDimension, standardError: Nullable($1.standardError))
         },
-      accuracy: [.marginal, .best].contains(settings.classes) && recognized.labeled > 0
-        ? Double(recognized.right) / Double(recognized.labeled) : nil,
-      skipped: collected.skipped, seconds: seconds,
-      imagesPerSecond: Double(score.images + collected.skipped - former) / seconds, model: model,
-      data: data.data, split: opened.part?.rawValue, limit: data.images.limit,
-      imageSize: data.images.imageSize, resize: data.images.resizing.rawValue, shard: shard?.description,
-      onError: scoring.onError.rawValue, classes: scoring.className,
-      dequantization: scoring.dequantization.rawValue,
-      importanceSamples: scoring.importanceSamples, seed: scoring.seed, batch: scoring.batch,
-      threads: team.count, kernels: provenance.kernels, version: provenance.version,
-      modelSha256: provenance.modelSha256, dataSha256: dataDigest, note: opened.note)
+      accuracy: hasAccuracy ? Double(recognized.right) / Double(recognized.labeled) : nil,
+      accuracyImages: hasAccuracy ? recognized.labeled : nil, seconds: seconds,
+      imagesPerSecond: Double(score.images + collected.skipped - former) / seconds,
+      limit: data.images.limit, imageSize: data.images.imageSize, resize: data.images.resizing.rawValue,
+      batch: scoring.batch, threads: team.count, note: opened.note)
     try answer(json ? jsonLine(result) : text(result, score))
   }
 
@@ -198,6 +212,14 @@ struct EvaluateCommand: ParsableCommand {
       let digest = run.dataDigest
     else { return false }
     return try DataDigest.of(dataset, onError: .skip) == digest
+  }
+
+  /// The data as the job to go on with has written them, if these are the same: records name images that way.
+  private func formerLocation() throws -> String? {
+    guard resume, let scores, let former = try ScoreProvenance.readFormer(for: scores)?.data,
+      case let path? = Folder.resolved(former), path == Folder.resolved(data.data)
+    else { return nil }
+    return former
   }
 
   /// Records are only gone on with for the images that they are of: some are looked at again.
@@ -214,8 +236,9 @@ struct EvaluateCommand: ParsableCommand {
   private static let fractions = [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]
 
   private func text(_ result: Result, _ score: Score) -> String {
+    let provenance = result.provenance
     var lines = [
-      "\(result.model) on \(result.data)" + (result.split.map { ", its \($0) images" } ?? "")
+      "\(provenance.model) on \(provenance.data)" + (provenance.split.map { ", its \($0) images" } ?? "")
     ]
     if let note = result.note { lines.append(note) }
     lines.append(
@@ -235,17 +258,15 @@ struct EvaluateCommand: ParsableCommand {
           }.joined(separator: ", "))
     }
     if let accuracy = result.accuracy {
-      lines.append(String(format: "the most probable class is the image's own: %.2f %%", 100 * accuracy))
+      lines.append(
+        String(format: "the most probable class is the image's own: %.2f %%", 100 * accuracy)
+          + " of the \(counted(result.accuracyImages ?? 0, "image")) whose class the model knows")
     }
     lines.append(
       String(
-        format: "dequantization %@, seed %llu, batch %d, %@, %.1f s; %@ skipped",
-        result.dequantization as NSString, result.seed, result.batch,
+        format: "batch %d, %@, %.1f s; %@ skipped", result.batch,
         counted(result.threads, "thread") as NSString, result.seconds,
-        counted(result.skipped, "image") as NSString))
-    lines.append(
-      "version \(result.version), kernels \(result.kernels), SHA-256 of the weights \(result.modelSha256)"
-        + (result.dataSha256.map { ", of the images \($0)" } ?? ""))
-    return lines.joined(separator: "\n")
+        counted(provenance.skipped ?? 0, "image") as NSString))
+    return (lines + provenance.lines).joined(separator: "\n")
   }
 }

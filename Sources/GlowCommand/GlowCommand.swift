@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import GlowFiles
 import GlowStorage
 import GlowTraining
 
@@ -62,8 +63,11 @@ struct GlowCommand: ParsableCommand {
         if !message.isEmpty { try answer(message) }
         try StandardStreams.finish()
       } catch { end(error) }
-    } else if !message.isEmpty {
-      Log.say(.error, status == ExitCode.validationFailure.rawValue ? usage(error) : message)
+    } else {
+      if !message.isEmpty {
+        Log.say(.error, status == ExitCode.validationFailure.rawValue ? usage(error) : message)
+      }
+      Unfinished.removeIfPossible()
     }
     Glibc.exit(status)
   }

@@ -58,6 +58,7 @@ struct InterpolateCommand: ParsableCommand {
   func run() throws {
     let stored = try weights.read(model, threads.team())
     let space = try handling.space(stored, model: model)
+    space.report(to: Countdown("images").reached)
     let target = try toClass.map { try ClassArguments.label($0, stored, model: model) }
     let columns = (images.count < 4 ? steps : grid) ?? 8
     try checkGrid(

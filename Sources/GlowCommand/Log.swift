@@ -31,10 +31,12 @@ enum Log {
   static func choose(_ arguments: [String]) {
     let options = arguments.prefix { $0 != "--" }
     isQuiet = options.contains("--quiet")
-    let value =
-      options.firstIndex(of: "--log-format").map { options.dropFirst($0 + 1).first ?? "" }
-      ?? options.first { $0.hasPrefix("--log-format=") }.map { String($0.dropFirst("--log-format=".count)) }
-    format = value.flatMap { Format(rawValue: $0) } ?? .text
+    // Of several the parser, too, takes the last.
+    let values = zip(options, options.dropFirst() + [""]).compactMap { option, next in
+      option == "--log-format"
+        ? next : option.hasPrefix("--log-format=") ? String(option.dropFirst("--log-format=".count)) : nil
+    }
+    format = values.last.flatMap { Format(rawValue: $0) } ?? .text
   }
 
   /// Whether something of this level is wanted.

@@ -55,6 +55,7 @@ struct ManipulateCommand: ParsableCommand {
     let stored = try weights.read(model, threads.team())
     let rows = try attribute.map { try $0.read(size: stored.glow.latentCount) }
     let space = try handling.space(stored, model: model)
+    space.report(to: Countdown("images").reached)
     var sheet = LabeledSheet(rows: attribute.map { LabeledSheet.Row($0.name, []) })
     sheet.columnLabels = strengths.values.map { String(format: "%g", $0) }
     sheet.scale = handling.scale

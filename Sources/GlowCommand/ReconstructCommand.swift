@@ -13,6 +13,7 @@ struct ReconstructCommand: ParsableCommand {
   @OptionGroup var data: DataArguments
   @Option(help: "The PNG to write.") var out: String
   @Option(help: "Number of images.") var count = 12
+  @OptionGroup var classes: ClassArguments
   @OptionGroup var weights: WeightArguments
   @OptionGroup var threads: TeamArguments
 
@@ -26,7 +27,7 @@ struct ReconstructCommand: ParsableCommand {
   func run() throws {
     let stored = try weights.read(model, threads.team())
     let glow = stored.glow
-    let data = try openData(data, .test, for: stored, path: model).dataset
+    let data = try openData(data, .test, for: stored, path: model, classes: classes).dataset
     try Destination.prepare([destination], inputs: [model], data: [self.data.data])
     let shown = data.prefix(count)
     let columns = shown.count
@@ -34,6 +35,7 @@ struct ReconstructCommand: ParsableCommand {
     let originals = try (0..<columns).map(shown.image)
     var images: [ByteImage] = []
     let scorer = try Scorer(glow, batch: glow.batchThatFits(min(64, columns)))
+    scorer.progress = Countdown("images").reached
     let reconstruction = try scorer.reconstruct(shown) { images.append($2) }
     try PNG.write(ImageGrid.arrange(originals + images, columns: columns, scale: 2), to: out)
     try answer("\(reconstruction)")

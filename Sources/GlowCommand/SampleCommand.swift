@@ -86,15 +86,14 @@ struct SampleCommand: ParsableCommand {
       try Destination.prepare([destination], inputs: [model])
     }
     let sampler = try Sampler(glow, batch: glow.batchThatFits(min(64, images)))
-    let progress = Countdown(images * temperature.values.count, "samples")
+    let countdown = Countdown("samples")
+    let total = images * temperature.values.count
+    sampler.progress = { [unowned sampler] _, _ in countdown.reached(sampler.decoded.images, of: total) }
     func draw(_ temperature: Double, _ body: (_ first: Int, _ images: [ByteImage]) throws -> Void) throws {
       try sampler.sample(
         count: images, temperature: temperature, seed: seed,
-        labels: label.map { [$0] } ?? Array(0..<max(1, glow.configuration.classCount))
-      ) { first, drawn in
-        try body(first, drawn)
-        progress.did(drawn.count)
-      }
+        labels: label.map { [$0] } ?? Array(0..<max(1, glow.configuration.classCount)),
+        body)
     }
     if isSheet {
       // A column has the same latents throughout, only scaled.
@@ -109,6 +108,9 @@ struct SampleCommand: ParsableCommand {
       try checkFinite(sampler.decoded)
       try PNG.write(sheet.image(), to: out)
     } else if separate {
+      Interruption.message = {
+        Log.line(.error, "interrupted by signal \($0): the samples that are whole stay")
+      }
       try draw(temperature.values[0]) { first, drawn in
         if sampler.decoded.images == sampler.decoded.nonFinite { try checkFinite(sampler.decoded) }
         for (index, image) in drawn.enumerated() { try PNG.write(image, to: name(first + index)) }

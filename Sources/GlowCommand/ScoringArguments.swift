@@ -51,6 +51,18 @@ struct ScoringArguments: ParsableArguments {
     return .one(try ClassArguments.label(className, stored, model: model))
   }
 
+  /// The same as provenance has it: a class by its name, however it was asked for.
+  ///
+  /// - Throws: `FileError` if the names of the model's classes are damaged.
+  func classText(_ choice: ClassChoice, _ stored: StoredModel, path: String) throws -> String? {
+    switch choice {
+    case .ofImages: return nil
+    case .one(let label): return try scoreColumns(stored, self, path: path).name(ofClass: label)
+    case .marginal: return "marginal"
+    case .best: return "best"
+    }
+  }
+
   var settings: ScoringSettings {
     var settings = ScoringSettings()
     settings.dequantization = dequantization

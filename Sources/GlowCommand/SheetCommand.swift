@@ -63,7 +63,9 @@ struct SheetCommand: ParsableCommand {
     largest.rows[3].captions = ["0"]
     largest.scale = scale
     try largest.check(shape: space.shape, columns: Self.columns)
+    space.report(to: Countdown("images").reached)
     let sampler = try Sampler(glow, batch: glow.batchThatFits(2 * Self.columns))
+    sampler.progress = Countdown("samples").reached
     let samples = try sampler.sample(
       count: 2 * Self.columns, temperature: temperature, seed: seed,
       labels: Array(0..<max(1, glow.configuration.classCount)))
@@ -95,9 +97,10 @@ struct SheetCommand: ParsableCommand {
     let attributes = DatasetAttributes(train)
     let asked = try name.map { try attributes.index(of: $0, data: data.data) }
     if shown.isEmpty || attributes.names.isEmpty { return nil }
+    let scorer = try Scorer(glow, batch: glow.batchThatFits(64))
+    scorer.progress = Countdown("images").reached
     let statistics = try AttributeStatistics(
-      train, attributes: attributes, scorer: Scorer(glow, batch: glow.batchThatFits(64)),
-      size: glow.latentCount)
+      train, attributes: attributes, scorer: scorer, size: glow.latentCount)
     guard let attribute = asked ?? attributes.names.indices.first(where: statistics.varies) else {
       return nil
     }

@@ -35,23 +35,22 @@ struct TeamArguments: ParsableArguments {
     throw ValidationError("\(name) is '\(value)', expected \(expected)")
   }
 
-  /// What the number of threads comes from, in brackets.
-  var source: String { threads == nil ? ThreadShare().variable ?? "all that are granted" : "--threads" }
-
-  /// A team of as many threads as asked for, or as OpenBLAS allows.
+  /// A team of as many threads as asked for, or as OpenBLAS allows. The first thing that is said is how many these are,
+  /// and what says so.
   ///
   /// - Throws: `MemoryError` if there is no room for what OpenBLAS needs.
   func team() throws -> ThreadTeam {
     let share = ThreadShare()
+    let wanted = min(threads ?? share.count, ThreadTeam.maximumCount)
+    let source = threads == nil ? share.variable ?? "all that are granted" : "--threads"
+    remark("\(counted(wanted, "thread")) (\(source))")
     if threads == nil {
       for value in share.misunderstood { warn("\(value) is no number of threads: it is passed over") }
-      if let variable = share.variable { remark("\(counted(share.count, "thread")), as \(variable) says") }
     }
     if let threads, threads > ThreadTeam.maximumCount {
       remark(
         "--threads \(threads): \(ThreadTeam.maximumCount) are used, the most that OpenBLAS serves at once")
     }
-    let wanted = min(threads ?? share.count, ThreadTeam.maximumCount)
     let kernels = kernels ?? .standard
     var team = ThreadTeam(count: wanted, kernels: kernels)
     // Packed products need none of OpenBLAS's buffers.

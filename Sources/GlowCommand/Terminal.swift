@@ -2,22 +2,20 @@ import Foundation
 import Glibc
 import GlowTraining
 
-/// Says on stderr, every few seconds of a job that takes long, how far it has come.
+/// Says on stderr, every few seconds of work that takes long, how far it has come.
 final class Countdown {
-  private let count: Int
-  private let things: String
-  private var done: Int
+  let things: String
   private var lastSaid = ContinuousClock.now
   private static let interval = Duration.seconds(5)
 
   /// - Parameter things: what is counted, in the plural.
-  init(_ count: Int, _ things: String, done: Int = 0) {
-    (self.count, self.things, self.done) = (count, things, done)
-  }
+  init(_ things: String) { self.things = things }
 
-  func did(_ more: Int) {
-    done += more
-    if done >= count || lastSaid.duration(to: .now) < Self.interval { return }
+  /// Whether it is time for a line.
+  var isDue: Bool { lastSaid.duration(to: .now) >= Self.interval }
+
+  func reached(_ done: Int, of count: Int) {
+    if done >= count || !isDue { return }
     lastSaid = .now
     Log.say(.progress, "\(done) of \(count) \(things)", Log.Progress(done: done, count: count))
   }
@@ -28,6 +26,13 @@ final class Terminal: ProgressReport {
   private let hasTerminal = isatty(STDERR_FILENO) == 1 && Log.format == .text
   private var hasBar = false
   private var lastDrawn = ContinuousClock.now
+  private var countdown = Countdown("")
+
+  func work(_ done: Int, of count: Int, _ things: String) {
+    if countdown.things != things || done == 0 { countdown = Countdown(things) }
+    if countdown.isDue { end() }
+    countdown.reached(done, of: count)
+  }
 
   func note(_ message: String) {
     end()

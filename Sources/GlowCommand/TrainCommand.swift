@@ -54,11 +54,11 @@ struct TrainCommand: ParsableCommand {
     let start = ContinuousClock.now
     let folder = RunFolder(out)
     let terminal = Terminal()
+    let team = try threads.team()
     let former = try former(folder, terminal)
     guard let location = data ?? former?.configuration.data else {
       throw FileError(out, "holds no run to go on with: give --data to start one")
     }
-    let team = try threads.team()
     // What a run started from no longer matters once it has a checkpoint.
     let source = initFrom ?? former?.configuration.initFrom
     let origin =
@@ -103,10 +103,13 @@ struct TrainCommand: ParsableCommand {
     }
     try MemoryEstimate.check(configuration.model, settings, team.kernels)
     if settings.onError == .fail {
-      try opened.dataset.checkAll()
-      try test?.dataset.checkAll()
+      for dataset in [opened.dataset] + (test.map { [$0.dataset] } ?? []) {
+        try dataset.checkAll { terminal.work($0, of: $1, "images checked") }
+      }
     }
-    configuration.dataDigest = try DataDigest.of(opened.dataset, onError: settings.onError)
+    configuration.dataDigest = try DataDigest.of(opened.dataset, onError: settings.onError) {
+      terminal.work($0, of: $1, "images read")
+    }
     if let former {
       if former.isOfCheckpoint, let initFrom, initFrom != former.configuration.initFrom {
         throw ConfigurationError(
@@ -132,7 +135,7 @@ struct TrainCommand: ParsableCommand {
         + (test.map { ", \($0.dataset.count) held out" } ?? ", none held out"))
     terminal.note(
       "model: \(configuration.model.outline), \(glow.parameters.trainableCount) parameters; "
-        + "\(counted(team.count, "thread")) (\(threads.source)), kernels: \(glow.kernels)")
+        + "kernels: \(glow.kernels)")
     terminal.note(trainer.memory.description)
     if overwrite {
       try clear(folder, terminal, inputs: [location] + [source, testLocation].compactMap { $0 })

@@ -27,7 +27,7 @@ public enum AtomicFile {
   public static func write(to path: String, _ body: (_ file: Growing) throws -> Void) throws {
     var status = stat()
     let isThere = stat(path, &status) == 0
-    if isThere && status.st_mode & S_IFMT != S_IFREG { return try writeThrough(path, body) }
+    if isSpecial(path) { return try writeThrough(path, body) }
     // The owner has said that this file must not be written.
     if isThere && access(path, W_OK) != 0 { throw FileError.system(path, "cannot write") }
     let target = try target(of: path)
@@ -73,6 +73,12 @@ public enum AtomicFile {
       if descriptor >= 0 && flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK { continue }
       try? FileManager.default.removeItem(atPath: path)
     }
+  }
+
+  /// Whether a path is that of a device, a pipe or a socket, which are written through.
+  public static func isSpecial(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && ![S_IFREG, S_IFDIR].contains(status.st_mode & S_IFMT)
   }
 
   private static func writeThrough(_ path: String, _ body: (_ file: Growing) throws -> Void) throws {

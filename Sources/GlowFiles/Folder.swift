@@ -5,15 +5,28 @@ import Glibc
 public enum Folder {
   /// Makes a folder, and all above it, where they are missing. The new names survive a loss of power.
   ///
+  /// - Parameter removesUnused: whether those that are still empty when the process ends early go again.
   /// - Throws: `FileError`.
-  public static func make(_ path: String) throws {
-    if mkdir(path, 0o777) == 0 { return try synchronize(split(path).folder) }
-    if errno == ENOENT, case let above = split(path).folder, above != "." && above != "/" {
-      try make(above)
-      if mkdir(path, 0o777) == 0 { return try synchronize(above) }
+  public static func make(_ path: String, removesUnused: Bool = false) throws {
+    let above = split(path).folder
+    var isMade = mkdir(path, 0o777) == 0
+    if !isMade && errno == ENOENT && above != "." && above != "/" {
+      try make(above, removesUnused: removesUnused)
+      isMade = mkdir(path, 0o777) == 0
+    }
+    if isMade {
+      if removesUnused { Unfinished.add(folder: path) }
+      return try synchronize(above)
     }
     if errno == EEXIST && isFolder(path) { return }
     throw FileError.system(path, "cannot make this folder")
+  }
+
+  /// A path without links and dots, if it is there.
+  public static func resolved(_ path: String) -> String? {
+    guard let real = realpath(path, nil) else { return nil }
+    defer { free(real) }
+    return String(cString: real)
   }
 
   /// Fills a folder that is new, or empty: with all that `body` puts into the folder that it is handed, or nothing.

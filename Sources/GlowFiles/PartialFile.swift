@@ -7,12 +7,14 @@ import Glibc
 public final class PartialFile {
   /// The name that the file gets in the end.
   public let path: String
+  /// Whether there was no such file yet.
+  public let isNew: Bool
   private let target: String
   private let descriptor: Int32
 
-  /// Where the file is until it is whole.
-  public static func name(of path: String) -> String { "\(path).part" }
-  private var hidden: String { PartialFile.name(of: target) }
+  /// Where the file is until it is whole: beside the one that a symbolic link stands for.
+  public static func name(of path: String) -> String { "\((try? AtomicFile.target(of: path)) ?? path).part" }
+  private var hidden: String { "\(target).part" }
 
   /// Opens the file, or makes it, to write behind what it holds.
   ///
@@ -20,15 +22,37 @@ public final class PartialFile {
   public init(_ path: String) throws {
     self.path = path
     target = try AtomicFile.target(of: path)
-    let name = PartialFile.name(of: target)
-    descriptor = open(name, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0o666)
-    if descriptor < 0 { throw FileError.system(name, "cannot write") }
-    if flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK {
-      throw FileError(name, "another process is writing it")
-    }
+    (descriptor, isNew) = try PartialFile.lock("\(target).part")
   }
 
   deinit { close(descriptor) }
+
+  /// Opens and locks a file, and makes it if it is not there.
+  private static func lock(_ name: String) throws -> (descriptor: Int32, isNew: Bool) {
+    let options = O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW
+    while true {
+      var descriptor = open(name, options | O_CREAT | O_EXCL, 0o666)
+      let isNew = descriptor >= 0
+      if !isNew && errno == EEXIST { descriptor = open(name, options) }
+      if descriptor < 0 {
+        if !isNew && errno == ENOENT { continue }
+        throw FileError.system(name, "cannot write")
+      }
+      if flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK {
+        close(descriptor)
+        throw FileError(name, "another process is writing it")
+      }
+      // The process that had it may have given it its own name in between.
+      var (opened, named) = (stat(), stat())
+      if fstat(descriptor, &opened) == 0, stat(name, &named) == 0, opened.st_ino == named.st_ino {
+        return (descriptor, isNew)
+      }
+      close(descriptor)
+    }
+  }
+
+  /// Removes the file.
+  public func discard() { unlink(hidden) }
 
   /// - Throws: `FileError`; a part of the bytes may then have been written.
   public func append(_ text: String) throws {

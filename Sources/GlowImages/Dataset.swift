@@ -85,8 +85,14 @@ extension Dataset {
 
   /// Checks the header of every image before a long job relies on them.
   ///
+  /// - Parameter progress: is told how many images of how many are done.
   /// - Throws: `FileError` naming the first file that does not fit.
-  public func checkAll() throws { for index in 0..<count { try check(index) } }
+  public func checkAll(progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }) throws {
+    for index in 0..<count {
+      try check(index)
+      progress(index + 1, count)
+    }
+  }
 
   /// Reads one image.
   ///

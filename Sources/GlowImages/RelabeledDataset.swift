@@ -5,7 +5,12 @@ extension Dataset {
   ///   - classNames: the model's classes.
   ///   - places: of each class of these images, its place among those; nil for one that is none of them.
   public func relabeled(_ classNames: [String], places: [Int?]) -> any Dataset {
-    RelabeledDataset(base: self, classNames: classNames, places: places)
+    RelabeledDataset(base: self, classNames: classNames) { $0.flatMap { places[$0] } }
+  }
+
+  /// The same images, all of one class.
+  public func labeled(_ label: Int, of classNames: [String]) -> any Dataset {
+    RelabeledDataset(base: self, classNames: classNames) { _ in label }
   }
 }
 
@@ -13,12 +18,12 @@ extension Dataset {
 struct RelabeledDataset: Dataset {
   let base: any Dataset
   let classNames: [String]
-  /// Of each class of `base`, its place in `classNames`.
-  let places: [Int?]
+  /// The place in `classNames` of an image that has this class in `base`.
+  let place: @Sendable (Int?) -> Int?
 
   var shape: ImageShape { base.shape }
   var count: Int { base.count }
-  func label(_ index: Int) -> Int? { base.label(index).flatMap { places[$0] } }
+  func label(_ index: Int) -> Int? { place(base.label(index)) }
   var attributeNames: [String] { base.attributeNames }
   func attributes(_ index: Int) -> [Bool]? { base.attributes(index) }
   func source(_ index: Int) -> String { base.source(index) }

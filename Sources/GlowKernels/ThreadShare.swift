@@ -28,7 +28,7 @@ public struct ThreadShare: Sendable, Equatable {
         misunderstood.append("\(name)=\(value)")
         continue
       }
-      if count < lowest.count { lowest = (count, name) }
+      if count < lowest.count || count == lowest.count && lowest.variable == nil { lowest = (count, name) }
     }
     (count, variable) = lowest
     self.misunderstood = misunderstood

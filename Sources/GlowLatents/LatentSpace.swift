@@ -22,6 +22,11 @@ public final class LatentSpace {
     self.label = label
   }
 
+  /// Tells how many images of how many are done.
+  public func report(to progress: @escaping (_ done: Int, _ count: Int) -> Void) {
+    (scorer.progress, sampler.progress) = (progress, progress)
+  }
+
   /// All images that this space has decoded.
   public var decoded: DecodedCount { sampler.decoded }
 

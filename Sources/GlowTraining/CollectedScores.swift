@@ -11,6 +11,7 @@ public struct CollectedScores {
   public private(set) var recognized = (right: 0, labeled: 0)
   public private(set) var skipped = 0
   public private(set) var firstFailure: FileError?
+  private var digests = SHA256()
   private let meanTrainingBits: Double?
 
   /// - Parameters:
@@ -21,7 +22,16 @@ public struct CollectedScores {
     self.meanTrainingBits = meanTrainingBits
   }
 
+  /// Of the SHA-256 of each image's bytes so far, 32 bytes each, in their order.
+  public var dataSha256: String { digests.digest() }
+
   public mutating func add(_ record: ScoreRecord) {
+    if let digest = record.digest {
+      let bytes = stride(from: 0, to: digest.utf8.count, by: 2).map { place in
+        UInt8(digest.dropFirst(place).prefix(2), radix: 16) ?? 0
+      }
+      bytes.withUnsafeBytes { digests.update($0) }
+    }
     switch record.result {
     case .success(let score):
       for (place, gain) in ([0] + score.gains).enumerated() where place < bounds.count {

@@ -8,12 +8,18 @@ public enum DataDigest {
 
   /// Of the number of images, all their classes, and the bytes of some of them.
   ///
-  /// - Parameter onError: whether images that cannot be read are passed over.
+  /// - Parameters:
+  ///   - onError: whether images that cannot be read are passed over.
+  ///   - progress: is told how many images of how many are done.
   /// - Throws: `FileError` of an image that cannot be read.
-  public static func of(_ dataset: any Dataset, onError: ErrorPolicy = .fail) throws -> String {
+  public static func of(
+    _ dataset: any Dataset, onError: ErrorPolicy = .fail,
+    progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
+  ) throws -> String {
     var words = [dataset.count] + (0..<dataset.count).map { dataset.label($0) ?? -1 }
     let looked = dataset.spread(over: imageCount)
     for index in 0..<looked.count {
+      progress(index, looked.count)
       let image: ByteImage
       do { image = try looked.image(index) } catch {
         if onError == .fail { throw error }

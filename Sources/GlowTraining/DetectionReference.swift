@@ -14,21 +14,21 @@ public struct DetectionReference: Codable, Sendable, Equatable {
   public let meanTrainingBitsPerDim: Double?
   /// Where the known images were.
   public let data: String
+  /// All that the scores come from. Nil in the files of earlier versions.
+  public let provenance: ScoreProvenance?
   /// Of the known images, by the score's name, in rising order.
   public let scores: [String: [Double]]
 
-  public init(
-    modelSha256: String, _ settings: ScoringSettings, classes: String?, compressor: Compressor,
-    meanTrainingBits: Double?, data: String, scores: [DetectionScore: [Double]]
-  ) {
-    self.modelSha256 = modelSha256
-    dequantization = settings.dequantization.rawValue
-    seed = settings.seed
-    importanceSamples = settings.importanceSamples
-    self.classes = classes
-    self.compressor = compressor.rawValue
-    meanTrainingBitsPerDim = meanTrainingBits
-    self.data = data
+  public init(_ provenance: ScoreProvenance, scores: [DetectionScore: [Double]]) {
+    modelSha256 = provenance.modelSha256
+    dequantization = provenance.dequantization
+    seed = provenance.seed
+    importanceSamples = provenance.importanceSamples
+    classes = provenance.classes
+    compressor = provenance.compressor ?? ""
+    meanTrainingBitsPerDim = provenance.meanTrainingBitsPerDim
+    data = provenance.data
+    self.provenance = provenance
     self.scores = Dictionary(uniqueKeysWithValues: scores.map { ($0.key.rawValue, $0.value.sorted()) })
   }
 
@@ -51,14 +51,24 @@ public struct DetectionReference: Codable, Sendable, Equatable {
   }
 
   /// What is not as it was when the reference was made.
-  public func differences(to other: DetectionReference) -> [String] {
-    let pairs: [(String, String, String)] = [
-      ("model", modelSha256, other.modelSha256), ("--dequantization", dequantization, other.dequantization),
-      ("--seed", "\(seed)", "\(other.seed)"),
-      ("--importance-samples", "\(importanceSamples)", "\(other.importanceSamples)"),
-      ("--class", classes ?? "none", other.classes ?? "none"),
-      ("--compressor", compressor, other.compressor),
+  public func differences(to new: ScoreProvenance) -> [String] {
+    var pairs: [(String, String, String)] = [
+      ("model", modelSha256, new.modelSha256), ("--dequantization", dequantization, new.dequantization),
+      ("--seed", "\(seed)", "\(new.seed)"),
+      ("--importance-samples", "\(importanceSamples)", "\(new.importanceSamples)"),
+      ("--class", classes ?? "none", new.classes ?? "none"),
+      ("--compressor", compressor, new.compressor ?? "none"),
     ]
+    if let old = provenance {
+      let (before, after) = (old.imageOptions, new.imageOptions)
+      // Which images are taken, and how arrays are understood, is the data's own; what is done to them is not.
+      pairs += [
+        ("version", old.version, new.version), ("--kernels", old.kernels, new.kernels),
+        ("--resize", before.resizing.rawValue, after.resizing.rawValue),
+        ("--crop", before.crop.map(String.init) ?? "none", after.crop.map(String.init) ?? "none"),
+        ("--background", before.background ?? "none", after.background ?? "none"),
+      ]
+    }
     return pairs.compactMap { $1 == $2 ? nil : "\($0) was \($1), is now \($2)" }
   }
 
@@ -74,6 +84,13 @@ public struct DetectionReference: Codable, Sendable, Equatable {
       if known[middle] < value { low = middle + 1 } else { high = middle }
     }
     return Double(1 + known.count - low) / Double(1 + known.count)
+  }
+
+  /// The least p-value that there can be.
+  ///
+  /// - Returns: nil if the reference does not have the score.
+  public func leastProbability(of score: DetectionScore) -> Double? {
+    scores[score.rawValue].map { 1 / Double(1 + $0.count) }
   }
 }
 

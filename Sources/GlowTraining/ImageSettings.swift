@@ -16,6 +16,17 @@ public struct ImageSettings: Codable, Sendable, Hashable {
   public init(imageSize: Int? = nil, resizing: Resizing = .box, limit: Int? = nil) {
     (self.imageSize, self.resizing, self.limit) = (imageSize, resizing, limit)
   }
+
+  /// What is not as by default, as the command line has it.
+  public var options: [String] {
+    let values: [(String, String?)] = [
+      ("--image-size", imageSize.map(String.init)), ("--resize", resizing == .box ? nil : resizing.rawValue),
+      ("--crop", crop.map(String.init)), ("--limit", limit.map(String.init)),
+      ("--hold-out", holdOut.map { "\($0)" }), ("--labels", hasCoarseLabels == true ? "coarse" : nil),
+      ("--layout", layout?.rawValue), ("--background", background),
+    ]
+    return values.compactMap { name, value in value.map { "\(name) \($0)" } }
+  }
 }
 
 extension Resizing: Codable {}

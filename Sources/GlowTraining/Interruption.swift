@@ -1,5 +1,6 @@
 import Glibc
 import GlowFiles
+import GlowKernels
 import Synchronization
 
 /// What the signals do that ask a process to end: they end it, with the exit status 128 + the signal's number, and what
@@ -48,6 +49,18 @@ public enum Interruption {
     }
     // A launcher may have started this process with its own signals blocked.
     pthread_sigmask(SIG_UNBLOCK, &caught, nil)
+    leaveTimeToSave()
+  }
+
+  /// At a hard limit of processor time Linux kills, without the SIGXCPU of the soft one, and some shells set both to the
+  /// same. The soft one is then lowered by 2 s for each processor, of a short limit by half.
+  private static func leaveTimeToSave() {
+    var limit = rlimit()
+    let resource = __rlimit_resource_t(RLIMIT_CPU.rawValue)
+    guard getrlimit(resource, &limit) == 0, limit.rlim_cur == limit.rlim_max, limit.rlim_max < rlim_t(Int.max)
+    else { return }
+    limit.rlim_cur -= min(rlim_t(2 * ThreadTeam.grantedCount), limit.rlim_max / 2)
+    setrlimit(resource, &limit)
   }
 
   /// As `nohup` has it for SIGHUP.

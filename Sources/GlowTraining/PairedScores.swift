@@ -67,22 +67,40 @@ public struct PairedScores: Sendable {
 
   private static func read(_ path: String) throws -> (entries: [Entry], bits: Int?) {
     var reader = try ScoreTableReader(path, ScoreTable.format(of: path))
+    if !reader.names("index", "path") {
+      throw FileError(
+        path, "has no line of names: of the files of shards only the first has it. Put all together by cat")
+    }
     var entries: [Entry] = []
     var bits: Int?
-    while let (fields, _) = try reader.next() {
+    func add(_ fields: ScoreFields) throws {
       guard let index = fields.integer("index"), let name = fields.text("path") else {
         throw FileError(path, "record \(entries.count + 1) has no index or no path")
       }
-      let score = fields.real("bits_per_dim")
-      // −D·ln 2^b, where D follows from the same score in nats and in bits/dim.
-      if bits == nil, let score, score != 0, let nats = fields.real("log_likelihood"),
-        let constant = fields.real("dequantization_constant")
-      {
-        bits = Int((constant * score / nats).rounded())
+      if let own = PairedScores.bits(fields) {
+        if let bits, bits != own {
+          throw FileError(
+            path, "record \(entries.count + 1) is of a model of \(own) bits a value, those before of \(bits)")
+        }
+        bits = own
       }
-      entries.append(Entry(index: index, path: name, digest: fields.text("sha256"), bitsPerDimension: score))
+      entries.append(
+        Entry(
+          index: index, path: name, digest: fields.text("sha256"),
+          bitsPerDimension: fields.real("bits_per_dim")))
     }
+    while let (fields, _) = try reader.next() { try add(fields) }
+    if let fields = try reader.last() { try add(fields) }
     return (entries, bits)
+  }
+
+  /// Bits a channel value, from −D·ln 2^b, where D follows from the same score in nats and in bits/dim.
+  private static func bits(_ fields: ScoreFields) -> Int? {
+    guard let score = fields.real("bits_per_dim"), let nats = fields.real("log_likelihood"),
+      let constant = fields.real("dequantization_constant"),
+      case let bits = (constant * score / nats).rounded(), (1...16).contains(bits)
+    else { return nil }
+    return Int(bits)
   }
 
   /// Of the differences. Nil of no pair.
@@ -103,22 +121,31 @@ public struct PairedScores: Sendable {
   }
 
   /// A 95 % interval of the mean: the 2.5 % and 97.5 % quantiles of the means of as many images drawn with replacement.
-  public func interval(resamples: Int, seed: UInt64, team: ThreadTeam) -> ClosedRange<Double>? {
+  ///
+  /// - Parameter progress: is told how many samples of how many are drawn.
+  public func interval(
+    resamples: Int, seed: UInt64, team: ThreadTeam,
+    progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
+  ) -> ClosedRange<Double>? {
     if pairs.isEmpty { return nil }
     let differences = pairs.map(\.difference)
     var means = [Double](repeating: 0, count: resamples)
     means.withUnsafeMutableBufferPointer { buffer in
       // Each piece writes to its own place.
       nonisolated(unsafe) let means = buffer
-      team.run(resamples) { sample, _ in
-        let random = Philox(seed: seed, purpose: .resampling, stream: UInt64(sample))
-        var sum = 0.0
-        for place in 0..<differences.count {
-          let words = random.words(place / 4)
-          let bits = UInt64(words[place % 4])
-          sum += differences[Int((bits * UInt64(differences.count)) >> 32)]
+      for start in stride(from: 0, to: resamples, by: 64) {
+        team.run(min(64, resamples - start)) { piece, _ in
+          let sample = start + piece
+          let random = Philox(seed: seed, purpose: .resampling, stream: UInt64(sample))
+          var sum = 0.0
+          for place in 0..<differences.count {
+            let words = random.words(place / 4)
+            let bits = UInt64(words[place % 4])
+            sum += differences[Int((bits * UInt64(differences.count)) >> 32)]
+          }
+          means[sample] = sum / Double(differences.count)
         }
-        means[sample] = sum / Double(differences.count)
+        progress(start, resamples)
       }
     }
     let sorted = Score(means)

@@ -23,6 +23,8 @@ public final class Sampler {
   private let workspace: Workspace<Float>
   /// All images that this sampler has drawn or decoded.
   public private(set) var decoded = DecodedCount()
+  /// Is told, after every pass, how many images of how many are done.
+  public var progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
 
   /// - Throws: `MemoryError` if a batch does not fit.
   public init(_ glow: Glow<Float>, batch: Int = 64) throws {
@@ -62,6 +64,7 @@ public final class Sampler {
       }
       workspace.setLatents(latents.base, count: batch)
       try body(start, decode(batch, labels: (start..<start + batch).map { labels[$0 % labels.count] }))
+      progress(start + batch, count)
     }
   }
 
@@ -80,6 +83,7 @@ public final class Sampler {
     return try stride(from: 0, to: latents.count / size, by: workspace.batch).flatMap { start in
       let count = min(workspace.batch, latents.count / size - start)
       workspace.setLatents(latents.baseAddress! + start * size, count: count)
+      defer { progress(start + count, latents.count / size) }
       return try decode(
         count, labels: (start..<start + count).map { labels[$0 % labels.count] }, toNearest: toNearest)
     }

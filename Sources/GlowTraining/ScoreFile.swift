@@ -1,97 +1,6 @@
 import Foundation
 import GlowFiles
 
-/// What is needed to get scores again: `NAME.meta.json` beside the file of scores NAME.
-public struct ScoreProvenance: Codable, Sendable, Equatable {
-  public var version: String
-  public var model: String
-  /// Of the weights, in the order of the model's parameters.
-  public var modelSha256: String
-  /// What made the matrix products, on which the last bits depend.
-  public var kernels: String
-  /// Of a channel value.
-  public var bits: Int
-  public var data: String
-  public var split: String?
-  public var imageOptions: ImageSettings
-  /// "2/4" for the second of four parts.
-  public var shard: String?
-  /// Of the part that is scored.
-  public var images: Int
-  public var dequantization: String
-  public var seed: UInt64
-  public var importanceSamples: Int
-  public var onError: String
-  /// What was asked for by name; nil for the classes that the images have, or none.
-  public var classes: String?
-  /// Of the SHA-256 of each image's bytes, 32 bytes each, in their order; nil until all are scored.
-  public var dataSha256: String?
-  public var skipped: Int?
-
-  public init(
-    version: String, model: (path: String, sha256: String), kernels: String, bits: Int, data: String,
-    split: String?, imageOptions: ImageSettings, shard: String?, images: Int, classes: String?,
-    scoring: ScoringSettings
-  ) {
-    self.version = version
-    (self.model, modelSha256) = model
-    self.kernels = kernels
-    self.bits = bits
-    self.data = data
-    self.split = split
-    self.imageOptions = imageOptions
-    self.shard = shard
-    self.images = images
-    dequantization = scoring.dequantization.rawValue
-    seed = scoring.seed
-    importanceSamples = scoring.importanceSamples
-    onError = scoring.onError.rawValue
-    self.classes = classes
-  }
-
-  /// Where that of a file of scores is.
-  public static func path(of scores: String) -> String { "\(scores).meta.json" }
-
-  /// - Returns: nil if there is none.
-  /// - Throws: `FileError`.
-  public static func read(for scores: String) throws -> ScoreProvenance? {
-    let path = path(of: scores)
-    if !FileManager.default.fileExists(atPath: path) { return nil }
-    let decoder = JSONDecoder()
-    decoder.keyDecodingStrategy = .convertFromSnakeCase
-    let bytes = try MappedFile(path).withBytes { Data($0) }
-    guard let result = try? decoder.decode(ScoreProvenance.self, from: bytes) else {
-      throw FileError(path, "does not say how scores were made")
-    }
-    return result
-  }
-
-  func write(for scores: String) throws {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    encoder.keyEncodingStrategy = .convertToSnakeCase
-    let text = String(decoding: try encoder.encode(self), as: UTF8.self) + "\n"
-    try AtomicFile.write(text, to: ScoreProvenance.path(of: scores))
-  }
-
-  /// What is different in a job that is to go on, and would make other records.
-  func differences(to new: ScoreProvenance) -> [String] {
-    func shown(_ value: Any) -> String {
-      let mirror = Mirror(reflecting: value)
-      if mirror.displayStyle == .optional { return mirror.children.first.map { shown($0.value) } ?? "none" }
-      if mirror.displayStyle != .struct { return "\(value)" }
-      return mirror.children.map { "\($0.label!) \(shown($0.value))" }.joined(separator: ", ")
-    }
-    // Where the model lies does not matter; the rest is known only in the end.
-    let others: Set<String?> = ["model", "dataSha256", "skipped"]
-    return zip(Mirror(reflecting: self).children, Mirror(reflecting: new).children).compactMap { old, new in
-      let (before, after) = (shown(old.value), shown(new.value))
-      return others.contains(old.label) || before == after
-        ? nil : "\(old.label!) was \(before), is now \(after)"
-    }
-  }
-}
-
 /// The records of a job that may be ended at any time and gone on with: they are in NAME.part, with a neighbor that says
 /// how they are made, until all are there and the file gets its name.
 public final class ScoreFile {
@@ -99,9 +8,7 @@ public final class ScoreFile {
   private let table: ScoreTable
   /// Nil if the file was whole already.
   private let file: PartialFile?
-  private var provenance: ScoreProvenance
-  private var digests = SHA256()
-  private var skipped = 0
+  private let provenance: ScoreProvenance
   /// Records that the file has.
   public private(set) var count = 0
 
@@ -110,7 +17,7 @@ public final class ScoreFile {
   ///   - hasHeader: whether a line of names begins comma-separated values.
   ///   - resumes: go on with what is there. Without, the records of an unfinished job are not replaced.
   ///   - former: gets the records that are there, in order, and says whether they are what they must be.
-  /// - Throws: `FileError` if what is there is of another job, or damaged.
+  /// - Throws: `FileError` if what is there is of another job, or damaged, or another process is writing it.
   public init(
     _ path: String, _ columns: ScoreColumns, _ provenance: ScoreProvenance, hasHeader: Bool = true,
     resumes: Bool, dimensions: Int, former: (ScoreRecord) throws -> Void
@@ -119,28 +26,25 @@ public final class ScoreFile {
     self.provenance = provenance
     let format = try ScoreTable.format(of: path)
     let part = PartialFile.name(of: path)
-    let isWhole = resumes && ScoreFile.size(part) == nil && ScoreFile.size(path) != nil
-    let begun = isWhole ? path : part
-    if !resumes, ScoreFile.size(part) ?? 0 > 0, try Self.hasRecords(part, format, hasHeader) {
-      throw FileError(
-        part, "holds the records of a job that has not ended: go on with --resume, or remove it")
-    }
-    if resumes, ScoreFile.size(begun) ?? 0 > 0 {
-      // A process may have been killed when the file had its name, but its neighbor not yet.
-      guard let old = try ScoreProvenance.read(for: begun) ?? ScoreProvenance.read(for: part) else {
-        throw FileError(
-          begun, "lacks \(ScoreProvenance.path(of: begun)), which tells how its records were made: remove it")
-      }
-      let differences = old.differences(to: provenance)
-      if !differences.isEmpty {
-        throw FileError(begun, "is of another job: \(differences.joined(separator: "; "))")
-      }
-    } else {
-      try provenance.write(for: part)
-    }
-    let file = isWhole ? nil : try PartialFile(path)
+    // Nothing is looked at, and nothing written, before it is clear that no other process does.
+    let locked = try PartialFile(path)
+    let isWhole = resumes && locked.isNew && ScoreFile.size(path) != nil
+    let file = isWhole ? nil : locked
     self.file = file
     table = ScoreTable(format, columns) { try file?.append($0) }
+    if isWhole { locked.discard() }
+    let begun = isWhole ? path : part
+    do {
+      if resumes {
+        try ScoreFile.checkIsSameJob(begun, path, provenance)
+      } else {
+        try ScoreFile.checkHoldsNothing(part, path, format, hasHeader, provenance)
+      }
+    } catch {
+      if !isWhole && locked.isNew { locked.discard() }
+      throw error
+    }
+    if !isWhole { try provenance.write(for: part) }
     let whole = resumes ? try readFormer(begun, format, hasHeader, dimensions, former) : 0
     if isWhole {
       if count != provenance.images {
@@ -156,12 +60,32 @@ public final class ScoreFile {
     (try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? Int
   }
 
-  /// Whether there is more than a line of names.
-  private static func hasRecords(
-    _ part: String, _ format: ScoreTable.Format, _ hasHeader: Bool
-  ) throws -> Bool {
+  /// - Throws: `FileError` if the records that are there were made otherwise.
+  private static func checkIsSameJob(_ begun: String, _ path: String, _ provenance: ScoreProvenance) throws {
+    if size(begun) ?? 0 == 0 { return }
+    guard let old = try ScoreProvenance.readFormer(for: path) else {
+      throw FileError(
+        begun, "lacks \(ScoreProvenance.path(of: begun)), which tells how its records were made: remove it")
+    }
+    let differences = old.differences(to: provenance, in: Set(ScoreProvenance.Field.allCases))
+    if !differences.isEmpty {
+      throw FileError(begun, "is of another job: \(differences.joined(separator: "; "))")
+    }
+  }
+
+  /// - Throws: `FileError` if a new job would cost the records of another one.
+  private static func checkHoldsNothing(
+    _ part: String, _ path: String, _ format: ScoreTable.Format, _ hasHeader: Bool,
+    _ provenance: ScoreProvenance
+  ) throws {
     let lines = try MappedFile(part).withBytes { bytes in bytes.count { $0 == UInt8(ascii: "\n") } }
-    return lines > (format == .csv && hasHeader ? 1 : 0)
+    if lines > (format == .csv && hasHeader ? 1 : 0) {
+      throw FileError(
+        part, "holds the records of a job that has not ended: go on with --resume, or remove it")
+    }
+    if size(path) != nil, let shard = try? ScoreProvenance.read(for: path)?.shard, shard != provenance.shard {
+      throw FileError(path, "holds shard \(shard): give each shard a file of its own, or remove it")
+    }
   }
 
   /// - Returns: the bytes of the whole records, and of the line of names.
@@ -178,48 +102,32 @@ public final class ScoreFile {
         table.line(record).utf8.dropLast().elementsEqual(line)
       else { throw FileError(begun, "record \(count + 1) is not one that this job writes") }
       try former(record)
-      take(record)
+      count += 1
     }
     return reader.bytesRead
   }
 
-  private func take(_ record: ScoreRecord) {
-    count += 1
-    guard let digest = record.digest else {
-      skipped += 1
-      return
-    }
-    if case .failure = record.result { skipped += 1 }
-    let bytes = stride(from: 0, to: digest.utf8.count, by: 2).map { place in
-      UInt8(digest.dropFirst(place).prefix(2), radix: 16) ?? 0
-    }
-    bytes.withUnsafeBytes { digests.update($0) }
-  }
-
   /// Removes what a job without any record leaves.
   public func discardIfEmpty() {
-    if count > 0 || file == nil { return }
-    let part = PartialFile.name(of: path)
-    for name in [part, ScoreProvenance.path(of: part)] { try? FileManager.default.removeItem(atPath: name) }
+    guard count == 0, let file else { return }
+    // In this order: where a neighbor is without a part, the file itself has got its name.
+    try? FileManager.default.removeItem(atPath: ScoreProvenance.path(of: PartialFile.name(of: path)))
+    file.discard()
   }
 
   /// - Throws: `FileError`; what was written before stays.
   public func append(_ record: ScoreRecord) throws {
     try table.append(record)
-    take(record)
+    count += 1
   }
-
-  /// Of the images so far, as `ScoreProvenance.dataSha256`.
-  public var dataDigest: String { digests.digest() }
 
   /// Gives the file its name, and writes what it comes from beside it.
   ///
+  /// - Parameter scores: of all records.
   /// - Throws: `FileError`.
-  public func finish() throws {
+  public func finish(_ scores: CollectedScores) throws {
     try file?.finish()
-    provenance.dataSha256 = dataDigest
-    provenance.skipped = skipped
-    try provenance.write(for: path)
+    try provenance.completed(by: scores).write(for: path)
     try? FileManager.default.removeItem(atPath: ScoreProvenance.path(of: PartialFile.name(of: path)))
   }
 }

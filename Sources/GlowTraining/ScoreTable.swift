@@ -52,11 +52,12 @@ public struct ScoreTable {
     }
   }
 
-  /// The format that a file's name asks for.
+  /// The format that a file's name asks for. A device or a pipe whose name says nothing gets JSON Lines.
   ///
   /// - Throws: `FileError` if it is none.
   public static func format(of path: String) throws -> Format {
     if let format = Format.allCases.first(where: { path.hasSuffix(".\($0.rawValue)") }) { return format }
+    if AtomicFile.isSpecial(path) { return .jsonl }
     throw FileError(path, "is not a name for scores, expected one that ends in .jsonl or .csv")
   }
 
@@ -117,7 +118,7 @@ public struct ScoreTable {
 
 extension ScoreColumns {
   /// A class's name, or its number where the model keeps no names.
-  func name(ofClass label: Int) -> String {
+  public func name(ofClass label: Int) -> String {
     classNames.indices.contains(label) ? classNames[label] : "\(label)"
   }
 

@@ -81,15 +81,36 @@ public struct ScoreTableReader {
   /// - Throws: `FileError` with the number of a line that is no record.
   public mutating func next() throws -> (fields: ScoreFields, line: ArraySlice<UInt8>)? {
     guard let line = try nextLine() else { return nil }
-    let fields: ScoreFields?
+    guard let fields = fields(line) else {
+      throw FileError(file.path, "record \(number) is not one of scores")
+    }
+    return (fields, line)
+  }
+
+  /// The record behind the end of the last line, which an editor may have taken away; nil if there is nothing.
+  ///
+  /// - Throws: `FileError` if it is not whole.
+  public mutating func last() throws -> ScoreFields? {
+    let rest = try file.withBytes { Array($0[place...])[...] }
+    if rest.isEmpty { return nil }
+    number += 1
+    let isQuoted = rest.count { $0 == UInt8(ascii: "\"") } % 2 == 1
+    guard !(format == .csv && isQuoted), let fields = fields(rest) else {
+      throw FileError(file.path, "ends in the midst of record \(number): the job that wrote it has not ended")
+    }
+    return fields
+  }
+
+  /// Whether comma-separated values have fields of such names; each record of JSON Lines tells its own.
+  public func names(_ fields: String...) -> Bool { format != .csv || fields.allSatisfy(names.contains) }
+
+  private func fields(_ line: ArraySlice<UInt8>) -> ScoreFields? {
     switch format {
-    case .jsonl: fields = line.withUnsafeBytes { ScoreFields(json: $0, decoder) }
+    case .jsonl: return line.withUnsafeBytes { ScoreFields(json: $0, decoder) }
     case .csv:
       let texts = ScoreTableReader.split(line)
-      fields = texts.count == names.count ? ScoreFields(names: names, texts: texts) : nil
+      return texts.count == names.count ? ScoreFields(names: names, texts: texts) : nil
     }
-    guard let fields else { throw FileError(file.path, "record \(number) is not one of scores") }
-    return (fields, line)
   }
 
   /// A line without its end, which is not one within quotes of comma-separated values.

@@ -10,6 +10,9 @@ import GlowKernels
 public final class Scorer {
   let glow: Glow<Float>
   let workspace: Workspace<Float>
+  /// Is told, after every pass, how many images of how many are done.
+  public var progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
+  private var imagesDone = 0
 
   /// - Throws: `MemoryError` if a batch does not fit.
   public init(_ glow: Glow<Float>, batch: Int = 64) throws {
@@ -18,18 +21,24 @@ public final class Scorer {
     workspace = try glow.workspace(batch: batch, purpose: .inference)
   }
 
-  /// Calls `body` with each image's record, in order.
+  /// Calls `body` with each image's record, in order. Where an image has many draws of the noise, they make up the
+  /// batch, so that records come one by one.
   ///
-  /// - Parameter shouldStop: asked before each batch and each further draw of the noise, it must not go back to false.
+  /// - Parameter shouldStop: asked before each pass, it must not go back to false.
   /// - Throws: unless `settings.onError` is `skip`, `FileError` of the first image that cannot be read, or whose
   ///   log-likelihood is not finite.
   public func score(
     _ dataset: any Dataset, _ settings: ScoringSettings, shouldStop: () -> Bool = { false },
     _ body: (ScoreRecord) throws -> Void
   ) throws {
-    try forEachBatch(dataset, shouldStop: shouldStop) { items in
+    let count = max(1, workspace.batch / settings.importanceSamples)
+    try forEachBatch(dataset, of: count, shouldStop: shouldStop) { items in
       let readable = items.filter { $0.error == nil }
-      guard var scores = try scores(readable, dataset, settings, shouldStop)?.makeIterator() else { return }
+      let found = try scores(readable, dataset, settings) {
+        progress(imagesDone, dataset.count)
+        return shouldStop()
+      }
+      guard var scores = found?.makeIterator() else { return }
       var digests = (settings.takesDigests ? digests(readable) : []).makeIterator()
       for item in items {
         let path = dataset.source(item.index)
@@ -115,17 +124,23 @@ public final class Scorer {
     }
   }
 
+  /// - Parameter size: images a batch; by default as many as there is room for.
   func forEachBatch(
-    _ dataset: any Dataset, shouldStop: () -> Bool = { false }, _ body: ([ReadAhead.Item]) throws -> Void
+    _ dataset: any Dataset, of size: Int? = nil, shouldStop: () -> Bool = { false },
+    _ body: ([ReadAhead.Item]) throws -> Void
   ) rethrows {
+    let size = size ?? workspace.batch
+    imagesDone = 0
     let reader = ReadAhead(
-      dataset, 0..<dataset.count, capacity: 2 * workspace.batch,
+      dataset, 0..<dataset.count, capacity: 2 * size,
       threads: max(1, min(glow.team.count, dataset.count)))
     var isAtEnd = false
     while !isAtEnd && !shouldStop() {
-      try reader.withNext(workspace.batch) { items in
-        isAtEnd = items.count < workspace.batch
+      try reader.withNext(size) { items in
+        isAtEnd = items.count < size
         if !items.isEmpty { try body(items) }
+        imagesDone += items.count
+        progress(imagesDone, dataset.count)
       }
     }
   }
@@ -135,15 +150,19 @@ public final class Scorer {
     _ items: [ReadAhead.Item], _ dataset: any Dataset, _ settings: ScoringSettings, _ shouldStop: () -> Bool
   ) throws -> [ImageScore]? {
     if items.isEmpty { return [] }
-    // Of each draw, for each class, the likelihood of each image.
-    var draws: [[[LogLikelihood]]] = []
-    for draw in 0..<settings.importanceSamples {
-      if draw > 0 && shouldStop() { return nil }
-      draws.append(try likelihoods(items, dataset, settings, draw: draw))
+    let count = settings.importanceSamples
+    let draws = items.flatMap { item in (0..<count).map { Draw(item: item, number: $0) } }
+    // Of each pass, for each class, the likelihood of each draw.
+    var passes: [[[LogLikelihood]]] = []
+    for start in stride(from: 0, to: draws.count, by: workspace.batch) {
+      if start > 0 && shouldStop() { return nil }
+      let batch = draws[start..<min(start + workspace.batch, draws.count)]
+      passes.append(try likelihoods(Array(batch), dataset, settings))
     }
+    let classes = passes[0].indices.map { label in passes.flatMap { $0[label] } }
     let complexities = try settings.compressor.map { try self.complexities(items, dataset.shape, $0) }
     return items.indices.map { place in
-      let ofClasses = draws[0].indices.map { label in draws.map { $0[label][place] } }
+      let ofClasses = classes.map { Array($0[place * count..<(place + 1) * count]) }
       return ImageScore(
         ofClasses: ofClasses, settings.classes,
         label: glow.configuration.isConditional ? label(of: items[place].index, dataset, settings) : nil,
@@ -160,20 +179,26 @@ public final class Scorer {
     }
   }
 
-  /// For the class that each image is scored as, or for all of them, the likelihood of each image.
+  /// One draw of the noise of an image.
+  private struct Draw {
+    let item: ReadAhead.Item
+    let number: Int
+  }
+
+  /// For the class that each image is scored as, or for all of them, the likelihood of each draw.
   private func likelihoods(
-    _ items: [ReadAhead.Item], _ dataset: any Dataset, _ settings: ScoringSettings, draw: Int
+    _ draws: [Draw], _ dataset: any Dataset, _ settings: ScoringSettings
   ) throws -> [[LogLikelihood]] {
+    load(draws, dataset, settings)
     switch settings.classes {
-    case .ofImages: return [try forward(items, dataset, settings, draw: draw)]
+    case .ofImages:
+      let labels = try glow.configuration.labels(of: draws.map(\.item.index), in: dataset)
+      return [glow.forward(workspace, count: draws.count, labels: labels)]
     case .one(let label):
-      load(items, dataset, settings, draw: draw)
       return [
-        glow.forward(workspace, count: items.count, labels: [Int](repeating: label, count: items.count))
+        glow.forward(workspace, count: draws.count, labels: [Int](repeating: label, count: draws.count))
       ]
-    case .marginal, .best:
-      load(items, dataset, settings, draw: draw)
-      return glow.forwardOfAllClasses(workspace, count: items.count)
+    case .marginal, .best: return glow.forwardOfAllClasses(workspace, count: draws.count)
     }
   }
 
@@ -193,23 +218,22 @@ public final class Scorer {
   ///
   /// - Throws: `FileError` of an image without the class that the model needs.
   func forward(
-    _ items: [ReadAhead.Item], _ dataset: any Dataset, _ settings: ScoringSettings, draw: Int = 0
+    _ items: [ReadAhead.Item], _ dataset: any Dataset, _ settings: ScoringSettings
   ) throws -> [LogLikelihood] {
     if items.isEmpty { return [] }
-    load(items, dataset, settings, draw: draw)
+    load(items.map { Draw(item: $0, number: 0) }, dataset, settings)
     let labels = try glow.configuration.labels(of: items.map(\.index), in: dataset)
     return glow.forward(workspace, count: items.count, labels: labels)
   }
 
   /// Puts images into the workspace.
-  private func load(
-    _ items: [ReadAhead.Item], _ dataset: any Dataset, _ settings: ScoringSettings, draw: Int
-  ) {
+  private func load(_ draws: [Draw], _ dataset: any Dataset, _ settings: ScoringSettings) {
     let size = dataset.shape.count
-    glow.team.run(items.count) { place, _ in
-      let pixels = items[place].pixels
+    glow.team.run(draws.count) { place, _ in
+      let pixels = draws[place].item.pixels
       let noise = Philox(
-        seed: settings.seed, purpose: .evaluation, stream: Dequantization.digest(pixels, draw: draw))
+        seed: settings.seed, purpose: .evaluation,
+        stream: Dequantization.digest(pixels, draw: draws[place].number))
       glow.dequantization.apply(
         pixels, noise: settings.dequantization == .uniform ? noise : nil,
         into: workspace.images + place * size)

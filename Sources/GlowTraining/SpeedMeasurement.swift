@@ -52,6 +52,8 @@ public final class SpeedMeasurement {
   private let batch: Int
   /// Seconds in the optimizer and in folding, by the caller's watch.
   private var optimizerSeconds = 0.0
+  /// Is told how many timed repetitions of how many are done.
+  public var progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
 
   /// - Parameter jobs: those that are to be measured.
   /// - Throws: `ConfigurationError`; `TrainingError` and `MemoryError` if they do not fit into memory.
@@ -83,7 +85,8 @@ public final class SpeedMeasurement {
     try prepared.workspace.measurePhases()
     optimizerSeconds = 0
     var (times, peaks, limits) = ([Double](), [Double](), [Double]())
-    for _ in 0..<runs {
+    for run in 0..<runs {
+      progress(run, runs)
       peaks.append(peak.operationsPerSecond())
       limits.append(limit())
       times.append(try secondsOf(prepared.run))

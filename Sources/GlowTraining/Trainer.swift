@@ -147,7 +147,11 @@ public final class Trainer {
     _ = try feed.load(
       0, count: count, into: workspace.images, dequantization: glow.dequantization, team: glow.team)
     for (_, error) in feed.skipped { noteSkipped(error) }
-    if try glow.initialize(workspace, count: count, shouldStop: { self.signal() != nil }) {
+    let isDone = try glow.initialize(workspace, count: count) { done, layers in
+      progress.work(done, of: layers, "layers initialized")
+      return signal() != nil
+    }
+    if isDone {
       progress.note("actnorms initialized from \(count) images")
     }
   }

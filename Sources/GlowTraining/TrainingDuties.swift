@@ -150,7 +150,9 @@ extension TrainingRun {
   /// Of as many images as there are before a signal asks to end.
   private func score(_ images: any Dataset, with glow: Glow<Float>) throws -> Score {
     // A score does not depend on the batch, and the memory for training is in use.
-    try Scorer(glow, batch: glow.batchThatFits(training.batch)).score(
+    let scorer = try Scorer(glow, batch: glow.batchThatFits(training.batch))
+    scorer.progress = { [progress] in progress.work($0, of: $1, "images scored") }
+    return try scorer.score(
       images, dequantization: training.dequantization, seed: training.seed,
       shouldStop: { self.signal != nil },
       onError: { index, error in

@@ -19,4 +19,11 @@ public protocol ProgressReport {
   func step(_ progress: TrainingProgress)
   /// A line worth reading: a checkpoint taken up, an evaluation, a warning.
   func note(_ message: String)
+  /// How far work besides the steps has come, such as an evaluation: so many of `count` things.
+  func work(_ done: Int, of count: Int, _ things: String)
+}
+
+extension ProgressReport {
+  /// Says nothing.
+  public func work(_ done: Int, of count: Int, _ things: String) {}
 }

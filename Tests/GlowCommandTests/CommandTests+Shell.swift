@@ -29,8 +29,6 @@ extension CommandTests {
 
   func bytes(_ name: String) throws -> Data { try Data(contentsOf: URL(filePath: "\(root)/\(name)")) }
 
-  func isOneLine(_ text: String) -> Bool { text.split(separator: "\n").count == 1 }
-
   /// A folder of class folders, four faces each.
   func writeImages(_ folder: String, _ classes: [String]) throws {
     for (place, name) in classes.enumerated() {

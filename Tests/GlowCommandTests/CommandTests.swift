@@ -158,7 +158,7 @@ struct CommandTests {
     ] {
       let outcome = try glow("train", "--data", data, "--out", "run", "--steps", "1")
       #expect(outcome.status == 1, "\(data)")
-      let lines = outcome.error.split(separator: "\n")
+      let lines = outcome.messages
       // What was made of the other images comes first.
       let isNoted = data == "mixed"
       #expect(
@@ -243,7 +243,10 @@ struct CommandTests {
     #expect(!noNoise.output.contains("typicality") && noNoise.output.contains("seed 0"))
     #expect(
       try FileManager.default.contentsOfDirectory(atPath: "\(root)/detection").sorted()
-        == ["bits_per_dim.png", "complexity.png", "in.jsonl", "out.jsonl", "typicality.png"])
+        == [
+          "bits_per_dim.png", "complexity.png", "in.jsonl", "in.jsonl.meta.json", "out.jsonl",
+          "out.jsonl.meta.json", "typicality.png",
+        ])
   }
 
   /// A gray PNG of 1×1.

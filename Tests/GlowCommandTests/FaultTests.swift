@@ -114,7 +114,7 @@ struct FaultTests {
           #expect(Set(found.keys) == Set(results.keys), "\(what)")
           if command[0] != "train" { #expect(found == results, "\(what)") }
         } else {
-          let lines = outcome.error.split(separator: "\n").filter { !$0.hasPrefix("warning: ") }
+          let lines = outcome.messages.filter { !$0.hasPrefix("warning: ") }
           // What a check finds broken is its answer.
           let isAnswer = command.contains("--check") && lines.isEmpty && !outcome.output.isEmpty
           #expect(outcome.status == 1 && (isAnswer || lines.last?.hasPrefix("Error: ") == true), "\(what)")

@@ -28,7 +28,7 @@ extension CommandTests {
       outcome.status == status && outcome.error.contains(text), "\(outcome.status): \(outcome.error)",
       sourceLocation: sourceLocation)
     if status == 1 {
-      #expect(outcome.error.split(separator: "\n").count == 1, sourceLocation: sourceLocation)
+      #expect(outcome.messages.count == 1, sourceLocation: sourceLocation)
     }
   }
 
@@ -361,7 +361,7 @@ extension CommandTests {
     try write("listed/list_attr_celeba.txt", Array(list.utf8))
     let some = try glow("attribute", "run", "--data", "listed", "--all", "--orthogonal", "--out", "some")
     #expect(
-      some.status == 0 && some.error.hasPrefix("warning: left out: each of the 4 images has Always"),
+      some.status == 0 && some.messages[0].hasPrefix("warning: left out: each of the 4 images has Always"),
       "\(some.error)")
     #expect(try FileManager.default.contentsOfDirectory(atPath: "\(root)/some") == ["Odd.npy"])
     try expectFailure(

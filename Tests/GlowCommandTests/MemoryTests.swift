@@ -68,7 +68,7 @@ extension CommandTests {
     ] {
       let outcome = try shell(line)
       #expect(
-        outcome.status == 1 && outcome.error.contains(reason) && isOneLine(outcome.error),
+        outcome.status == 1 && outcome.error.contains(reason) && outcome.messages.count == 1,
         "\(line): \(outcome.status) \(outcome.error)")
     }
     #expect(try !names().contains("big.png"))

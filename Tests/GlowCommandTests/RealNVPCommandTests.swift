@@ -60,6 +60,6 @@ struct RealNVPCommandTests {
     defer { try? FileManager.default.removeItem(atPath: root) }
     let outcome = try glow("train --data faces --limit 8 --steps 1 --out run \(options)")
     #expect(outcome.status != 0 && outcome.error.contains(message), "\(outcome.error)")
-    #expect(outcome.error.split(separator: "\n").count == 1, "\(outcome.error)")
+    #expect(outcome.messages.count == 1, "\(outcome.error)")
   }
 }

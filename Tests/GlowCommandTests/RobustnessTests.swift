@@ -192,6 +192,21 @@ struct RobustnessTests {
     #expect(!files("initialization").contains { $0.hasSuffix(".safetensors") })
   }
 
+  @Test("a limit of processor time that is soft and hard in one leaves time to save")
+  func processorTime() throws {
+    defer { clean() }
+    let job = try ChildProcess(
+      "/bin/bash",
+      [
+        "-c", "ulimit -t 3; exec \"$0\" \"$@\"", ChildProcess.glow, "train", "--data", "faces", "--limit",
+        "64",
+      ]
+        + ["--out", "run", "--steps", "100000000", "--checkpoint-every", "0", "--eval-every", "0"]
+        + RobustnessTests.tiny, in: root)
+    #expect(job.end() == 128 + SIGXCPU && !job.wasKilled, "\(job.error)")
+    #expect(files("run").contains { $0.hasPrefix("checkpoint-") })
+  }
+
   @Test("SIGHUP that nohup has ignored stays ignored")
   func noHangUp() throws {
     defer { clean() }
@@ -250,6 +265,7 @@ struct RobustnessTests {
       return job.error
     }
     #expect(try threads("OMP_NUM_THREADS=1").contains("1 thread (OMP_NUM_THREADS)"))
+    #expect(try threads("OMP_THREAD_LIMIT=1").contains("1 thread (OMP_THREAD_LIMIT)"))
     #expect(try threads("SLURM_CPUS_PER_TASK=1").contains("1 thread (SLURM_CPUS_PER_TASK)"))
     #expect(try threads("OMP_NUM_THREADS=1", "--threads", "2").contains("2 threads (--threads)"))
     #expect(try threads("OMP_NUM_THREADS=none").contains("OMP_NUM_THREADS=none is no number of threads"))

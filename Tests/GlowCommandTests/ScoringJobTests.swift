@@ -110,13 +110,13 @@ struct ScoringJobTests {
     let job = ["evaluate", "run", "--data", "images", "--scores", "s.jsonl"]
     func outcome(_ more: String...) throws -> (status: Int32, error: String) {
       let process = try start(job + more)
-      return (process.end(), process.error)
+      return (process.end(), process.messages.joined())
     }
     try part(lines[..<3].joined())
     #expect(
       try outcome() == (
         1,
-        "Error: s.jsonl.part: holds the records of a job that has not ended: go on with --resume, or remove it\n"
+        "Error: s.jsonl.part: holds the records of a job that has not ended: go on with --resume, or remove it"
       ))
     let other = try outcome("--resume", "--seed", "1")
     #expect(
@@ -145,21 +145,28 @@ struct ScoringJobTests {
   }
 
   @Test(
-    "the files of the shards are the whole one", .unsanitized("too slow"),
+    "the files of the shards, scored at the same time, are the whole one", .unsanitized("too slow"),
     arguments: ["jsonl", "csv"])
   func shards(format: String) throws {
     defer { clean() }
     try train()
     let job = ["evaluate", "run", "--data", "faces", "--limit", "14", "--importance-samples", "3"]
     #expect(try start(job + ["--scores", "whole.\(format)"]).end() == 0)
-    var joined = ""
-    for shard in 1...4 {
-      let process = try start(job + ["--scores", "\(shard).\(format)", "--shard", "\(shard)/4"])
-      #expect(process.end() == 0, "\(process.error)")
-      joined += try text("\(shard).\(format)")
+    let processes = try (1...4).map { shard in
+      try start(job + ["--scores", "\(shard).\(format)", "--shard", "\(shard)/4"])
     }
+    for process in processes { #expect(process.end() == 0, "\(process.error)") }
+    let joined = try (1...4).map { try text("\($0).\(format)") }.joined()
     #expect(try joined == text("whole.\(format)"))
     #expect(try object(text("2.\(format).meta.json"))["shard"] as? String == "2/4")
+    let again = try start(job + ["--scores", "2.\(format)", "--shard", "2/4", "--resume"])
+    #expect(again.end() == 0 && again.error.contains("are there already"), "\(again.error)")
+    let other = try start(job + ["--scores", "2.\(format)", "--shard", "3/4"])
+    #expect(other.end() == 1 && other.error.contains("holds shard 2/4"), "\(other.error)")
+    if format == "csv" {
+      let headless = try start(["compare", "whole.csv", "2.csv"])
+      #expect(headless.end() == 1 && headless.error.contains("has no line of names"), "\(headless.error)")
+    }
     for (shard, status) in [("0/4", 64), ("5/4", 64), ("1", 64), ("1/15", 1)] as [(String, Int32)] {
       #expect(try start(job + ["--shard", shard]).end() == status, "\(shard)")
     }

@@ -276,7 +276,7 @@ struct StoppedInitializationTests {
     for layers in 0..<8 {
       var asked = 0
       model.workspace.images.update(from: images, count: images.count)
-      let isDone = try model.glow.initialize(model.workspace, count: model.images) {
+      let isDone = try model.glow.initialize(model.workspace, count: model.images) { _, _ in
         asked += 1
         return asked > layers
       }

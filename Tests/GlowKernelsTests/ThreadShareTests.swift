@@ -7,6 +7,7 @@ struct ThreadShareTests {
     "the environment can only lower what the machine grants",
     arguments: [
       ([:], 8, nil), (["OMP_NUM_THREADS": "3"], 3, "OMP_NUM_THREADS"), (["OMP_NUM_THREADS": "9"], 8, nil),
+      (["OMP_NUM_THREADS": "8"], 8, "OMP_NUM_THREADS"),
       (["OMP_NUM_THREADS": "4,2"], 4, "OMP_NUM_THREADS"), (["OMP_NUM_THREADS": ""], 8, nil),
       (["OMP_NUM_THREADS": "4", "SLURM_CPUS_PER_TASK": "2"], 2, "SLURM_CPUS_PER_TASK"),
       (["OMP_NUM_THREADS": "4", "OMP_THREAD_LIMIT": "1"], 1, "OMP_THREAD_LIMIT"),

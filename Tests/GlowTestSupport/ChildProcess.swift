@@ -38,6 +38,10 @@ public final class ChildProcess {
   /// What it has printed so far.
   public var output: String { standardOutput.text }
   public var error: String { standardError.text }
+  /// The lines of `error` but that of the number of threads, with which most commands begin.
+  public var messages: [Substring] {
+    error.split(separator: "\n").filter { $0.firstMatch(of: /^[0-9]+ threads? \(/) == nil }
+  }
 
   /// Waits until `error` has `text`; false if the process ends or a minute passes before.
   public func waits(for text: String) -> Bool {

@@ -11,14 +11,19 @@ import Testing
 struct DetectionReferenceTests {
   private let root = FileManager.default.temporaryDirectory.appending(path: "glow-reference-\(UUID())").path
 
-  init() throws { try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true) }
+  init() throws {
+    try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
+    var settings = ScoringSettings()
+    settings.compressor = .png
+    provenance = ScoreProvenance(try randomModel(threads: 1), model: "m", data: "d", count: 9, settings)
+  }
 
   private func clean() { try? FileManager.default.removeItem(atPath: root) }
 
+  private let provenance: ScoreProvenance
+
   private func reference(_ known: [Double]) -> DetectionReference {
-    DetectionReference(
-      modelSha256: "m", ScoringSettings(), classes: nil, compressor: .png, meanTrainingBits: nil, data: "d",
-      scores: [.likelihood: known])
+    DetectionReference(provenance, scores: [.likelihood: known])
   }
 
   @Test("a p-value is the share of images that are at least as foreign, the new one among them")
@@ -42,7 +47,20 @@ struct DetectionReferenceTests {
     let path = "\(root)/r.json"
     try reference([0.1, 1.0 / 3, 2]).write(to: path)
     #expect(try DetectionReference(path) == reference([2, 0.1, 1.0 / 3]))
-    #expect(try DetectionReference(path).differences(to: reference([])).isEmpty)
+    #expect(try DetectionReference(path).differences(to: provenance).isEmpty)
+    for (option, change) in [
+      ("--crop", { $0.imageOptions.crop = 8 }), ("--resize", { $0.imageOptions.resizing = .crop }),
+      ("--background", { $0.imageOptions.background = "0,0,0" }), ("--kernels", { $0.kernels = "k" }),
+      ("version", { $0.version = "0" }), ("--class", { $0.classes = "best" }), ("--seed", { $0.seed = 1 }),
+    ] as [(String, (inout ScoreProvenance) -> Void)] {
+      var other = provenance
+      change(&other)
+      let found = try DetectionReference(path).differences(to: other)
+      #expect(found.count == 1 && found[0].hasPrefix("\(option) was "), "\(found)")
+    }
+    var more = provenance
+    (more.data, more.images, more.imageOptions.limit, more.imageOptions.layout) = ("e", 1, 3, .channelsFirst)
+    #expect(try DetectionReference(path).differences(to: more).isEmpty)
     try AtomicFile.write(
       try String(contentsOfFile: path, encoding: .utf8).replacing("[0.1,", with: "[3,"), to: path)
     #expect(throws: FileError(path, "is not a reference of glow detect")) { try DetectionReference(path) }
@@ -109,6 +127,44 @@ struct DetectionReferenceTests {
     #expect(paired.bits.first == 8 && paired.bits.second == 8)
     let fewer = try table("c.\(format)", [("x", "1", 4)], levels: 5)
     #expect(try PairedScores(first, fewer).bits.second == 5)
+  }
+
+  @Test("a last line without its end counts if it is whole, and other bits in one file are refused")
+  func lastLine() throws {
+    defer { clean() }
+    for format in ["jsonl", "csv"] {
+      let first = try table("a.\(format)", [("x", "1", 4), ("y", "2", 5)])
+      let second = try table("b.\(format)", [("x", "1", 4.5), ("y", "2", 5)])
+      let text = try String(contentsOfFile: second, encoding: .utf8)
+      try AtomicFile.write(String(text.dropLast()), to: second)
+      #expect(try PairedScores(first, second).pairs.count == 2)
+      try AtomicFile.write(String(text.dropLast(20)), to: second)
+      #expect(throws: FileError.self) { try PairedScores(first, second) }
+      let other = try table("c.\(format)", [("z", "3", 4)], levels: 5)
+      let record = try String(contentsOfFile: other, encoding: .utf8).split(separator: "\n").last!
+      try AtomicFile.write(text + record + "\n", to: second)
+      let error = #expect(throws: FileError.self) { try PairedScores(first, second) }
+      #expect(error?.reason == "record 3 is of a model of 5 bits a value, those before of 8")
+    }
+    let records = try table("d.csv", [("x", "1", 4)])
+    let headless = try String(contentsOfFile: records, encoding: .utf8).split(separator: "\n")[1]
+    try AtomicFile.write(headless + "\n", to: records)
+    let error = #expect(throws: FileError.self) { try PairedScores(records, records) }
+    #expect(error?.reason.contains("has no line of names") == true)
+  }
+
+  @Test("images that a table has twice are paired in their order; one pair has no standard error")
+  func duplicates() throws {
+    defer { clean() }
+    let first = try table("a.jsonl", [("x", "1", 4), ("y", "1", 5), ("z", "1", 6)])
+    let second = try table("b.jsonl", [("p", "1", 5), ("q", "1", 5)])
+    let paired = try PairedScores(first, second)
+    #expect(paired.pairs.map(\.path) == ["x", "y"] && paired.unmatched == (1, 0))
+    #expect(paired.pairs.map { $0.difference.rounded() } == [1, 0])
+    let one = try PairedScores(try table("c.jsonl", [("w", "1", 4)]), second)
+    #expect(one.standardError == nil && one.mean!.rounded() == 1)
+    let interval = try #require(one.interval(resamples: 100, seed: 0, team: ThreadTeam(count: 1)))
+    #expect(interval.lowerBound == one.mean && interval.upperBound == one.mean)
   }
 
   @Test("the interval is that of the mean, whatever the threads")

@@ -7,14 +7,15 @@ extension Glow {
   ///
   /// Ends with the parameters folded. Any workspace will do.
   ///
-  /// - Parameter shouldStop: asked before each layer; if it says so, the model stays as it was.
+  /// - Parameter shouldStop: asked before each layer, and told how many of how many are done; if it says so, the model stays
+  ///   as it was.
   /// - Returns: whether it was not stopped.
   /// - Throws: `SingularMapError`; the model stays as it was.
   @discardableResult
   @specialized(where S == Float)
   @specialized(where S == Double)
   public func initialize(
-    _ workspace: Workspace<S>, count: Int, shouldStop: () -> Bool = { false }
+    _ workspace: Workspace<S>, count: Int, shouldStop: (_ done: Int, _ count: Int) -> Bool = { _, _ in false }
   ) throws -> Bool {
     let former = Array(values.values)
     do {
@@ -36,12 +37,15 @@ extension Glow {
   @specialized(where S == Float)
   @specialized(where S == Double)
   private func setActNorms(
-    _ workspace: Workspace<S>, count: Int, _ shouldStop: () -> Bool
+    _ workspace: Workspace<S>, count: Int, _ shouldStop: (_ done: Int, _ count: Int) -> Bool
   ) throws -> Bool {
     workspace.begin(count: count, normalization: .batch)
+    let layerCount = architecture.levels.reduce(0) { $0 + $1.layers.count }
+    var done = 0
     for (level, layers) in architecture.levels.map(\.layers).enumerated() {
       for (index, placed) in layers.enumerated() {
-        if shouldStop() { return false }
+        if shouldStop(done, layerCount) { return false }
+        done += 1
         try placed.layer.initialize(from: DataPass(self, workspace, level: level, layer: index))
         // What leaves the flow has nothing after it to be initialized.
         if !placed.emitsLatents { forward(level, index..<index + 1, workspace) }
