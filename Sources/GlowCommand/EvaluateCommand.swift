@@ -104,7 +104,8 @@ struct EvaluateCommand: ParsableCommand {
       data.data, data.images, split, for: stored, path: model, needsClasses: settings.classes == .ofImages)
     let range = shard?.range(of: opened.dataset.count) ?? 0..<opened.dataset.count
     if range.isEmpty {
-      throw ConfigurationError("--shard \(shard!): there are only \(opened.dataset.count) images")
+      throw ConfigurationError(
+        "--shard \(shard!): the data has no more than \(counted(opened.dataset.count, "image"))")
     }
     try Destination.prepare(destinations, inputs: [model], data: [data.data])
     let provenance = ScoreProvenance(

@@ -103,8 +103,9 @@ public struct PairedScores: Sendable {
   }
 
   /// A 95 % interval of the mean: the 2.5 % and 97.5 % quantiles of the means of as many images drawn with replacement.
+  /// Nil of fewer than two pairs.
   public func interval(resamples: Int, seed: UInt64, team: ThreadTeam) -> ClosedRange<Double>? {
-    if pairs.isEmpty { return nil }
+    if pairs.count < 2 { return nil }
     let differences = pairs.map(\.difference)
     var means = [Double](repeating: 0, count: resamples)
     means.withUnsafeMutableBufferPointer { buffer in

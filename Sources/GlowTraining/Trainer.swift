@@ -147,7 +147,7 @@ public final class Trainer {
       0, count: count, into: workspace.images, dequantization: glow.dequantization, team: glow.team)
     for (_, error) in feed.skipped { noteSkipped(error) }
     if try glow.initialize(workspace, count: count, shouldStop: { self.signal() != nil }) {
-      progress.note("actnorms initialized from \(count) images")
+      progress.note("actnorms initialized from \(counted(count, "image"))")
     }
   }
 }
