@@ -73,7 +73,7 @@ coverage: deps ## Run the tests with assertions (bounds) on; show how many lines
 	rm -rf $(PROFILES)
 	LLVM_PROFILE_FILE=$(PROFILES)/%p.profraw \
 	  $(TEST) --scratch-path .build-coverage -Xswiftc -profile-generate -Xswiftc -profile-coverage-mapping \
-	  -Xswiftc -assert-config -Xswiftc Debug
+	  -Xswiftc -DCOVERAGE -Xswiftc -assert-config -Xswiftc Debug
 	@# A command whose files a test limits leaves a profile that is cut off; those are passed over.
 	@$(TOOLCHAIN)/llvm-profdata merge --failure-mode=all -o $(PROFILES)/all $(PROFILES)/*.profraw 2> $(PROFILES)/warnings
 	@$(TOOLCHAIN)/llvm-cov export -format=lcov -instr-profile $(PROFILES)/all \

@@ -39,7 +39,7 @@ struct AttributeCommand: ParsableCommand {
     try destination.checkName()
   }
 
-  private var destination: Destination { Destination("--out", out, all ? .newFolder : .npy) }
+  private var destination: Destination { Destination("--out", out, all ? .newFolder : .vector) }
 
   func run() throws {
     let stored = try weights.read(model, threads.team())
@@ -74,7 +74,7 @@ struct AttributeCommand: ParsableCommand {
       let having = statistics.count(with: attribute)
       let length = vector.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
       try answer(
-        "\(path): \(attributes.names[attribute]), \(having) images with and \(statistics.count - having) without, "
+        "\(path): \(attributes.names[attribute]), \(counted(having, "image")) with and \(statistics.count - having) without, "
           + String(format: "length %.2f", length))
     }
   }

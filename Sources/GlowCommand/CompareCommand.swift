@@ -44,7 +44,7 @@ struct CompareCommand: ParsableCommand {
     let images: Int
     let difference: Double
     let standardError: Nullable
-    let interval95: [Double]
+    let interval95: NullableValue<[Double]>
     let improved: Double
     let onlyInFirst: Int
     let onlyInSecond: Int
@@ -71,11 +71,12 @@ struct CompareCommand: ParsableCommand {
     try Destination.prepare(
       destination.map { [$0] } ?? [], inputs: [first, second], data: data.map { [$0] } ?? [])
     let interval = paired.interval(
-      resamples: resamples, seed: seed, team: team, progress: Countdown("samples of the bootstrap").reached)!
+      resamples: resamples, seed: seed, team: team, progress: Countdown("samples of the bootstrap").reached)
     if let opened, let out { try draw(paired, opened.dataset, to: out) }
     let result = Result(
       first: first, second: second, images: paired.pairs.count, difference: mean,
-      standardError: Nullable(paired.standardError), interval95: [interval.lowerBound, interval.upperBound],
+      standardError: Nullable(paired.standardError),
+      interval95: NullableValue(interval.map { [$0.lowerBound, $0.upperBound] }),
       improved: paired.improved, onlyInFirst: paired.unmatched.first, onlyInSecond: paired.unmatched.second,
       withoutScore: paired.withoutScore, resamples: resamples, seed: seed)
     try answer(json ? jsonLine(result) : text(result))
@@ -86,12 +87,13 @@ struct CompareCommand: ParsableCommand {
     return [
       "bits/dim of \(second) less those of \(first): \(number(result.difference))"
         + (result.standardError.value.map { String(format: " ± %.5f (standard error)", $0) } ?? ""),
-      "95 % interval \(number(result.interval95[0])) to \(number(result.interval95[1])) "
-        + "(bootstrap, \(resamples) samples, seed \(seed))",
+      result.interval95.value.map {
+        "95 % interval \(number($0[0])) to \(number($0[1])) (bootstrap, \(resamples) samples, seed \(seed))"
+      },
       String(format: "%.2f %% of ", 100 * result.improved) + counted(result.images, "image") + " improved; "
         + "\(result.onlyInFirst) only in the first, \(result.onlyInSecond) only in the second, "
         + "\(result.withoutScore) without a score",
-    ].joined(separator: "\n")
+    ].compactMap { $0 }.joined(separator: "\n")
   }
 
   /// Says where the scores were made in ways that change them besides the model.

@@ -87,7 +87,9 @@ struct ImageArguments: ParsableArguments {
     if let holdOut, !(holdOut > 0 && holdOut < 1) {
       throw ValidationError("--hold-out must be between 0 and 1, not \(holdOut)")
     }
-    if let limit, limit < 1 { throw ValidationError("--limit must be at least 1, not \(limit)") }
+    if let limit, !(1...DataSource.largestLimit).contains(limit) {
+      throw ValidationError("--limit must be 1 to \(DataSource.largestLimit), not \(limit)")
+    }
   }
 
   /// - Parameter model: the shape of the images of the model that they are for, if there is one.

@@ -21,12 +21,12 @@ struct DataCommand: ParsableCommand {
   func validate() throws { try destination?.checkName() }
 
   private var destination: Destination? {
-    export.map { Destination("--export", $0, isArray($0) ? .npy : .newFolder) }
+    export.map { Destination("--export", $0, isArray($0) ? .images : .newFolder) }
   }
 
   /// What is not a new or present folder can only take one stream of bytes.
   private func isArray(_ path: String) -> Bool {
-    path.hasSuffix(".npy") || Destination("--export", path, .npy).isSpecial
+    path.hasSuffix(".npy") || Destination("--export", path, .images).isSpecial
   }
 
   func run() throws {
@@ -93,7 +93,7 @@ struct DataCommand: ParsableCommand {
     let shape = dataset.shape
     let header = NumpyHeader(
       dataType: "|u1", shape: [dataset.count, shape.height, shape.width, shape.channels])
-    try AtomicFile.write(to: path) { file in
+    try AtomicFile.write(to: path, size: header.dataSize ?? .max) { file in
       try header.encoded().withUnsafeBytes(file.append)
       let countdown = Countdown("images")
       for index in 0..<dataset.count {

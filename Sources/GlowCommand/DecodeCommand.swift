@@ -96,7 +96,8 @@ struct DecodeCommand: ParsableCommand {
     }
     let dataset = try openData(data, images, split, for: stored, path: model).dataset
     if dataset.count != count {
-      throw FileError(data, "holds \(dataset.count) images, expected the \(count) that are in \(latents)")
+      throw FileError(
+        data, "holds \(counted(dataset.count, "image")), expected the \(count) that are in \(latents)")
     }
     return { row in
       if let label = dataset.label(row) { return label }

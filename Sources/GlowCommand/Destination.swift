@@ -2,13 +2,19 @@ import ArgumentParser
 import Foundation
 import Glibc
 import GlowFiles
+import GlowImages
+import GlowStorage
 import GlowTraining
 
 /// A file or folder that a command is to write. It is checked before any work, which could else be lost, or cost what
 /// stands there.
 struct Destination {
   enum Kind: Equatable {
-    case png, npy, safetensors
+    case png
+    /// Bytes of images, latents and one vector: arrays that are not told apart by their names.
+    case images, latents, vector
+    /// Of this program, and of others.
+    case model, foreignModel
     /// One record a line.
     case records
     /// What says where records come from.
@@ -23,8 +29,8 @@ struct Destination {
     var endings: [String] {
       switch self {
       case .png: [".png"]
-      case .npy: [".npy"]
-      case .safetensors: [".safetensors"]
+      case .images, .latents, .vector: [".npy"]
+      case .model, .foreignModel: [".safetensors"]
       case .records: ScoreTable.Format.allCases.map { ".\($0.rawValue)" }
       case .provenance: [ScoreProvenance.path(of: "")]
       case .reference: [".json"]
@@ -36,9 +42,9 @@ struct Destination {
     fileprivate func matches(_ start: [UInt8], _ path: String) -> Bool {
       switch self {
       case .png: start.starts(with: [0x89] + Array("PNG".utf8))
-      case .npy: start.starts(with: [0x93] + Array("NUMPY".utf8))
+      case .images, .latents, .vector: start.starts(with: [0x93] + Array("NUMPY".utf8))
       // The length of the header, in 8 bytes, stands before it.
-      case .safetensors: start.dropFirst(8).first == UInt8(ascii: "{")
+      case .model, .foreignModel: start.dropFirst(8).first == UInt8(ascii: "{")
       case .records:
         // Of several shards only the first one's file begins with names.
         ["{\"index\"", "index,"].contains { start.starts(with: Array($0.utf8)) }
@@ -46,6 +52,21 @@ struct Destination {
       case .provenance: (try? ScoreProvenance(path)) != nil
       case .reference: (try? DetectionReference(path)) != nil
       case .newFolder, .folder: false
+      }
+    }
+
+    /// Whether what a file's header says, beyond its first bytes, is said in files of this kind.
+    fileprivate func matches(_ file: MappedFile) -> Bool {
+      switch self {
+      case .images, .latents, .vector:
+        guard let (header, _) = try? file.withBytes({ try NumpyHeader.parse($0, path: file.path) }) else {
+          return false
+        }
+        let dimensions = self == .images ? 4 : self == .latents ? 2 : 1
+        return header.shape.count == dimensions && header.dataType.hasPrefix("|") == (self == .images)
+      case .model: return (try? SafetensorsFile(file.path)).map(ModelFile.isModel) == true
+      case .foreignModel: return (try? SafetensorsFile(file.path)).map(ModelFile.isForeign) == true
+      case .png, .records, .provenance, .reference, .newFolder, .folder: return true
       }
     }
   }
@@ -76,14 +97,14 @@ struct Destination {
   ///
   /// - Parameters:
   ///   - inputs: the model and other files that the command reads.
-  ///   - data: the images that it reads; nothing in a folder of them may be replaced either.
+  ///   - data: the images that it reads; none of them may be replaced, and nothing be put among them.
   /// - Throws: `FileError`.
   static func prepare(_ destinations: [Destination], inputs: [String], data: [String] = []) throws {
     var options: [String: String] = [:]
     for destination in destinations {
       for input in inputs + data { try destination.refuse(input) }
-      for folder in data { try destination.refuse(in: folder) }
-      if let option = options.updateValue(destination.option, forKey: destination.location) {
+      try destination.refuse(in: data)
+      if let option = options.updateValue(destination.option, forKey: try destination.location) {
         throw FileError(destination.path, "is given for both \(option) and \(destination.option)")
       }
       try destination.check()
@@ -98,10 +119,12 @@ struct Destination {
     return path == other || other.hasPrefix("\(path)/")
   }
 
-  /// The path without links to folders.
-  private var location: String {
-    let (folder, name) = Folder.split(path)
-    return "\(Folder.resolved(folder) ?? folder)/\(name)"
+  /// Refuses a place among the images that a command reads: what is written there would be taken for one of them the next
+  /// time. The words for built-in images are no folders.
+  ///
+  /// - Throws: `FileError`.
+  func refuse(in data: [String]) throws {
+    for data in data where !DataSource.isBuiltIn(data) { try refuse(in: data) }
   }
 
   private func refuse(_ input: String) throws {
@@ -113,12 +136,27 @@ struct Destination {
   }
 
   private func refuse(in data: String) throws {
-    guard Folder.isFolder(data), let folder = Folder.resolved(data), let own = Folder.resolved(path) else {
-      return
-    }
-    if own == folder || own.hasPrefix("\(folder)/") && FileStatus(path)?.isRegular == true {
+    guard !isSpecial, let folder = Folder.resolved(data), Folder.isFolder(folder) else { return }
+    let isReplaced = FileStatus(path).map { $0.isRegular && Self.isAmong($0, folder) } == true
+    if try location == folder || location.hasPrefix("\(folder)/") || isReplaced {
       throw FileError(path, "is in the images that the command reads, '\(data)': give another \(option)")
     }
+  }
+
+  /// Whether a file is one of those in a folder and in those below it, by whatever name.
+  private static func isAmong(_ file: FileStatus, _ folder: String) -> Bool {
+    var seen: Set<[UInt64]> = []
+    var folders = [folder]
+    while let folder = folders.popLast() {
+      // Links may lead back.
+      guard let status = FileStatus(folder), seen.insert(status.identity).inserted else { continue }
+      for name in (try? Folder.contents(folder)) ?? [] {
+        guard let found = FileStatus("\(folder)/\(name)") else { continue }
+        if found.identity == file.identity { return true }
+        if found.isFolder { folders.append("\(folder)/\(name)") }
+      }
+    }
+    return false
   }
 
   private func check() throws {
@@ -130,19 +168,39 @@ struct Destination {
     }
     if status.isFolder { throw FileError(path, "is a folder, expected the name of a file") }
     if !status.isRegular { return }
-    let (folder, name) = Folder.split(path)
-    let run = RunFolder(folder)
-    if run.isInUse && RunFolder.owns(name) {
-      throw FileError(path, "belongs to the run in '\(folder)': give another \(option)")
+    // Behind a link may be a file of a run, and a run's file may be a link.
+    for name in [path, try location] {
+      let (folder, name) = Folder.split(name)
+      if RunFolder(folder).isInUse && RunFolder.owns(name) {
+        throw FileError(path, "belongs to the run in '\(folder)': give another \(option)")
+      }
     }
-    let start = try MappedFile(path).withBytes { Array($0.prefix(16)) }
-    if !start.isEmpty && !kind.matches(start, path) {
+    let file = try MappedFile(path)
+    let start = try file.withBytes { Array($0.prefix(16)) }
+    if !start.isEmpty && !(kind.matches(start, path) && kind.matches(file)) {
       throw FileError(
         path,
         "holds something else than \(kind.endings.joined(separator: " or ")) files do and would be lost: "
           + "give another \(option), or remove it")
     }
     if access(path, W_OK) != 0 { throw FileError.system(path, "cannot write") }
+  }
+
+  /// The path without links, as it will be once it is there.
+  private var location: String {
+    get throws {
+      var above = try AtomicFile.target(of: path)
+      var names: [String] = []
+      while true {
+        if let real = Folder.resolved(above) {
+          return ([real == "/" ? "" : real] + names).joined(separator: "/")
+        }
+        let (folder, name) = Folder.split(above)
+        if folder == above { return above }
+        names.insert(name, at: 0)
+        above = folder
+      }
+    }
   }
 
   private func makeFolder() throws {

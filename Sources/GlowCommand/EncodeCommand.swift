@@ -26,7 +26,7 @@ struct EncodeCommand: ParsableCommand {
 
   func validate() throws { try destination.checkName() }
 
-  private var destination: Destination { Destination("--out", out, .npy) }
+  private var destination: Destination { Destination("--out", out, .latents) }
 
   func run() throws {
     let stored = try weights.read(model, threads.team())

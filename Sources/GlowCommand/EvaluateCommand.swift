@@ -124,7 +124,8 @@ struct EvaluateCommand: ParsableCommand {
       location, data.images, split, for: stored, path: model, needsClasses: settings.classes == .ofImages)
     let range = shard?.range(of: opened.dataset.count) ?? 0..<opened.dataset.count
     if range.isEmpty {
-      throw ConfigurationError("--shard \(shard!): there are only \(opened.dataset.count) images")
+      throw ConfigurationError(
+        "--shard \(shard!): the data has no more than \(counted(opened.dataset.count, "image"))")
     }
     try Destination.prepare(destinations, inputs: [model], data: [data.data])
     if try isTrainedOn(opened.dataset) {

@@ -14,7 +14,7 @@ struct ExportCommand: ParsableCommand {
 
   func validate() throws { try destination.checkName() }
 
-  private var destination: Destination { Destination("--out", out, .safetensors) }
+  private var destination: Destination { Destination("--out", out, .foreignModel) }
 
   func run() throws {
     let glow = try weights.read(model, threads.team()).glow

@@ -44,6 +44,7 @@ struct GlowCommand: ParsableCommand {
       }
       try command.run()
       try StandardStreams.finish()
+      endProcess(0)
     } catch { end(error) }
   }
 
@@ -69,6 +70,16 @@ struct GlowCommand: ParsableCommand {
       }
       Unfinished.removeIfPossible()
     }
-    Glibc.exit(status)
+    endProcess(status)
+  }
+
+  /// Ends the process without the libraries' own endings: OpenBLAS waits in its for threads that never end where there is
+  /// no room for their buffers. Nothing is left to be written, streams of C have no part in it.
+  private static func endProcess(_ status: Int32) -> Never {
+    #if COVERAGE
+      Glibc.exit(status)
+    #else
+      _exit(status)
+    #endif
   }
 }

@@ -18,7 +18,7 @@ struct ImportCommand: ParsableCommand {
 
   func validate() throws { try destination.checkName() }
 
-  private var destination: Destination { Destination("--out", out, .safetensors) }
+  private var destination: Destination { Destination("--out", out, .model) }
 
   func run() throws {
     try Destination.prepare([destination], inputs: [file])

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Glibc
 import GlowFiles
+import GlowImages
 import GlowTraining
 
 /// Writes a line of the command's answer to stdout.
@@ -51,18 +52,18 @@ func jsonLine(_ value: some Encodable) throws -> String {
 }
 
 /// A number that may be missing, and is then null.
-struct Nullable: Encodable {
-  let value: Double?
-  init(_ value: Double?) { self.value = value }
+typealias Nullable = NullableValue<Double>
+
+/// What may be missing, and is then null.
+struct NullableValue<Value: Encodable>: Encodable {
+  let value: Value?
+  init(_ value: Value?) { self.value = value }
 
   func encode(to encoder: any Encoder) throws {
     var container = encoder.singleValueContainer()
     try container.encode(value)
   }
 }
-
-/// "1 image", "2 images".
-func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
 
 /// Says on stderr how many images have no score, and why the first has none.
 func warnOfSkipped(_ scores: CollectedScores, _ data: String) {

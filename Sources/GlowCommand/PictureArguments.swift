@@ -75,7 +75,10 @@ func checkFinite(_ decoded: DecodedCount) throws {
   if decoded.nonFinite == 0 { return }
   let reason = "values that are not finite: their latents lie too far from those of images"
   if decoded.nonFinite == decoded.images {
-    throw ConfigurationError("all \(decoded.images) decoded images have \(reason)")
+    let all = decoded.images == 1 ? "the decoded image has" : "all \(decoded.images) decoded images have"
+    throw ConfigurationError("\(all) \(reason)")
   }
-  warn("\(decoded.nonFinite) of \(decoded.images) decoded images have \(reason)")
+  warn(
+    "\(decoded.nonFinite) of \(decoded.images) decoded images \(decoded.nonFinite == 1 ? "has" : "have") \(reason)"
+  )
 }

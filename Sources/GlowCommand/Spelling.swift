@@ -11,6 +11,7 @@ enum Spelling {
 
   /// - Throws: `ValidationError` if an argument looks like an option that the command does not have.
   static func checkOptions(_ arguments: [String]) throws {
+    let arguments = arguments.first == "help" ? arguments.dropFirst() : arguments[...]
     let command = arguments.first.flatMap(command)
     if command == nil && arguments.first?.hasPrefix("-") != true { return }
     let known = optionNames(of: command ?? GlowCommand.self)
@@ -44,7 +45,11 @@ enum Spelling {
 
   private static func suggestion(for name: String, among known: [String]) -> String {
     let closest = known.map { ($0, distance(Array(name), Array($0))) }.min { $0.1 < $1.1 }
-    guard let (word, distance) = closest, distance <= max(1, name.count / 3) else { return "" }
+    // Of one letter nothing would be left.
+    let letters = name.count { $0 != "-" }
+    guard let (word, distance) = closest, distance <= max(1, name.count / 3), distance < letters else {
+      return ""
+    }
     return ": did you mean '\(word)'?"
   }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import GlowImages
 import GlowKernels
 
 extension ProductKernels: ExpressibleByArgument {}

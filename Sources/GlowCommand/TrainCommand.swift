@@ -76,6 +76,9 @@ struct TrainCommand: ParsableCommand {
     // Held-out images of their own are for data without parts too, all of which are then trained on.
     let testLocation = test ?? (self.images.holdOut == nil ? former?.configuration.test : nil)
     if testLocation != nil { images.holdOut = nil }
+    if former == nil {
+      try Destination("--out", out, .folder).refuse(in: [location] + [testLocation].compactMap { $0 })
+    }
     let opened = try open(.train)
     let test =
       try testLocation.map { try openTest($0, images, like: opened.dataset) }
@@ -102,6 +105,9 @@ struct TrainCommand: ParsableCommand {
         of: names, in: known, count: known.count, location: testLocation, path: location)
     }
     try MemoryEstimate.check(configuration.model, settings, team.kernels)
+    let glow = try origin?.glow ?? Glow(configuration: configuration.model, seed: settings.seed, team: team)
+    // Before all images are looked at.
+    _ = try MemoryEstimate(glow, settings)
     if settings.onError == .fail {
       for dataset in [opened.dataset] + (test.map { [$0.dataset] } ?? []) {
         try dataset.checkAll { terminal.work($0, of: $1, "images checked") }
@@ -109,6 +115,9 @@ struct TrainCommand: ParsableCommand {
     }
     configuration.dataDigest = try DataDigest.of(opened.dataset, onError: settings.onError) {
       terminal.work($0, of: $1, "images read")
+    }
+    configuration.testDigest = try test.map {
+      try DataDigest.of($0.dataset, onError: settings.onError) { terminal.work($0, of: $1, "images read") }
     }
     if let former {
       if former.isOfCheckpoint, let initFrom, initFrom != former.configuration.initFrom {
@@ -126,7 +135,6 @@ struct TrainCommand: ParsableCommand {
         "--patience \(settings.patience) counts evaluations, and there are none: "
           + (test == nil ? "\(location) has no held-out images (--hold-out)" : "--eval-every is 0"))
     }
-    let glow = try origin?.glow ?? Glow(configuration: configuration.model, seed: settings.seed, team: team)
     let trainer = try Trainer(
       configuration, glow: glow, train: opened.dataset, test: test?.dataset, folder: folder,
       progress: terminal)

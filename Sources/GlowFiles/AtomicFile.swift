@@ -22,15 +22,23 @@ public enum AtomicFile {
 
   /// Writes what `body` appends, piece by piece, as the file at `path`.
   ///
+  /// - Parameter size: about how many bytes they will be, where that is known: a disk without room for them is then no
+  ///   surprise after hours.
   /// - Throws: `FileError`, or what `body` throws; the neighbor is then gone and what stood at `path` is untouched,
   ///   unless it was the folder that could not be synchronized.
-  public static func write(to path: String, _ body: (_ file: Growing) throws -> Void) throws {
+  public static func write(
+    to path: String, size: Int = 0, _ body: (_ file: Growing) throws -> Void
+  ) throws {
     var status = stat()
     let isThere = stat(path, &status) == 0
     if isSpecial(path) { return try writeThrough(path, body) }
     // The owner has said that this file must not be written.
     if isThere && access(path, W_OK) != 0 { throw FileError.system(path, "cannot write") }
     let target = try target(of: path)
+    if let free = Folder.freeBytes(Folder.split(target).folder), free < size {
+      throw FileError(
+        path, "needs about \(size / 1_000_000) MB, and its disk has \(free / 1_000_000) MB left")
+    }
     let (descriptor, hidden) = try Unfinished.make(beside: target) { hidden -> Int32? in
       let descriptor = open(hidden, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
       return descriptor < 0 ? nil : descriptor
@@ -92,7 +100,9 @@ public enum AtomicFile {
   }
 
   /// What a path stands for at the end of all symbolic links, whether that is there or not.
-  static func target(of path: String) throws -> String {
+  ///
+  /// - Throws: `FileError` if the links never end.
+  public static func target(of path: String) throws -> String {
     var target = path
     // As many links as Linux follows.
     for _ in 0...40 {

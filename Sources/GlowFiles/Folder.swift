@@ -120,6 +120,13 @@ public enum Folder {
     return (folder, String(path[path.index(after: slash)...]))
   }
 
+  /// What may still be written in a folder; nil where the file system does not say. Calls `statvfs`.
+  static func freeBytes(_ path: String) -> Int? {
+    var status = statvfs()
+    guard statvfs(path, &status) == 0, status.f_blocks > 0 else { return nil }
+    return Int(clamping: status.f_bavail.multipliedReportingOverflow(by: status.f_frsize).partialValue)
+  }
+
   /// Makes the names in a folder themselves survive a loss of power. Some file systems do not support it, and a
   /// folder may be one to write in but not to open; these keep no promise.
   ///

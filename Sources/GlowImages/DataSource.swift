@@ -82,6 +82,9 @@ public enum DataSource {
     + "TFRecords, each in a folder, "
     + ".zip or .tar, or one of the words 'faces', 'constant' and 'noise'"
 
+  /// The most images that may be asked for: of the built-in ones there are as many as that.
+  public static let largestLimit = 100_000_000
+
   /// - Parameter location: a folder, .zip or .tar file of images, of CIFAR-10 batches, of IDX files or of arrays; one
   ///   .npy or .npz file; or one of the
   ///   words "faces" for the built-in faces, "constant" for images of one color and "noise" for uniform noise, these
@@ -93,8 +96,8 @@ public enum DataSource {
     if let size = options.imageSize, !(1...PNG.maximumSide).contains(size) {
       throw FileError(location, "cannot be brought to image size \(size), expected 1 to \(PNG.maximumSide)")
     }
-    if let limit = options.limit, limit < 1 {
-      throw FileError(location, "cannot be limited to \(limit) images, expected at least 1")
+    if let limit = options.limit, !(1...largestLimit).contains(limit) {
+      throw FileError(location, "cannot be limited to \(limit) images, expected 1 to \(largestLimit)")
     }
     if let crop = options.crop, !(1...PNG.maximumSide).contains(crop) {
       throw FileError(location, "cannot be cropped to \(crop), expected 1 to \(PNG.maximumSide)")
@@ -145,9 +148,14 @@ public enum DataSource {
   /// What a data set is called that converts its images itself.
   private static let imageFiles = "images"
 
+  /// Whether a location is one of the words for images that come with the package.
+  public static func isBuiltIn(_ location: String) -> Bool {
+    location == "faces" || SyntheticDataset.Kind(rawValue: location) != nil
+  }
+
   private static func builtIn(_ name: String, part: DataPart, options: DataOptions) throws -> OpenedData? {
+    if !isBuiltIn(name) { return nil }
     let kind = SyntheticDataset.Kind(rawValue: name)
-    if name != "faces" && kind == nil { return nil }
     guard let count = options.limit ?? builtInCounts[part], part != .valid else {
       throw FileError(name, "has no part '\(part)', expected train or test")
     }
@@ -203,7 +211,7 @@ public enum DataSource {
     return OpenedData(
       SubsetDataset(base: opened.dataset, indices: chosen), part: part,
       notes: opened.notes + [
-        part == .train ? note : "\(chosen.count.grouped) held out of \(opened.dataset.count.grouped) images"
+        part == .train ? note : "\(chosen.count.grouped) held out of \(opened.dataset.count.counted("image"))"
       ],
       kind: opened.kind)
   }

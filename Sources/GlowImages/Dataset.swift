@@ -65,6 +65,10 @@ public protocol Dataset: Sendable {
   /// Where the image comes from: "dir/a.png", "dir/data_batch_1.bin#17", "faces#3".
   func source(_ index: Int) -> String
 
+  /// What tells without reading it whether an image is the one that it was: a number made of the name and the size of its
+  /// file, for instance. Nil if nothing does, as where images stand in one array.
+  func fingerprint(_ index: Int) -> Int?
+
   /// Reads one image as `[height, width, channels]` into `pixels`, which has `shape.count` bytes.
   ///
   /// - Throws: `FileError`.
@@ -81,6 +85,7 @@ extension Dataset {
   public func label(_ index: Int) -> Int? { nil }
   public var attributeNames: [String] { [] }
   public func attributes(_ index: Int) -> [Bool]? { nil }
+  public func fingerprint(_ index: Int) -> Int? { nil }
   public func check(_ index: Int) throws {}
 
   /// Checks the header of every image before a long job relies on them.

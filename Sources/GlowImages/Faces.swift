@@ -37,6 +37,9 @@ public struct FaceDataset: Dataset {
     return Face(seed: seed, part: part, index: index)
   }
 
+  /// They are what their numbers say.
+  public func fingerprint(_ index: Int) -> Int? { index }
+
   public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) {
     FaceDrawing.draw(face(index), into: pixels)
   }

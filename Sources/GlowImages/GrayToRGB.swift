@@ -45,6 +45,7 @@ struct GrayToRGBDataset: Dataset {
   var attributeNames: [String] { base.attributeNames }
   func attributes(_ index: Int) -> [Bool]? { base.attributes(index) }
   func source(_ index: Int) -> String { base.source(index) }
+  func fingerprint(_ index: Int) -> Int? { base.fingerprint(index) }
   func check(_ index: Int) throws { try base.check(index) }
 
   func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {

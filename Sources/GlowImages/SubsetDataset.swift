@@ -35,6 +35,7 @@ struct SubsetDataset: Dataset {
   var attributeNames: [String] { base.attributeNames }
   func attributes(_ index: Int) -> [Bool]? { base.attributes(indices[index]) }
   func source(_ index: Int) -> String { base.source(indices[index]) }
+  func fingerprint(_ index: Int) -> Int? { base.fingerprint(indices[index]) }
   func check(_ index: Int) throws { try base.check(indices[index]) }
 
   func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {

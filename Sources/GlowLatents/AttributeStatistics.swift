@@ -1,3 +1,4 @@
+import GlowImages
 import GlowKernels
 
 /// An attribute that says nothing by itself.
@@ -138,7 +139,7 @@ public struct AttributeStatistics: Sendable {
     if varies(attribute) { return }
     let having = count(with: attribute)
     throw AttributeError(
-      "\(having == 0 ? "none" : "each") of the \(count) images has \(names[attribute]): "
+      "\(having == 0 ? "none" : "each") of the \(counted(count, "image")) has \(names[attribute]): "
         + "its effect needs images with and without")
   }
 }

@@ -72,7 +72,7 @@ public struct LatentFile: Sendable {
   public static func write(
     to path: String, count: Int, size: Int, _ body: (_ append: ([Float]) throws -> Void) throws -> Void
   ) throws {
-    try AtomicFile.write(to: path) { file in
+    try AtomicFile.write(to: path, size: count * size * MemoryLayout<Float>.stride) { file in
       try NumpyHeader(dataType: "<f4", shape: [count, size]).encoded().withUnsafeBytes { try file.append($0) }
       var written = 0
       try body { row in

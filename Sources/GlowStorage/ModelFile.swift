@@ -46,6 +46,14 @@ public enum ModelFile {
     try withExtendedLifetime(glow) { try writer.write(to: path) }
   }
 
+  /// Whether a file of safetensors says that it is a model of this program.
+  public static func isModel(_ file: SafetensorsFile) -> Bool { file.metadata[formatKey] == format }
+
+  /// Whether it says nothing of this program, of which checkpoints are too.
+  public static func isForeign(_ file: SafetensorsFile) -> Bool {
+    file.metadata[formatKey]?.hasPrefix(format) != true
+  }
+
   /// Reads a model, from its file or from the run folder that holds it.
   ///
   /// - Returns: the model, ready for use, and all of the file's metadata.
@@ -188,12 +196,12 @@ extension Glow {
 
   /// Takes over the values that were read from `path`.
   ///
-  /// - Throws: `FileError` if they describe no invertible map.
+  /// - Throws: `FileError` if they describe no invertible map, or are finite but absurd.
   func accept(path: String) throws {
     do { try parametersChanged() } catch let error as SingularMapError { throw FileError(path, "\(error)") }
-    if let layer = firstNonFiniteLayer() {
+    if let absurd = firstAbsurdWeights() {
       throw FileError(
-        path, "\(layer): its parameters are finite, but not the weights that they make together")
+        path, "\(absurd.layer): \(absurd.reason), which no training gives: the file is of no use")
     }
   }
 }

@@ -1,4 +1,5 @@
 import GlowFiles
+import GlowImages
 
 /// What is kept of many scored images for a summary: 8 bytes an image and score, and 8 more an image for its first draw
 /// where that is asked for.
@@ -58,7 +59,8 @@ public struct CollectedScores {
   public func summary() throws -> Score {
     guard let bits = values[.likelihood] else {
       throw TrainingError(
-        "none of \(skipped) images has a score" + (firstFailure.map { "; the first: \($0)" } ?? ""))
+        "none of \(counted(skipped, "image")) has a score" + (firstFailure.map { "; the first: \($0)" } ?? "")
+      )
     }
     return Score(bits)
   }

@@ -3,10 +3,12 @@ import GlowImages
 
 /// A number that tells whether images are still those that a run began with.
 public enum DataDigest {
-  /// Images whose bytes are looked at, spread evenly over all.
+  /// Images with fingerprints whose bytes are looked at too, spread evenly over all.
   private static let imageCount = 1000
+  /// Bytes of images that are looked at: in arrays, of which nothing else tells, a quarter of a gigabyte.
+  private static let byteCount = 1 << 28
 
-  /// Of the number of images, all their classes, and the bytes of some of them.
+  /// Of the number of images, their classes, their fingerprints, and the bytes of as many as can be read in a moment.
   ///
   /// - Parameters:
   ///   - onError: whether images that cannot be read are passed over.
@@ -16,19 +18,35 @@ public enum DataDigest {
     _ dataset: any Dataset, onError: ErrorPolicy = .fail,
     progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
   ) throws -> String {
-    var words = [dataset.count] + (0..<dataset.count).map { dataset.label($0) ?? -1 }
-    let looked = dataset.spread(over: imageCount)
+    var digest = mix(0, dataset.count)
+    let hasClasses = !dataset.classNames.isEmpty
+    for index in 0..<dataset.count {
+      if hasClasses { digest = mix(digest, dataset.label(index) ?? -1) }
+      if let fingerprint = dataset.fingerprint(index) { digest = mix(digest, fingerprint) }
+    }
+    let looked = dataset.spread(over: lookedAt(dataset))
     for index in 0..<looked.count {
       progress(index, looked.count)
-      let image: ByteImage
-      do { image = try looked.image(index) } catch {
+      do {
+        let pixels = try looked.image(index).pixels
+        let word = pixels.withUnsafeBufferPointer { Dequantization.digest($0) }
+        digest = mix(digest, Int(truncatingIfNeeded: word))
+      } catch {
         if onError == .fail { throw error }
-        words.append(-1)
-        continue
+        digest = mix(digest, -1)
       }
-      words.append(image.pixels.withUnsafeBufferPointer { Int(bitPattern: UInt(Dequantization.digest($0))) })
     }
-    let digest = words.withUnsafeBytes { $0.withMemoryRebound(to: UInt8.self) { Dequantization.digest($0) } }
     return String(digest, radix: 16)
+  }
+
+  private static func lookedAt(_ dataset: any Dataset) -> Int {
+    if dataset.count == 0 { return 0 }
+    let most = max(1, byteCount / dataset.shape.count)
+    return dataset.fingerprint(0) == nil ? most : min(most, imageCount)
+  }
+
+  private static func mix(_ digest: UInt64, _ word: Int) -> UInt64 {
+    let product = (digest ^ UInt64(bitPattern: Int64(word))) &* 0x9E37_79B9_7F4A_7C15
+    return (product ^ product >> 32) &+ 1
   }
 }

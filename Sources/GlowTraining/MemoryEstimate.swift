@@ -40,8 +40,11 @@ public struct MemoryEstimate: Sendable {
     }
   }
 
+  /// Of a run with a model.
+  ///
+  /// - Parameter available: bytes; nil where it cannot be told.
   /// - Throws: `TrainingError` if not even recomputing the hidden activations would fit.
-  init(
+  public init(
     _ glow: Glow<Float>, _ configuration: TrainingConfiguration, available: Int? = availableMemory()
   ) throws {
     parameterBytes = MemoryEstimate.bytesOfParameter(configuration, glow.kernels) * glow.parameters.count

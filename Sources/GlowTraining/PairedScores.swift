@@ -121,13 +121,14 @@ public struct PairedScores: Sendable {
   }
 
   /// A 95 % interval of the mean: the 2.5 % and 97.5 % quantiles of the means of as many images drawn with replacement.
+  /// Nil of fewer than two pairs.
   ///
   /// - Parameter progress: is told how many samples of how many are drawn.
   public func interval(
     resamples: Int, seed: UInt64, team: ThreadTeam,
     progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
   ) -> ClosedRange<Double>? {
-    if pairs.isEmpty { return nil }
+    if pairs.count < 2 { return nil }
     let differences = pairs.map(\.difference)
     var means = [Double](repeating: 0, count: resamples)
     means.withUnsafeMutableBufferPointer { buffer in

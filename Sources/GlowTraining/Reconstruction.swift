@@ -11,7 +11,7 @@ public struct Reconstruction: Sendable, Equatable, CustomStringConvertible {
   public internal(set) var largestError = 0.0
 
   public var description: String {
-    "\(equal) of \(images) images come back bit by bit; "
+    "\(equal) of \(counted(images, "image")) \(images == 1 ? "comes" : "come") back bit by bit; "
       + String(format: "largest error %.5f of a level", largestError)
   }
 }

@@ -132,12 +132,14 @@ public struct RunFolder: Sendable {
 /// `config.json`: every resolved setting of a run.
 public struct RunConfiguration: Codable, Sendable, Hashable {
   public var data: String
-  /// Nil in the configuration of an earlier version, as is `dataDigest`.
+  /// Nil in the configuration of an earlier version, as are the digests.
   public var images: ImageSettings?
   /// Where the held-out images are, if not in `data`.
   public var test: String?
   /// Of the training images.
   public var dataDigest: String?
+  /// Of the held-out images, if there are any.
+  public var testDigest: String?
   public var model: GlowConfiguration
   public var training: TrainingConfiguration
   /// Images of the training part; nil in the configuration of an earlier version.
@@ -180,10 +182,12 @@ public struct RunConfiguration: Codable, Sendable, Hashable {
     let changes = pairs.compactMap { name, old, new in
       "\(old)" == "\(new)" ? nil : "\(name) was \(old), is now \(new)"
     }
-    if let dataDigest, let digest = new.dataDigest, digest != dataDigest {
-      return changes + ["the training images are not those that the run began with"]
-    }
+    let digests = [("training", dataDigest, new.dataDigest), ("held-out", testDigest, new.testDigest)]
     return changes
+      + digests.compactMap { name, old, new in
+        guard let old, let new, old != new else { return nil }
+        return "the \(name) images are not those that the run began with"
+      }
   }
 
   /// An optional without the word for it.

@@ -152,7 +152,7 @@ public final class Trainer {
       return signal() != nil
     }
     if isDone {
-      progress.note("actnorms initialized from \(count) images")
+      progress.note("actnorms initialized from \(counted(count, "image"))")
     }
   }
 }

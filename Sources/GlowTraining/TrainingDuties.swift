@@ -91,9 +91,8 @@ extension TrainingRun {
     if signal != nil { return }
     let inverseError = try savingOnFailure { try watchInverse(test) }
     progress.note(
-      String(
-        format: "step %d (%d images): test bits/dim %@ with the averaged weights, %.4f raw",
-        state.step, imagesSeen, averaged.description as NSString, raw.bitsPerDimension))
+      "step \(state.step) (\(counted(imagesSeen, "image"))): test bits/dim \(averaged) with the averaged weights, "
+        + String(format: "%.4f raw", raw.bitsPerDimension))
     try log.append(
       Metrics(
         step: state.step, images: imagesSeen, epoch: epoch, seconds: clock.seconds,

@@ -134,6 +134,46 @@ extension CommandTests {
     #expect(try shell("\(pet) dog --out c.png").error.contains("one of cat, frog, not dog"))
   }
 
+  @Test("classes that are numbers are in the order of numbers")
+  func numberedClasses() throws {
+    defer { clean() }
+    try writeImages("classes", (0..<12).map(String.init))
+    #expect(
+      try shell("$GLOW data classes").output.contains("classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11\n"))
+    let trained = try shell("$GLOW train --data classes --out run --conditional \(Self.tiny)")
+    #expect(trained.status == 0, "\(trained.error)")
+    // A name that is another class's number would be remarked on.
+    #expect(try shell("$GLOW sample run --count 1 --class 2 --out two.png").error == "")
+    #expect(try shell("$GLOW evaluate run --data classes --scores s.csv").status == 0)
+    let found = try String(contentsOfFile: "\(root)/s.csv", encoding: .utf8).split(separator: "\n")
+      .dropFirst()
+    #expect(found.count == 48)
+    for line in found {
+      let folder = try #require(line.firstMatch(of: /classes\/([0-9]+)\//)?.output.1)
+      #expect(line.split(separator: ",")[2] == folder, "\(line)")
+    }
+  }
+
+  @Test("a path with a slash is a folder, though it is called as the built-in images are")
+  func foldersNamedLikeWords() throws {
+    defer { clean() }
+    #expect(try shell("$GLOW data noise --limit 3 --export faces").status == 0)
+    for path in ["faces/", "./faces"] {
+      #expect(try shell("$GLOW data \(path)").output.hasPrefix("images: 3 images"), "\(path)")
+    }
+    let word = try shell("$GLOW data faces --limit 4").output
+    #expect(word.hasPrefix("faces: ") && word.contains("that is ./faces"), "\(word)")
+  }
+
+  @Test("pictures of a model of one bit are black and white, each color all or nothing")
+  func oneBit() throws {
+    defer { clean() }
+    try train("--bits 1")
+    #expect(try shell("$GLOW sample run --count 4 --scale 1 --separate --out s.png").status == 0)
+    let levels = try Set((0..<4).flatMap { try PNG.read("\(root)/s-000\($0).png").pixels })
+    #expect(levels == [0, 255])
+  }
+
   @Test("it is said of which classes there are held-out images alone")
   func untrainedClasses() throws {
     defer { clean() }

@@ -33,7 +33,7 @@ extension CommandTests {
   func writeImages(_ folder: String, _ classes: [String]) throws {
     for (place, name) in classes.enumerated() {
       for number in 0..<4 {
-        let image = try FaceDataset(count: 100, seed: 0, part: .train).image(10 * place + number)
+        let image = try FaceDataset(count: 1000, seed: 0, part: .train).image(10 * place + number)
         try write("\(folder)/\(name)/\(number).png", PNG.encode(image))
       }
     }

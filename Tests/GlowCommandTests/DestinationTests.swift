@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import GlowImages
 import GlowTestSupport
 import Testing
 
@@ -16,6 +17,8 @@ extension CommandTests {
       try shell("$GLOW encode run --data images --out z.npy && $GLOW sample run --count 1 --out s.png").status
         == 0)
     #expect(
+      try shell("$GLOW attribute run --data faces --limit 8 --name Smiling --out v.npy").status == 0)
+    #expect(
       try shell("cp images/000001.png notes.npy && ln -s ../images/000002.png run/link.png").status == 0)
     #expect(try shell("cp run/model.safetensors m.safetensors && ln m.safetensors n.safetensors").status == 0)
     try write("kept/complexity.png", Array("mine".utf8))
@@ -31,8 +34,15 @@ extension CommandTests {
         "interpolate run images/000001.png images/000002.png --out images/000002.png",
         "is what the command reads"
       ),
-      ("manipulate run s.png --attribute z.npy --out s.png", "z.npy"),
-      ("manipulate run s.png --attribute z.npy --out x.png --animate ./x.png", "z.npy"),
+      (
+        "manipulate run images/000001.png --attribute v.npy --out images/000001.png",
+        "is what the command reads"
+      ),
+      ("manipulate run images/000001.png --attribute v.npy --out v.npy", "must end in .png"),
+      (
+        "manipulate run images/000001.png --attribute v.npy --out x.png --animate ./x.png",
+        "both --out and --animate"
+      ),
       ("decode run --latents z.npy --out z.npy", "is what the command reads"),
       ("decode run --latents z.npy --out images", "holds files already"),
       ("import m.safetensors --from y0ast --out m.safetensors", "is what the command reads"),
@@ -57,6 +67,82 @@ extension CommandTests {
       #expect(outcome.status != 0 && outcome.error.contains(reason), "\(command): \(outcome.error)")
     }
     #expect(try shell("find . -type f | sort | xargs sha256sum").output == before)
+  }
+
+  @Test("nothing is replaced by way of a link, nor put among the images that are read")
+  func linkedDestinations() throws {
+    defer { clean() }
+    try train()
+    let made = try shell(
+      "$GLOW data faces --limit 8 --export images && cp -r run other && ln -s other/model.safetensors l.safetensors && "
+        + "ln -s o.png a.png && ln -s o.png b.png && ln -s images li && mkdir lk faces && "
+        + "ln -s ../images/000001.png lk/a.png && ln -s ../images/000002.png lk/b.png")
+    #expect(made.status == 0, "\(made.error)")
+    let before = try shell("find . -type f | sort | xargs sha256sum").output
+    for (command, reason) in [
+      ("export run --to openai --out l.safetensors", "belongs to the run"),
+      ("plot run --out a.png --samples b.png", "both --out and --samples"),
+      ("reconstruct run --data lk --out images/000002.png", "is in the images"),
+      ("reconstruct run --data images --out images/new.png", "is in the images"),
+      ("reconstruct run --data li --out images/new.png", "is in the images"),
+      ("reconstruct run --data images --out li/new.png", "is in the images"),
+      ("evaluate run --data images --scores images/a/b/s.jsonl", "is in the images"),
+      ("data images --export images/sub", "is in the images"),
+      ("train --data images --out images/run \(Self.tiny)", "is in the images"),
+      ("train --data images --out images \(Self.tiny) --resume", "is in the images"),
+      ("train --data faces --test images --out images/run \(Self.tiny)", "is in the images"),
+    ] {
+      let outcome = try shell("$GLOW \(command)")
+      #expect(outcome.status == 1 && outcome.error.contains(reason), "\(command): \(outcome.error)")
+    }
+    #expect(try shell("find . -type f | sort | xargs sha256sum").output == before)
+    // The word is not the folder.
+    #expect(try shell("$GLOW reconstruct run --data faces --out faces/r.png").status == 0)
+  }
+
+  @Test("a file is replaced by one of its own kind alone, whatever ending they share")
+  func otherKinds() throws {
+    defer { clean() }
+    try train()
+    let makers = [
+      "bytes.npy": "data faces --limit 4 --export", "latents.npy": "encode run --data faces --limit 4 --out",
+      "vector.npy": "attribute run --data faces --limit 8 --name Smiling --out",
+      "foreign.safetensors": "export run --to openai --out",
+      "model.safetensors": "import source.safetensors --from openai --out",
+    ]
+    #expect(try shell("$GLOW export run --to openai --out source.safetensors").status == 0)
+    for (name, maker) in makers {
+      let outcome = try shell("$GLOW \(maker) \(name) && $GLOW \(maker) \(name)")
+      #expect(outcome.status == 0, "\(maker): \(outcome.error)")
+    }
+    try FileManager.default.copyItem(
+      atPath: "\(root)/run/checkpoint-00000001.safetensors", toPath: "\(root)/checkpoint.safetensors")
+    for (name, maker) in makers {
+      let ending = name.split(separator: ".")[1]
+      for other in makers.keys + ["checkpoint.safetensors"] where other != name && other.hasSuffix(ending) {
+        let before = try bytes(other)
+        let outcome = try shell("$GLOW \(maker) \(other)")
+        #expect(
+          outcome.status == 1 && outcome.error.contains("holds something else"),
+          "\(maker) \(other): \(outcome.error)")
+        #expect(try bytes(other) == before)
+      }
+    }
+  }
+
+  @Test("what a disk has no room for is refused before any work")
+  func fullDisk() throws {
+    defer { clean() }
+    try train()
+    for command in [
+      "encode run --data noise --limit 100000000 --out z.npy",
+      "data noise --limit 100000000 --image-size 1024 --export a.npy",
+    ] {
+      let outcome = try shell("timeout 60 $GLOW \(command)")
+      #expect(
+        outcome.status == 1 && outcome.error.contains("MB, and its disk has"), "\(command): \(outcome.error)")
+    }
+    #expect(try names() == ["run"])
   }
 
   @Test(
@@ -125,8 +211,8 @@ extension CommandTests {
     try train()
     try FileManager.default.createDirectory(atPath: "\(root)/to", withIntermediateDirectories: true)
     let jobs = [
-      "encode run --data noise --limit 1000000 --out to/z.npy --threads 1",
-      "data noise --limit 1000000 --export to/images", "data noise --limit 10000000 --export to/a.npy",
+      "encode run --data noise --limit 300000 --out to/z.npy --threads 1",
+      "data noise --limit 1000000 --export to/images", "data noise --limit 1000000 --export to/a.npy",
     ]
     for job in jobs {
       for signal in ["INT", "TERM", "HUP"] {
@@ -139,6 +225,15 @@ extension CommandTests {
         #expect(try names("to") == [], "\(job) \(signal)")
       }
     }
+    // What is written as it goes stays, each file whole.
+    let sampling = try shell(
+      "$GLOW sample run --count 20000 --separate --out to/s.png --threads 1 & job=$!; "
+        + "for i in $(seq 5000); do [ \"$(ls to)\" ] && break; sleep 0.02; done; kill -TERM $job; wait $job")
+    #expect(sampling.status == 128 + SIGTERM, "\(sampling.error)")
+    let samples = try names("to")
+    #expect(samples.allSatisfy { $0.hasPrefix("s-") } && (1..<20000).contains(samples.count), "\(samples)")
+    for name in samples { #expect(throws: Never.self) { try PNG.read("\(root)/to/\(name)") } }
+    #expect(try shell("rm to/*").status == 0)
     for job in [jobs[0], jobs[2]] {
       let outcome = try shell("ulimit -f 100; $GLOW \(job)")
       #expect(

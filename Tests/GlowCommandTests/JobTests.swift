@@ -22,7 +22,7 @@ extension CommandTests {
 
   private static let endless = "evaluate run --data noise --limit 100000000 --batch 4 --threads 1"
 
-  @Test("a second job on the same file of scores changes nothing of the first", .disabled(if: isSanitized))
+  @Test("a second job on the same file of scores changes nothing of the first", .unsanitized("too slow"))
   func lockedScores() throws {
     defer { clean() }
     try train()
@@ -72,7 +72,7 @@ extension CommandTests {
     #expect(try shell("\(job) images --class frog --scores s.jsonl --resume").status == 1)
   }
 
-  @Test("of many draws records come one by one, the same whatever the batch", .disabled(if: isSanitized))
+  @Test("of many draws records come one by one, the same whatever the batch", .unsanitized("too slow"))
   func manyDraws() throws {
     defer { clean() }
     try train()
@@ -119,7 +119,7 @@ extension CommandTests {
   }
 
   @Test(
-    "a signal ends any long command soon, and nothing half written is left", .disabled(if: isSanitized),
+    "a signal ends any long command soon, and nothing half written is left", .unsanitized("too slow"),
     arguments: [
       ("sample run --count 40000 --scale 1 --out to/s.png", SIGUSR1),
       ("decode run --latents z.npy --out to/images", SIGUSR2),
@@ -175,7 +175,7 @@ extension CommandTests {
     for name in kept { #expect(throws: Never.self) { try PNG.read("\(root)/to/\(name)") } }
   }
 
-  @Test("what takes more than some seconds says how far it has come", .disabled(if: isSanitized))
+  @Test("what takes more than some seconds says how far it has come", .unsanitized("too slow"))
   func progress() throws {
     defer { clean() }
     try train()

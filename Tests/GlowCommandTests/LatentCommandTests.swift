@@ -220,16 +220,17 @@ extension CommandTests {
     let some = try manipulate("a.npy", "0,1e30", "some.png")
     #expect(
       some.status == 0
-        && some.error.contains("warning: 1 of 2 decoded images have values that are not finite"),
+        && some.error.contains("warning: 1 of 2 decoded images has values that are not finite"),
       "\(some.error)")
-    let all = "decoded images have values that are not finite"
+    let all = "values that are not finite"
     try expectFailure(
       all, "manipulate", "run", "faces/000001.png", "--attribute", "a.npy", "--strengths", "1e30", "--out",
       "x.png")
     try expectFailure(all, "sample", "run", "--temperature", "1e300", "--count", "4", "--out", "x.png")
     let huge = [Float](repeating: 3e38, count: 3072).withUnsafeBytes { Array($0) }
     try write("huge.npy", NumpyHeader(dataType: "<f4", shape: [1, 3072]).encoded() + huge)
-    try expectFailure("all 1 " + all, "decode", "run", "--latents", "huge.npy", "--out", "x.png")
+    try expectFailure(
+      "the decoded image has " + all, "decode", "run", "--latents", "huge.npy", "--out", "x.png")
     // Too large a sheet is refused before it is decoded.
     try expectFailure(
       "too large", "sample", "run", "--temperature", "0,1", "--count", "64", "--scale", "32", "--out", "x.png"

@@ -60,7 +60,20 @@ extension CommandTests {
         try? FileManager.default.removeItem(atPath: "\(root)/new")
       }
     }
+    // There is no room for the threads that OpenBLAS starts when it is loaded.
+    for limit in [200_000, 250_000, 300_000] {
+      for command in ["data faces --limit 4", "inspect run", "plot run --out p.png", "data faces --limit"] {
+        let outcome = try shell("ulimit -v \(limit); timeout -s KILL 60 $GLOW \(command)")
+        #expect(
+          [command.hasSuffix("--limit") ? 64 : 0, 1].contains(outcome.status),
+          "\(limit) \(command): \(outcome.status) \(outcome.error)")
+      }
+    }
     for (line, reason) in [
+      (
+        "ulimit -v 3000000; timeout 60 $GLOW train --data faces --image-size 4096 --out big \(Self.tiny)",
+        "training needs about"
+      ),
       ("$GLOW sample run --count 250000 --scale 32 --out big.png", "ask for fewer images"),
       ("$GLOW sample run --count 1000000 --out big.png", "ask for fewer images"),
       ("ulimit -v 2000000; $GLOW bench evaluate --batch 1000000", "use a smaller batch"),

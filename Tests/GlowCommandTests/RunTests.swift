@@ -161,6 +161,16 @@ extension CommandTests {
     let changed = try shell("$GLOW train --out run --resume --steps 3")
     #expect(
       changed.error.contains("the training images are not those that the run began with"), "\(changed.error)")
+    #expect(!changed.error.contains("the held-out images"))
+    let again = "$GLOW train --data faces --limit 8 --out tested \(Self.tiny) --test images"
+    #expect(try shell(again).status == 0)
+    let kept = try shell("$GLOW train --out tested --resume --steps 2")
+    #expect(kept.status == 0 && !kept.error.contains("not those"), "\(kept.error)")
+    #expect(try shell("cp images/000001.png images/000003.png").status == 0)
+    let test = try shell("$GLOW train --out tested --resume --steps 3")
+    #expect(
+      test.error.contains("the held-out images are not those that the run began with")
+        && !test.error.contains("the training images are not those"), "\(test.error)")
   }
 
   @Test("data that are shortened meanwhile end a run with their name, and the steps so far are saved")

@@ -92,6 +92,43 @@ struct HostileModelTests {
     }
   }
 
+  @Test(
+    "finite parameters that no training gives are refused with the layer's name, and those that one may give are not",
+    arguments: [
+      ("level0.split.conv.bias", -1e4, "level0.split"), ("level0.split.conv.bias", 1e4, "level0.split"),
+      ("level0.split.conv.weight", 1e30, "level0.split"), ("top.prior.bias", 1e30, "top.prior"),
+      ("top.prior.bias", 1e3, "top.prior"), ("top.prior.weight", 1e30, "top.prior"),
+      ("top.class_embedding.weight", 1e3, "top.prior"), ("top.class_embedding.bias", -1e3, "top.prior"),
+      ("level0.step1.coupling.conv1.weight", 1e20, "level0.step1"),
+      ("level0.step1.coupling.actnorm1.bias", 1e20, "level0.step1"),
+      ("level0.step1.coupling.conv2.weight", 1e30, "level0.step1"),
+      ("level0.step1.coupling.conv3.bias", 1e38, "level0.step1"),
+      ("level1.step0.actnorm.logs", 20, "level1.step0"), ("level1.step0.actnorm.logs", -20, "level1.step0"),
+      ("level1.step0.actnorm.bias", 1e20, "level1.step0"),
+      ("level1.step0.invconv.weight", 1e20, "level1.step0"),
+      // Of channels without variance.
+      ("level1.step0.actnorm.logs", 4.7, nil), ("top.prior.bias", 10, nil),
+    ] as [(String, Float, String?)])
+  func absurdity(parameter: String, value: Float, layer: String?) throws {
+    let glow = try randomGlow(
+      {
+        $0.levels = 2
+        $0.classCount = 3
+      }, as: Float.self)
+    let entry = try #require(glow.parameters[parameter])
+    // A matrix of one value has no inverse.
+    for index in entry.range where !parameter.contains("invconv") || index == entry.offset {
+      glow.values.base[index] = value
+    }
+    try ModelFile.write(glow, to: path)
+    guard let layer else {
+      _ = try ModelFile.read(path, as: Float.self)
+      return
+    }
+    let error = try #require(throws: FileError.self) { try ModelFile.read(path, as: Float.self) }
+    #expect(error.path == path && error.reason.hasPrefix("\(layer): "), "\(error)")
+  }
+
   @Test("changed models of other implementations", arguments: ForeignFormat.allCases)
   func foreignModels(format: ForeignFormat) throws {
     // A new model, because the formats hold less than a random one; without edge weights, as they lack those too.

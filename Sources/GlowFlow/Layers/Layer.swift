@@ -24,6 +24,9 @@ protocol Foldable: Sendable {
   /// Writes the folded weights that only the inverse needs.
   func foldInverse<S: Scalar>(_ folded: Folded<S>, into weights: Weights<S>) throws
 
+  /// The logarithms of scales, or bounds of them, among the folded weights.
+  var logarithms: [WeightColumns] { get }
+
   /// How far the channel map is from having no inverse, if the layer has one.
   func condition<S: Scalar>(_ folded: Folded<S>) -> MapCondition?
 }
@@ -42,6 +45,7 @@ extension Foldable {
 
   func foldInverse<S: Scalar>(_ folded: Folded<S>, into weights: Weights<S>) throws {}
 
+  var logarithms: [WeightColumns] { [] }
   func condition<S: Scalar>(_ folded: Folded<S>) -> MapCondition? { nil }
 }
 

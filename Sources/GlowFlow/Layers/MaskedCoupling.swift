@@ -70,6 +70,11 @@ struct MaskedCoupling: Layer {
     values[rescale].update(repeating: 1, count: rescale.count)
   }
 
+  /// The hyperbolic tangent of what the network says times these.
+  var logarithms: [WeightColumns] {
+    [WeightColumns(vector: foldedRescale, width: rescale.count, columns: 0..<rescale.count)]
+  }
+
   @specialized(where S == Float)
   @specialized(where S == Double)
   func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) throws -> Factorization? {

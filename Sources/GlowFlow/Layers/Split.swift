@@ -39,6 +39,8 @@ struct Split: Layer {
 
   // MARK: Folding
 
+  var logarithms: [WeightColumns] { [.logs(convolution.foldedBias, width: 2 * half)] }
+
   @specialized(where S == Float)
   @specialized(where S == Double)
   func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) throws -> Factorization? {

@@ -40,6 +40,10 @@ struct TopPrior: Layer {
 
   // MARK: Folding
 
+  var logarithms: [WeightColumns] {
+    [convolution?.foldedBias, embedding?.folded].compactMap { $0 }.map { .logs($0, width: 2 * channels) }
+  }
+
   @specialized(where S == Float)
   @specialized(where S == Double)
   func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) throws -> Factorization? {

@@ -36,6 +36,18 @@ struct WeightVector: Sendable {
   let count: Int
 }
 
+/// Some columns of a vector of folded weights that is [rows, width].
+struct WeightColumns: Sendable {
+  let vector: WeightVector
+  let width: Int
+  let columns: Range<Int>
+
+  /// The second of the two planes that a prior's vector holds: mean, then logs.
+  static func logs(_ vector: WeightVector, width: Int) -> WeightColumns {
+    WeightColumns(vector: vector, width: width, columns: width / 2..<width)
+  }
+}
+
 /// A layer's folded weights, or their gradient.
 struct Weights<S: Scalar> {
   let base: UnsafeMutablePointer<S>
@@ -117,6 +129,13 @@ struct Weights<S: Scalar> {
   }
 
   subscript(vector: WeightVector) -> UnsafeMutablePointer<S> { base + vector.offset }
+
+  /// The first value of some columns that is not of a size up to `largest`.
+  func firstBeyond(_ largest: S, in part: WeightColumns) -> S? {
+    let start = self[part.vector]
+    return (0..<part.vector.count).lazy.filter { part.columns.contains($0 % part.width) }.map { start[$0] }
+      .first { !(abs($0) <= largest) }
+  }
 
   /// Adds a tile's product Aᵀ·B to a matrix of a gradient. To each matrix once a tile: the first one overwrites.
   func add(_ a: Matrix<S>, _ b: Matrix<S>, to matrix: WeightMatrix) {

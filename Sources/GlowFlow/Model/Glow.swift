@@ -144,13 +144,48 @@ public final class Glow<S: Scalar> {
       Result { try placed.layer.fold(parameterValues, into: weights) })
   }
 
-  /// The first layer whose folded weights, what its parameters make together, are not all finite; nil if all are.
-  public func firstNonFiniteLayer() -> String? {
-    architecture.foldables.first { placed in
-      UnsafeBufferPointer(start: folded.base + placed.offset, count: placed.needs.weights.count).contains {
-        !$0.isFinite
+  /// A layer whose parameters are finite, but make together what no training gives.
+  public struct AbsurdWeights {
+    /// For instance `level0.step3`.
+    public let layer: String
+    public let reason: String
+  }
+
+  /// The largest weight that folding gives: the scale of an actnorm for a channel without variance is 10⁶, and weights and
+  /// biases are multiplied by it.
+  private static var largestWeight: S { 1e9 }
+  /// Beyond it neither exp(x) nor exp(−x) is of use in `Float`.
+  private static var largestLogarithm: S { 80 }
+
+  /// The first layer with absurd weights, with which images would have scores that are not finite or mean nothing.
+  public func firstAbsurdWeights() -> AbsurdWeights? {
+    for placed in architecture.foldables {
+      let weights = weights(of: placed.index)
+      if let reason = absurdity(of: weights, placed) {
+        return AbsurdWeights(layer: placed.layer.name, reason: reason)
       }
-    }?.layer.name
+    }
+    return nil
+  }
+
+  private func absurdity(of weights: Weights<S>, _ placed: Placed<any Foldable>) -> String? {
+    let values = UnsafeBufferPointer(start: weights.base, count: placed.needs.weights.count)
+    // Written so that a NaN is found, too.
+    if let weight = values.first(where: { !(abs($0) <= Self.largestWeight) }) {
+      return "its parameters make a weight of \(weight)"
+    }
+    for part in placed.layer.logarithms {
+      if let value = weights.firstBeyond(Self.largestLogarithm, in: part) {
+        return "its parameters make a scale of exp(\(value))"
+      }
+    }
+    if let map = maps[placed.index] {
+      let logarithm = map.logAbsoluteDeterminant / Double(map.size)
+      if !(abs(logarithm) <= Elementary.log(Double(Self.largestWeight))) {
+        return "its channel map has a scale of exp(\(logarithm))"
+      }
+    }
+    return nil
   }
 
   /// What `body` makes of each layer's index, on the team.

@@ -21,6 +21,9 @@ protocol Container: Sendable {
   /// - Throws: `FileError`.
   func open(_ name: ArraySlice<UInt8>) throws -> FileContent
 
+  /// What changes when the content of a file does: its size at least. Nil if it cannot be told.
+  func fingerprint(_ name: ArraySlice<UInt8>) -> Int?
+
   /// A file for a person to read.
   func path(of name: ArraySlice<UInt8>) -> String
 }
@@ -28,6 +31,8 @@ protocol Container: Sendable {
 extension Container {
   var isArchive: Bool { true }
   var unpackedBytes: Int { 0 }
+
+  func fingerprint(_ name: ArraySlice<UInt8>) -> Int? { (try? open(name))?.count }
 
   func path(of name: ArraySlice<UInt8>) -> String { "\(path)/\(RawPath.text(name))" }
 

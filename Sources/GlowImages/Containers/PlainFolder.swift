@@ -21,6 +21,8 @@ struct PlainFolder: Container {
     FileContent(try base.appending(name).open())
   }
 
+  func fingerprint(_ name: ArraySlice<UInt8>) -> Int? { base.appending(name).size }
+
   private func list(_ folder: RawPath, prefix: [UInt8], depth: Int, into names: inout NameList) throws {
     if depth > Self.deepest {
       throw FileError(folder.text, "lies more than \(Self.deepest) folders below \(path)")

@@ -58,6 +58,12 @@ struct RawPath: Sendable {
     return withCString { stat($0, &status) } == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
+  /// Bytes of a file, nil if there is none.
+  var size: Int? {
+    var status = stat()
+    return withCString { stat($0, &status) } == 0 ? Int(status.st_size) : nil
+  }
+
   /// Calls `body` with every entry of this folder but the hidden ones, in no order. Calls `opendir` and `readdir`.
   ///
   /// - Throws: `FileError`.

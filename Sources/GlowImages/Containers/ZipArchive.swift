@@ -41,6 +41,8 @@ struct ZipArchive: Container {
 
   func list() throws -> NameList { index.names }
 
+  func fingerprint(_ name: ArraySlice<UInt8>) -> Int? { index[name].map { Int($0.checksum) } }
+
   func open(_ name: ArraySlice<UInt8>) throws -> FileContent {
     let path = path(of: name)
     guard let entry = index[name] else { throw FileError(path, "is not in the archive") }

@@ -93,6 +93,7 @@ private struct JoinedSets: Dataset {
   func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     try at(index) { try $0.read($1, into: pixels) }
   }
+  func fingerprint(_ index: Int) -> Int? { at(index) { $0.fingerprint($1) } }
   func check(_ index: Int) throws { try at(index) { try $0.check($1) } }
 
   /// Calls `body` with the set that an image is in, and its place there.

@@ -45,7 +45,7 @@ enum ArrayFiles {
     for item in labelItems { labels += try readLabels(item.file, item.header) }
     let count = batches.reduce(0) { $0 + $1.count }
     if !labelItems.isEmpty && labels.count != count {
-      throw FileError(labelItems[0].file.path, "has \(labels.count) labels for \(count) images")
+      throw FileError(labelItems[0].file.path, "has \(labels.count) labels for \(counted(count, "image"))")
     }
     // A part may lack a class: all that is known counts.
     let known = try items.filter(isLabels).flatMap { try readLabels($0.file, $0.header) }

@@ -45,7 +45,7 @@ public enum AttributeList {
       rows.append(try row(words, names: names, line: lines.number, path: path))
     }
     if let count, rows.count != count {
-      throw FileError(path, "lists \(rows.count) images, expected \(count) from line 1")
+      throw FileError(path, "lists \(counted(rows.count, "image")), expected \(count) from line 1")
     }
     return (names, rows)
   }

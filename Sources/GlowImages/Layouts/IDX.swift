@@ -59,7 +59,8 @@ public struct IDXDataset: Dataset {
     let file = try IDXFile(container.open(labelsName), magic: 0x801)
     if file.dimensions[0] != count {
       throw FileError(
-        file.path, "has \(file.dimensions[0]) labels for \(count) images in \(DataFiles.split(name).name)")
+        file.path,
+        "has \(file.dimensions[0]) labels for \(counted(count, "image")) in \(DataFiles.split(name).name)")
     }
     let stored = try file.withValues { Array($0) }
     // EMNIST's letters. Ten digits are classes even where a small part does not show all of them.

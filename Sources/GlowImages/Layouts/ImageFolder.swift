@@ -77,6 +77,14 @@ public struct ImageFolderDataset: Dataset {
   public func attributes(_ index: Int) -> [Bool]? { attributeRows.isEmpty ? nil : attributeRows[index] }
   public func source(_ index: Int) -> String { container.path(of: names.bytes(index)) }
 
+  /// Not of times: images that are copied to where a job runs are the same ones.
+  public func fingerprint(_ index: Int) -> Int? {
+    let name = names.bytes(index)
+    // FNV-1a (Fowler, Noll & Vo).
+    let hash = name.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+    return container.fingerprint(name).map { Int(truncatingIfNeeded: hash) ^ $0 }
+  }
+
   public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     let file = try container.open(names.bytes(index))
     try file.withBytes { bytes in

@@ -20,6 +20,9 @@ struct LeftOut {
   }
 }
 
+/// "1 image", "2 images".
+package func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
+
 extension Int {
   /// "1 image", "12,345 images".
   func counted(_ noun: String, _ plural: String? = nil) -> String {

@@ -49,7 +49,7 @@ struct MatlabDataset: Dataset {
     }
     labels = try digits.values.withBytes { $0.map { $0 == 10 ? 0 : $0 } }
     if labels.count != sizes[3] {
-      throw FileError(file.path, "has \(labels.count) labels for \(sizes[3]) images")
+      throw FileError(file.path, "has \(labels.count) labels for \(counted(sizes[3], "image"))")
     }
     if let label = labels.first(where: { $0 > 9 }) {
       throw FileError(file.path, "has the label \(label), expected 1 to 10")
