@@ -45,10 +45,12 @@ struct NeighborhoodProductTests {
       glow_pack(b, columns, 1, test.inner, columns, &panels)
       for start in Set([0, 1, width - 1, width, width + 2]) where start < test.rows {
         let count = test.rows - start
-        let wanted = (start..<test.rows).flatMap { row in
-          (0..<columns).map { column in
-            (0..<test.inner).reduce(Float(0)) {
-              $0.addingProduct(test.patches[row * test.inner + $1], b[$1 * columns + column])
+        var wanted = [Float](repeating: 0, count: count * columns)
+        for row in 0..<count {
+          for column in 0..<columns {
+            for k in 0..<test.inner {
+              wanted[row * columns + column] = wanted[row * columns + column]
+                .addingProduct(test.patches[(start + row) * test.inner + k], b[k * columns + column])
             }
           }
         }
@@ -80,10 +82,13 @@ struct NeighborhoodProductTests {
       let b: [Float] = random(test.rows * columns, 2)
       let start: [Float] = random(test.inner * columns, 3)
       for accumulates in [false, true] {
-        let wanted = (0..<test.inner).flatMap { k in
-          (0..<columns).map { column in
-            (0..<test.rows).reduce(accumulates ? start[k * columns + column] : 0) {
-              $0.addingProduct(test.patches[$1 * test.inner + k], b[$1 * columns + column])
+        var wanted = accumulates ? start : [Float](repeating: 0, count: start.count)
+        for row in 0..<test.rows {
+          for k in 0..<test.inner {
+            for column in 0..<columns {
+              let place = k * columns + column
+              wanted[place] = wanted[place]
+                .addingProduct(test.patches[row * test.inner + k], b[row * columns + column])
             }
           }
         }
