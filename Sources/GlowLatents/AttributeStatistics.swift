@@ -139,7 +139,7 @@ public struct AttributeStatistics: Sendable {
     if varies(attribute) { return }
     let having = count(with: attribute)
     throw AttributeError(
-      "\(having == 0 ? "none" : "each") of the \(counted(count, "image")) has \(names[attribute]): "
+      "of \(counted(count, "image")) \(having == 0 ? "none has" : "all have") \(names[attribute]): "
         + "its effect needs images with and without")
   }
 }

@@ -143,7 +143,7 @@ extension CommandTests {
     let trained = try shell("$GLOW train --data classes --out run --conditional \(Self.tiny)")
     #expect(trained.status == 0, "\(trained.error)")
     // A name that is another class's number would be remarked on.
-    #expect(try shell("$GLOW sample run --count 1 --class 2 --out two.png").error == "")
+    #expect(try shell("$GLOW sample run --count 1 --class 2 --out two.png").messages.isEmpty)
     #expect(try shell("$GLOW evaluate run --data classes --scores s.csv").status == 0)
     let found = try String(contentsOfFile: "\(root)/s.csv", encoding: .utf8).split(separator: "\n")
       .dropFirst()

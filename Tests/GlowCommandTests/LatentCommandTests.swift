@@ -356,13 +356,13 @@ extension CommandTests {
     // Two classes beside nothing else: each against the other, as the mean difference has it.
     for name in ["cat", "dog"] { #expect(try bytes("apart/\(name).npy") == bytes("vectors/\(name).npy")) }
     let one = try glow("attribute", "run", "--data", "classes", "--all", "--limit", "1", "--out", "x")
-    #expect(one.status == 1 && one.error.contains("each of the 1 images has cat"))
+    #expect(one.status == 1 && one.error.contains("of 1 image all have cat"))
     let list = "4\nAlways Odd\n" + (0..<4).map { "\($0).png 1 \($0 % 2 == 1 ? 1 : -1)\n" }.joined()
     for index in 0..<4 { try write("listed/\(index).png", [UInt8](bytes("faces/00000\(index + 1).png"))) }
     try write("listed/list_attr_celeba.txt", Array(list.utf8))
     let some = try glow("attribute", "run", "--data", "listed", "--all", "--orthogonal", "--out", "some")
     #expect(
-      some.status == 0 && some.messages[0].hasPrefix("warning: left out: each of the 4 images has Always"),
+      some.status == 0 && some.messages[0].hasPrefix("warning: left out: of 4 images all have Always"),
       "\(some.error)")
     #expect(try FileManager.default.contentsOfDirectory(atPath: "\(root)/some") == ["Odd.npy"])
     try expectFailure(
@@ -370,7 +370,7 @@ extension CommandTests {
       "4",
       "--name", "Wings", "--out", "x.npy")
     try expectFailure(
-      "each of the 1 images has", "attribute", "run", "--data", "classes", "--limit", "1", "--name", "cat",
+      "of 1 image all have", "attribute", "run", "--data", "classes", "--limit", "1", "--name", "cat",
       "--out", "x.npy")
     try expectFailure("--all", "attribute", "run", "--data", "faces", "--out", "x.npy", status: 64)
     try expectFailure(

@@ -71,7 +71,7 @@ extension CommandTests {
     }
     for (line, reason) in [
       (
-        "ulimit -v 3000000; timeout 60 $GLOW train --data faces --image-size 4096 --out big \(Self.tiny)",
+        "ulimit -v 3000000; timeout 60 $GLOW train --quiet --data faces --image-size 4096 --out big \(Self.tiny)",
         "training needs about"
       ),
       ("$GLOW sample run --count 250000 --scale 32 --out big.png", "ask for fewer images"),

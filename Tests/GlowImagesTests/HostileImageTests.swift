@@ -176,7 +176,7 @@ struct HostileImageTests {
         try Array(text.utf8).withUnsafeBytes { try AttributeList.parse($0, path: "list") }
       }
     }
-    expect("9223372036854775807\nA\na.png 1\n", "lists 1 images, expected 9223372036854775807 from line 1")
+    expect("9223372036854775807\nA\na.png 1\n", "lists 1 image, expected 9223372036854775807 from line 1")
     expect("9223372036854775808\nA\na.png 1\n", "line 1: expected the number of images")
     let names = (0..<70_000).map { "a\($0)" }.joined(separator: " ")
     expect("1\n\(names)\n", "line 2: has more than 65536 attributes")

@@ -170,7 +170,7 @@ struct ImageFolderTests {
     expectError(folder.path, "cannot be brought to image size 0, expected 1 to 16384") {
       try open(imageSize: 0)
     }
-    expectError(folder.path, "cannot be limited to 0 images, expected at least 1") { try open(limit: 0) }
+    expectError(folder.path, "cannot be limited to 0 images, expected 1 to 100000000") { try open(limit: 0) }
   }
 
   @Test("attributes are found beside the images or one folder up", arguments: ["", "images/"])
@@ -263,6 +263,6 @@ struct AttributeListTests {
     expectError("list", "line 3: has the value '2', expected 1 or -1, or 1 or 0") {
       try parse("1\nA\na.png 2\n")
     }
-    expectError("list", "lists 1 images, expected 2 from line 1") { try parse("2\nA\na.png 1\n") }
+    expectError("list", "lists 1 image, expected 2 from line 1") { try parse("2\nA\na.png 1\n") }
   }
 }

@@ -153,7 +153,9 @@ struct DetectionReferenceTests {
     #expect(error?.reason.contains("has no line of names") == true)
   }
 
-  @Test("images that a table has twice are paired in their order; one pair has no standard error")
+  @Test(
+    "images that a table has twice are paired in their order; one pair has neither standard error nor interval"
+  )
   func duplicates() throws {
     defer { clean() }
     let first = try table("a.jsonl", [("x", "1", 4), ("y", "1", 5), ("z", "1", 6)])
@@ -163,8 +165,7 @@ struct DetectionReferenceTests {
     #expect(paired.pairs.map { $0.difference.rounded() } == [1, 0])
     let one = try PairedScores(try table("c.jsonl", [("w", "1", 4)]), second)
     #expect(one.standardError == nil && one.mean!.rounded() == 1)
-    let interval = try #require(one.interval(resamples: 100, seed: 0, team: ThreadTeam(count: 1)))
-    #expect(interval.lowerBound == one.mean && interval.upperBound == one.mean)
+    #expect(one.interval(resamples: 100, seed: 0, team: ThreadTeam(count: 1)) == nil)
   }
 
   @Test("the interval is that of the mean, whatever the threads")
