@@ -324,7 +324,7 @@ extension CommandTests {
     let parts = try glow("sheet", "run", "--data", "parts", "--out", "parts.png")
     #expect(parts.status == 0 && parts.output.contains("more Odd"), "\(parts.error)")
     try expectFailure(
-      "each of the 4 images has Always", "sheet", "run", "--data", "parts", "--name", "Always", "--out",
+      "of 4 images all have Always", "sheet", "run", "--data", "parts", "--name", "Always", "--out",
       "x.png")
     try FileManager.default.removeItem(atPath: "\(root)/faces/list_attr_celeba.txt")
     #expect(try glow("sheet", "run", "--data", "./faces", "--out", "plain.png").status == 0)

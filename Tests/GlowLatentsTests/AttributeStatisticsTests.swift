@@ -70,7 +70,7 @@ struct AttributeStatisticsTests {
     for value in [true, false] { never.add([1], attributes: [value, false]) }
     _ = try never.meanDifference(0)
     do { _ = try never.meanDifference(1) } catch {
-      #expect("\(error)" == "none of the 2 images has B: its effect needs images with and without")
+      #expect("\(error)" == "of 2 images none has B: its effect needs images with and without")
     }
     #expect(throws: AttributeError.self) { try never.meanDifference(1) }
     #expect(throws: AttributeError.self) { try never.partialEffect(1) }
