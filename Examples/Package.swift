@@ -8,6 +8,10 @@ let package = Package(
   dependencies: [.package(name: "glow", path: "..")],
   targets: ["Score", "Sample", "Train", "OwnData"].map {
     .executableTarget(name: $0, dependencies: [.product(name: "Glow", package: "glow")])
-  },
+  } + [
+    .executableTarget(
+      name: "Draw",
+      dependencies: [.product(name: "Glow", package: "glow"), .product(name: "GlowPlots", package: "glow")])
+  ],
   swiftLanguageModes: [.v6]
 )

@@ -8,7 +8,9 @@ mkdir -p "$runs/faces"
 "$programs/Sample" "$runs/run" "$runs/samples.png"
 cp "$runs/samples.png" "$runs/faces/"
 "$programs/Score" "$runs/run" "$runs/faces"
+"$programs/Draw" "$runs/run" "$runs/faces" "$runs/scores.png"
 "$programs/OwnData" "$runs/shapes"
+[ -s "$runs/scores.png" ]
 [ -s "$runs/samples.png" ]
 # Who draws no charts links no cairo.
 ! ldd "$programs/Score" | grep cairo
