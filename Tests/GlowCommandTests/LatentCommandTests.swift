@@ -1,6 +1,7 @@
 import Foundation
 import GlowFiles
 import GlowImages
+import GlowLatents
 import GlowTestSupport
 import Testing
 
@@ -54,6 +55,37 @@ extension CommandTests {
       }
     }
     return result
+  }
+
+  @Test("decode: latents as NumPy saves them come out as those that encode wrote")
+  func latentsOfNumpy() throws {
+    defer { clean() }
+    try prepare()
+    #expect(try glow("encode", "run", "--data", "faces", "--limit", "2", "--out", "z.npy").status == 0)
+    let size = 32 * 32 * 3
+    let values = try LatentFile("\(root)/z.npy", size: size).rows(0..<2)
+    func decoded(_ shape: [Int], _ values: [Float], bigEndian: Bool, fortran: Bool) throws -> [UInt8] {
+      let header = NumpyHeader(
+        dataType: bigEndian ? ">f8" : "<f8", isFortranOrdered: fortran, shape: shape)
+      let bytes = values.flatMap { value -> [UInt8] in
+        let bits = Double(value).bitPattern
+        return withUnsafeBytes(of: bigEndian ? bits.bigEndian : bits.littleEndian, Array.init)
+      }
+      try write("other.npy", header.encoded() + bytes)
+      let outcome = try glow("decode", "run", "--latents", "other.npy", "--out", "other.png")
+      #expect(outcome.status == 0, "\(outcome.error)")
+      return try image("other.png").pixels
+    }
+    #expect(try glow("decode", "run", "--latents", "z.npy", "--out", "both.png").status == 0)
+    let both = try image("both.png").pixels
+    #expect(try decoded([2, size], values, bigEndian: true, fortran: false) == both)
+    let columns = (0..<size).flatMap { [values[$0], values[size + $0]] }
+    #expect(try decoded([2, size], columns, bigEndian: false, fortran: true) == both)
+    // One image, without the axis of the batch.
+    let first = Array(values[..<size])
+    #expect(
+      try decoded([size], first, bigEndian: false, fortran: false)
+        == decoded([1, size], first, bigEndian: false, fortran: false))
   }
 
   @Test("interpolate: both ends of the strip, and the corners of the grid, are the images themselves")

@@ -253,6 +253,30 @@ struct RobustnessTests {
     #expect(files("run").isEmpty)
   }
 
+  @Test("a run that --patience ends, stopped and gone on with, is that of the whole one")
+  func patienceGoesOn() throws {
+    defer { clean() }
+    // At such a rate no weight changes, so that evaluations soon are all the same.
+    let run =
+      RobustnessTests.tiny + [
+        "--steps", "1000000", "--eval-every", "100", "--patience", "3", "--lr", "1e-30", "--log-every", "1",
+        "--checkpoint-every", "0",
+      ]
+    #expect(try train(["--out", "whole"] + run).end() == 0)
+    let job = try train(["--out", "run"] + run)
+    #expect(job.waits(for: "step 3/"))
+    job.send(SIGUSR2)
+    #expect(job.end() == 128 + SIGUSR2, "\(job.error)")
+    let rest = try train(["--out", "run", "--resume"] + run)
+    #expect(rest.end() == 0, "\(rest.error)")
+    let steps = try metricsSteps("run")
+    // The average takes some evaluations to arrive where the weights are.
+    let last = try #require(steps.last)
+    #expect(last >= 400 && last % 100 == 0)
+    #expect(try metricsSteps("whole") == steps)
+    #expect(try bytes("run/model.safetensors") == bytes("whole/model.safetensors"))
+  }
+
   @Test("the environment lowers the number of threads, and is named; --threads counts more")
   func threadsOfEnvironment() throws {
     defer { clean() }
