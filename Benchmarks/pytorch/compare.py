@@ -63,6 +63,8 @@ def machine(options: argparse.Namespace) -> dict:
 
 def main() -> None:
     options = arguments()
+    if options.out:
+        Path(options.out).parent.mkdir(parents=True, exist_ok=True)
     out = open(options.out, "w") if options.out else sys.stdout
     print(json.dumps(machine(options)), file=out, flush=True)
     for _ in range(options.rounds):
