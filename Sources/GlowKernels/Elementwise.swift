@@ -134,7 +134,9 @@ public func sigmoidScale<S: Scalar>(_ values: UnsafeMutablePointer<S>, count: In
         x = value
       }
     }
-    let logarithms = Elementary.log(SIMD8<Double>((0..<8).map { Double(product[$0]) }))
+    var logarithms = SIMD8<Double>()
+    for lane in 0..<8 { logarithms[lane] = Double(product[lane]) }
+    logarithms = Elementary.log(logarithms)
     for lane in 0..<8 { sum -= Double(negative[lane]) + logarithms[lane] }
   }
   return sum

@@ -20,7 +20,7 @@ public enum LinearAlgebraError: Error, CustomStringConvertible, Equatable {
 /// other.
 public struct Factorization {
   public let size: Int
-  private let original: [Double]
+  private var original: [Double]
   /// L below the diagonal, U on and above it.
   private var factors: [Double]
   /// Row i of L·U is row order[i] of W.
@@ -31,29 +31,46 @@ public struct Factorization {
   /// - Throws: `LinearAlgebraError`.
   public init(_ matrix: [Double], size: Int) throws {
     precondition(matrix.count == size * size)
-    self.size = size
-    original = matrix
-    factors = matrix
-    order = Array(0..<size)
-    if !matrix.allSatisfy(\.isFinite) { throw LinearAlgebraError.notFinite(size: size) }
-    try factorize()
-    if !factors.allSatisfy(\.isFinite) { throw LinearAlgebraError.notFinite(size: size) }
+    self.init(size: size)
+    try matrix.withUnsafeBufferPointer { try factorize($0.baseAddress!) }
   }
 
-  private mutating func factorize() throws {
+  /// Room for the factors of a matrix of this size, now those of the identity.
+  package init(size: Int) {
+    self.size = size
+    original = [Double](repeating: 0, count: size * size)
+    for index in 0..<size { original[index * size + index] = 1 }
+    factors = original
+    order = Array(0..<size)
+  }
+
+  /// Becomes the factorization of another matrix, in the same memory.
+  ///
+  /// - Parameter matrix: [size, size], row-major.
+  /// - Throws: `LinearAlgebraError`; then the factors are of no use.
+  package mutating func factorize(_ matrix: UnsafePointer<Double>) throws {
     let n = size
-    var (order, isOdd) = (order, false)
-    try factors.withUnsafeMutableBufferPointer { factors in
-      let a = factors.baseAddress!
-      for k in 0..<n {
-        var pivot = k
-        for i in k..<n where abs(a[i * n + k]) > abs(a[pivot * n + k]) { pivot = i }
-        if a[pivot * n + k] == 0 { throw LinearAlgebraError.singular(pivot: k + 1, size: n) }
-        if pivot != k {
-          for j in 0..<n { swap(&a[k * n + j], &a[pivot * n + j]) }
-          order.swapAt(k, pivot)
-          isOdd.toggle()
-        }
+    for index in 0..<n * n { (original[index], factors[index]) = (matrix[index], matrix[index]) }
+    for index in 0..<n { order[index] = index }
+    isOrderOdd = false
+    if !original.allSatisfy(\.isFinite) { throw LinearAlgebraError.notFinite(size: n) }
+    try eliminate()
+    if !factors.allSatisfy(\.isFinite) { throw LinearAlgebraError.notFinite(size: n) }
+  }
+
+  private mutating func eliminate() throws {
+    let n = size
+    for k in 0..<n {
+      var pivot = k
+      for i in k..<n where abs(factors[i * n + k]) > abs(factors[pivot * n + k]) { pivot = i }
+      if factors[pivot * n + k] == 0 { throw LinearAlgebraError.singular(pivot: k + 1, size: n) }
+      if pivot != k {
+        for j in 0..<n { factors.swapAt(k * n + j, pivot * n + j) }
+        order.swapAt(k, pivot)
+        isOrderOdd.toggle()
+      }
+      factors.withUnsafeMutableBufferPointer { factors in
+        let a = factors.baseAddress!
         for i in k + 1..<n {
           let factor = a[i * n + k] / a[k * n + k]
           a[i * n + k] = factor
@@ -61,7 +78,6 @@ public struct Factorization {
         }
       }
     }
-    (self.order, isOrderOdd) = (order, isOdd)
   }
 
   private func diagonal(_ index: Int) -> Double { factors[index * size + index] }
@@ -80,25 +96,32 @@ public struct Factorization {
   ///
   /// - Throws: `LinearAlgebraError` if it is not finite.
   public func inverse() throws -> [Double] {
+    try [Double](unsafeUninitializedCapacity: size * size) { result, count in
+      try inverse(into: result.baseAddress!)
+      count = size * size
+    }
+  }
+
+  /// Writes W⁻¹, [size, size], row-major.
+  ///
+  /// - Throws: `LinearAlgebraError` if it is not finite.
+  package func inverse(into x: UnsafeMutablePointer<Double>) throws {
     let n = size
-    var result = [Double](repeating: 0, count: n * n)
-    for (row, column) in order.enumerated() { result[row * n + column] = 1 }
-    result.withUnsafeMutableBufferPointer { result in
-      factors.withUnsafeBufferPointer { factors in
-        let (x, a) = (result.baseAddress!, factors.baseAddress!)
-        for k in 0..<n {
-          for i in k + 1..<n {
-            subtract(a[i * n + k], x + k * n, from: x + i * n, columns: 0..<n)
-          }
-        }
-        for k in (0..<n).reversed() {
-          for j in 0..<n { x[k * n + j] /= a[k * n + k] }
-          for i in 0..<k { subtract(a[i * n + k], x + k * n, from: x + i * n, columns: 0..<n) }
+    x.update(repeating: 0, count: n * n)
+    for row in 0..<n { x[row * n + order[row]] = 1 }
+    factors.withUnsafeBufferPointer { factors in
+      let a = factors.baseAddress!
+      for k in 0..<n {
+        for i in k + 1..<n {
+          subtract(a[i * n + k], x + k * n, from: x + i * n, columns: 0..<n)
         }
       }
+      for k in (0..<n).reversed() {
+        for j in 0..<n { x[k * n + j] /= a[k * n + k] }
+        for i in 0..<k { subtract(a[i * n + k], x + k * n, from: x + i * n, columns: 0..<n) }
+      }
     }
-    if !result.allSatisfy(\.isFinite) { throw LinearAlgebraError.notFinite(size: n) }
-    return result
+    if !(0..<n * n).allSatisfy({ x[$0].isFinite }) { throw LinearAlgebraError.notFinite(size: n) }
   }
 
   /// ‖W‖·‖W⁻¹‖ in the norm of row sums; infinite if the inverse is not finite.
@@ -172,27 +195,42 @@ private func dot(_ a: UnsafePointer<Double>, _ b: UnsafePointer<Double>, _ count
   (0..<count).reduce(0) { $0 + a[$1] * b[$1] }
 }
 
-/// A·B of small row-major matrices in Double, [m × k]·[k × n] → [m × n]; either may be stored transposed. Each value is
-/// the sum over k in order.
+/// C ← A·B of small matrices in Double, [M × K]·[K × N] → [M × N]; A and B may be transposed views. Each value is the sum
+/// over K in order.
+package func product(_ a: Matrix<Double>, _ b: Matrix<Double>, into c: Matrix<Double>) {
+  precondition(
+    a.columns == b.rows && c.rows == a.rows && c.columns == b.columns && !c.isTransposed,
+    "matrix shapes do not fit")
+  // Along the stored rows of B, or of A and B: the same sums either way.
+  for i in 0..<c.rows {
+    c[i].update(repeating: 0, count: c.columns)
+    for k in 0..<a.columns {
+      let factor = a.value(i, k)
+      if b.isTransposed {
+        for j in 0..<c.columns { c[i][j] += factor * b.value(k, j) }
+      } else {
+        subtract(-factor, b[k], from: c[i], columns: 0..<c.columns)
+      }
+    }
+  }
+}
+
+/// A·B of small row-major matrices, [m × k]·[k × n] → [m × n]; either may be stored transposed.
 public func product(
   _ a: [Double], _ b: [Double], rows m: Int, inner k: Int, columns n: Int, transposeFirst: Bool = false,
   transposeSecond: Bool = false
 ) -> [Double] {
   precondition(a.count == m * k && b.count == k * n)
-  // Rows of B one after the other, so that the loops go along them.
-  let rows = transposeSecond ? (0..<k * n).map { b[$0 % n * k + $0 / n] } : b
-  var result = [Double](repeating: 0, count: m * n)
-  result.withUnsafeMutableBufferPointer { result in
-    rows.withUnsafeBufferPointer { rows in
-      guard let c = result.baseAddress, let b = rows.baseAddress else { return }
-      for i in 0..<m {
-        for inner in 0..<k {
-          subtract(
-            -(transposeFirst ? a[inner * m + i] : a[i * k + inner]), b + inner * n, from: c + i * n,
-            columns: 0..<n)
-        }
-      }
-    }
+  return withScratch { scratch in
+    let (first, second) = (
+      transposeFirst ? scratch.matrix(k, m) : scratch.matrix(m, k),
+      transposeSecond ? scratch.matrix(n, k) : scratch.matrix(k, n)
+    )
+    let result = scratch.matrix(m, n)
+    for (index, value) in a.enumerated() { first.base[index] = value }
+    for (index, value) in b.enumerated() { second.base[index] = value }
+    product(
+      transposeFirst ? first.transposed : first, transposeSecond ? second.transposed : second, into: result)
+    return Array(UnsafeBufferPointer(start: result.base, count: m * n))
   }
-  return result
 }

@@ -19,6 +19,9 @@ public final class Milestones: @unchecked Sendable {
     counters.deallocate()
   }
 
+  /// Puts all lines back to 0, between two runs.
+  public func reset() { for index in 0..<count { counters[index].store(0, ordering: .relaxed) } }
+
   /// Says that a line has come one further; what was written before is visible to those who have waited for it.
   public func advance(_ line: Int) { counters[line].wrappingAdd(1, ordering: .acquiringAndReleasing) }
 

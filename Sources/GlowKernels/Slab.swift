@@ -9,19 +9,35 @@ public final class Slab<S: Scalar> {
   public let count: Int
   private let byteCount: Int
 
+  /// Those of x86-64. Memory that does not begin at a multiple has none in its first part, and older kernels begin it
+  /// anywhere.
+  private static var hugePage: Int { 2 << 20 }
+
   /// - Throws: `MemoryError` if the system grants no more.
   public init(count: Int) throws {
     self.count = count
     let (bytes, isTooLarge) = max(1, count).multipliedReportingOverflow(by: MemoryLayout<S>.stride)
     byteCount = isTooLarge ? .max : bytes
-    let memory = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    let isLarge = byteCount >= Self.hugePage
+    let (sum, overflows) = byteCount.addingReportingOverflow(isLarge ? Self.hugePage : 0)
+    let room = overflows ? .max : sum
+    let memory = mmap(nil, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     guard let memory, memory != MAP_FAILED else {
       throw MemoryError(
         description:
           "the system refuses \(megabytes(byteCount)) of memory: \(String(cString: strerror(errno)))")
     }
-    madvise(memory, byteCount, MADV_HUGEPAGE)
-    base = memory.bindMemory(to: S.self, capacity: max(1, count))
+    var start = memory
+    if isLarge {
+      start = memory.alignedUp(toMultipleOf: Self.hugePage)
+      let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+      let end = (start + byteCount).alignedUp(toMultipleOf: page)
+      let last = (memory + room).alignedUp(toMultipleOf: page)
+      if start > memory { munmap(memory, start - memory) }
+      if last > end { munmap(end, last - end) }
+    }
+    madvise(start, byteCount, MADV_HUGEPAGE)
+    base = start.bindMemory(to: S.self, capacity: max(1, count))
   }
 
   deinit { munmap(base, byteCount) }

@@ -134,8 +134,10 @@ final class SmallModel {
           let memory = self.workspace.levels[number]
           geometry.part(dy, into: memory.gradient!, nil)
           self.glow.foldedGradient!.values.update(repeating: 0)
-          self.glow.backward(
-            number, range, self.workspace, weights: weights, imageGradient: dx.baseAddress!)
+          for (image, weight) in weights.enumerated() {
+            self.workspace.setLikelihoodWeight(weight, image: image)
+          }
+          self.glow.backward(number, range, self.workspace, imageGradient: dx.baseAddress!)
           // The first layer hands its gradient on, the others leave it where it was.
           if index > 0 { dx.baseAddress!.update(from: memory.gradient!, count: dx.count) }
           try self.glow.foldBackward(

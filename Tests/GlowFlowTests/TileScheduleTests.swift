@@ -25,7 +25,8 @@ struct TileScheduleTests {
     let wrong = Atomic(0)
     let expected = (0..<5).flatMap { layer in stages.map { (layer, $0) } }
     let seen = try (0..<tiling.tileCount).map { _ in try Slab<Double>(count: 1) }
-    tiling.forEachTile(ThreadTeam(count: 3), stages: (0..<5).map { _ in stages }) { layer, stages, tile, _ in
+    TileSchedule(tiling, stages: (0..<5).map { _ in stages }).run(ThreadTeam(count: 3)) {
+      layer, stages, tile, _ in
       let index = inBands ? tile.firstSlot : tile.firstImage / tiling.imagesPerTile
       // One tile is slow: the other threads come to its next layer while it is still in this one.
       if index == 0 { usleep(1000) }
@@ -59,20 +60,24 @@ struct TileScheduleTests {
       1 / Float(1 + step * 31 + tile.start * 7 + index)
     }
     let parts = try Slab<Float>(count: tiling.partCount * count)
-    let sums = try (0..<steps).map { _ in try Slab<Float>(count: count) }
+    let sums = try Slab<Float>(count: steps * count)
     for index in parts.values.indices { parts.base[index] = .nan }
     // The first values of a part are a vector, which comes as zeros; the rest is overwritten by the first tile.
     var reservation = WeightReservation()
     let vector = reservation.vector(100)
-    tiling.sumOverTiles(
-      ThreadTeam(count: threads), stages: (0..<steps).map { _ in stages },
-      into: sums.map { TileSum(target: $0.base, count: count, vectors: [vector]) }, parts: parts.base
-    ) { step, stages, tile, part, _ in
-      if !stages.contains(.finish) { return }
-      if tile.firstImage == 0 { usleep(1000) }
-      for index in 0..<count {
-        let before = part.isEmpty && index >= vector.count ? 0 : part.base[index]
-        part.base[index] = before + contribution(step, tile, index)
+    let schedule = SumSchedule(
+      tiling, stages: (0..<steps).map { _ in stages },
+      sums: (0..<steps).map { TileSum(offset: $0 * count, count: count, vectors: [vector]) })
+    // A schedule is used again for every batch.
+    for _ in 0..<2 {
+      schedule.run(ThreadTeam(count: threads), into: sums.base, parts: parts.base) {
+        step, stages, tile, part, _ in
+        if !stages.contains(.finish) { return }
+        if tile.firstImage == 0 { usleep(1000) }
+        for index in 0..<count {
+          let before = part.isEmpty && index >= vector.count ? 0 : part.base[index]
+          part.base[index] = before + contribution(step, tile, index)
+        }
       }
     }
     for step in 0..<steps {
@@ -84,7 +89,7 @@ struct TileScheduleTests {
             }
         }
       }
-      #expect(Array(sums[step].values) == expected, "step \(step)")
+      #expect(Array(sums.values[step * count..<(step + 1) * count]) == expected, "step \(step)")
     }
   }
 }

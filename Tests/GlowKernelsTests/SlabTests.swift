@@ -13,4 +13,15 @@ struct SlabTests {
     // The memory goes with the slab.
     #expect(withExtendedLifetime(slab) { slab.values.allSatisfy { $0 == 0 } })
   }
+
+  @Test("large slabs begin where huge pages do, and all of them can be written")
+  func alignment() throws {
+    let slabs = try [(1 << 19) - 1, 1 << 19, (1 << 19) + 1, 1_300_000].map { try Slab<Float>(count: $0) }
+    for slab in slabs {
+      for index in stride(from: 0, to: slab.count, by: 1024) { slab.base[index] = 1 }
+      slab.base[slab.count - 1] = 1
+      let alignment = slab.count < 1 << 19 ? 4096 : 2 << 20
+      #expect(UInt(bitPattern: slab.base) % UInt(alignment) == 0, "\(slab.count)")
+    }
+  }
 }

@@ -22,23 +22,9 @@ struct ActNorm: Sendable {
     logs = blueprint.parameter("\(prefix).logs", [channels])
   }
 
-  /// b and s = exp(3·logs), each [channels].
-  func biasAndScale<S: Scalar>(_ values: ParameterValues<S>) -> (bias: [Double], scale: [Double]) {
-    (
-      (0..<channels).map { Double(values[bias][$0]) },
-      (0..<channels).map { Elementary.exp(ActNorm.logsFactor * Double(values[logs][$0])) }
-    )
-  }
-
-  /// Adds the gradients of b and logs, given those of b and s: d logs = 3·s·ds.
-  func backward<S: Scalar>(
-    biasGradient: [Double], scaleGradient: [Double], scale: [Double],
-    into gradients: ParameterValues<S>
-  ) {
-    for channel in 0..<channels {
-      gradients[bias][channel] += S(biasGradient[channel])
-      gradients[logs][channel] += S(ActNorm.logsFactor * scale[channel] * scaleGradient[channel])
-    }
+  /// s = exp(3·logs) of one channel.
+  func scale<S: Scalar>(_ values: ParameterValues<S>, _ channel: Int) -> Double {
+    Elementary.exp(ActNorm.logsFactor * Double(values[logs][channel]))
   }
 
   /// Data-dependent initialization: afterwards y has mean 0 and variance 1 over the batch in each channel.

@@ -26,60 +26,83 @@ struct ChannelMap: Sendable {
     inverseBias = blueprint.inverseVector(channels)
   }
 
-  /// Writes A and c, and returns the factorization of A as rounded, which log-determinant, gradient and
-  /// inverse share.
+  /// Writes A and c, and factorizes A as rounded: log-determinant, gradient and inverse share the factors.
   ///
   /// - Throws: `LinearAlgebraError` if A is singular or not finite.
-  func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) throws -> Factorization {
-    let (b, s) = actNorm.biasAndScale(values)
-    let m = mixing.matrix(values)
-    let c = product(zip(b, s).map { $0 * $1 }, m, rows: 1, inner: channels, columns: channels)
-    let a = weights[matrix].base
-    for i in 0..<channels {
-      for j in 0..<channels { a[i * channels + j] = S(s[i] * m[i * channels + j]) }
-      weights[bias][i] = S(c[i])
+  func fold<S: Scalar>(
+    _ values: ParameterValues<S>, into weights: Weights<S>, map: inout Factorization?
+  ) throws {
+    let n = channels
+    try withScratch { scratch in
+      let (m, rounded) = (scratch.matrix(n, n), scratch.matrix(n, n))
+      let (shift, c) = (scratch.matrix(1, n), scratch.matrix(1, n))
+      mixing.write(values, into: m)
+      let a = weights[matrix]
+      for i in 0..<n {
+        let scale = actNorm.scale(values, i)
+        shift.base[i] = Double(values[actNorm.bias][i]) * scale
+        for j in 0..<n {
+          a[i][j] = S(scale * m[i][j])
+          rounded[i][j] = Double(a[i][j])
+        }
+      }
+      product(shift, m, into: c)
+      for i in 0..<n { weights[bias][i] = S(c.base[i]) }
+      if map == nil { map = Factorization(size: n) }
+      try map!.factorize(rounded.base)
     }
-    return try Factorization((0..<channels * channels).map { Double(a[$0]) }, size: channels)
   }
 
   /// Writes the inverse map x = y·A⁻¹ − c·A⁻¹.
   func foldInverse<S: Scalar>(_ folded: Folded<S>, into inverse: Weights<S>) throws {
-    let matrix = try folded.map!.inverse()
-    let c = (0..<channels).map { -Double(folded.weights[bias][$0]) }
-    let shift = product(c, matrix, rows: 1, inner: channels, columns: channels)
-    for (index, value) in matrix.enumerated() { inverse[inverseMatrix].base[index] = S(value) }
-    for (index, value) in shift.enumerated() { inverse[inverseBias][index] = S(value) }
+    let n = channels
+    try withScratch { scratch in
+      let matrix = scratch.matrix(n, n)
+      let (c, shift) = (scratch.matrix(1, n), scratch.matrix(1, n))
+      try folded.map!.inverse(into: matrix.base)
+      for i in 0..<n { c.base[i] = -Double(folded.weights[bias][i]) }
+      product(c, matrix, into: shift)
+      for index in 0..<n * n { inverse[inverseMatrix].base[index] = S(matrix.base[index]) }
+      for i in 0..<n { inverse[inverseBias][i] = S(shift.base[i]) }
+    }
   }
 
   /// Adds the parameters' gradients, given dA, dc and the gradient of the objective with respect to ln |det A| (H·W
   /// times the sum over the batch of that of each log-determinant).
   ///
   /// dA gains A⁻ᵀ times that. Then dM = diag(s)·dA + (b·s)ᵀ·dc and, with e = dc·Mᵀ,
-  /// ds = rowsum(dA·M) + b·e and db = s·e.
+  /// ds = rowsum(dA·M) + b·e, db = s·e and d logs = 3·s·ds.
   func foldBackward<S: Scalar>(
     _ folded: Folded<S>, gradient: Weights<S>, logDeterminantGradient: Double,
     into gradients: ParameterValues<S>
   ) throws {
     let n = channels
-    let inverse = try folded.map!.inverse()
-    let (b, s) = actNorm.biasAndScale(folded.values)
-    let m = mixing.matrix(folded.values)
-    var dA = (0..<n * n).map { Double(gradient[matrix].base[$0]) }
-    for i in 0..<n { for j in 0..<n { dA[i * n + j] += logDeterminantGradient * inverse[j * n + i] } }
-    let dc = (0..<n).map { Double(gradient[bias][$0]) }
-    let e = product(dc, m, rows: 1, inner: n, columns: n, transposeSecond: true)
-    var dM = dA
-    var ds = [Double](repeating: 0, count: n)
-    for i in 0..<n {
-      for j in 0..<n {
-        ds[i] += dA[i * n + j] * m[i * n + j]
-        dM[i * n + j] = s[i] * dA[i * n + j] + b[i] * s[i] * dc[j]
+    try withScratch { scratch in
+      let (inverse, m) = (scratch.matrix(n, n), scratch.matrix(n, n))
+      let (dA, dM) = (scratch.matrix(n, n), scratch.matrix(n, n))
+      let (dc, e) = (scratch.matrix(1, n), scratch.matrix(1, n))
+      try folded.map!.inverse(into: inverse.base)
+      mixing.write(folded.values, into: m)
+      for i in 0..<n {
+        dc.base[i] = Double(gradient[bias][i])
+        for j in 0..<n {
+          dA[i][j] = Double(gradient[matrix][i][j]) + logDeterminantGradient * inverse[j][i]
+        }
       }
-      ds[i] += b[i] * e[i]
+      product(dc, m.transposed, into: e)
+      for i in 0..<n {
+        let (b, s) = (Double(folded.values[actNorm.bias][i]), actNorm.scale(folded.values, i))
+        var ds = 0.0
+        for j in 0..<n {
+          ds += dA[i][j] * m[i][j]
+          dM[i][j] = s * dA[i][j] + b * s * dc.base[j]
+        }
+        ds += b * e.base[i]
+        gradients[actNorm.bias][i] += S(s * e.base[i])
+        gradients[actNorm.logs][i] += S(ActNorm.logsFactor * s * ds)
+      }
+      mixing.backward(matrixGradient: dM, values: folded.values, into: gradients)
     }
-    mixing.backward(matrixGradient: dM, values: folded.values, into: gradients)
-    actNorm.backward(
-      biasGradient: zip(s, e).map { $0 * $1 }, scaleGradient: ds, scale: s, into: gradients)
   }
 
   // MARK: Tiles
@@ -125,7 +148,12 @@ struct ChannelMap: Sendable {
 
   /// The condition of A, and of the mixing alone.
   func condition<S: Scalar>(_ folded: Folded<S>, step: String) -> MapCondition {
-    let mixing = try? Factorization(mixing.matrix(folded.values), size: channels)
+    var mixing: Factorization? = Factorization(size: channels)
+    withScratch { scratch in
+      let matrix = scratch.matrix(channels, channels)
+      self.mixing.write(folded.values, into: matrix)
+      do { try mixing!.factorize(matrix.base) } catch { mixing = nil }
+    }
     let map = folded.map!
     return MapCondition(
       step: step, mixingLogDeterminant: mixing?.logAbsoluteDeterminant ?? -.infinity,

@@ -15,9 +15,10 @@ struct Classifier: Foldable {
 
   @specialized(where S == Float)
   @specialized(where S == Double)
-  func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) throws -> Factorization? {
+  func fold<S: Scalar>(
+    _ values: ParameterValues<S>, into weights: Weights<S>, map: inout Factorization?
+  ) throws {
     layer.fold(values, into: weights)
-    return nil
   }
 
   @specialized(where S == Float)

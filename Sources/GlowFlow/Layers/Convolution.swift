@@ -59,6 +59,8 @@ struct Convolution: Sendable {
     self.shape = shape
     let inputs = shape.inChannels + (shape.border == .indicator ? 1 : 0)
     storedInputs = inputs
+    let channels = shape.outChannels / shape.planes
+    stored = (0..<shape.outChannels).map { $0 % channels * shape.planes + $0 / channels }
     self.weight =
       inputs > 0 ? blueprint.parameter("\(weight).weight", [3, 3, inputs, shape.outChannels]) : nil
     self.actNorm = ActNorm(channels: shape.outChannels, prefix: actNorm, in: &blueprint)
@@ -72,6 +74,8 @@ struct Convolution: Sendable {
 
   /// Input channels of the stored filter.
   private let storedInputs: Int
+  /// The stored channel that comes out as each channel.
+  private let stored: [Int]
 
   /// Those that are 1 outside of the picture.
   private var onesOutside: Range<Int> {
@@ -104,43 +108,39 @@ struct Convolution: Sendable {
     ((dy * 3 + dx) * storedInputs + input) * outChannels
   }
 
-  /// The stored channel that comes out as channel `output`.
-  private func storedChannel(_ output: Int) -> Int {
-    let (plane, channel) = output.quotientAndRemainder(dividingBy: outChannels / shape.planes)
-    return channel * shape.planes + plane
+  /// Writes exp(3·logs) of each output channel.
+  private func writeScales<S: Scalar>(_ values: ParameterValues<S>, into scale: UnsafeMutablePointer<S>) {
+    for output in 0..<outChannels { scale[output] = S(actNorm.scale(values, stored[output])) }
   }
 
   /// Writes the folded weight w·exp(3·logs) and bias (b + Σ weights of what is 1 outside)·exp(3·logs).
   func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) {
-    let filter = weight.map { values[$0] }
-    let bias = values[actNorm.bias]
-    let foldedFilter = weights[foldedWeight].base
-    let stored = (0..<outChannels).map(storedChannel)
-    let scale = stored.map { S(Elementary.exp(ActNorm.logsFactor * Double(values[actNorm.logs][$0]))) }
-    scale.withUnsafeBufferPointer { scale in
-      stored.withUnsafeBufferPointer { stored in
-        for dy in 0..<3 {
-          for dx in 0..<3 {
-            for input in 0..<inChannels {
-              let from = filter! + storedOffset(dy: dy, dx: dx, input: input)
-              let to = foldedFilter + foldedOffset(dy: dy, dx: dx, input: input)
-              scaleInterleaved(
-                from, by: scale.baseAddress!, into: to, channels: outChannels / shape.planes,
-                planes: shape.planes)
-            }
+    withScratch { scratch in
+      let scale = scratch.take(outChannels, of: S.self)
+      writeScales(values, into: scale)
+      let filter = weight.map { values[$0] }
+      let bias = values[actNorm.bias]
+      let foldedFilter = weights[foldedWeight].base
+      for dy in 0..<3 {
+        for dx in 0..<3 {
+          for input in 0..<inChannels {
+            let from = filter! + storedOffset(dy: dy, dx: dx, input: input)
+            let to = foldedFilter + foldedOffset(dy: dy, dx: dx, input: input)
+            scaleInterleaved(
+              from, by: scale, into: to, channels: outChannels / shape.planes, planes: shape.planes)
           }
         }
-        for borderClass in 0..<borderClassCount {
-          let to = weights[foldedBias] + borderClass * outChannels
-          for output in 0..<outChannels { to[output] = bias[stored[output]] }
-          forEachTapOutside(borderClass) { dy, dx in
-            for input in onesOutside {
-              let edge = filter! + storedOffset(dy: dy, dx: dx, input: input)
-              for output in 0..<outChannels { to[output] += edge[stored[output]] }
-            }
+      }
+      for borderClass in 0..<borderClassCount {
+        let to = weights[foldedBias] + borderClass * outChannels
+        for output in 0..<outChannels { to[output] = bias[stored[output]] }
+        forEachTapOutside(borderClass) { dy, dx in
+          for input in onesOutside {
+            let edge = filter! + storedOffset(dy: dy, dx: dx, input: input)
+            for output in 0..<outChannels { to[output] += edge[stored[output]] }
           }
-          for output in 0..<outChannels { to[output] *= scale[output] }
         }
+        for output in 0..<outChannels { to[output] *= scale[output] }
       }
     }
   }
@@ -152,52 +152,57 @@ struct Convolution: Sendable {
   func foldBackward<S: Scalar>(
     _ folded: Folded<S>, gradient: Weights<S>, into gradients: ParameterValues<S>
   ) {
-    let stored = (0..<outChannels).map(storedChannel)
-    let scale = stored.map { S(Elementary.exp(ActNorm.logsFactor * Double(folded.values[actNorm.logs][$0]))) }
-    let filter = weight.map { gradients[$0] }
-    let (foldedFilter, foldedFilterGradient) = (
-      folded.weights[foldedWeight].base, gradient[foldedWeight].base
-    )
-    let (foldedBias, foldedBiasGradient) = (folded.weights[foldedBias], gradient[foldedBias])
-    let (bias, logs) = (gradients[actNorm.bias], gradients[actNorm.logs])
-    var logsGradient = [S](repeating: 0, count: outChannels)
-    logsGradient.withUnsafeMutableBufferPointer { logsGradient in
-      scale.withUnsafeBufferPointer { scale in
-        stored.withUnsafeBufferPointer { stored in
-          for dy in 0..<3 {
-            for dx in 0..<3 {
-              for input in 0..<inChannels {
-                let offset = foldedOffset(dy: dy, dx: dx, input: input)
-                let from = foldedFilterGradient + offset
-                let weights = foldedFilter + offset
-                let to = filter! + storedOffset(dy: dy, dx: dx, input: input)
-                scaleInterleavedBackward(
-                  ScaleBackward(
-                    from, factors: scale.baseAddress!, products: weights, sums: to,
-                    factorSums: logsGradient.baseAddress!),
-                  channels: outChannels / shape.planes, planes: shape.planes)
-              }
-            }
-          }
-          for borderClass in 0..<borderClassCount {
-            let offset = borderClass * outChannels
-            for output in 0..<outChannels {
-              let gradient = foldedBiasGradient[offset + output]
-              bias[stored[output]] += gradient * scale[output]
-              logsGradient[output] += gradient * foldedBias[offset + output]
-            }
-            forEachTapOutside(borderClass) { dy, dx in
-              for input in onesOutside {
-                let edge = filter! + storedOffset(dy: dy, dx: dx, input: input)
-                for output in 0..<outChannels {
-                  edge[stored[output]] += foldedBiasGradient[offset + output] * scale[output]
-                }
-              }
-            }
-          }
-          for output in 0..<outChannels {
-            logs[stored[output]] += S(ActNorm.logsFactor) * logsGradient[output]
-          }
+    withScratch { scratch in
+      let scale = scratch.take(outChannels, of: S.self)
+      writeScales(folded.values, into: scale)
+      let logsGradient = scratch.take(outChannels, of: S.self)
+      logsGradient.clear(outChannels)
+      addFilterGradient(
+        folded, gradient: gradient, scale: scale, logsGradient: logsGradient, into: gradients)
+      addBiasGradient(
+        folded, gradient: gradient, scale: scale, logsGradient: logsGradient, into: gradients)
+      for output in 0..<outChannels {
+        gradients[actNorm.logs][stored[output]] += S(ActNorm.logsFactor) * logsGradient[output]
+      }
+    }
+  }
+
+  private func addFilterGradient<S: Scalar>(
+    _ folded: Folded<S>, gradient: Weights<S>, scale: UnsafeMutablePointer<S>,
+    logsGradient: UnsafeMutablePointer<S>, into gradients: ParameterValues<S>
+  ) {
+    guard let weight else { return }
+    for dy in 0..<3 {
+      for dx in 0..<3 {
+        for input in 0..<inChannels {
+          let offset = foldedOffset(dy: dy, dx: dx, input: input)
+          scaleInterleavedBackward(
+            ScaleBackward(
+              gradient[foldedWeight].base + offset, factors: scale,
+              products: folded.weights[foldedWeight].base + offset,
+              sums: gradients[weight] + storedOffset(dy: dy, dx: dx, input: input), factorSums: logsGradient),
+            channels: outChannels / shape.planes, planes: shape.planes)
+        }
+      }
+    }
+  }
+
+  private func addBiasGradient<S: Scalar>(
+    _ folded: Folded<S>, gradient: Weights<S>, scale: UnsafeMutablePointer<S>,
+    logsGradient: UnsafeMutablePointer<S>, into gradients: ParameterValues<S>
+  ) {
+    let bias = gradients[actNorm.bias]
+    for borderClass in 0..<borderClassCount {
+      let offset = borderClass * outChannels
+      let (foldedBias, biasGradient) = (folded.weights[foldedBias] + offset, gradient[foldedBias] + offset)
+      for output in 0..<outChannels {
+        bias[stored[output]] += biasGradient[output] * scale[output]
+        logsGradient[output] += biasGradient[output] * foldedBias[output]
+      }
+      forEachTapOutside(borderClass) { dy, dx in
+        for input in onesOutside {
+          let edge = gradients[weight!] + storedOffset(dy: dy, dx: dx, input: input)
+          for output in 0..<outChannels { edge[stored[output]] += biasGradient[output] * scale[output] }
         }
       }
     }

@@ -65,9 +65,11 @@ struct FlowStep: Layer {
 
   @specialized(where S == Float)
   @specialized(where S == Double)
-  func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) throws -> Factorization? {
+  func fold<S: Scalar>(
+    _ values: ParameterValues<S>, into weights: Weights<S>, map: inout Factorization?
+  ) throws {
     conditioner.fold(values, into: weights)
-    return try map.fold(values, into: weights)
+    try self.map.fold(values, into: weights, map: &map)
   }
 
   @specialized(where S == Float)

@@ -10,10 +10,12 @@ protocol Foldable: Sendable {
 
   /// Writes the folded weights. Matrices and vectors that are not written stay what they were.
   ///
-  /// - Returns: the factors of the layer's channel map, if it has one: a linear map of the channels of each position,
-  ///   whose log-determinant is the same at all of them and is not added by `forward`.
+  /// - Parameter map: becomes the factors of the layer's channel map, if it has one: a linear map of the channels of each
+  ///   position, whose log-determinant is the same at all of them and is not added by `forward`.
   /// - Throws: `LinearAlgebraError` if that map has no inverse.
-  func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) throws -> Factorization?
+  func fold<S: Scalar>(
+    _ values: ParameterValues<S>, into weights: Weights<S>, map: inout Factorization?
+  ) throws
 
   /// The adjoint of `fold`: adds to `gradients`, given the gradients of the folded weights and of ln |det| of the channel
   /// map (positions times the sum over the batch of those of the log-determinants).
@@ -34,9 +36,9 @@ protocol Foldable: Sendable {
 extension Foldable {
   func initialize<S: Scalar>(_ values: ParameterValues<S>, noise: inout WeightNoise) throws {}
 
-  func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) throws -> Factorization? {
-    nil
-  }
+  func fold<S: Scalar>(
+    _ values: ParameterValues<S>, into weights: Weights<S>, map: inout Factorization?
+  ) throws {}
 
   func foldBackward<S: Scalar>(
     _ folded: Folded<S>, gradient: Weights<S>, logDeterminantGradient: Double,

@@ -24,7 +24,7 @@ struct LinearLayer: Sendable {
 
   func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) {
     for output in 0..<outCount {
-      let scale = S(Elementary.exp(ActNorm.logsFactor * Double(values[actNorm.logs][output])))
+      let scale = S(actNorm.scale(values, output))
       for input in 0...inCount {
         let stored = input < inCount ? values[weight] + input * outCount : values[actNorm.bias]
         weights[folded][input * outCount + output] = stored[output] * scale
@@ -37,7 +37,7 @@ struct LinearLayer: Sendable {
     _ source: Folded<S>, gradient: Weights<S>, into gradients: ParameterValues<S>
   ) {
     for output in 0..<outCount {
-      let scale = S(Elementary.exp(ActNorm.logsFactor * Double(source.values[actNorm.logs][output])))
+      let scale = S(actNorm.scale(source.values, output))
       for input in 0...inCount {
         let stored = input < inCount ? gradients[weight] + input * outCount : gradients[actNorm.bias]
         let index = input * outCount + output

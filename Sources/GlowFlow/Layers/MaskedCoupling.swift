@@ -77,10 +77,11 @@ struct MaskedCoupling: Layer {
 
   @specialized(where S == Float)
   @specialized(where S == Double)
-  func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) throws -> Factorization? {
+  func fold<S: Scalar>(
+    _ values: ParameterValues<S>, into weights: Weights<S>, map: inout Factorization?
+  ) throws {
     network.fold(values, into: weights)
     weights[foldedRescale].update(from: values[rescale], count: rescale.count)
-    return nil
   }
 
   @specialized(where S == Float)

@@ -43,24 +43,36 @@ struct NormalizedConvolution: Sendable {
       noise.next().fillUniform(start)
       for index in start.indices { start[index] = bound * (2 * start[index] - 1) }
     }
-    for (channel, norm) in norms(values).enumerated() { values[length][channel] = S(norm) }
+    withScratch { scratch in
+      let norms = scratch.take(shape.outChannels, of: Double.self)
+      writeNorms(values, into: norms)
+      for channel in 0..<shape.outChannels { values[length][channel] = S(norms[channel]) }
+    }
   }
 
-  /// ‖v‖ of each output channel.
-  private func norms<S: Scalar>(_ values: ParameterValues<S>) -> [Double] {
-    var squares = [Double](repeating: 0, count: shape.outChannels)
+  /// Writes ‖v‖ of each output channel.
+  private func writeNorms<S: Scalar>(
+    _ values: ParameterValues<S>, into norms: UnsafeMutablePointer<Double>
+  ) {
+    let channels = shape.outChannels
+    norms.update(repeating: 0, count: channels)
     for row in 0..<foldedWeight.rows {
-      let v = values[direction] + row * shape.outChannels
-      for channel in squares.indices { squares[channel] += Double(v[channel]) * Double(v[channel]) }
+      let v = values[direction] + row * channels
+      for channel in 0..<channels { norms[channel] += Double(v[channel]) * Double(v[channel]) }
     }
-    return squares.map { $0.squareRoot() }
+    for channel in 0..<channels { norms[channel] = norms[channel].squareRoot() }
   }
 
   func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) {
-    let factors = norms(values).enumerated().map { Double(values[length][$0]) / $1 }
-    for row in 0..<foldedWeight.rows {
-      let (v, w) = (values[direction] + row * shape.outChannels, weights[foldedWeight][row])
-      for channel in factors.indices { w[channel] = S(Double(v[channel]) * factors[channel]) }
+    withScratch { scratch in
+      let channels = shape.outChannels
+      let factors = scratch.take(channels, of: Double.self)
+      writeNorms(values, into: factors)
+      for channel in 0..<channels { factors[channel] = Double(values[length][channel]) / factors[channel] }
+      for row in 0..<foldedWeight.rows {
+        let (v, w) = (values[direction] + row * channels, weights[foldedWeight][row])
+        for channel in 0..<channels { w[channel] = S(Double(v[channel]) * factors[channel]) }
+      }
     }
     if let bias, let foldedBias {
       weights[foldedBias].update(from: values[bias], count: shape.outChannels)
@@ -71,27 +83,32 @@ struct NormalizedConvolution: Sendable {
   func foldBackward<S: Scalar>(
     _ folded: Folded<S>, gradient: Weights<S>, into gradients: ParameterValues<S>
   ) {
-    let norms = norms(folded.values)
-    var dots = [Double](repeating: 0, count: norms.count)
-    for row in 0..<foldedWeight.rows {
-      let (v, dw) = (folded.values[direction] + row * norms.count, gradient[foldedWeight][row])
-      for channel in norms.indices { dots[channel] += Double(dw[channel]) * Double(v[channel]) }
-    }
-    for channel in norms.indices {
-      dots[channel] /= norms[channel]
-      gradients[length][channel] += S(dots[channel])
-    }
-    for row in 0..<foldedWeight.rows {
-      let v = folded.values[direction] + row * norms.count
-      let (dw, dv) = (gradient[foldedWeight][row], gradients[direction] + row * norms.count)
-      for channel in norms.indices {
-        let unit = Double(v[channel]) / norms[channel]
-        let factor = Double(folded.values[length][channel]) / norms[channel]
-        dv[channel] += S(factor * (Double(dw[channel]) - unit * dots[channel]))
+    withScratch { scratch in
+      let channels = shape.outChannels
+      let norms = scratch.take(channels, of: Double.self)
+      let dots = scratch.take(channels, of: Double.self)
+      writeNorms(folded.values, into: norms)
+      dots.update(repeating: 0, count: channels)
+      for row in 0..<foldedWeight.rows {
+        let (v, dw) = (folded.values[direction] + row * channels, gradient[foldedWeight][row])
+        for channel in 0..<channels { dots[channel] += Double(dw[channel]) * Double(v[channel]) }
+      }
+      for channel in 0..<channels {
+        dots[channel] /= norms[channel]
+        gradients[length][channel] += S(dots[channel])
+      }
+      for row in 0..<foldedWeight.rows {
+        let v = folded.values[direction] + row * channels
+        let (dw, dv) = (gradient[foldedWeight][row], gradients[direction] + row * channels)
+        for channel in 0..<channels {
+          let unit = Double(v[channel]) / norms[channel]
+          let factor = Double(folded.values[length][channel]) / norms[channel]
+          dv[channel] += S(factor * (Double(dw[channel]) - unit * dots[channel]))
+        }
       }
     }
     if let bias, let foldedBias {
-      for channel in norms.indices { gradients[bias][channel] += gradient[foldedBias][channel] }
+      for channel in 0..<shape.outChannels { gradients[bias][channel] += gradient[foldedBias][channel] }
     }
   }
 }

@@ -30,39 +30,41 @@ struct PointwiseConvolution: Sendable {
   }
 
   func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) {
-    let (b, scale) = actNorm.biasAndScale(values)
-    let s = scale.map { S($0) }
-    s.withUnsafeBufferPointer { s in
+    withScratch { scratch in
+      let s = scratch.take(channels, of: S.self)
+      for column in 0..<channels {
+        let scale = actNorm.scale(values, column)
+        s[column] = S(scale)
+        weights[foldedBias][column] = S(Double(values[actNorm.bias][column]) * scale)
+      }
       for row in 0..<channels {
         let (from, to) = (values[weight] + row * channels, weights[foldedWeight][row])
-        scaleValues(from, by: s.baseAddress!, into: to, count: channels)
+        scaleValues(from, by: s, into: to, count: channels)
       }
     }
-    for column in 0..<channels { weights[foldedBias][column] = S(b[column] * scale[column]) }
   }
 
   /// dW = s·dW′, db = s·db′ and d logs = 3·(Σ dW′·W′ + db′·b′), as in `Convolution.foldBackward`.
   func foldBackward<S: Scalar>(
     _ folded: Folded<S>, gradient: Weights<S>, into gradients: ParameterValues<S>
   ) {
-    let s = actNorm.biasAndScale(folded.values).scale.map { S($0) }
-    let (bias, biasGradient) = (folded.weights[foldedBias], gradient[foldedBias])
-    var sums = (0..<channels).map { biasGradient[$0] * bias[$0] }
-    sums.withUnsafeMutableBufferPointer { sums in
-      s.withUnsafeBufferPointer { s in
-        for row in 0..<channels {
-          let from = gradient[foldedWeight][row]
-          let weights = folded.weights[foldedWeight][row]
-          let to = gradients[weight] + row * channels
-          scaleValuesBackward(
-            ScaleBackward(
-              from, factors: s.baseAddress!, products: weights, sums: to, factorSums: sums.baseAddress!),
-            count: channels)
-        }
-        for column in 0..<channels {
-          gradients[actNorm.bias][column] += s[column] * biasGradient[column]
-          gradients[actNorm.logs][column] += S(ActNorm.logsFactor) * sums[column]
-        }
+    withScratch { scratch in
+      let (s, sums) = (scratch.take(channels, of: S.self), scratch.take(channels, of: S.self))
+      let (bias, biasGradient) = (folded.weights[foldedBias], gradient[foldedBias])
+      for column in 0..<channels {
+        s[column] = S(actNorm.scale(folded.values, column))
+        sums[column] = biasGradient[column] * bias[column]
+      }
+      for row in 0..<channels {
+        let from = gradient[foldedWeight][row]
+        let weights = folded.weights[foldedWeight][row]
+        let to = gradients[weight] + row * channels
+        scaleValuesBackward(
+          ScaleBackward(from, factors: s, products: weights, sums: to, factorSums: sums), count: channels)
+      }
+      for column in 0..<channels {
+        gradients[actNorm.bias][column] += s[column] * biasGradient[column]
+        gradients[actNorm.logs][column] += S(ActNorm.logsFactor) * sums[column]
       }
     }
   }

@@ -46,10 +46,11 @@ struct TopPrior: Layer {
 
   @specialized(where S == Float)
   @specialized(where S == Double)
-  func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) throws -> Factorization? {
+  func fold<S: Scalar>(
+    _ values: ParameterValues<S>, into weights: Weights<S>, map: inout Factorization?
+  ) throws {
     convolution?.fold(values, into: weights)
     embedding?.fold(values, into: weights)
-    return nil
   }
 
   @specialized(where S == Float)

@@ -96,15 +96,15 @@ struct Weights<S: Scalar> {
   /// Writes the panels of the filter that takes the gradient back: the taps in reverse, each transposed.
   private func packAdjoint(_ matrix: WeightMatrix, _ panels: UnsafeMutablePointer<S>) {
     let (inputs, outputs) = (matrix.rows / matrix.taps, matrix.columns)
-    var adjoint = [S](repeating: 0, count: matrix.rows * outputs)
-    adjoint.withUnsafeMutableBufferPointer { adjoint in
+    withScratch { scratch in
+      let adjoint = scratch.take(matrix.rows * outputs, of: S.self)
       for row in 0..<matrix.rows {
         let (tap, input) = row.quotientAndRemainder(dividingBy: inputs)
         let from = self[matrix][row]
-        let to = adjoint.baseAddress! + (matrix.taps - 1 - tap) * outputs * inputs + input
+        let to = adjoint + (matrix.taps - 1 - tap) * outputs * inputs + input
         for output in 0..<outputs { to[output * inputs] = from[output] }
       }
-      S.pack(Matrix(adjoint.baseAddress!, rows: matrix.taps * outputs, columns: inputs), into: panels)
+      S.pack(Matrix(adjoint, rows: matrix.taps * outputs, columns: inputs), into: panels)
     }
   }
 

@@ -2,7 +2,7 @@ import GlowKernels
 
 /// An invertible linear map of the channels of a position: y = x·M for the row vector x.
 ///
-/// `matrix` is the forward pass, `backward` its adjoint. Inverse and log-determinant are those of the
+/// `write` is the forward pass, `backward` its adjoint. Inverse and log-determinant are those of the
 /// `ChannelMap` that it is folded into.
 protocol ChannelMixing: Sendable {
   /// What `--permutation` calls it.
@@ -13,12 +13,12 @@ protocol ChannelMixing: Sendable {
   /// - Parameter prefix: that of the parameters' names: the flow step's.
   init(channels: Int, prefix: String, in blueprint: inout Blueprint)
 
-  /// M, [channels, channels], row-major, in Double.
-  func matrix<S: Scalar>(_ values: ParameterValues<S>) -> [Double]
+  /// Writes M, [channels, channels].
+  func write<S: Scalar>(_ values: ParameterValues<S>, into matrix: Matrix<Double>)
 
   /// Adds the gradients of the parameters, given that of M.
   func backward<S: Scalar>(
-    matrixGradient: [Double], values: ParameterValues<S>, into gradients: ParameterValues<S>)
+    matrixGradient: Matrix<Double>, values: ParameterValues<S>, into gradients: ParameterValues<S>)
 
   /// Writes the initial values.
   func initialize<S: Scalar>(_ values: ParameterValues<S>, generator: Philox) throws

@@ -15,14 +15,14 @@ struct ChannelShuffle: ChannelMixing {
 
   @specialized(where S == Float)
   @specialized(where S == Double)
-  func matrix<S: Scalar>(_ values: ParameterValues<S>) -> [Double] {
-    permutationMatrix((0..<channels).map { Int(values[indices][$0]) })
+  func write<S: Scalar>(_ values: ParameterValues<S>, into matrix: Matrix<Double>) {
+    writePermutation(into: matrix) { Int(values[indices][$0]) }
   }
 
   @specialized(where S == Float)
   @specialized(where S == Double)
   func backward<S: Scalar>(
-    matrixGradient: [Double], values: ParameterValues<S>, into gradients: ParameterValues<S>
+    matrixGradient: Matrix<Double>, values: ParameterValues<S>, into gradients: ParameterValues<S>
   ) {}
 
   @specialized(where S == Float)
@@ -44,14 +44,14 @@ struct ChannelReversal: ChannelMixing {
 
   @specialized(where S == Float)
   @specialized(where S == Double)
-  func matrix<S: Scalar>(_ values: ParameterValues<S>) -> [Double] {
-    permutationMatrix((0..<channels).reversed())
+  func write<S: Scalar>(_ values: ParameterValues<S>, into matrix: Matrix<Double>) {
+    writePermutation(into: matrix) { channels - 1 - $0 }
   }
 
   @specialized(where S == Float)
   @specialized(where S == Double)
   func backward<S: Scalar>(
-    matrixGradient: [Double], values: ParameterValues<S>, into gradients: ParameterValues<S>
+    matrixGradient: Matrix<Double>, values: ParameterValues<S>, into gradients: ParameterValues<S>
   ) {}
 
   @specialized(where S == Float)
@@ -59,12 +59,10 @@ struct ChannelReversal: ChannelMixing {
   func initialize<S: Scalar>(_ values: ParameterValues<S>, generator: Philox) {}
 }
 
-/// The matrix M with x·M = (x[indices[0]], x[indices[1]], …).
-private func permutationMatrix(_ indices: [Int]) -> [Double] {
-  let n = indices.count
-  var matrix = [Double](repeating: 0, count: n * n)
-  for (column, row) in indices.enumerated() { matrix[row * n + column] = 1 }
-  return matrix
+/// Writes the matrix M with x·M = (x[index(0)], x[index(1)], …).
+private func writePermutation(into matrix: Matrix<Double>, _ index: (Int) -> Int) {
+  matrix.base.update(repeating: 0, count: matrix.rows * matrix.columns)
+  for column in 0..<matrix.columns { matrix[index(column)][column] = 1 }
 }
 
 extension PermutationKind {

@@ -35,33 +35,37 @@ struct FactoredConvolution: ChannelMixing {
 
   @specialized(where S == Float)
   @specialized(where S == Double)
-  func matrix<S: Scalar>(_ values: ParameterValues<S>) -> [Double] {
-    product(
-      permuted(lowerTriangle(values), values), upperTriangle(values),
-      rows: channels, inner: channels, columns: channels)
+  func write<S: Scalar>(_ values: ParameterValues<S>, into matrix: Matrix<Double>) {
+    withScratch { scratch in
+      let n = channels
+      let (l, permuted, u) = (scratch.matrix(n, n), scratch.matrix(n, n), scratch.matrix(n, n))
+      writeTriangles(values, l, u)
+      // Row i of P·L is row permutation[i] of L.
+      for i in 0..<n { permuted[i].update(from: l[Int(values[permutation][i])], count: n) }
+      product(permuted, u, into: matrix)
+    }
   }
 
   @specialized(where S == Float)
   @specialized(where S == Double)
   func backward<S: Scalar>(
-    matrixGradient: [Double], values: ParameterValues<S>, into gradients: ParameterValues<S>
+    matrixGradient: Matrix<Double>, values: ParameterValues<S>, into gradients: ParameterValues<S>
   ) {
-    let n = channels
-    // Row permutation[i] of Pᵀ·dM is row i of dM.
-    var rowGradient = [Double](repeating: 0, count: n * n)
-    for i in 0..<n {
-      let row = Int(values[permutation][i])
-      for j in 0..<n { rowGradient[row * n + j] = matrixGradient[i * n + j] }
-    }
-    let lowerGradient = product(
-      rowGradient, upperTriangle(values), rows: n, inner: n, columns: n, transposeSecond: true)
-    let upperGradient = product(
-      lowerTriangle(values), rowGradient, rows: n, inner: n, columns: n, transposeFirst: true)
-    for i in 0..<n {
-      for j in 0..<i { gradients[lower][i * n + j] += S(lowerGradient[i * n + j]) }
-      for j in (i + 1)..<max(n, i + 1) { gradients[upper][i * n + j] += S(upperGradient[i * n + j]) }
-      gradients[logScale][i] +=
-        S(upperGradient[i * n + i] * Double(values[sign][i]) * Elementary.exp(Double(values[logScale][i])))
+    withScratch { scratch in
+      let n = channels
+      let (l, u, rowGradient) = (scratch.matrix(n, n), scratch.matrix(n, n), scratch.matrix(n, n))
+      let (lowerGradient, upperGradient) = (scratch.matrix(n, n), scratch.matrix(n, n))
+      writeTriangles(values, l, u)
+      // Row permutation[i] of Pᵀ·dM is row i of dM.
+      for i in 0..<n { rowGradient[Int(values[permutation][i])].update(from: matrixGradient[i], count: n) }
+      product(rowGradient, u.transposed, into: lowerGradient)
+      product(l.transposed, rowGradient, into: upperGradient)
+      for i in 0..<n {
+        for j in 0..<i { gradients[lower][i * n + j] += S(lowerGradient[i][j]) }
+        for j in (i + 1)..<max(n, i + 1) { gradients[upper][i * n + j] += S(upperGradient[i][j]) }
+        gradients[logScale][i] += S(
+          upperGradient[i][i] * Double(values[sign][i]) * Elementary.exp(Double(values[logScale][i])))
+      }
     }
   }
 
@@ -88,25 +92,18 @@ struct FactoredConvolution: ChannelMixing {
     }
   }
 
-  private func lowerTriangle<S: Scalar>(_ values: ParameterValues<S>) -> [Double] {
-    triangle { i, j in i == j ? 1 : (i > j ? Double(values[lower][i * channels + j]) : 0) }
-  }
-
-  private func upperTriangle<S: Scalar>(_ values: ParameterValues<S>) -> [Double] {
-    triangle { i, j in
-      i == j
-        ? Double(values[sign][i]) * Elementary.exp(Double(values[logScale][i]))
-        : (i < j ? Double(values[upper][i * channels + j]) : 0)
+  /// L, and U + diag(sign·exp(logS)).
+  private func writeTriangles<S: Scalar>(
+    _ values: ParameterValues<S>, _ l: Matrix<Double>, _ u: Matrix<Double>
+  ) {
+    let n = channels
+    for i in 0..<n {
+      for j in 0..<n {
+        l[i][j] = i > j ? Double(values[lower][i * n + j]) : i == j ? 1 : 0
+        u[i][j] = i < j ? Double(values[upper][i * n + j]) : 0
+      }
+      u[i][i] = Double(values[sign][i]) * Elementary.exp(Double(values[logScale][i]))
     }
-  }
-
-  private func triangle(_ element: (Int, Int) -> Double) -> [Double] {
-    (0..<channels * channels).map { element($0 / channels, $0 % channels) }
-  }
-
-  /// P·L: row i is row permutation[i] of L.
-  private func permuted<S: Scalar>(_ matrix: [Double], _ values: ParameterValues<S>) -> [Double] {
-    triangle { i, j in matrix[Int(values[permutation][i]) * channels + j] }
   }
 }
 

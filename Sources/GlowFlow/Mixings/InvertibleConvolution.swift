@@ -17,16 +17,16 @@ struct InvertibleConvolution: ChannelMixing {
 
   @specialized(where S == Float)
   @specialized(where S == Double)
-  func matrix<S: Scalar>(_ values: ParameterValues<S>) -> [Double] {
-    (0..<channels * channels).map { Double(values[weight][$0]) }
+  func write<S: Scalar>(_ values: ParameterValues<S>, into matrix: Matrix<Double>) {
+    for index in 0..<weight.count { matrix.base[index] = Double(values[weight][index]) }
   }
 
   @specialized(where S == Float)
   @specialized(where S == Double)
   func backward<S: Scalar>(
-    matrixGradient: [Double], values: ParameterValues<S>, into gradients: ParameterValues<S>
+    matrixGradient: Matrix<Double>, values: ParameterValues<S>, into gradients: ParameterValues<S>
   ) {
-    for index in matrixGradient.indices { gradients[weight][index] += S(matrixGradient[index]) }
+    for index in 0..<weight.count { gradients[weight][index] += S(matrixGradient.base[index]) }
   }
 
   @specialized(where S == Float)

@@ -41,9 +41,11 @@ public final class Glow<S: Scalar> {
   private var transposedPanels: Slab<S>?
   private var hasFreshTransposes = false
   /// Of each layer's channel map, if it has one.
-  private var maps: [Factorization?] = []
+  private var maps: [Factorization?]
   /// Of each level: Σ ln |det| of the channel maps, for each position.
-  private(set) var mapLogDeterminants: [Double] = []
+  private(set) var mapLogDeterminants: [Double]
+  /// Whether `values` have ever been folded: passes need it.
+  private var isFolded = false
   /// What only the inverse needs, of each layer; made when something is first decoded.
   private var inverses: [Inverse]?
 
@@ -73,6 +75,8 @@ public final class Glow<S: Scalar> {
     dequantization = Dequantization(bits: configuration.bits)
     values = try Slab(count: architecture.parameters.count)
     folded = try Slab(count: architecture.foldedCount)
+    maps = [Factorization?](repeating: nil, count: architecture.foldables.count)
+    mapLogDeterminants = [Double](repeating: 0, count: architecture.levels.count)
     kernels = S.hasPackedProducts ? team.kernels : .openBLAS
     panels = kernels == .packed ? try Slab(count: architecture.panelCount) : nil
     guard let seed else { return }
@@ -121,27 +125,35 @@ public final class Glow<S: Scalar> {
   public func parametersChanged() throws {
     inverses = nil
     hasFreshTransposes = false
-    let results = onEachLayer { index in
-      let placed = architecture.foldables[index]
-      let weights = weights(of: index)
-      defer { weights.pack(placed.needs.weights.matrices) }
-      return try placed.layer.fold(parameterValues, into: weights)
+    try maps.withUnsafeMutableBufferPointer { maps in
+      // Each piece changes its own.
+      let maps = maps
+      try onEachLayer { try fold($0, map: &maps[$0]) }
     }
-    maps = try zip(architecture.foldables, results).map { try $0.layer.naming($1) }
-    mapLogDeterminants = architecture.levels.map { level in
-      level.layers.reduce(0) { sum, placed in
+    for (index, level) in architecture.levels.enumerated() {
+      mapLogDeterminants[index] = level.layers.reduce(0) { sum, placed in
         maps[placed.index].map { sum + $0.logAbsoluteDeterminant } ?? sum
       }
     }
+    isFolded = true
   }
 
   /// Folds one layer, whose parameters alone have changed.
   func fold(_ placed: Placed<any Layer>) throws {
-    let weights = weights(of: placed.index)
     (inverses, hasFreshTransposes) = (nil, false)
+    try fold(placed.index, map: &maps[placed.index])
+  }
+
+  /// - Throws: `SingularMapError`.
+  private func fold(_ index: Int, map: inout Factorization?) throws {
+    let placed = architecture.foldables[index]
+    let weights = weights(of: index)
     defer { weights.pack(placed.needs.weights.matrices) }
-    maps[placed.index] = try placed.layer.naming(
-      Result { try placed.layer.fold(parameterValues, into: weights) })
+    do { try placed.layer.fold(parameterValues, into: weights, map: &map) } catch let reason
+      as LinearAlgebraError
+    {
+      throw SingularMapError(step: placed.layer.name, reason: reason)
+    }
   }
 
   /// A layer whose parameters are finite, but make together what no training gives.
@@ -188,16 +200,13 @@ public final class Glow<S: Scalar> {
     return nil
   }
 
-  /// What `body` makes of each layer's index, on the team.
-  func onEachLayer<Result>(_ body: (Int) throws -> Result) -> [Swift.Result<Result, any Error>] {
-    let count = architecture.foldables.count
-    return [Swift.Result<Result, any Error>](unsafeUninitializedCapacity: count) { results, initialized in
-      let start = results.baseAddress!
-      team.run(count) { index, _ in
-        (start + index).initialize(to: Swift.Result { try body(index) })
-      }
-      initialized = count
-    }
+  /// Calls `body` with each layer's index, on the team.
+  ///
+  /// - Throws: the error of the first layer that throws one, after all.
+  func onEachLayer(_ body: (Int) throws -> Void) throws {
+    let failures = FirstFailure()
+    team.run(architecture.foldables.count) { index, _ in failures.catching(index) { try body(index) } }
+    try failures.rethrow()
   }
 
   /// The folded weights of a layer.
@@ -244,18 +253,24 @@ public final class Glow<S: Scalar> {
   /// - Throws: `LinearAlgebraError` if a channel map has no inverse; `MemoryError`.
   func makeInverses() throws {
     if inverses != nil { return }
-    precondition(!maps.isEmpty, "the model's values have never been folded (parametersChanged)")
-    inverses = try onEachLayer { index in
-      let placed = architecture.foldables[index]
+    requireFolded()
+    let made = try architecture.foldables.map { placed in
       let needs = placed.needs.inverse
-      let inverse = Inverse(
+      return Inverse(
         weights: try Slab(count: needs.count), panels: panels == nil ? nil : try Slab(count: needs.panelCount)
       )
-      let weights = Weights(base: inverse.weights.base, panels: inverse.panels?.base)
+    }
+    try onEachLayer { index in
+      let placed = architecture.foldables[index]
+      let weights = Weights(base: made[index].weights.base, panels: made[index].panels?.base)
       try placed.layer.foldInverse(folded(index), into: weights)
-      weights.pack(needs.matrices)
-      return inverse
-    }.map { try $0.get() }
+      weights.pack(placed.needs.inverse.matrices)
+    }
+    inverses = made
+  }
+
+  func requireFolded() {
+    precondition(isFolded, "the model's values have never been folded (parametersChanged)")
   }
 
   // MARK: Statistics
@@ -290,14 +305,5 @@ public final class Glow<S: Scalar> {
     WorkspacePlan(
       architecture, dimensions: configuration.dimensions, batch: batch, purpose: purpose,
       grain: TileGrain(purpose, kernels, rows: tileRows))
-  }
-}
-
-extension Foldable {
-  /// The result of folding this layer, whose error says which it is.
-  fileprivate func naming(_ result: Result<Factorization?, any Error>) throws -> Factorization? {
-    do { return try result.get() } catch let reason as LinearAlgebraError {
-      throw SingularMapError(step: name, reason: reason)
-    }
   }
 }

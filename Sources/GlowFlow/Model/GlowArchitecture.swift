@@ -11,6 +11,8 @@ struct GlowArchitecture: Sendable {
   let levels: [Level]
   /// What has folded weights: the layers, and the classifier if there is one.
   let foldables: [Placed<any Foldable>]
+  /// Of the level of each of these, and 0 for the classifier, which is at no position.
+  let positions: [Int]
   let classifier: Placed<Classifier>?
   /// All folded weights, the panels of their matrices and those of the transposes.
   let foldedCount: Int
@@ -35,6 +37,9 @@ struct GlowArchitecture: Sendable {
     foldables =
       levels.flatMap { $0.layers.map { $0.map { $0 as any Foldable } } }
       + (classifier.map { [$0.map { $0 as any Foldable }] } ?? [])
+    positions =
+      levels.flatMap { level in level.layers.map { _ in level.shape.positions } }
+      + (classifier == nil ? [] : [0])
     parameters = blueprint.parameters
     foldedCount = blueprint.weights.count
     panelCount = blueprint.panels.count

@@ -11,11 +11,9 @@ public struct Objective: Sendable {
   /// Mean −log2 probability of the labels, in a conditional model.
   public let classifierBits: Double?
 
-  public init(_ likelihoods: [LogLikelihood]) {
-    let count = Double(likelihoods.count)
-    bitsPerDimension = likelihoods.reduce(0) { $0 + $1.bitsPerDimension } / count
-    let bits = likelihoods.compactMap(\.classifierBits)
-    classifierBits = bits.isEmpty ? nil : bits.reduce(0, +) / count
+  init(bitsPerDimension: Double, classifierBits: Double?) {
+    self.bitsPerDimension = bitsPerDimension
+    self.classifierBits = classifierBits
     loss = bitsPerDimension + Objective.classifierWeight * (classifierBits ?? 0)
   }
 }
@@ -31,13 +29,35 @@ extension Glow {
     _ workspace: Workspace<S>, count: Int, labels: [Int]? = nil, gradients: UnsafeMutablePointer<S>,
     imageGradient: UnsafeMutablePointer<S>? = nil
   ) throws -> Objective {
-    let objective = Objective(
-      forward(workspace, count: count, labels: labels, normalization: .batch))
+    pass(workspace, count: count, labels: labels, normalization: .batch)
+    let objective = objective(of: workspace)
     let weight = -1 / (Double(count) * Double(configuration.dimensions) * Elementary.ln2)
-    try backward(
-      workspace, weights: [Double](repeating: weight, count: count),
-      classifierWeight: Objective.classifierWeight / Double(count), gradients: gradients,
-      imageGradient: imageGradient)
+    var totalWeight = 0.0
+    for image in 0..<count {
+      workspace.setLikelihoodWeight(S(weight), image: image)
+      totalWeight += weight
+    }
+    try pullBack(
+      workspace, totalWeight: totalWeight, classifierWeight: Objective.classifierWeight / Double(count),
+      gradients: gradients, imageGradient: imageGradient)
     return objective
+  }
+
+  /// The means over the images that have just passed.
+  private func objective(of workspace: Workspace<S>) -> Objective {
+    let count = Double(workspace.count)
+    let constant = dequantization.constant(dimensions: configuration.dimensions)
+    var bits = 0.0
+    for image in 0..<workspace.count {
+      var (logDeterminant, logPrior) = (0.0, 0.0)
+      for level in architecture.levels.indices {
+        logDeterminant += self.logDeterminant(ofLevel: level, image, workspace)
+        logPrior += self.logPrior(ofLevel: level, image, workspace)
+      }
+      bits -= (constant + logDeterminant + logPrior) / (Double(configuration.dimensions) * Elementary.ln2)
+    }
+    return Objective(
+      bitsPerDimension: bits / count,
+      classifierBits: workspace.classifierResult.map { $0.bits.reduce(0, +) / count })
   }
 }

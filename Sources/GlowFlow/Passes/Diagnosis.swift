@@ -111,6 +111,12 @@ public struct MapCondition: Sendable {
 extension Glow {
   /// The condition of each layer that has a channel map, on the team.
   public func channelMapConditions() -> [MapCondition] {
-    onEachLayer { architecture.foldables[$0].layer.condition(folded($0)) }.compactMap { try? $0.get() }
+    [MapCondition?](unsafeUninitializedCapacity: architecture.foldables.count) { conditions, count in
+      let start = conditions.baseAddress!
+      team.run(architecture.foldables.count) { index, _ in
+        (start + index).initialize(to: architecture.foldables[index].layer.condition(folded(index)))
+      }
+      count = architecture.foldables.count
+    }.compactMap { $0 }
   }
 }

@@ -15,46 +15,55 @@ extension Glow {
     _ workspace: Workspace<S>, weights: [Double], classifierWeight: Double = 0,
     gradients: UnsafeMutablePointer<S>, imageGradient: UnsafeMutablePointer<S>? = nil
   ) throws {
-    precondition(workspace.purpose.isTraining && weights.count == workspace.count)
+    precondition(weights.count == workspace.count, "a weight for every image")
+    for (image, weight) in weights.enumerated() { workspace.setLikelihoodWeight(S(weight), image: image) }
+    try pullBack(
+      workspace, totalWeight: weights.reduce(0, +), classifierWeight: classifierWeight, gradients: gradients,
+      imageGradient: imageGradient)
+  }
+
+  /// `backward`, once the workspace has the weights.
+  func pullBack(
+    _ workspace: Workspace<S>, totalWeight: Double, classifierWeight: Double,
+    gradients: UnsafeMutablePointer<S>, imageGradient: UnsafeMutablePointer<S>?
+  ) throws {
+    precondition(workspace.purpose.isTraining)
     packTransposes()
-    let scalarWeights = weights.map { S($0) }
     for level in architecture.levels.indices.reversed() {
-      let layers = architecture.levels[level].layers
+      let layers = architecture.levels[level].layers.indices
       // The classifier looks at the latents of the top prior, the last layer.
       guard level == architecture.levels.count - 1, let classifier = architecture.classifier,
         let result = workspace.classifierResult
       else {
-        backward(level, layers.indices, workspace, weights: scalarWeights, imageGradient: imageGradient)
+        backward(level, layers, workspace, imageGradient: imageGradient)
         continue
       }
-      backward(
-        level, layers.count - 1..<layers.count, workspace, weights: scalarWeights,
-        imageGradient: imageGradient)
+      backward(level, layers.suffix(1), workspace, imageGradient: imageGradient)
       classifier.layer.backward(
         result, weight: classifierWeight, self.weights(of: classifier.index),
         into: weightGradient(of: classifier.index), topGradient: workspace.levels[level].gradient!)
-      backward(
-        level, 0..<layers.count - 1, workspace, weights: scalarWeights, imageGradient: imageGradient)
+      backward(level, layers.dropLast(), workspace, imageGradient: imageGradient)
     }
-    try foldBackward(totalWeight: weights.reduce(0, +), into: ParameterValues(base: gradients))
+    try foldBackward(totalWeight: totalWeight, into: ParameterValues(base: gradients))
   }
 
   /// Some of a level's layers, the last first.
   func backward(
-    _ level: Int, _ layers: Range<Int>, _ workspace: Workspace<S>, weights: [S],
-    imageGradient: UnsafeMutablePointer<S>?
+    _ level: Int, _ layers: Range<Int>, _ workspace: Workspace<S>, imageGradient: UnsafeMutablePointer<S>?
   ) {
     let all = architecture.levels[level].layers
-    let order = layers.reversed().map { all[$0] }
-    withPass(level, workspace, weights: weights, imageGradient: imageGradient) { pass in
-      workspace.levels[level].tiling.sumOverTiles(
-        team, stages: order.map { $0.layer.stages(.backward) },
-        into: order.map {
+    let schedule = workspace.sumSchedule(.init(level, layers, .backward)) { tiling in
+      let order = layers.reversed().map { all[$0] }
+      return SumSchedule(
+        tiling, stages: order.map { $0.layer.stages(.backward) },
+        sums: order.map {
           TileSum(
-            target: weightGradient(of: $0.index).base, count: $0.needs.weights.count,
-            vectors: $0.needs.weights.vectors)
-        }, parts: workspace.partialGradients!
-      ) { place, stages, tile, part, thread in
+            offset: $0.offset, count: $0.needs.weights.count, vectors: $0.needs.weights.vectors)
+        })
+    }
+    withPass(level, workspace, imageGradient: imageGradient) { pass in
+      schedule.run(team, into: foldedGradient!.base, parts: workspace.partialGradients!) {
+        place, stages, tile, part, thread in
         let layer = layers.upperBound - 1 - place
         let site = pass.site(layer, tile, thread: thread, weightGradient: part)
         for stage in stages { all[layer].layer.backward(stage, site) }
@@ -64,13 +73,11 @@ extension Glow {
 
   /// From the gradient of the folded weights to that of the parameters, in parallel over the layers.
   func foldBackward(totalWeight: Double, into gradients: ParameterValues<S>) throws {
-    let positions = architecture.levels.flatMap { level in level.layers.map { _ in level.shape.positions } }
-    let results = onEachLayer { index in
+    try onEachLayer { index in
+      let positions = architecture.positions[index]
       try architecture.foldables[index].layer.foldBackward(
         folded(index), gradient: weightGradient(of: index),
-        logDeterminantGradient: index < positions.count ? totalWeight * Double(positions[index]) : 0,
-        into: gradients)
+        logDeterminantGradient: totalWeight * Double(positions), into: gradients)
     }
-    for result in results { try result.get() }
   }
 }

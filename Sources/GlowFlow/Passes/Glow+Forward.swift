@@ -13,68 +13,74 @@ extension Glow {
   public func forward(
     _ workspace: Workspace<S>, count: Int, labels: [Int]? = nil, normalization: Normalization = .running
   ) -> [LogLikelihood] {
-    precondition(!mapLogDeterminants.isEmpty, "the model's values have never been folded (parametersChanged)")
+    pass(workspace, count: count, labels: labels, normalization: normalization)
+    return (0..<count).map { logLikelihood(ofImage: $0, workspace) }
+  }
+
+  /// `forward`, less what it returns.
+  func pass(_ workspace: Workspace<S>, count: Int, labels: [Int]?, normalization: Normalization) {
+    requireFolded()
     let labels = checked(labels, count)
     workspace.begin(count: count, labels: labels, normalization: normalization)
-    for (level, layers) in architecture.levels.map(\.layers.indices).enumerated() {
-      forward(level, layers, workspace)
+    for level in architecture.levels.indices {
+      forward(level, architecture.levels[level].layers.indices, workspace)
     }
     workspace.classifierResult = architecture.classifier.map { placed in
       placed.layer.forward(topLatents(workspace), labels: labels!, weights(of: placed.index))
     }
-    return (0..<count).map { logLikelihood(ofImage: $0, workspace) }
   }
 
   /// Some of a level's layers, one after the other.
   func forward(_ level: Int, _ layers: Range<Int>, _ workspace: Workspace<S>) {
-    let all = architecture.levels[level].layers.map(\.layer)
+    let all = architecture.levels[level].layers
+    let schedule = workspace.schedule(.init(level, layers, .forward)) {
+      TileSchedule($0, stages: layers.map { all[$0].layer.stages(.forward) })
+    }
     withPass(level, workspace) { pass in
-      workspace.levels[level].tiling.forEachTile(team, stages: layers.map { all[$0].stages(.forward) }) {
-        place, stages, tile, thread in
+      schedule.run(team) { place, stages, tile, thread in
         let layer = layers.lowerBound + place
         let site = pass.site(layer, tile, thread: thread)
-        for stage in stages { all[layer].forward(stage, site) }
+        for stage in stages { all[layer].layer.forward(stage, site) }
       }
     }
   }
 
   /// Lends what a pass over a level needs.
   ///
-  /// - Parameters:
-  ///   - weights: in backward, the gradients of the images' ln p.
-  ///   - imageGradient: in backward, where the gradient at the images goes, if anybody wants it.
+  /// - Parameter imageGradient: in backward, where the gradient at the images goes, if anybody wants it.
   func withPass(
-    _ level: Int, _ workspace: Workspace<S>, weights: [S]? = nil,
-    imageGradient: UnsafeMutablePointer<S>? = nil, _ body: (LevelPass<S>) -> Void
+    _ level: Int, _ workspace: Workspace<S>, imageGradient: UnsafeMutablePointer<S>? = nil,
+    _ body: (LevelPass<S>) -> Void
   ) {
-    func lend(_ labels: UnsafePointer<Int>?, _ weights: UnsafePointer<S>?) {
-      let facts = PassFacts(
-        images: ImageFacts(labels: labels, weights: weights), imageGradient: imageGradient)
-      body(LevelPass(self, level, workspace, facts))
-    }
     (workspace.labels ?? []).withUnsafeBufferPointer { labels in
-      (weights ?? []).withUnsafeBufferPointer { weights in
-        lend(
-          labels.isEmpty ? nil : labels.baseAddress, weights.isEmpty ? nil : weights.baseAddress)
-      }
+      let facts = PassFacts(
+        images: ImageFacts(
+          labels: labels.isEmpty ? nil : labels.baseAddress, weights: workspace.likelihoodWeights),
+        imageGradient: imageGradient)
+      body(LevelPass(self, level, workspace, facts))
     }
   }
 
   func logLikelihood(ofImage image: Int, _ workspace: Workspace<S>) -> LogLikelihood {
-    var logDeterminants: [Double] = []
-    var priors: [Double] = []
-    for (memory, mapLogDeterminant) in zip(workspace.levels, mapLogDeterminants) {
-      let slots = memory.tiling.slots(ofImage: image)
-      logDeterminants.append(
-        slots.reduce(Double(memory.shape.positions) * mapLogDeterminant) {
-          $0 + memory.sums.logDeterminants[$1]
-        })
-      priors.append(slots.reduce(0) { $0 + memory.sums.logDensities[$1] })
-    }
-    return LogLikelihood(
+    LogLikelihood(
       dequantizationConstant: dequantization.constant(dimensions: configuration.dimensions),
-      logDeterminants: logDeterminants, priors: priors, dimensions: configuration.dimensions,
+      logDeterminants: architecture.levels.indices.map { logDeterminant(ofLevel: $0, image, workspace) },
+      priors: architecture.levels.indices.map { logPrior(ofLevel: $0, image, workspace) },
+      dimensions: configuration.dimensions,
       classifierBits: workspace.classifierResult?.bits[image])
+  }
+
+  /// The parts of a `LogLikelihood`.
+  func logDeterminant(ofLevel level: Int, _ image: Int, _ workspace: Workspace<S>) -> Double {
+    let memory = workspace.levels[level]
+    return memory.tiling.slots(ofImage: image).reduce(
+      Double(memory.shape.positions) * mapLogDeterminants[level]
+    ) { $0 + memory.sums.logDeterminants[$1] }
+  }
+
+  func logPrior(ofLevel level: Int, _ image: Int, _ workspace: Workspace<S>) -> Double {
+    let memory = workspace.levels[level]
+    return memory.tiling.slots(ofImage: image).reduce(0) { $0 + memory.sums.logDensities[$1] }
   }
 
   func topLatents(_ workspace: Workspace<S>) -> UnsafeMutablePointer<S> {

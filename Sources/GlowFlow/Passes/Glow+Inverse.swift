@@ -10,21 +10,22 @@ extension Glow {
     precondition(workspace.count == count, "set the latents of all \(count) images first")
     workspace.begin(count: count, labels: checked(labels, count))
     try makeInverses()
-    for (level, layers) in architecture.levels.map(\.layers.indices).enumerated().reversed() {
-      inverse(level, layers, workspace)
+    for level in architecture.levels.indices.reversed() {
+      inverse(level, architecture.levels[level].layers.indices, workspace)
     }
   }
 
   /// Some of a level's layers, the last first. `makeInverses` comes before.
   func inverse(_ level: Int, _ layers: Range<Int>, _ workspace: Workspace<S>) {
-    let all = architecture.levels[level].layers.map(\.layer)
+    let all = architecture.levels[level].layers
+    let schedule = workspace.schedule(.init(level, layers, .inverse)) {
+      TileSchedule($0, stages: layers.reversed().map { all[$0].layer.stages(.inverse) })
+    }
     withPass(level, workspace) { pass in
-      workspace.levels[level].tiling.forEachTile(
-        team, stages: layers.reversed().map { all[$0].stages(.inverse) }
-      ) { place, stages, tile, thread in
+      schedule.run(team) { place, stages, tile, thread in
         let layer = layers.upperBound - 1 - place
         let site = pass.site(layer, tile, thread: thread)
-        for stage in stages { all[layer].inverse(stage, site) }
+        for stage in stages { all[layer].layer.inverse(stage, site) }
       }
     }
   }

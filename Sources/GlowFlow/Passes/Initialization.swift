@@ -99,7 +99,7 @@ struct DataPass<S: Scalar> {
     parts.withUnsafeMutableBufferPointer { parts in
       glow.withPass(level, workspace) { pass in
         let stages = [Stage](repeating: .start, count: rounds.count) + [.finish]
-        tiling.forEachTile(glow.team, stages: [stages]) { _, places, tile, thread in
+        TileSchedule(tiling, stages: [stages]).run(glow.team) { _, places, tile, thread in
           // Rows of pictures that a tile has room for but does not hold must not count.
           let site = pass.site(layer, tile.withoutEmptyRows, thread: thread)
           for place in places.indices {

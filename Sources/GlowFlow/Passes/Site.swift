@@ -57,21 +57,18 @@ struct Site<S: Scalar> {
   /// The tile's batch-interleaved rows, a few at a time: what one product puts out, `width` values a row, is then still in
   /// the first cache for the next, or in the second where that would be too few rows for as many weights. All pictures'
   /// rows of a position are together. With OpenBLAS all at once, whose products want many rows.
-  func fewRows(width: Int) -> some Sequence<Range<Int>> {
+  func fewRows(width: Int) -> RowParts {
     let rows = tile.multiplyRows
     let wanted = 64 * width * MemoryLayout<S>.stride <= firstCacheBytes ? 64 : 128
     let parts = weights.panels == nil ? 1 : max(1, (rows + wanted / 2) / wanted)
-    let (positions, step) = (tile.positionsPerImage, tile.rowStep)
-    return (0..<parts).lazy.map { part in
-      positions * part / parts * step..<positions * (part + 1) / parts * step
-    }
+    return RowParts(positions: tile.positionsPerImage, step: tile.rowStep, count: parts)
   }
 
   /// The class of one of the tile's pictures, in a conditional model.
   func label(_ image: Int) -> Int? { images.labels?[tile.firstImage + image] }
 
   /// In backward: the gradient of one of the tile's pictures' ln p.
-  func likelihoodWeight(_ image: Int) -> S { images.weights![tile.firstImage + image] }
+  func likelihoodWeight(_ image: Int) -> S { images.weights[tile.firstImage + image] }
 
   /// Adds to the log-determinant of one of the tile's pictures.
   func add(logDeterminant: Double, image: Int) {
@@ -82,6 +79,25 @@ struct Site<S: Scalar> {
   func add(logDensity: Double, image: Int) { sums.logDensities[tile.firstSlot + image] += logDensity }
 }
 
+/// Batch-interleaved rows in parts of about the same size.
+struct RowParts: Sequence, IteratorProtocol {
+  let positions: Int
+  /// Rows of a position.
+  let step: Int
+  let count: Int
+  private var part = 0
+
+  init(positions: Int, step: Int, count: Int) {
+    (self.positions, self.step, self.count) = (positions, step, count)
+  }
+
+  mutating func next() -> Range<Int>? {
+    if part == count { return nil }
+    defer { part += 1 }
+    return positions * part / count * step..<positions * (part + 1) / count * step
+  }
+}
+
 /// Of the processors' first caches what one product's results may take, beside the panels that stream by.
 private let firstCacheBytes = 40 << 10
 
@@ -90,7 +106,7 @@ struct ImageFacts<S: Scalar> {
   /// Classes, in a conditional model.
   let labels: UnsafePointer<Int>?
   /// In backward: the gradients of the images' ln p.
-  let weights: UnsafePointer<S>?
+  let weights: UnsafePointer<S>
 }
 
 /// Sums over the positions of each picture of each tile of a level (`Tiling.slots`).

@@ -6,71 +6,106 @@ import GlowKernels
 /// schedule): pieces of work are numbered layer by layer and taken in order, and a piece waits only for those it needs,
 /// which were taken earlier and are nearly always done. Bands need their neighbors' halo, and statistics of a
 /// batch all of its tiles: there all tiles leave a stage before any enters the next.
-extension Tiling {
+final class TileSchedule {
+  let tiling: Tiling
+  private let stages: [[Stage]]
+  private let layersDone: Milestones
+
+  /// - Parameter stages: of each layer, in the order of the pass.
+  init(_ tiling: Tiling, stages: [[Stage]]) {
+    self.tiling = tiling
+    self.stages = stages
+    layersDone = Milestones(count: tiling.tileCount)
+  }
+
   /// Takes every tile through the stages of each layer.
   ///
-  /// - Parameters:
-  ///   - stages: of each layer, in the order of the pass.
-  ///   - visit: works at some stages of one tile and layer.
-  func forEachTile(
-    _ team: ThreadTeam, stages: [[Stage]],
+  /// - Parameter visit: works at some stages of one tile and layer.
+  func run(
+    _ team: ThreadTeam,
     _ visit: (_ layer: Int, _ stages: ArraySlice<Stage>, _ tile: Tile, _ thread: Int) -> Void
   ) {
-    if isStaged || tileCount == 1 {
+    let tileCount = tiling.tileCount
+    if tiling.isStaged || tileCount == 1 {
       for (layer, stages) in stages.enumerated() {
         for place in stages.indices {
           team.run(stages[place].isOfBatch ? 1 : tileCount) { index, thread in
-            visit(layer, stages[place...place], tile(index), thread)
+            visit(layer, stages[place...place], tiling.tile(index), thread)
           }
         }
       }
       return
     }
-    let layersDone = Milestones(count: tileCount)
+    layersDone.reset()
     team.run(stages.count * tileCount) { piece, thread in
       let (layer, index) = piece.quotientAndRemainder(dividingBy: tileCount)
       layersDone.wait(for: index, toReach: layer)
-      visit(layer, stages[layer][...], tile(index), thread)
+      visit(layer, stages[layer][...], tiling.tile(index), thread)
       layersDone.advance(index)
     }
   }
+}
 
-  /// The same for sums over all tiles, such as gradients of weights (split-K partial sums): the tiles of a group are
-  /// taken in order by one thread and add to a part of the group's own; a layer's parts are then added up, in order.
-  ///
+/// The same for sums over all tiles, such as gradients of weights (split-K partial sums): the tiles of a group are
+/// taken in order by one thread and add to a part of the group's own; a layer's parts are then added up, in order.
+final class SumSchedule {
+  let tiling: Tiling
+  private let stages: [[Stage]]
+  private let sums: [TileSum]
+  private let largest: Int
+  private let order: [SumPiece]
+  private let layersDone: Milestones
+  private let groupsDone: Milestones
+  private let blocksDone: Milestones
+
   /// - Parameters:
-  ///   - parts: room for `partCount` times the largest of the sums.
+  ///   - stages: of each layer, in the order of the pass.
+  ///   - sums: of each layer.
+  init(_ tiling: Tiling, stages: [[Stage]], sums: [TileSum]) {
+    self.tiling = tiling
+    self.stages = stages
+    self.sums = sums
+    largest = sums.reduce(0) { max($0, $1.count) }
+    order = SumPiece.order(groups: tiling.groupCount, blocks: sums.map(\.blockCount))
+    layersDone = Milestones(count: tiling.groupCount)
+    groupsDone = Milestones(count: sums.count)
+    blocksDone = Milestones(count: sums.count)
+  }
+
+  /// - Parameters:
+  ///   - target: where the sums go, at their offsets.
+  ///   - parts: room for `Tiling.partCount` times the largest of the sums.
   ///   - visit: works at some stages of one tile and layer, and adds to the part.
-  func sumOverTiles<S: Scalar>(
-    _ team: ThreadTeam, stages: [[Stage]], into sums: [TileSum<S>], parts: UnsafeMutablePointer<S>,
+  func run<S: Scalar>(
+    _ team: ThreadTeam, into target: UnsafeMutablePointer<S>, parts: UnsafeMutablePointer<S>,
     _ visit: (
       _ layer: Int, _ stages: ArraySlice<Stage>, _ tile: Tile, _ part: Weights<S>, _ thread: Int
     ) -> Void
   ) {
-    let groups = groupCount
-    let largest = sums.reduce(0) { max($0, $1.count) }
+    let groups = tiling.groupCount
     // While one layer's parts are being added up, the next layer fills others.
     func layerParts(_ layer: Int) -> UnsafeMutablePointer<S> {
-      meetsBatch ? parts : parts + layer % 2 * groups * largest
+      tiling.meetsBatch ? parts : parts + layer % 2 * groups * largest
     }
     func work(_ layer: Int, _ places: Range<Int>, _ group: Int, _ thread: Int) {
       let part = Weights(base: layerParts(layer) + group * sums[layer].count)
       if places.lowerBound == 0 { part.clear(sums[layer].vectors) }
-      let tiles = tiles(ofGroup: group)
+      let tiles = tiling.tiles(ofGroup: group)
       for index in tiles {
         let part = Weights(base: part.base, isEmpty: index == tiles.lowerBound)
-        visit(layer, stages[layer][places], tile(index), part, thread)
+        visit(layer, stages[layer][places], tiling.tile(index), part, thread)
       }
     }
     func addUp(_ layer: Int, _ block: Int) {
       let sum = sums[layer]
-      addParts(layerParts(layer), groups, stride: sum.count, sum.values(ofBlock: block), into: sum.target)
+      addParts(
+        layerParts(layer), groups, stride: sum.count, sum.values(ofBlock: block), into: target + sum.offset)
     }
-    if isStaged || groups == 1 {
+    if tiling.isStaged || groups == 1 {
       for layer in sums.indices {
         for place in stages[layer].indices {
           if stages[layer][place].isOfBatch {
-            visit(layer, stages[layer][place...place], tile(0), Weights(base: layerParts(layer)), 0)
+            visit(layer, stages[layer][place...place], tiling.tile(0), Weights(base: layerParts(layer)), 0)
             continue
           }
           team.run(groups) { group, thread in work(layer, place..<place + 1, group, thread) }
@@ -79,10 +114,9 @@ extension Tiling {
       }
       return
     }
-    let order = SumPiece.order(groups: groups, blocks: sums.map(\.blockCount))
-    let layersDone = Milestones(count: groups)
-    let groupsDone = Milestones(count: sums.count)
-    let blocksDone = Milestones(count: sums.count)
+    layersDone.reset()
+    groupsDone.reset()
+    blocksDone.reset()
     team.run(order.count) { piece, thread in
       switch order[piece] {
       case .group(let group, let layer):
@@ -101,9 +135,9 @@ extension Tiling {
 }
 
 /// A layer's sum over all tiles.
-struct TileSum<S: Scalar> {
-  /// Where it goes.
-  let target: UnsafeMutablePointer<S>
+struct TileSum {
+  /// Where it starts among the sums of all layers.
+  let offset: Int
   let count: Int
   /// What of it has to be zero at first; products overwrite the rest.
   let vectors: [WeightVector]
@@ -118,7 +152,7 @@ struct TileSum<S: Scalar> {
   }
 }
 
-/// A piece of the work of `Tiling.sumOverTiles`.
+/// A piece of the work of a `SumSchedule`.
 private enum SumPiece {
   /// All stages of a group's tiles in a layer.
   case group(Int, layer: Int)

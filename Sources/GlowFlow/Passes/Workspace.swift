@@ -35,6 +35,10 @@ public final class Workspace<S: Scalar> {
   var classifierResult: ClassifierResult<S>?
   /// Parts of sums of weights' gradients (`Tiling.sumOverTiles`): [parts, largest folded count].
   let partialGradients: UnsafeMutablePointer<S>?
+  /// In backward: the gradient of each image's ln p.
+  let likelihoodWeights: UnsafeMutablePointer<S>
+  private var schedules: [PassKey: TileSchedule] = [:]
+  private var sumSchedules: [PassKey: SumSchedule] = [:]
   private let slab: Slab<S>
   private let sums: Slab<Double>
 
@@ -44,8 +48,11 @@ public final class Workspace<S: Scalar> {
     slab = try Slab(count: plan.count(threads: threads))
     sums = try Slab(count: plan.sumCount)
     let memory = plan.lay(out: slab.base, sums: sums.values, threads: threads)
-    (images, levels, scratch, packing, partialGradients) =
-      (memory.images, memory.levels, memory.scratch, memory.packing, memory.partialGradients)
+    (images, levels, scratch, packing, partialGradients, likelihoodWeights) =
+      (
+        memory.images, memory.levels, memory.scratch, memory.packing, memory.partialGradients,
+        memory.likelihoodWeights
+      )
     clocks = scratch.map { _ in PhaseClock(nil) }
   }
 
@@ -67,6 +74,36 @@ public final class Workspace<S: Scalar> {
       let own = UnsafeMutableRawPointer(slab.base + thread * PhaseClock.count)
       clocks[thread] = PhaseClock(own.bindMemory(to: UInt64.self, capacity: PhaseClock.count))
     }
+  }
+
+  func setLikelihoodWeight(_ weight: S, image: Int) { likelihoodWeights[image] = weight }
+
+  /// A pass over some of a level's layers.
+  struct PassKey: Hashable {
+    let level: Int
+    let layers: Range<Int>
+    let direction: Direction
+
+    init(_ level: Int, _ layers: Range<Int>, _ direction: Direction) {
+      (self.level, self.layers, self.direction) = (level, layers, direction)
+    }
+  }
+
+  /// The schedule of a pass, made for the first of all batches with as many images.
+  func schedule(_ key: PassKey, _ make: (Tiling) -> TileSchedule) -> TileSchedule {
+    let tiling = levels[key.level].tiling
+    if let known = schedules[key], known.tiling.batch == tiling.batch { return known }
+    let made = make(tiling)
+    schedules[key] = made
+    return made
+  }
+
+  func sumSchedule(_ key: PassKey, _ make: (Tiling) -> SumSchedule) -> SumSchedule {
+    let tiling = levels[key.level].tiling
+    if let known = sumSchedules[key], known.tiling.batch == tiling.batch { return known }
+    let made = make(tiling)
+    sumSchedules[key] = made
+    return made
   }
 
   /// Starts a pass over `count` images.

@@ -18,6 +18,7 @@ struct WorkspacePlan<S: Scalar> {
     let scratch: [UnsafeMutablePointer<S>]
     let packing: [UnsafeMutablePointer<S>]
     let partialGradients: UnsafeMutablePointer<S>?
+    let likelihoodWeights: UnsafeMutablePointer<S>
     /// Values in all.
     let count: Int
   }
@@ -68,7 +69,7 @@ struct WorkspacePlan<S: Scalar> {
     let partialGradients = purpose.isTraining ? placing.reserve(parts * largestFoldedCount) : nil
     return Memory(
       images: images, levels: memory, scratch: threadMemory, packing: packing,
-      partialGradients: partialGradients,
+      partialGradients: partialGradients, likelihoodWeights: placing.reserve(batch),
       count: placing.booking.count)
   }
 
