@@ -209,7 +209,7 @@ study-paper: deps build ## Make the table of Glow's paper, RealNVP beside it (DA
 	SEEDS="$(or $(SEEDS),3)" BUDGET="$(or $(BUDGET),4)" nice Studies/paper.sh $(GLOW) "$(DATA)" "$(STUDIES)/paper"
 
 PROSE = README.md CHANGELOG.md CONTRIBUTING.md Examples/README.md Sources/Glow/Glow.docc/Glow.md \
-  $(filter-out docs/benchmarks.md,$(wildcard docs/*.md))
+  $(wildcard docs/*.md)
 python = @command -v python3 > /dev/null || $(MAKE) --no-print-directory deps PACKAGES=python3
 
 format: ## Format the sources, and wrap the documents.

@@ -144,7 +144,6 @@ public final class SpeedMeasurement {
     let gradients = try Slab<Float>(count: glow.parameters.count)
     return Prepared(workspace: workspace) { [glow, batch] in
       self.fillImages(workspace)
-      gradients.clear(glow.team)
       _ = try glow.objective(workspace, count: batch, gradients: gradients.base)
       state.step += 1
       self.optimizerSeconds += try secondsOf {

@@ -115,7 +115,6 @@ final class TrainingRun {
   private func measure() throws -> Stage {
     if let signal { return .interrupt(signal: signal) }
     let labels = try savingOnFailure { try clock.outside { try loadBatch() } }
-    gradients.clear(glow.team)
     let classes = glow.configuration.isConditional ? labels : nil
     let objective = Result {
       try glow.objective(

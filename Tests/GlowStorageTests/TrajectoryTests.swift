@@ -26,7 +26,6 @@ struct TrajectoryTests {
     var losses: [Double] = []
     for step in 1...expected.count {
       run.workspace.images.update(from: run.images, count: run.images.count)
-      gradients.clear(glow.team)
       losses.append(
         try glow.objective(run.workspace, count: run.count, labels: run.labels, gradients: gradients.base)
           .loss)

@@ -67,10 +67,12 @@ struct Blueprint {
   /// Makes a layer, and puts it behind those made before.
   mutating func place<L>(_ make: (inout Blueprint) throws -> L) rethrows -> Placed<L> {
     needs = LayerNeeds()
+    let first = parameters.count
     let layer = try make(&self)
     defer { placed += 1 }
     return Placed(
-      layer: layer, needs: needs, offset: weights.reserve(needs.weights.count),
+      layer: layer, needs: needs, parameters: first..<parameters.count,
+      offset: weights.reserve(needs.weights.count),
       panels: panels.reserve(needs.weights.panelCount),
       transposedPanels: transposedPanels.reserve(needs.weights.transposedPanelCount), index: placed)
   }
@@ -92,6 +94,8 @@ struct LayerNeeds: Sendable {
 struct Placed<L> {
   let layer: L
   let needs: LayerNeeds
+  /// Where its parameters stand in the list.
+  let parameters: Range<Int>
   /// Where its folded weights start in the slab of all of them.
   let offset: Int
   /// Where the panels of its matrices, and of their transposes, start in the slabs of all of them.
@@ -108,7 +112,7 @@ struct Placed<L> {
   /// The same layer as a value of another type.
   func map<M>(_ change: (L) -> M) -> Placed<M> {
     Placed<M>(
-      layer: change(layer), needs: needs, offset: offset, panels: panels,
+      layer: change(layer), needs: needs, parameters: parameters, offset: offset, panels: panels,
       transposedPanels: transposedPanels, index: index)
   }
 }

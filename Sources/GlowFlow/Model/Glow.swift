@@ -37,9 +37,8 @@ public final class Glow<S: Scalar> {
   private(set) var foldedGradient: Slab<S>?
   /// The matrices among the folded weights as packed products take them; nil if OpenBLAS makes the products.
   private let panels: Slab<S>?
-  /// The same of the transposes, which only backward needs; and whether they are those of the present weights.
+  /// The same of the transposes, which only backward needs.
   private var transposedPanels: Slab<S>?
-  private var hasFreshTransposes = false
   /// Of each layer's channel map, if it has one.
   private var maps: [Factorization?]
   /// Of each level: Σ ln |det| of the channel maps, for each position.
@@ -124,7 +123,6 @@ public final class Glow<S: Scalar> {
   @specialized(where S == Double)
   public func parametersChanged() throws {
     inverses = nil
-    hasFreshTransposes = false
     try maps.withUnsafeMutableBufferPointer { maps in
       // Each piece changes its own.
       let maps = maps
@@ -140,7 +138,7 @@ public final class Glow<S: Scalar> {
 
   /// Folds one layer, whose parameters alone have changed.
   func fold(_ placed: Placed<any Layer>) throws {
-    (inverses, hasFreshTransposes) = (nil, false)
+    inverses = nil
     try fold(placed.index, map: &maps[placed.index])
   }
 
@@ -148,7 +146,10 @@ public final class Glow<S: Scalar> {
   private func fold(_ index: Int, map: inout Factorization?) throws {
     let placed = architecture.foldables[index]
     let weights = weights(of: index)
-    defer { weights.pack(placed.needs.weights.matrices) }
+    defer {
+      weights.pack(placed.needs.weights.matrices)
+      weights.packTransposed(placed.needs.weights.matrices)
+    }
     do { try placed.layer.fold(parameterValues, into: weights, map: &map) } catch let reason
       as LinearAlgebraError
     {
@@ -220,18 +221,12 @@ public final class Glow<S: Scalar> {
   /// Books what backward needs besides a workspace.
   private func bookGradient() throws {
     foldedGradient = try foldedGradient ?? Slab(count: folded.count)
-    if panels != nil {
-      transposedPanels = try transposedPanels ?? Slab(count: architecture.transposedPanelCount)
-    }
-  }
-
-  /// Sees to it that backward has the transposes of the weights.
-  func packTransposes() {
-    if panels == nil || hasFreshTransposes { return }
+    if panels == nil || transposedPanels != nil { return }
+    transposedPanels = try Slab(count: architecture.transposedPanelCount)
+    if !isFolded { return }
     team.run(architecture.foldables.count) { index, _ in
       weights(of: index).packTransposed(architecture.foldables[index].needs.weights.matrices)
     }
-    hasFreshTransposes = true
   }
 
   /// The gradient of the folded weights of a layer.

@@ -19,9 +19,10 @@ public struct Objective: Sendable {
 }
 
 extension Glow {
-  /// The objective of the `count` images in `workspace.images`, and its gradient added to `gradients`, as in training: with
-  /// the statistics of the batch.
+  /// The objective of the `count` images in `workspace.images`, and its gradient, as in training: with the statistics of the
+  /// batch.
   ///
+  /// - Parameter gradients: a slab that follows `parameters`. What no layer has a gradient for stays as it is.
   /// - Throws: `LinearAlgebraError` if a channel map has no inverse.
   @specialized(where S == Float)
   @specialized(where S == Double)
@@ -37,9 +38,9 @@ extension Glow {
       workspace.setLikelihoodWeight(S(weight), image: image)
       totalWeight += weight
     }
-    try pullBack(
-      workspace, totalWeight: totalWeight, classifierWeight: Objective.classifierWeight / Double(count),
-      gradients: gradients, imageGradient: imageGradient)
+    pullBack(
+      workspace, classifierWeight: Objective.classifierWeight / Double(count), imageGradient: imageGradient)
+    try foldBackward(totalWeight: totalWeight, into: ParameterValues(base: gradients), overwrites: true)
     return objective
   }
 

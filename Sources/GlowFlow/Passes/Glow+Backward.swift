@@ -17,18 +17,15 @@ extension Glow {
   ) throws {
     precondition(weights.count == workspace.count, "a weight for every image")
     for (image, weight) in weights.enumerated() { workspace.setLikelihoodWeight(S(weight), image: image) }
-    try pullBack(
-      workspace, totalWeight: weights.reduce(0, +), classifierWeight: classifierWeight, gradients: gradients,
-      imageGradient: imageGradient)
+    pullBack(workspace, classifierWeight: classifierWeight, imageGradient: imageGradient)
+    try foldBackward(totalWeight: weights.reduce(0, +), into: ParameterValues(base: gradients))
   }
 
-  /// `backward`, once the workspace has the weights.
+  /// The gradients of the folded weights, and of the images if they are wanted, once the workspace has the weights.
   func pullBack(
-    _ workspace: Workspace<S>, totalWeight: Double, classifierWeight: Double,
-    gradients: UnsafeMutablePointer<S>, imageGradient: UnsafeMutablePointer<S>?
-  ) throws {
+    _ workspace: Workspace<S>, classifierWeight: Double, imageGradient: UnsafeMutablePointer<S>?
+  ) {
     precondition(workspace.purpose.isTraining)
-    packTransposes()
     for level in architecture.levels.indices.reversed() {
       let layers = architecture.levels[level].layers.indices
       // The classifier looks at the latents of the top prior, the last layer.
@@ -44,7 +41,6 @@ extension Glow {
         into: weightGradient(of: classifier.index), topGradient: workspace.levels[level].gradient!)
       backward(level, layers.dropLast(), workspace, imageGradient: imageGradient)
     }
-    try foldBackward(totalWeight: totalWeight, into: ParameterValues(base: gradients))
   }
 
   /// Some of a level's layers, the last first.
@@ -72,12 +68,16 @@ extension Glow {
   }
 
   /// From the gradient of the folded weights to that of the parameters, in parallel over the layers.
-  func foldBackward(totalWeight: Double, into gradients: ParameterValues<S>) throws {
+  ///
+  /// - Parameter overwrites: whether what was in `gradients` goes. Cleared here, a layer's are in the cache for what follows.
+  func foldBackward(totalWeight: Double, into gradients: ParameterValues<S>, overwrites: Bool = false) throws
+  {
     try onEachLayer { index in
-      let positions = architecture.positions[index]
-      try architecture.foldables[index].layer.foldBackward(
+      let placed = architecture.foldables[index]
+      if overwrites { (gradients.base + placed.parameters.lowerBound).clear(placed.parameters.count) }
+      try placed.layer.foldBackward(
         folded(index), gradient: weightGradient(of: index),
-        logDeterminantGradient: totalWeight * Double(positions), into: gradients)
+        logDeterminantGradient: totalWeight * Double(architecture.positions[index]), into: gradients)
     }
   }
 }
