@@ -1,7 +1,9 @@
 """Makes a table of the lines that pytorch/compare.py has written, and with --picture a picture.
 
 A figure is the median over the rounds, with the smallest and the largest; a ratio is the median of the rounds' ratios of
-this package to the fastest PyTorch variant of the same round, so that both have had the same minutes.
+this package to the fastest PyTorch variant of the same round, so that both have had the same minutes. On a machine whose
+speed changes within minutes the ratio by shares is the fairer one: each program measures the speed of a plain product
+beside its job, and the shares of it are compared.
 """
 
 import argparse
@@ -22,12 +24,19 @@ def read(path: str) -> tuple[dict, dict]:
 
 
 def rounds(programs: dict) -> list[dict]:
-    """For each round the speeds, and the ratio to the fastest variant."""
+    """For each round the fastest variant, and the ratio to it: of speeds, and of shares of the peak."""
+
+    def ratio(lines: dict, figure: str) -> tuple[str, float]:
+        values = {name: line[figure] for name, line in lines.items()}
+        fastest = max((name for name in values if name != "glow"), key=values.get)
+        return fastest, values["glow"] / values[fastest]
+
     found = []
     for lines in zip(*programs.values()):
-        speeds = {name: line["images_per_second"] for name, line in zip(programs, lines)}
-        fastest = max((name for name in speeds if name != "glow"), key=speeds.get)
-        found.append({"speeds": speeds, "fastest": fastest, "ratio": speeds["glow"] / speeds[fastest]})
+        lines = dict(zip(programs, lines))
+        fastest, of_speeds = ratio(lines, "images_per_second")
+        _, of_shares = ratio(lines, "fraction_of_peak")
+        found.append({"fastest": fastest, "ratio": of_speeds, "ratio of shares": of_shares})
     return found
 
 
@@ -38,14 +47,15 @@ def spread(values: list[float], form: str) -> str:
 def table(results: dict) -> str:
     variants = [name for name in next(iter(results.values())) if name != "glow"]
     header = ["model", "job", "glow, images/s", *(f"PyTorch {name}" for name in variants), "glow / fastest",
-              "glow, of the sgemm peak", "of the limit", "PyTorch's fastest, of its own sgemm peak"]
+              "the same by shares", "glow, of the sgemm peak", "of the limit", "PyTorch's fastest, of its own sgemm peak"]
     rows = [header, ["---"] * len(header)]
     for (model, job), programs in results.items():
         turns = rounds(programs)
         row = [model, job]
         for name in ["glow", *variants]:
             row.append(f"{statistics.median(line['images_per_second'] for line in programs[name]):.1f}")
-        row.append(spread([turn["ratio"] for turn in turns], ".2f"))
+        for figure in ["ratio", "ratio of shares"]:
+            row.append(spread([turn[figure] for turn in turns], ".2f"))
         row.append(spread([line["fraction_of_peak"] for line in programs["glow"]], ".0%"))
         row.append(spread([line["fraction_of_limit"] for line in programs["glow"]], ".0%"))
         fastest = statistics.mode(turn["fastest"] for turn in turns)

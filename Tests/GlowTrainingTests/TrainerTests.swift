@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import GlowFiles
 import GlowFlow
 import GlowImages
@@ -60,6 +61,32 @@ struct TrainerTests {
       try metrics(run.folder).compactMap { $0["loss"] as? Double }
     }
     #expect(try losses(second) == losses(whole) && losses(whole).count == 3)
+  }
+
+  @Test(
+    "a run whose rate falls ends in the same bytes, however it was stopped: in the warm-up and after it",
+    arguments: [RateSchedule.cosine, .linear, .exponential], [3, 17])
+  func fallingRate(schedule: RateSchedule, stop: Int) throws {
+    defer { runs.remove() }
+    func trainer(_ name: String) throws -> Trainer {
+      try self.trainer(name, steps: 25) {
+        $0.training.schedule = schedule
+        $0.training.finalRate = 0.05
+        $0.training.warmupSteps = 6
+        $0.training.averageImages = 100
+      }
+    }
+    let whole = try trainer("whole")
+    _ = try whole.run()
+    let first = try trainer("parts")
+    first.interruption = { first.step >= stop ? SIGTERM : nil }
+    #expect(try first.run() == .interrupted(signal: SIGTERM))
+    let second = try trainer("parts")
+    try second.resume()
+    #expect(second.step == stop)
+    #expect(try second.run() == .finished)
+    #expect(try runs.bytes(whole.folder.model) == runs.bytes(second.folder.model))
+    #expect(try runs.bytes(whole.folder.checkpoint(25)) == runs.bytes(second.folder.checkpoint(25)))
   }
 
   @Test("a damaged newest checkpoint is passed over; without any the run starts")
