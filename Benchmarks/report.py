@@ -18,9 +18,15 @@ def read(path: str) -> tuple[dict, dict]:
         machine, *lines = (json.loads(line) for line in file)
     results = defaultdict(lambda: defaultdict(list))
     for line in lines:
-        model = f"depth {line['depth']}, width {line['width']}, batch {line['batch']}"
-        results[model, line["job"]][line.get("variant", "glow")].append(line)
+        results[title(line["model"]), line["job"]][line.get("variant", "glow")].append(line)
     return machine, results
+
+
+def title(model: str) -> str:
+    architecture, _, sizes = model.rpartition(":")
+    names = ("scales", "blocks", "width", "batch") if architecture else ("depth", "width", "batch")
+    text = ", ".join(f"{name} {size}" for name, size in zip(names, sizes.split("x")))
+    return f"RealNVP, {text}" if architecture else text
 
 
 def rounds(programs: dict) -> list[dict]:

@@ -1,4 +1,4 @@
-"""Times the PyTorch Glow: the same jobs, models and measures as `glow bench`. Prints one JSON object a line.
+"""Times the PyTorch Glow, or RealNVP: the same jobs, models and measures as `glow bench`. Prints one JSON object a line.
 
 Every (variant, job) runs in a process of its own, so that its peak memory is its own and nothing is warm that
 should not be. All arithmetic is float32.
@@ -22,6 +22,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("jobs", nargs="*", metavar="job", help="train, evaluate, sample; default all")
     parser.add_argument("--variants", default=",".join(VARIANTS), help="default all: %(default)s")
+    parser.add_argument("--architecture", choices=("glow", "realnvp"), default="glow")
+    parser.add_argument("--scales", type=int, default=2, help="of a RealNVP")
+    parser.add_argument("--blocks", type=int, default=8, help="of a RealNVP's networks")
     parser.add_argument("--levels", type=int, default=3)
     parser.add_argument("--depth", type=int, default=8)
     parser.add_argument("--width", type=int, default=128)
@@ -42,7 +45,8 @@ def arguments() -> argparse.Namespace:
 
 def run_in_own_process(options: argparse.Namespace, variant: str, job: str) -> None:
     command = [sys.executable, os.path.abspath(__file__), "--here", "--variants", variant, job]
-    for name in ("levels", "depth", "width", "batch", "image_size", "threads", "runs"):
+    for name in (
+            "architecture", "scales", "blocks", "levels", "depth", "width", "batch", "image_size", "threads", "runs"):
         command += ["--" + name.replace("_", "-"), str(getattr(options, name))]
     environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads), THP_MEM_ALLOC_ENABLE="1")
     subprocess.run(command, env=environment, check=True)
@@ -50,19 +54,6 @@ def run_in_own_process(options: argparse.Namespace, variant: str, job: str) -> N
 
 def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def multiply_adds(model) -> int:
-    """Of one image forward: the three convolutions of every coupling network."""
-    size = model.image_shape[1]
-    total = 0
-    for level in model.levels:
-        size //= 2
-        for step in level.steps:
-            network = step.coupling
-            weights = (network.conv1.weight, network.conv2.weight, network.conv3.weight)
-            total += size * size * sum(weight.numel() for weight in weights)
-    return total
 
 
 class Product:
@@ -88,14 +79,22 @@ def seconds(body) -> float:
     return time.perf_counter() - start
 
 
-def compile_flow_steps() -> None:
-    """Compiles a flow step once for each level, whose steps have the same shapes."""
+def make(options: argparse.Namespace):
+    if options.architecture == "realnvp":
+        from realnvp import RealNVP
+
+        return RealNVP(options.scales, options.blocks, options.width, options.image_size)
+    from glow import Glow
+
+    return Glow(options.levels, options.depth, options.width, options.image_size)
+
+
+def compile_steps(step) -> None:
+    """Compiles a flow step, or a coupling, once for each level, where all have the same shapes."""
     import torch
 
-    from glow import FlowStep
-
-    FlowStep.forward = torch.compile(FlowStep.forward)
-    FlowStep.inverse = torch.compile(FlowStep.inverse)
+    step.forward = torch.compile(step.forward)
+    step.inverse = torch.compile(step.inverse)
 
 
 def training_step(model, images):
@@ -128,13 +127,11 @@ def inference_step(function, argument):
 def measure(options: argparse.Namespace, variant: str, job: str) -> dict:
     import torch
 
-    from glow import Glow
-
     torch.set_num_threads(options.threads)
     torch.set_float32_matmul_precision("highest")
     torch.set_flush_denormal(True)
     torch.manual_seed(1)
-    model = Glow(options.levels, options.depth, options.width, options.image_size)
+    model = make(options)
     images = torch.rand(options.batch, *model.image_shape) - 0.5
     model.initialize(images[:16])
     if "channels_last" in variant:
@@ -143,7 +140,7 @@ def measure(options: argparse.Namespace, variant: str, job: str) -> dict:
     if job != "train":
         model.freeze()
     if "compile" in variant:
-        compile_flow_steps()
+        compile_steps(model.step)
     memory_before = peak_memory()
     if job == "train":
         step = training_step(model, images)
@@ -161,9 +158,10 @@ def measure(options: argparse.Namespace, variant: str, job: str) -> dict:
         products.append(product.speed())
         times.append(seconds(step))
     median, peak = statistics.median(times), statistics.median(products)
-    work = 2 * multiply_adds(model) * options.batch * (3 if job == "train" else 1)
+    work = 2 * model.multiply_adds() * options.batch * (3 if job == "train" else 1)
     return {
         "implementation": f"PyTorch {torch.__version__}", "variant": variant, "job": job,
+        "architecture": options.architecture, "scales": options.scales, "blocks": options.blocks,
         "levels": options.levels, "depth": options.depth, "width": options.width, "batch": options.batch,
         "image_size": options.image_size, "threads": options.threads,
         "images_per_second": options.batch / median, "gflops": work / median / 1e9,

@@ -1,9 +1,9 @@
-"""Checks the PyTorch Glow against the Swift one: same weights, same images, same log-likelihoods.
+"""Checks the PyTorch models against the Swift ones: same weights, same images, same log-likelihoods.
 
     check.py GLOW [MODEL IMAGES.npy]
 
-GLOW is the command; MODEL a .safetensors file of an unconditional affine model with 1x1 convolutions; IMAGES.npy
-uint8 [N, H, W, C]. Without the two, a small model is trained on made-up images first. The PyTorch model has no edge indicator, so the indicator's weights are set to zero in a
+GLOW is the command; MODEL a .safetensors file of an unconditional affine Glow with 1x1 convolutions, or of a RealNVP;
+IMAGES.npy uint8 [N, H, W, C]. Without the two, a small model of each kind is trained on made-up images first. The PyTorch model has no edge indicator, so the indicator's weights are set to zero in a
 copy of MODEL that both sides then read. Compared are the mean bits/dim without dequantization noise, every
 latent value, and the images after the way back. Exit status 1 if they differ.
 """
@@ -20,6 +20,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from glow import Glow
+from realnvp import RealNVP
 
 RELATIVE_TOLERANCE = 1e-5  # of bits/dim
 LATENT_TOLERANCE = 1e-3
@@ -51,8 +52,23 @@ def to_pytorch(name: str, tensor: numpy.ndarray) -> torch.Tensor:
     return torch.from_numpy(numpy.ascontiguousarray(tensor))
 
 
-def load(tensors: dict[str, numpy.ndarray], metadata: dict[str, str]) -> Glow:
-    configuration = json.loads(metadata["glow.configuration"])
+def load_realnvp(tensors: dict[str, numpy.ndarray], configuration: dict) -> RealNVP:
+    model = RealNVP(
+        configuration["levels"], configuration["blocks"], configuration["width"], configuration["imageHeight"],
+        configuration["imageChannels"])
+    # Filters are stored [k, k, in, out].
+    found = {
+        name: torch.from_numpy(numpy.ascontiguousarray(tensor.transpose(3, 2, 0, 1) if tensor.ndim == 4 else tensor))
+        for name, tensor in tensors.items() if name != "initialised"}
+    missing, unexpected = model.load_state_dict(found, strict=False)
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if missing or unexpected:
+        sys.exit(f"check.py: parameters that do not fit: {missing} {unexpected}")
+    model.freeze()
+    return model
+
+
+def load(tensors: dict[str, numpy.ndarray], configuration: dict) -> Glow:
     expected = {
         "coupling": "affine", "permutation": "invconv", "classCount": 0, "learnsTopPrior": True,
         "imageWidth": configuration["imageHeight"],
@@ -77,15 +93,14 @@ def run_glow(glow: str, *arguments: str) -> str:
     return result.stdout
 
 
-def make_example(glow: str, folder: Path) -> tuple[str, str]:
+def make_example(glow: str, folder: Path, *options: str) -> tuple[str, str]:
     """A briefly trained model and its images: coarse random patterns with a little noise."""
     generator = numpy.random.default_rng(1)
     coarse = generator.integers(16, 240, (64, 4, 4, 3)).repeat(8, axis=1).repeat(8, axis=2)
     images_path, run = str(folder / "images.npy"), str(folder / "run")
     numpy.save(images_path, (coarse + generator.integers(-16, 16, coarse.shape)).astype(numpy.uint8))
     run_glow(
-        glow, "train", "--data", images_path, "--out", run, "--levels", "3", "--depth", "2", "--width", "64",
-        "--batch", "16", "--steps", "60", "--warmup-epochs", "0", "--ema", "0.9", "--sample-every", "0",
+        glow, "train", "--data", images_path, "--out", run, *options, "--batch", "16", "--steps", "60", "--warmup-epochs", "0", "--ema", "0.9", "--sample-every", "0",
         "--eval-every", "0")
     return f"{run}/model.safetensors", images_path
 
@@ -95,16 +110,26 @@ def main() -> None:
         sys.exit(__doc__)
     with tempfile.TemporaryDirectory() as folder:
         glow, *given = sys.argv[1:]
-        model_path, images_path = given or make_example(glow, Path(folder))
-        compare(glow, model_path, images_path, Path(folder))
+        if given:
+            return compare(glow, *given, Path(folder))
+        for options in (
+                "--levels 3 --depth 2 --width 64", "--architecture realnvp --scales 2 --blocks 2 --width 16"):
+            print(options)
+            (Path(folder) / options).mkdir()
+            compare(glow, *make_example(glow, Path(folder) / options, *options.split()), Path(folder))
 
 
 def compare(glow: str, model_path: str, images_path: str, folder: Path) -> None:
     tensors, metadata = read(model_path)
-    tensors = without_edge_indicator(tensors)
-    model = load(tensors, metadata)
+    configuration = json.loads(metadata["glow.configuration"])
+    if configuration.get("architecture") == "realnvp":
+        model = load_realnvp(tensors, configuration)
+    else:
+        tensors = without_edge_indicator(tensors)
+        model = load(tensors, configuration)
+    bits = configuration["bits"]
     pixels = torch.from_numpy(numpy.load(images_path)).permute(0, 3, 1, 2).contiguous()
-    images = (pixels >> (8 - model.bits)).float() / 2**model.bits - 0.5
+    images = (pixels >> (8 - bits)).float() / 2**bits - 0.5
     with torch.inference_mode():
         latents, log_likelihoods = model(images)
         restored = model.inverse(latents)

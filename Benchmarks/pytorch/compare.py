@@ -12,14 +12,14 @@ from pathlib import Path
 
 from bench import JOBS, VARIANTS
 
-MODELS = ("8x512x64", "8x128x64", "32x512x16")
+MODELS = ("8x512x64", "8x128x64", "32x512x16", "realnvp:2x8x64x16")
 BENCH = str(Path(__file__).with_name("bench.py"))
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--glow", required=True, help="the glow command")
-    parser.add_argument("--models", nargs="+", default=MODELS, metavar="DEPTHxWIDTHxBATCH")
+    parser.add_argument("--models", nargs="+", default=MODELS, metavar="DEPTHxWIDTHxBATCH|realnvp:SCALESxBLOCKSxWIDTHxBATCH")
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=JOBS)
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
     parser.add_argument("--image-size", type=int, default=32)
@@ -30,15 +30,24 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def model_options(model: str) -> list[str]:
+    """Of both programs."""
+    architecture, colon, sizes = model.rpartition(":")
+    names = ("--scales", "--blocks", "--width", "--batch") if colon else ("--depth", "--width", "--batch")
+    found = ["--architecture", architecture] if colon else []
+    for name, size in zip(names, sizes.split("x"), strict=True):
+        found += [name, size]
+    return found
+
+
 def measure(command: list[str], options: argparse.Namespace, model: str, job: str) -> dict:
-    depth, width, batch = model.split("x")
     command = command + [
-        job, "--depth", depth, "--width", width, "--batch", batch, "--image-size", str(options.image_size),
-        "--threads", str(options.threads), "--runs", str(options.runs)]
+        job, *model_options(model), "--image-size", str(options.image_size), "--threads", str(options.threads),
+        "--runs", str(options.runs)]
     result = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if result.returncode != 0:
         sys.exit(f"compare.py: failed with status {result.returncode}: {' '.join(command)}")
-    line = json.loads(result.stdout)
+    line = json.loads(result.stdout) | {"model": model}
     name = line.get("variant", "glow")
     print(
         f"{model} {job} {name}: {line['images_per_second']:.1f} images/s, {line['fraction_of_peak']:.0%} of "

@@ -226,6 +226,8 @@ class TopPrior(Folding):
 
 
 class Glow(nn.Module):
+    step = FlowStep
+
     def __init__(self, levels=3, depth=8, width=512, image_size=32, image_channels=3, bits=8):
         super().__init__()
         self.bits = bits
@@ -279,6 +281,18 @@ class Glow(nn.Module):
 
     def bits_per_dimension(self, images: Tensor) -> Tensor:
         return -self(images)[1] / (self.dimensions * math.log(2))
+
+    def multiply_adds(self) -> int:
+        """Of one image forward: the three convolutions of every coupling network."""
+        size = self.image_shape[1]
+        total = 0
+        for level in self.levels:
+            size //= 2
+            for step in level.steps:
+                network = step.coupling
+                weights = (network.conv1.weight, network.conv2.weight, network.conv3.weight)
+                total += size * size * sum(weight.numel() for weight in weights)
+        return total
 
     def latent_shapes(self, count: int) -> list[tuple[int, ...]]:
         channels, height, width = self.image_shape

@@ -29,7 +29,9 @@ struct BenchCommand: ParsableCommand {
 
   private struct Line: Encodable {
     let job: String
-    let levels, depth, width, batch, imageSize, threads: Int
+    let architecture: String
+    /// Of a RealNVP `levels` are its scales, and there is no `depth`.
+    let levels, depth, width, blocks, batch, imageSize, threads: Int
     let imagesPerSecond, gflops, fractionOfPeak, peakGflops, ceiling: Double
     let peakMemoryMb: Int
     let coupling, network: String
@@ -59,8 +61,8 @@ struct BenchCommand: ParsableCommand {
       let result = try measurement.measure(job, runs: runs)
       if json {
         let line = Line(
-          job: job.rawValue, levels: configuration.levels, depth: configuration.depth,
-          width: configuration.width, batch: batch,
+          job: job.rawValue, architecture: configuration.architecture.rawValue, levels: configuration.levels,
+          depth: configuration.depth, width: configuration.width, blocks: configuration.blocks, batch: batch,
           imageSize: imageSize,
           threads: team.count, imagesPerSecond: result.imagesPerSecond, gflops: result.gigaflops,
           fractionOfPeak: result.fractionOfPeak, peakGflops: result.peakGigaflops, ceiling: result.ceiling,
