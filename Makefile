@@ -230,7 +230,7 @@ examples: .build-examples/debug/Modules ## Build and run the programs of Example
 	sh Examples/run.sh .build-examples/debug .build-examples/runs
 	sh Examples/snippets.sh .build-examples/debug .build-examples/snippets
 
-docs: .build-examples/debug/Modules ## Make the site of library and documents (docs/site); each public symbol needs a comment.
+docs: .build-examples/debug/Modules ## Make the site of library and documents (docs/site), and check what is public.
 	$(python)
 	@sh Packaging/docs.sh .build-examples/debug docs/site
 

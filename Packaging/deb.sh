@@ -1,10 +1,11 @@
 #!/bin/sh
 # Makes a Debian package for the release of Debian that it is made on: deb.sh GLOW VERSION FOLDER
-# SOURCE_DATE_EPOCH says of when it is, MAINTAINER='NAME <ADDRESS>' who answers for it where it is given to others.
+# SOURCE_DATE_EPOCH says of when it is; MAINTAINER='NAME <ADDRESS>', or Debian's DEBFULLNAME and DEBEMAIL, who answers for it.
 set -eu
 umask 022
 glow=$1 version=$2 folder=$3
-maintainer=${MAINTAINER:-The contributors to Glow in Swift <glow@example.org>}
+# Without them nobody does: the authors that CITATION.cff names, at an address that is seen to be none (RFC 2606).
+maintainer=${MAINTAINER:-${DEBFULLNAME:-The contributors to Glow in Swift} <${DEBEMAIL:-nobody@glow.invalid}>}
 date=$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")
 tree=$folder/deb
 rm -rf "$tree"

@@ -8,15 +8,16 @@ catalog=$work/Glow.docc
 rm -rf $work "$site"
 mkdir -p $work/symbols
 target=$(swift -print-target-info | sed -n 's/.*"triple": "\(.*\)".*/\1/p' | head -1)
-# The two products, and the modules whose types Glow's users see.
-for module in Glow GlowPlots GlowFiles GlowKernels GlowFlow GlowImages GlowTraining GlowLatents; do
+# The two products, and the modules behind them, of which only the types that users see are public.
+for path in "$build"/Modules/Glow*.swiftmodule; do
+  module=$(basename "$path" .swiftmodule)
   "$toolchain/swift-symbolgraph-extract" -module-name $module -minimum-access-level public -target "$target" \
     -output-dir $work/symbols -I "$build/Modules" $(for module in Modules/*; do echo "-I $module"; done) \
     $(pkg-config --cflags-only-I cairo) \
     $(for map in "$build"/*.build/module.modulemap Sources/*/include/module.modulemap; do echo "-Xcc -fmodule-map-file=$map"; done)
 done
 python3 Packaging/symbols.py $work/symbols
-python3 Packaging/undocumented.py $work/symbols/*.symbols.json
+python3 Packaging/interface.py $work/symbols/*.symbols.json
 
 # The articles: the documents, whose links to each other DocC spells differently (it knows none to a section of another
 # article), and their pictures. A link to the sources becomes the path there.

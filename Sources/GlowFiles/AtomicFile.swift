@@ -8,14 +8,14 @@ import Glibc
 /// neighbor. Where the name is a symbolic link, it is the file behind it that is replaced; a replaced file's mode is
 /// kept. What is no regular file, a device or a named pipe for instance, is written through.
 /// Calls `open`, `write`, `fsync` and `rename`.
-public enum AtomicFile {
+package enum AtomicFile {
   /// A file that is being written.
-  public struct Growing {
+  package struct Growing {
     fileprivate let descriptor: Int32
     fileprivate let path: String
 
     /// - Throws: `FileError`.
-    public func append(_ bytes: UnsafeRawBufferPointer) throws {
+    package func append(_ bytes: UnsafeRawBufferPointer) throws {
       try writeAll(bytes, to: descriptor, path: path)
     }
   }
@@ -26,7 +26,7 @@ public enum AtomicFile {
   ///   surprise after hours.
   /// - Throws: `FileError`, or what `body` throws; the neighbor is then gone and what stood at `path` is untouched,
   ///   unless it was the folder that could not be synchronized.
-  public static func write(
+  package static func write(
     to path: String, size: Int = 0, _ body: (_ file: Growing) throws -> Void
   ) throws {
     var status = stat()
@@ -62,18 +62,18 @@ public enum AtomicFile {
   /// Writes `chunks` one after the other as the file at `path`.
   ///
   /// - Throws: `FileError`; the neighbor is then gone and what stood at `path` is untouched.
-  public static func write(_ chunks: [UnsafeRawBufferPointer], to path: String) throws {
+  package static func write(_ chunks: [UnsafeRawBufferPointer], to path: String) throws {
     try write(to: path) { file in for chunk in chunks { try file.append(chunk) } }
   }
 
-  public static func write(_ bytes: [UInt8], to path: String) throws {
+  package static func write(_ bytes: [UInt8], to path: String) throws {
     try bytes.withUnsafeBytes { try write([$0], to: path) }
   }
 
-  public static func write(_ text: String, to path: String) throws { try write(Array(text.utf8), to: path) }
+  package static func write(_ text: String, to path: String) throws { try write(Array(text.utf8), to: path) }
 
   /// Removes what interrupted writes have left in a folder; what a process is writing stays.
-  public static func removeLeftovers(in folder: String) {
+  package static func removeLeftovers(in folder: String) {
     for name in (try? Folder.names(in: folder)) ?? [] where Unfinished.isHidden(name) {
       let path = "\(folder)/\(name)"
       let descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
@@ -84,7 +84,7 @@ public enum AtomicFile {
   }
 
   /// Whether a path is that of a device, a pipe or a socket, which are written through.
-  public static func isSpecial(_ path: String) -> Bool {
+  package static func isSpecial(_ path: String) -> Bool {
     var status = stat()
     return stat(path, &status) == 0 && ![S_IFREG, S_IFDIR].contains(status.st_mode & S_IFMT)
   }
@@ -102,7 +102,7 @@ public enum AtomicFile {
   /// What a path stands for at the end of all symbolic links, whether that is there or not.
   ///
   /// - Throws: `FileError` if the links never end.
-  public static func target(of path: String) throws -> String {
+  package static func target(of path: String) throws -> String {
     var target = path
     // As many links as Linux follows.
     for _ in 0...40 {
@@ -119,7 +119,7 @@ public enum AtomicFile {
 /// Writes all bytes at the end of an open file, or none of them.
 ///
 /// - Throws: `FileError`.
-public func appendAll(_ bytes: [UInt8], to descriptor: Int32, path: String) throws {
+package func appendAll(_ bytes: [UInt8], to descriptor: Int32, path: String) throws {
   let end = lseek(descriptor, 0, SEEK_END)
   do { try bytes.withUnsafeBytes { try writeAll($0, to: descriptor, path: path) } } catch {
     ftruncate(descriptor, end)
@@ -130,7 +130,7 @@ public func appendAll(_ bytes: [UInt8], to descriptor: Int32, path: String) thro
 /// Writes all bytes to an open file, whose path is for the error. Calls `write`.
 ///
 /// - Throws: `FileError`; a part may then have been written.
-public func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32, path: String) throws {
+package func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32, path: String) throws {
   var done = 0
   while done < bytes.count {
     let count = Glibc.write(descriptor, bytes.baseAddress! + done, bytes.count - done)

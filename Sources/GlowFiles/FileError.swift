@@ -14,7 +14,7 @@ public struct FileError: Error, CustomStringConvertible, Equatable {
   }
 
   /// The error that `errno` stands for, for instance "cannot open: No such file or directory".
-  public static func system(_ path: String, _ action: String, _ code: Int32 = errno) -> FileError {
+  package static func system(_ path: String, _ action: String, _ code: Int32 = errno) -> FileError {
     FileError(path, "\(action): \(String(cString: strerror(code)))")
   }
 

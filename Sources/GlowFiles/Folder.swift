@@ -2,12 +2,12 @@ import Foundation
 import Glibc
 
 /// Folders to write in. Calls `mkdir`, `fsync` and `rename`.
-public enum Folder {
+package enum Folder {
   /// Makes a folder, and all above it, where they are missing. The new names survive a loss of power.
   ///
   /// - Parameter removesUnused: whether those that are still empty when the process ends early go again.
   /// - Throws: `FileError`.
-  public static func make(_ path: String, removesUnused: Bool = false) throws {
+  package static func make(_ path: String, removesUnused: Bool = false) throws {
     let above = split(path).folder
     var isMade = mkdir(path, 0o777) == 0
     if !isMade && errno == ENOENT && above != "." && above != "/" {
@@ -23,7 +23,7 @@ public enum Folder {
   }
 
   /// A path without links and dots, if it is there.
-  public static func resolved(_ path: String) -> String? {
+  package static func resolved(_ path: String) -> String? {
     guard let real = realpath(path, nil) else { return nil }
     defer { free(real) }
     return String(cString: real)
@@ -32,7 +32,7 @@ public enum Folder {
   /// Fills a folder that is new, or empty: with all that `body` puts into the folder that it is handed, or nothing.
   ///
   /// - Throws: `FileError`, if the folder holds something, too; what `body` throws.
-  public static func fill(_ path: String, _ body: (_ folder: String) throws -> Void) throws {
+  package static func fill(_ path: String, _ body: (_ folder: String) throws -> Void) throws {
     try checkIsEmpty(path)
     let isNew = !isFolder(path)
     try make(path)
@@ -72,7 +72,7 @@ public enum Folder {
   /// Checks that `fill` would accept a folder.
   ///
   /// - Throws: `FileError`.
-  public static func checkIsEmpty(_ path: String) throws {
+  package static func checkIsEmpty(_ path: String) throws {
     var status = stat()
     if stat(path, &status) != 0 { return }
     if !isFolder(path) { throw FileError(path, "is a file, expected a folder or a new name") }
@@ -81,7 +81,7 @@ public enum Folder {
     }
   }
 
-  public static func isFolder(_ path: String) -> Bool {
+  package static func isFolder(_ path: String) -> Bool {
     var status = stat()
     return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
@@ -89,7 +89,7 @@ public enum Folder {
   /// What a folder holds, without what interrupted writes have left, in no order.
   ///
   /// - Throws: `FileError`.
-  public static func contents(_ path: String) throws -> [String] {
+  package static func contents(_ path: String) throws -> [String] {
     try names(in: path).filter { !Unfinished.isHidden($0) }
   }
 
@@ -112,7 +112,7 @@ public enum Folder {
   }
 
   /// A path's folder, and its name in it.
-  public static func split(_ path: String) -> (folder: String, name: String) {
+  package static func split(_ path: String) -> (folder: String, name: String) {
     var path = path[...]
     while path.count > 1 && path.last == "/" { path.removeLast() }
     guard let slash = path.lastIndex(of: "/") else { return (".", String(path)) }

@@ -4,15 +4,15 @@ import Glibc
 ///
 /// The lock is the operating system's, on the file `.lock`: it ends with the process, however that ends, and the file
 /// itself means nothing. Calls `flock`.
-public final class FolderLock {
+package final class FolderLock {
   /// The name of the file.
-  public static let fileName = ".lock"
+  package static let fileName = ".lock"
 
   private let descriptor: Int32
 
   /// - Returns: nil if another has locked the folder.
   /// - Throws: `FileError`. A file system that knows no locks is no error: nothing is then promised.
-  public init?(_ folder: String) throws {
+  package init?(_ folder: String) throws {
     let path = "\(folder)/\(Self.fileName)"
     descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
     if descriptor < 0 { throw FileError.system(path, "cannot write") }

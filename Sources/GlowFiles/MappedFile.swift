@@ -4,9 +4,9 @@ import Synchronization
 /// A file's bytes, mapped into memory and read page by page as they are touched.
 ///
 /// A file that is shortened meanwhile, or whose disk fails, is an error (`Mappings`). Calls `open`, `fstat` and `mmap`.
-public final class MappedFile: @unchecked Sendable {
-  public let path: String
-  public var count: Int { bytes.count }
+package final class MappedFile: @unchecked Sendable {
+  package let path: String
+  package var count: Int { bytes.count }
   private let bytes: UnsafeRawBufferPointer
   private let isDamaged = Atomic<Bool>(false)
   private let name: [CChar]
@@ -14,13 +14,13 @@ public final class MappedFile: @unchecked Sendable {
   private let identity: (device: dev_t, number: ino_t)
 
   /// - Throws: `FileError` if the file cannot be opened or is not a regular file.
-  public convenience init(_ path: String) throws { try self.init(bytes: Array(path.utf8), path: path) }
+  package convenience init(_ path: String) throws { try self.init(bytes: Array(path.utf8), path: path) }
 
   /// - Parameters:
   ///   - name: the file's path as the system has it, which need not be UTF-8.
   ///   - path: the same for a person to read.
   /// - Throws: `FileError` if the file cannot be opened or is not a regular file.
-  public init(bytes name: [UInt8], path: String) throws {
+  package init(bytes name: [UInt8], path: String) throws {
     self.path = path
     // O_NONBLOCK: opening a named pipe would otherwise wait for somebody to write to it.
     self.name = name.map { CChar(bitPattern: $0) } + [0]
@@ -46,7 +46,7 @@ public final class MappedFile: @unchecked Sendable {
   /// Calls `body` with the file's bytes, which it must not keep.
   ///
   /// - Throws: `FileError` if bytes that were touched could not be read; what `body` throws.
-  public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
+  package func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
     // Without this the mapping could end after the last mention of the object, while its bytes are in use.
     let result = withExtendedLifetime(self) { Swift.Result { try body(bytes) } }
     if isDamaged.load(ordering: .relaxed) || isShortened {

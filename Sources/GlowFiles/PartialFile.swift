@@ -4,22 +4,22 @@ import Glibc
 /// been written stays there, for another to go on with.
 ///
 /// While it is written it is locked. Calls `open`, `flock`, `write`, `ftruncate`, `fsync` and `rename`.
-public final class PartialFile {
+package final class PartialFile {
   /// The name that the file gets in the end.
-  public let path: String
+  package let path: String
   /// Whether there was no such file yet.
-  public let isNew: Bool
+  package let isNew: Bool
   private let target: String
   private let descriptor: Int32
 
   /// Where the file is until it is whole: beside the one that a symbolic link stands for.
-  public static func name(of path: String) -> String { "\((try? AtomicFile.target(of: path)) ?? path).part" }
+  package static func name(of path: String) -> String { "\((try? AtomicFile.target(of: path)) ?? path).part" }
   private var hidden: String { "\(target).part" }
 
   /// Opens the file, or makes it, to write behind what it holds.
   ///
   /// - Throws: `FileError`, if another process is writing it, too.
-  public init(_ path: String) throws {
+  package init(_ path: String) throws {
     self.path = path
     target = try AtomicFile.target(of: path)
     (descriptor, isNew) = try PartialFile.lock("\(target).part")
@@ -52,10 +52,10 @@ public final class PartialFile {
   }
 
   /// Removes the file.
-  public func discard() { unlink(hidden) }
+  package func discard() { unlink(hidden) }
 
   /// - Throws: `FileError`; a part of the bytes may then have been written.
-  public func append(_ text: String) throws {
+  package func append(_ text: String) throws {
     var text = text
     try text.withUTF8 { try writeAll(UnsafeRawBufferPointer($0), to: descriptor, path: hidden) }
   }
@@ -63,14 +63,14 @@ public final class PartialFile {
   /// Drops what stands behind the first `count` bytes.
   ///
   /// - Throws: `FileError`.
-  public func truncate(to count: Int) throws {
+  package func truncate(to count: Int) throws {
     if ftruncate(descriptor, off_t(count)) != 0 { throw FileError.system(hidden, "cannot write") }
   }
 
   /// Gives the file its name. A file that it replaces leaves it its mode.
   ///
   /// - Throws: `FileError`.
-  public func finish() throws {
+  package func finish() throws {
     var status = stat()
     if stat(target, &status) == 0 {
       if access(target, W_OK) != 0 { throw FileError.system(path, "cannot write") }

@@ -1,5 +1,5 @@
 /// SHA-256 (FIPS 180-4), of bytes as they come.
-public struct SHA256 {
+package struct SHA256 {
   private var state: [UInt32] = [
     0x6A09_E667, 0xBB67_AE85, 0x3C6E_F372, 0xA54F_F53A, 0x510E_527F, 0x9B05_688C, 0x1F83_D9AB, 0x5BE0_CD19,
   ]
@@ -8,9 +8,9 @@ public struct SHA256 {
   private var count = 0
   private static let blockSize = 64
 
-  public init() { rest.reserveCapacity(SHA256.blockSize) }
+  package init() { rest.reserveCapacity(SHA256.blockSize) }
 
-  public mutating func update(_ bytes: UnsafeRawBufferPointer) {
+  package mutating func update(_ bytes: UnsafeRawBufferPointer) {
     count += bytes.count
     var bytes = bytes
     if !rest.isEmpty {
@@ -28,7 +28,7 @@ public struct SHA256 {
   }
 
   /// The digest of all bytes so far, in hexadecimal.
-  public func digest() -> String {
+  package func digest() -> String {
     var end = self
     let zeros = (2 * SHA256.blockSize - 9 - count % SHA256.blockSize) % SHA256.blockSize
     let padding = [0x80] + [UInt8](repeating: 0, count: zeros)
@@ -40,7 +40,7 @@ public struct SHA256 {
     }.joined()
   }
 
-  public static func digest(_ bytes: UnsafeRawBufferPointer) -> String {
+  package static func digest(_ bytes: UnsafeRawBufferPointer) -> String {
     var hash = SHA256()
     hash.update(bytes)
     return hash.digest()

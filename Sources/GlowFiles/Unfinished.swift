@@ -5,7 +5,7 @@ import Synchronization
 /// The hidden files and folders that this process is writing and has not renamed yet.
 ///
 /// A process that ends early, because of a signal for instance, must remove them by `endProcess`.
-public enum Unfinished {
+package enum Unfinished {
   private static let suffix = ".partial"
   /// Of the number in a hidden name, with base 36.
   private static let digitCount = 13
@@ -53,7 +53,7 @@ public enum Unfinished {
   }
 
   /// Removes what this process has not finished, and ends it; no other thread can begin anything in between.
-  public static func endProcess(_ status: Int32) -> Never {
+  package static func endProcess(_ status: Int32) -> Never {
     paths.withLock { paths in
       remove(paths)
       _exit(status)
@@ -61,7 +61,7 @@ public enum Unfinished {
   }
 
   /// The same from a handler of a signal that may come anywhere, where waiting for a lock could be for ever.
-  public static func removeIfPossible() { _ = paths.withLockIfAvailable { remove($0) } }
+  package static func removeIfPossible() { _ = paths.withLockIfAvailable { remove($0) } }
 
   /// What is in a folder goes before the folder.
   private static func remove(_ paths: Set<String>) {

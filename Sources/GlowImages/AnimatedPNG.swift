@@ -6,14 +6,14 @@ import GlowFiles
 ///
 /// Source: Portable Network Graphics (PNG) Specification (Third Edition), sections 4.9 and 11.3.6. Each frame is
 /// compressed by libpng, which writes no animations itself. Calls `crc32`.
-public enum AnimatedPNG {
+package enum AnimatedPNG {
   /// The bytes of a file that shows `frames` one after the other, for ever.
   ///
   /// - Parameters:
   ///   - frames: at least one, all of one shape, gray or RGB.
   ///   - milliseconds: how long each is shown, at most 65535.
   /// - Throws: `FileError` if libpng refuses.
-  public static func encode(_ frames: [ByteImage], milliseconds: Int) throws -> [UInt8] {
+  package static func encode(_ frames: [ByteImage], milliseconds: Int) throws -> [UInt8] {
     precondition(!frames.isEmpty && frames.allSatisfy { $0.shape == frames[0].shape })
     precondition((1...65535).contains(milliseconds))
     let first = chunks(of: try PNG.encode(frames[0]))
@@ -41,7 +41,7 @@ public enum AnimatedPNG {
   /// Writes a file as a whole or not at all.
   ///
   /// - Throws: `FileError`.
-  public static func write(_ frames: [ByteImage], milliseconds: Int, to path: String) throws {
+  package static func write(_ frames: [ByteImage], milliseconds: Int, to path: String) throws {
     try AtomicFile.write(encode(frames, milliseconds: milliseconds), to: path)
   }
 

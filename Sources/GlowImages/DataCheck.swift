@@ -3,12 +3,12 @@ import GlowFiles
 import Synchronization
 
 /// Decoding everything before a long job relies on it.
-public enum DataCheck {
+package enum DataCheck {
   /// Decodes every image on all threads.
   ///
   /// - Parameter progress: is told after each 64, one call at a time, on any thread.
   /// - Returns: why images cannot be read, in their order.
-  public static func brokenImages(
+  package static func brokenImages(
     _ dataset: any Dataset, progress: () -> Void = {}
   ) -> [FileError] {
     withoutActuallyEscaping(progress) { brokenImages(dataset, escaping: $0) }

@@ -2,32 +2,32 @@ import Foundation
 import GlowFiles
 
 /// What the user may ask of any data set.
-public struct DataOptions: Sendable {
+package struct DataOptions: Sendable {
   /// Bring every image to this height and width; nil leaves them as they are.
-  public var imageSize: Int?
-  public var resizing: Resizing = .box
+  package var imageSize: Int?
+  package var resizing: Resizing = .box
   /// Use only the square of this side in the center of each image, before its size is changed.
-  public var crop: Int?
+  package var crop: Int?
   /// Where data have no parts: the share of the images that are the part test, by what they are; 0...1.
-  public var holdOut: Double?
+  package var holdOut: Double?
   /// Use at most so many images: the first ones, or evenly spaced ones where the images stand class by class.
-  public var limit: Int?
+  package var limit: Int?
   /// Seed of the built-in faces and of the synthetic images.
-  public var seed: UInt64 = 0
+  package var seed: UInt64 = 0
   /// The shape of the model that the images are for. Unless `imageSize` says otherwise, images of another size are
   /// brought to its side, if it is square and they are all of one size; a gray image is repeated in three channels
   /// if it is RGB. A folder then opens even if its first file cannot be read.
-  public var modelShape: ImageShape?
+  package var modelShape: ImageShape?
   /// Of CIFAR-100, the 20 coarse classes in place of the 100 fine ones.
-  public var hasCoarseLabels = false
+  package var hasCoarseLabels = false
   /// How an array is to be understood; nil tells it from its dimensions.
-  public var layout: ArrayLayout?
+  package var layout: ArrayLayout?
   /// What transparent pixels are laid on; nil takes their colors as stored.
-  public var background: Background?
+  package var background: Background?
   /// Read the list of attributes beside a folder of images, which must then name all of them.
-  public var readsAttributes = false
+  package var readsAttributes = false
 
-  public init() {}
+  package init() {}
 
   /// What brings images to one size, if anything does.
   var resizer: Resizer? {
@@ -37,15 +37,15 @@ public struct DataOptions: Sendable {
 }
 
 /// A data set and what a person should know about it.
-public struct OpenedData: Sendable {
-  public let dataset: any Dataset
+package struct OpenedData: Sendable {
+  package let dataset: any Dataset
   /// The part that was opened, or nil if the data have no parts and everything is in `dataset`.
-  public let part: DataPart?
+  package let part: DataPart?
   /// What was taken for what, what was left out, and what is done to the images: for instance "28×28 images are padded to
   /// 32×32: bits/dim is over the padded size".
-  public let notes: [String]
+  package let notes: [String]
   /// "CIFAR-10", "IDX", "images", ".npy", "faces", "constant" or "noise".
-  public let kind: String
+  package let kind: String
 
   init(_ dataset: any Dataset, part: DataPart?, notes: [String] = [], kind: String) {
     self.dataset = dataset
@@ -55,10 +55,10 @@ public struct OpenedData: Sendable {
   }
 
   /// All notes in one line, nil if there are none.
-  public var note: String? { notes.isEmpty ? nil : notes.joined(separator: "; ") }
+  package var note: String? { notes.isEmpty ? nil : notes.joined(separator: "; ") }
 
   /// What was opened, in one line: "images: train of 50,000 images of 32×32×3 in 10 classes; left out: 3 .txt".
-  public var summary: String {
+  package var summary: String {
     let classes = dataset.classNames.count
     let what =
       "\(kind): \(part.map { "\($0) of " } ?? "")\(dataset.count.counted("image")) of \(dataset.shape)"
@@ -69,13 +69,13 @@ public struct OpenedData: Sendable {
   /// The same knowledge about another view of the images.
   ///
   /// - Parameter note: one thing more to know.
-  public func with(_ dataset: any Dataset, note: String? = nil) -> OpenedData {
+  package func with(_ dataset: any Dataset, note: String? = nil) -> OpenedData {
     OpenedData(dataset, part: part, notes: notes + [note].compactMap { $0 }, kind: kind)
   }
 }
 
 /// Opens data by looking at what is there.
-public enum DataSource {
+package enum DataSource {
   static let recognized =
     "PNG, JPEG or WebP images in one folder or one folder a class, CIFAR-10 batches (data_batch_1.bin, test_batch.bin), "
     + "IDX files (train-images-idx3-ubyte, t10k-images-idx3-ubyte), .npy or .npz arrays of bytes, SVHN's .mat files, "
@@ -83,14 +83,14 @@ public enum DataSource {
     + ".zip or .tar, or one of the words 'faces', 'constant' and 'noise'"
 
   /// The most images that may be asked for: of the built-in ones there are as many as that.
-  public static let largestLimit = 100_000_000
+  package static let largestLimit = 100_000_000
 
   /// - Parameter location: a folder, .zip or .tar file of images, of CIFAR-10 batches, of IDX files or of arrays; one
   ///   .npy or .npz file; or one of the
   ///   words "faces" for the built-in faces, "constant" for images of one color and "noise" for uniform noise, these
   ///   two of the model's shape or 32×32×3 (with a slash, "faces/" or "./faces", it is a folder of that name).
   /// - Throws: `FileError`.
-  public static func open(
+  package static func open(
     _ location: String, part: DataPart, options: DataOptions = DataOptions()
   ) throws -> OpenedData {
     if let size = options.imageSize, !(1...PNG.maximumSide).contains(size) {
@@ -149,7 +149,7 @@ public enum DataSource {
   private static let imageFiles = "images"
 
   /// Whether a location is one of the words for images that come with the package.
-  public static func isBuiltIn(_ location: String) -> Bool {
+  package static func isBuiltIn(_ location: String) -> Bool {
     location == "faces" || SyntheticDataset.Kind(rawValue: location) != nil
   }
 

@@ -48,7 +48,7 @@ public enum DataPart: String, Sendable, CaseIterable {
 }
 
 /// Images of one shape in a fixed order, read when asked for. Safe to read from several threads.
-public protocol Dataset: Sendable {
+package protocol Dataset: Sendable {
   var shape: ImageShape { get }
   var count: Int { get }
 
@@ -81,18 +81,18 @@ public protocol Dataset: Sendable {
 }
 
 extension Dataset {
-  public var classNames: [String] { [] }
-  public func label(_ index: Int) -> Int? { nil }
-  public var attributeNames: [String] { [] }
-  public func attributes(_ index: Int) -> [Bool]? { nil }
-  public func fingerprint(_ index: Int) -> Int? { nil }
-  public func check(_ index: Int) throws {}
+  package var classNames: [String] { [] }
+  package func label(_ index: Int) -> Int? { nil }
+  package var attributeNames: [String] { [] }
+  package func attributes(_ index: Int) -> [Bool]? { nil }
+  package func fingerprint(_ index: Int) -> Int? { nil }
+  package func check(_ index: Int) throws {}
 
   /// Checks the header of every image before a long job relies on them.
   ///
   /// - Parameter progress: is told how many images of how many are done.
   /// - Throws: `FileError` naming the first file that does not fit.
-  public func checkAll(progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }) throws {
+  package func checkAll(progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }) throws {
     for index in 0..<count {
       try check(index)
       progress(index + 1, count)
@@ -102,7 +102,7 @@ extension Dataset {
   /// Reads one image.
   ///
   /// - Throws: `FileError`.
-  public func image(_ index: Int) throws -> ByteImage {
+  package func image(_ index: Int) throws -> ByteImage {
     let pixels = try [UInt8](unsafeUninitializedCapacity: shape.count) { buffer, count in
       try read(index, into: UnsafeMutableBufferPointer(rebasing: buffer[..<shape.count]))
       count = shape.count

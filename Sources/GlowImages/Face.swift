@@ -4,94 +4,94 @@ import GlowKernels
 ///
 /// Lengths are in pixels of a 32×32 image before the pose is applied, with the origin in the middle of the
 /// image, x to the right and y down. Colors are sRGB in 0...1. All values are finite, all sizes positive.
-public struct Face: Sendable {
+package struct Face: Sendable {
   /// Position on the skin palette, 0 (light) to 1 (dark).
-  public var skinTone: Float
+  package var skinTone: Float
   /// Half axes of the head.
-  public var headRadii: SIMD2<Float>
+  package var headRadii: SIMD2<Float>
 
   /// Position on the hair palette: dark to auburn below 0.7, blond above.
-  public var hairTone: Float
+  package var hairTone: Float
   /// How far the hair stands off the head.
-  public var hairVolume: Float
+  package var hairVolume: Float
   /// Where the hair beside the face ends (y): above the ears if negative, near the lower edge if long.
-  public var hairEnd: Float
+  package var hairEnd: Float
   /// Highest point of the hairline.
-  public var hairline: SIMD2<Float>
+  package var hairline: SIMD2<Float>
   /// Phase of the wave along long hair, in radians.
-  public var hairWave: Float
+  package var hairWave: Float
 
   /// Position on the palette of irises, 0 (brown) to 1 (blue).
-  public var eyeTone: Float
+  package var eyeTone: Float
   /// Half axes of an eye.
-  public var eyeRadii: SIMD2<Float>
+  package var eyeRadii: SIMD2<Float>
   /// Distance of each eye from the middle of the face.
-  public var eyeSpacing: Float
+  package var eyeSpacing: Float
   /// Shift of the irises.
-  public var gaze: SIMD2<Float>
+  package var gaze: SIMD2<Float>
   /// Height of the brows above the eyes.
-  public var browHeight: Float
+  package var browHeight: Float
   /// How far the inner end of a brow lies below the outer end.
-  public var browSlant: Float
+  package var browSlant: Float
   /// Half the thickness of a brow.
-  public var browThickness: Float
+  package var browThickness: Float
 
   /// Half the width of the nose.
-  public var noseWidth: Float
+  package var noseWidth: Float
   /// Where the nose ends (y).
-  public var noseEnd: Float
+  package var noseEnd: Float
 
   /// How far the middle of the mouth lies below its corners: a smile above 0.5.
-  public var mouthBend: Float
+  package var mouthBend: Float
   /// Height of the opening between the lips, 0 for a closed mouth.
-  public var mouthOpening: Float
+  package var mouthOpening: Float
   /// Half the width of the mouth.
-  public var mouthWidth: Float
+  package var mouthWidth: Float
   /// Strength of the lips' color, 0...1.
-  public var lipColor: Float
+  package var lipColor: Float
   /// Strength of the red on the cheeks, 0...1.
-  public var blush: Float
+  package var blush: Float
 
   /// The rims around the eyes, nil for a face without glasses.
-  public var glasses: Glasses?
+  package var glasses: Glasses?
 
   /// Shift of the whole head.
-  public var shift: SIMD2<Float>
+  package var shift: SIMD2<Float>
   /// Clockwise rotation of the head, in radians.
-  public var tilt: Float
+  package var tilt: Float
   /// Size of the head relative to the average.
-  public var scale: Float
+  package var scale: Float
   /// Where the light comes from: components of a unit vector in the image plane, shorter if more frontal.
-  public var light: SIMD2<Float>
+  package var light: SIMD2<Float>
 
   /// Color of the clothes.
-  public var clothes: SIMD3<Float>
+  package var clothes: SIMD3<Float>
   /// Color in the middle of the background.
-  public var background: SIMD3<Float>
+  package var background: SIMD3<Float>
   /// Change of the background's brightness from the middle to an edge, along x and along y.
-  public var backgroundSlope: SIMD2<Float>
+  package var backgroundSlope: SIMD2<Float>
 
   /// Standard deviation of the sensor noise, in levels of 255.
-  public var noiseDeviation: Float
+  package var noiseDeviation: Float
   /// The stream of random numbers that the sensor noise is drawn from.
-  public var noise: Philox
+  package var noise: Philox
 
   /// A pair of glasses.
-  public struct Glasses: Sendable {
+  package struct Glasses: Sendable {
     /// Half axes of a lens.
-    public var lensRadii: SIMD2<Float>
+    package var lensRadii: SIMD2<Float>
     /// 0 for elliptic lenses, 1 for rectangular ones.
-    public var squareness: Float
+    package var squareness: Float
     /// Half the thickness of the rims.
-    public var rim: Float
+    package var rim: Float
     /// Color of the rims.
-    public var color: SIMD3<Float>
+    package var color: SIMD3<Float>
   }
 
   /// The `index`-th face of the unending sequence that belongs to a seed and a part.
   ///
   /// - Parameter index: At least 0 and below 2⁶¹.
-  public init(seed: UInt64, part: DataPart, index: Int) {
+  package init(seed: UInt64, part: DataPart, index: Int) {
     precondition(index >= 0 && index < 1 << 61, "a face's index must be in 0..<2⁶¹")
     // Two bits below the index keep the parts, and the noise, in streams of their own.
     let stream = UInt64(index) << 2 | (part == .test ? 2 : 0)
@@ -149,10 +149,10 @@ public struct Face: Sendable {
   }
 
   // The attributes are read off the parameters: each threshold lies in a gap that `init` leaves.
-  public var isSmiling: Bool { mouthBend > 0.5 }
-  public var isBlond: Bool { hairTone > 0.7 }
-  public var hasLongHair: Bool { hairEnd > 5 }
-  public var hasOpenMouth: Bool { mouthOpening > 1 }
+  package var isSmiling: Bool { mouthBend > 0.5 }
+  package var isBlond: Bool { hairTone > 0.7 }
+  package var hasLongHair: Bool { hairEnd > 5 }
+  package var hasOpenMouth: Bool { mouthOpening > 1 }
 }
 
 extension Face.Glasses {

@@ -2,13 +2,13 @@ import Glibc
 import GlowKernels
 
 /// Draws faces: analytic outlines with anti-aliased edges, painted from back to front.
-public enum FaceDrawing {
-  public static let shape = ImageShape(height: 32, width: 32, channels: 3)
+package enum FaceDrawing {
+  package static let shape = ImageShape(height: 32, width: 32, channels: 3)
 
   /// Draws a face with its background and sensor noise.
   ///
   /// - Parameter pixels: `shape.count` bytes, [H,W,C] row-major.
-  public static func draw(_ face: Face, into pixels: UnsafeMutableBufferPointer<UInt8>) {
+  package static func draw(_ face: Face, into pixels: UnsafeMutableBufferPointer<UInt8>) {
     precondition(pixels.count == shape.count, "a face takes \(shape.count) bytes, not \(pixels.count)")
     let painter = FacePainter(face)
     withUnsafeTemporaryAllocation(of: Float.self, capacity: shape.count) { noise in

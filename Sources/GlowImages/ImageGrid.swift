@@ -1,5 +1,5 @@
 /// Many images on one.
-public enum ImageGrid {
+package enum ImageGrid {
   /// Puts images of one shape side by side, row by row from the top left, on a ground of zeros.
   ///
   /// - Parameters:
@@ -7,7 +7,7 @@ public enum ImageGrid {
   ///   - columns: images in a row; nil makes the grid nearly square.
   ///   - scale: height and width on the grid of one pixel.
   ///   - spacing: pixels of the grid between neighboring images.
-  public static func arrange(
+  package static func arrange(
     _ images: [ByteImage], columns: Int? = nil, scale: Int = 1, spacing: Int = 2
   ) -> ByteImage {
     precondition(!images.isEmpty, "a grid needs an image")
@@ -38,7 +38,7 @@ public enum ImageGrid {
   /// Takes a grid apart that `arrange` made with scale 1, its images in order and empty places with them.
   ///
   /// - Returns: nil if images of `shape` do not fill the grid exactly.
-  public static func split(_ grid: ByteImage, into shape: ImageShape, spacing: Int = 2) -> [ByteImage]? {
+  package static func split(_ grid: ByteImage, into shape: ImageShape, spacing: Int = 2) -> [ByteImage]? {
     let (rows, restBelow) = (grid.shape.height + spacing).quotientAndRemainder(
       dividingBy: shape.height + spacing)
     let (columns, restBeside) = (grid.shape.width + spacing).quotientAndRemainder(

@@ -6,14 +6,14 @@ import Glibc
 /// Images are taken in the order asked for, whichever thread has read them; at most `capacity` are kept. The
 /// threads have a low priority: they use what the takers leave of the processors, which is all of them while a
 /// taker waits. Calls `nice`.
-public final class ReadAhead {
+package final class ReadAhead {
   /// One image, or why it could not be read.
-  public struct Item {
+  package struct Item {
     /// Index in the data set.
-    public let index: Int
+    package let index: Int
     /// `[height, width, channels]`; of no use if there is an error.
-    public let pixels: UnsafeBufferPointer<UInt8>
-    public let error: (any Error)?
+    package let pixels: UnsafeBufferPointer<UInt8>
+    package let error: (any Error)?
   }
 
   private let queue: Queue
@@ -23,7 +23,7 @@ public final class ReadAhead {
   /// - Parameters:
   ///   - indices: which images, in which order.
   ///   - capacity: images that are kept; no more may be taken at once.
-  public init(
+  package init(
     _ dataset: any Dataset, _ indices: some Sequence<Int>, capacity: Int, threads: Int = 1
   ) {
     precondition(capacity >= 1 && threads >= 1)
@@ -40,7 +40,7 @@ public final class ReadAhead {
   deinit { queue.end() }
 
   /// Waits for the next `count` images, fewer only at the end, and hands them to `body`, which must not keep them.
-  public func withNext<Result>(_ count: Int, _ body: ([Item]) throws -> Result) rethrows -> Result {
+  package func withNext<Result>(_ count: Int, _ body: ([Item]) throws -> Result) rethrows -> Result {
     precondition((1...queue.capacity).contains(count))
     let items = queue.wait(for: count)
     defer { queue.release(items.count) }

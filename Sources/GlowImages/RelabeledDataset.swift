@@ -4,12 +4,12 @@ extension Dataset {
   /// - Parameters:
   ///   - classNames: the model's classes.
   ///   - places: of each class of these images, its place among those; nil for one that is none of them.
-  public func relabeled(_ classNames: [String], places: [Int?]) -> any Dataset {
+  package func relabeled(_ classNames: [String], places: [Int?]) -> any Dataset {
     RelabeledDataset(base: self, classNames: classNames) { $0.flatMap { places[$0] } }
   }
 
   /// The same images, all of one class.
-  public func labeled(_ label: Int, of classNames: [String]) -> any Dataset {
+  package func labeled(_ label: Int, of classNames: [String]) -> any Dataset {
     RelabeledDataset(base: self, classNames: classNames) { _ in label }
   }
 }

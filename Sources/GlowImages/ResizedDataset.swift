@@ -1,5 +1,5 @@
 /// How an image that is larger than wanted becomes smaller.
-public enum Resizing: String, Sendable, CaseIterable {
+package enum Resizing: String, Sendable, CaseIterable {
   /// The center square is averaged over areas.
   case box
   /// The center is cut out.
@@ -8,13 +8,13 @@ public enum Resizing: String, Sendable, CaseIterable {
 
 /// Brings images to a square of `size`: larger ones by `resizing`, and sides that are smaller are padded with
 /// zeros on both sides, the odd one at the end. An image with one side smaller is cut, not averaged.
-public struct Resizer: Sendable {
-  public let size: Int
-  public let resizing: Resizing
+package struct Resizer: Sendable {
+  package let size: Int
+  package let resizing: Resizing
   /// The side of a square in the center that alone is used; nil uses the image as it is.
-  public let crop: Int?
+  package let crop: Int?
 
-  public init(size: Int, resizing: Resizing, crop: Int? = nil) {
+  package init(size: Int, resizing: Resizing, crop: Int? = nil) {
     self.size = size
     self.resizing = resizing
     self.crop = crop
@@ -25,7 +25,7 @@ public struct Resizer: Sendable {
     ImageShape(height: size, width: size, channels: shape.channels)
   }
 
-  public func resize(_ image: ByteImage) -> ByteImage {
+  package func resize(_ image: ByteImage) -> ByteImage {
     let image = crop.map { centered(image, height: $0, width: $0) } ?? image
     let shape = image.shape
     if shape.height == size && shape.width == size { return image }
@@ -35,7 +35,7 @@ public struct Resizer: Sendable {
   }
 
   /// What happens to images of `shape`, for a person to read; nil if nothing does.
-  public func note(_ shape: ImageShape) -> String? {
+  package func note(_ shape: ImageShape) -> String? {
     if let crop, (shape.height, shape.width) != (crop, crop) {
       let rest = Resizer(size: size, resizing: resizing).note(
         ImageShape(height: crop, width: crop, channels: shape.channels))

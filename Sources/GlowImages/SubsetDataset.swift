@@ -1,22 +1,22 @@
 extension Dataset {
   /// `count` of the images, evenly spaced; all if there are no more.
-  public func spread(over count: Int) -> any Dataset {
+  package func spread(over count: Int) -> any Dataset {
     if count >= self.count { return self }
     return SubsetDataset(base: self, indices: (0..<count).map { $0 * self.count / count })
   }
 
   /// The images with these indices.
-  public func images(_ range: Range<Int>) -> any Dataset {
+  package func images(_ range: Range<Int>) -> any Dataset {
     range == 0..<count ? self : SubsetDataset(base: self, indices: Array(range))
   }
 
   /// The first `count` images; all if there are no more.
-  public func prefix(_ count: Int) -> any Dataset {
+  package func prefix(_ count: Int) -> any Dataset {
     SubsetDataset(base: self, indices: Array(0..<min(count, self.count)))
   }
 
   /// The first `count` images that can be read.
-  public func readable(_ count: Int) -> any Dataset {
+  package func readable(_ count: Int) -> any Dataset {
     SubsetDataset(
       base: self, indices: Array((0..<self.count).lazy.filter { (try? image($0)) != nil }.prefix(count)))
   }

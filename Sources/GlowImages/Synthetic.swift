@@ -3,22 +3,22 @@ import GlowKernels
 /// Images without content, to try a model's scores on.
 ///
 /// Image i depends on the kind, the shape, the seed, the part and i alone.
-public struct SyntheticDataset: Dataset {
-  public enum Kind: String, Sendable, CaseIterable {
+package struct SyntheticDataset: Dataset {
+  package enum Kind: String, Sendable, CaseIterable {
     /// One color, drawn uniformly, all over the image.
     case constant
     /// Every value drawn uniformly from 0...255.
     case noise
   }
 
-  public let kind: Kind
-  public let shape: ImageShape
-  public let count: Int
-  public let seed: UInt64
-  public let part: DataPart
+  package let kind: Kind
+  package let shape: ImageShape
+  package let count: Int
+  package let seed: UInt64
+  package let part: DataPart
 
   /// - Parameter count: at least 0.
-  public init(_ kind: Kind, shape: ImageShape, count: Int, seed: UInt64, part: DataPart) {
+  package init(_ kind: Kind, shape: ImageShape, count: Int, seed: UInt64, part: DataPart) {
     precondition(count >= 0, "a data set cannot hold \(count) images")
     self.kind = kind
     self.shape = shape
@@ -27,12 +27,12 @@ public struct SyntheticDataset: Dataset {
     self.part = part
   }
 
-  public func source(_ index: Int) -> String { "\(kind.rawValue)#\(index)" }
+  package func source(_ index: Int) -> String { "\(kind.rawValue)#\(index)" }
 
   /// They are what their numbers say.
-  public func fingerprint(_ index: Int) -> Int? { index }
+  package func fingerprint(_ index: Int) -> Int? { index }
 
-  public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) {
+  package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) {
     let stream = UInt64(index) << 1 | (part == .test ? 1 : 0)
     let random = Philox(seed: seed, purpose: .synthetic, stream: stream)
     for position in 0..<shape.count {

@@ -3,7 +3,7 @@ import Glibc
 
 /// How much memory this process may still take, in bytes: what the machine has free, or what its container or its
 /// limit on address space allows if that is less; nil where none can be read.
-public func availableMemory() -> Int? {
+package func availableMemory() -> Int? {
   let lines = read("/proc/meminfo").split(separator: "\n")
   let free = lines.first { $0.hasPrefix("MemAvailable:") }?.split(separator: " ").dropFirst().first
   let bounds = [
@@ -23,7 +23,7 @@ public struct MemoryError: Error, CustomStringConvertible, Equatable {
 ///   - work: what needs the memory, as in "\(work) needs about 3 MB".
 ///   - advice: what to change, for a person.
 /// - Throws: `MemoryError`.
-public func requireMemory(_ bytes: Int, for work: String, advice: String) throws {
+package func requireMemory(_ bytes: Int, for work: String, advice: String) throws {
   guard let available = availableMemory(), bytes > available / 10 * 9 else { return }
   throw MemoryError(
     description:
@@ -31,7 +31,7 @@ public func requireMemory(_ bytes: Int, for work: String, advice: String) throws
 }
 
 /// Bytes for a person.
-public func megabytes(_ bytes: Int) -> String { "\(max(1, bytes / 1_000_000)) MB" }
+package func megabytes(_ bytes: Int) -> String { "\(max(1, bytes / 1_000_000)) MB" }
 
 /// Bytes of address space left, if it is limited. Calls `getrlimit`.
 private func availableAddresses() -> Int? {

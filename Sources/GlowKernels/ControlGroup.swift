@@ -2,7 +2,7 @@ import Foundation
 
 /// What the control groups (cgroups, versions 1 and 2) of this process allow it: its own group and all above it,
 /// each of which can hold it back.
-public struct ControlGroup: Sendable {
+package struct ControlGroup: Sendable {
   /// Where the groups are mounted, and the text that says which are this process's.
   private let root: String
   private let membership: String
@@ -10,13 +10,13 @@ public struct ControlGroup: Sendable {
   /// - Parameters:
   ///   - root: the mount point of the hierarchies.
   ///   - membership: as in `/proc/self/cgroup`.
-  public init(root: String = "/sys/fs/cgroup", membership: String? = nil) {
+  package init(root: String = "/sys/fs/cgroup", membership: String? = nil) {
     self.root = root
     self.membership = membership ?? ControlGroup.read("/proc/self/cgroup") ?? ""
   }
 
   /// Processors' worth of time, rounded up; nil without a quota.
-  public var processorQuota: Int? {
+  package var processorQuota: Int? {
     let unified = folders("").compactMap { folder -> Double? in
       let words = ControlGroup.read("\(folder)/cpu.max")?.split(whereSeparator: \.isWhitespace) ?? []
       guard words.count == 2, let quota = Double(words[0]), let period = Double(words[1]) else { return nil }
@@ -33,7 +33,7 @@ public struct ControlGroup: Sendable {
 
   /// Bytes that may still be taken; nil without a limit. Cached file pages that the system drops when memory runs
   /// short do not count as used.
-  public var availableMemory: Int? {
+  package var availableMemory: Int? {
     let unified = folders("").compactMap {
       left("\($0)/memory.max", "\($0)/memory.current", "\($0)/memory.stat", "inactive_file")
     }

@@ -3,10 +3,10 @@
 ///
 /// Results are within two units in the last place (`ElementaryTests`). A single value is computed as eight equal ones, so
 /// that there is one definition of the bits.
-public enum Elementary {
-  public typealias Vector = SIMD8<Double>
+package enum Elementary {
+  package typealias Vector = SIMD8<Double>
 
-  public static let ln2 = 0.6931471805599453
+  package static let ln2 = 0.6931471805599453
 
   /// ln 2 in two parts; the first has 32 bits, so that its product with an exponent is exact.
   private static let ln2High = 0x1.62e42feep-1
@@ -15,24 +15,24 @@ public enum Elementary {
   private static let magic = 0x1.8p52
 
   /// e to the power of x; 0 below −708, +∞ above 709.4, where the result is near the ends of the normal numbers.
-  public static func exp(_ x: Double) -> Double { exp(Vector(repeating: x))[0] }
+  package static func exp(_ x: Double) -> Double { exp(Vector(repeating: x))[0] }
   /// The natural logarithm; −∞ of 0, NaN of negative numbers.
-  public static func log(_ x: Double) -> Double { log(Vector(repeating: x))[0] }
+  package static func log(_ x: Double) -> Double { log(Vector(repeating: x))[0] }
   /// The hyperbolic tangent, to within 4·10⁻¹⁶; NaN of NaN.
-  public static func tanh(_ x: Double) -> Double {
+  package static func tanh(_ x: Double) -> Double {
     let e = exp(-2 * abs(x))
     let value = (1 - e) / (1 + e)
     return x < 0 ? -value : value
   }
   /// sin(2π·turns), for up to 2⁴⁸ turns.
-  public static func sine(turns: Double) -> Double { sineAndCosine(turns: Vector(repeating: turns)).sine[0] }
+  package static func sine(turns: Double) -> Double { sineAndCosine(turns: Vector(repeating: turns)).sine[0] }
   /// cos(2π·turns), for up to 2⁴⁸ turns.
-  public static func cosine(turns: Double) -> Double {
+  package static func cosine(turns: Double) -> Double {
     sineAndCosine(turns: Vector(repeating: turns)).cosine[0]
   }
 
   /// x to the power of n ≥ 0, by repeated squaring.
-  public static func power(_ x: Double, _ n: Int) -> Double {
+  package static func power(_ x: Double, _ n: Int) -> Double {
     var (result, square, rest) = (1.0, x, n)
     while rest > 0 {
       if rest & 1 == 1 { result *= square }
@@ -43,7 +43,7 @@ public enum Elementary {
   }
 
   /// x = n·ln 2 + r with |r| ≤ ½ ln 2; e^r by its Taylor polynomial of degree 13, 2^n by the exponent bits.
-  public static func exp(_ x: Vector) -> Vector {
+  package static func exp(_ x: Vector) -> Vector {
     var clamped = x.replacing(with: -708, where: x .< -708)
     clamped.replace(with: 709.4, where: clamped .> 709.4)
     let shifted = clamped * 1.4426950408889634 + magic
@@ -69,7 +69,7 @@ public enum Elementary {
 
   /// x = 2^k·m with m in [√½, √2); with f = m − 1 and s = f/(2 + f), ln m = 2·artanh s = f − s·(f − R) where
   /// R = 2s²/3 + 2s⁴/5 + … + 2s¹⁸/19.
-  public static func log(_ x: Vector) -> Vector {
+  package static func log(_ x: Vector) -> Vector {
     let isTiny = x .< Vector(repeating: .leastNormalMagnitude)
     let scaled = x.replacing(with: x * 0x1p54, where: isTiny)
     let bits = unsafeBitCast(scaled, to: SIMD8<Int64>.self)
@@ -99,7 +99,7 @@ public enum Elementary {
 
   /// Four times the turns are q + r with |r| ≤ ½; sine and cosine of r quarter turns by their Taylor polynomials, of
   /// degrees 15 and 16, change places and signs with q.
-  public static func sineAndCosine(turns: Vector) -> (sine: Vector, cosine: Vector) {
+  package static func sineAndCosine(turns: Vector) -> (sine: Vector, cosine: Vector) {
     let quarters = turns * 4
     let shifted = quarters + magic
     let t = (quarters - (shifted - magic)) * 1.5707963267948966

@@ -5,7 +5,7 @@ import CGlowKernels
 
 /// sums ← sums + values, `count` of them.
 @inline(__always)
-public func add<S: Scalar>(_ values: UnsafePointer<S>, to sums: UnsafeMutablePointer<S>, count: Int) {
+package func add<S: Scalar>(_ values: UnsafePointer<S>, to sums: UnsafeMutablePointer<S>, count: Int) {
   if let values = floats(values) {
     glow_add(floats(sums), values, count, InstructionSet.code)
     return
@@ -15,7 +15,7 @@ public func add<S: Scalar>(_ values: UnsafePointer<S>, to sums: UnsafeMutablePoi
 
 /// products ← values·factors, `count` of them.
 @inline(__always)
-public func scaleValues<S: Scalar>(
+package func scaleValues<S: Scalar>(
   _ values: UnsafePointer<S>, by factors: UnsafePointer<S>, into products: UnsafeMutablePointer<S>, count: Int
 ) {
   if let values = floats(values) {
@@ -26,14 +26,14 @@ public func scaleValues<S: Scalar>(
 }
 
 /// What goes into the backward of a scale, and where it is added.
-public struct ScaleBackward<S: Scalar> {
+package struct ScaleBackward<S: Scalar> {
   let gradient: UnsafePointer<S>
   let factors: UnsafePointer<S>
   let products: UnsafePointer<S>
   let sums: UnsafeMutablePointer<S>
   let factorSums: UnsafeMutablePointer<S>
 
-  public init(
+  package init(
     _ gradient: UnsafePointer<S>, factors: UnsafePointer<S>, products: UnsafePointer<S>,
     sums: UnsafeMutablePointer<S>, factorSums: UnsafeMutablePointer<S>
   ) {
@@ -45,7 +45,7 @@ public struct ScaleBackward<S: Scalar> {
 /// The backward of `scaleValues` where factors belong to several rows: sums ← sums + gradient·factors and
 /// factorSums ← factorSums + gradient·products, `count` of them.
 @inline(__always)
-public func scaleValuesBackward<S: Scalar>(_ scale: ScaleBackward<S>, count: Int) {
+package func scaleValuesBackward<S: Scalar>(_ scale: ScaleBackward<S>, count: Int) {
   if let gradient = floats(scale.gradient) {
     glow_scale_backward(
       gradient, floats(scale.factors), floats(scale.products), floats(scale.sums), floats(scale.factorSums),
@@ -60,7 +60,7 @@ public func scaleValuesBackward<S: Scalar>(_ scale: ScaleBackward<S>, count: Int
 
 /// `scaleValues` where value c·planes + p is of plane p, and everything else is one plane after the other.
 @inline(__always)
-public func scaleInterleaved<S: Scalar>(
+package func scaleInterleaved<S: Scalar>(
   _ values: UnsafePointer<S>, by factors: UnsafePointer<S>, into products: UnsafeMutablePointer<S>,
   channels: Int, planes: Int
 ) {
@@ -79,7 +79,7 @@ public func scaleInterleaved<S: Scalar>(
 
 /// The backward of `scaleInterleaved`, as `scaleValuesBackward`.
 @inline(__always)
-public func scaleInterleavedBackward<S: Scalar>(_ scale: ScaleBackward<S>, channels: Int, planes: Int) {
+package func scaleInterleavedBackward<S: Scalar>(_ scale: ScaleBackward<S>, channels: Int, planes: Int) {
   if planes == 1 { return scaleValuesBackward(scale, count: channels) }
   if planes == 2, let gradient = floats(scale.gradient) {
     glow_scale_pairs_backward(
@@ -99,7 +99,7 @@ public func scaleInterleavedBackward<S: Scalar>(_ scale: ScaleBackward<S>, chann
 /// values ← exp(sign·values), `count` of them.
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func exponentiate<S: Scalar>(_ values: UnsafeMutablePointer<S>, count: Int, sign: S) {
+package func exponentiate<S: Scalar>(_ values: UnsafeMutablePointer<S>, count: Int, sign: S) {
   if let values = floats(values) {
     glow_exponentials(values, Float(sign), count, InstructionSet.code)
     return
@@ -112,7 +112,7 @@ public func exponentiate<S: Scalar>(_ values: UnsafeMutablePointer<S>, count: In
 /// The logarithms of 64 factors 1 + e^−|x|, each between 1 and 2, are taken at once as that of their product.
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func sigmoidScale<S: Scalar>(_ values: UnsafeMutablePointer<S>, count: Int, least: S) -> Double {
+package func sigmoidScale<S: Scalar>(_ values: UnsafeMutablePointer<S>, count: Int, least: S) -> Double {
   var sum = 0.0
   for first in stride(from: 0, to: count, by: 512) {
     let part = min(512, count - first)
@@ -145,7 +145,7 @@ public func sigmoidScale<S: Scalar>(_ values: UnsafeMutablePointer<S>, count: In
 /// z ← (z + shift)·scale; shift and scale have no gaps.
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func shiftAndScale<S: Scalar>(_ z: Matrix<S>, _ shift: Matrix<S>, _ scale: Matrix<S>) {
+package func shiftAndScale<S: Scalar>(_ z: Matrix<S>, _ shift: Matrix<S>, _ scale: Matrix<S>) {
   if let z = glow_rows(z) {
     glow_shift_and_scale(z, floats(shift.base), floats(scale.base), InstructionSet.code)
     return
@@ -159,7 +159,7 @@ public func shiftAndScale<S: Scalar>(_ z: Matrix<S>, _ shift: Matrix<S>, _ scale
 /// z ← z/scale − shift; shift and scale have no gaps.
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func undoShiftAndScale<S: Scalar>(_ z: Matrix<S>, _ shift: Matrix<S>, _ scale: Matrix<S>) {
+package func undoShiftAndScale<S: Scalar>(_ z: Matrix<S>, _ shift: Matrix<S>, _ scale: Matrix<S>) {
   if let z = glow_rows(z) {
     glow_undo_shift_and_scale(z, floats(shift.base), floats(scale.base), InstructionSet.code)
     return
@@ -174,7 +174,7 @@ public func undoShiftAndScale<S: Scalar>(_ z: Matrix<S>, _ shift: Matrix<S>, _ s
 /// [dz | (dy·y + logDeterminantGradient)·(1 − scale)], whose second half is 0 where the scale is not above its floor.
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func shiftAndScaleBackward<S: Scalar>(
+package func shiftAndScaleBackward<S: Scalar>(
   _ dy: Matrix<S>, y: Matrix<S>, _ scale: (values: Matrix<S>, floor: S), logDeterminantGradient: S,
   outputGradient: Matrix<S>
 ) {
@@ -200,7 +200,7 @@ public func shiftAndScaleBackward<S: Scalar>(
 
 /// Replaces values, eight at a time, by what `body` makes of them; beyond the last they are `rest`.
 @inline(__always)
-public func forEachVector<S: Scalar>(
+package func forEachVector<S: Scalar>(
   _ values: UnsafeMutablePointer<S>, count: Int, rest: S, _ body: (inout SIMD8<S>) -> Void
 ) {
   for index in stride(from: 0, to: count, by: 8) {

@@ -18,8 +18,8 @@ public enum LinearAlgebraError: Error, CustomStringConvertible, Equatable {
 /// The matrices of channel maps are small. They are factored here and not by LAPACK, whose last bits are those of the
 /// processor's kernels: models and scores are to be the same on all. Every operation works at whole rows, one after the
 /// other.
-public struct Factorization {
-  public let size: Int
+package struct Factorization {
+  package let size: Int
   private var original: [Double]
   /// L below the diagonal, U on and above it.
   private var factors: [Double]
@@ -29,7 +29,7 @@ public struct Factorization {
 
   /// - Parameter matrix: [size, size], row-major.
   /// - Throws: `LinearAlgebraError`.
-  public init(_ matrix: [Double], size: Int) throws {
+  package init(_ matrix: [Double], size: Int) throws {
     precondition(matrix.count == size * size)
     self.init(size: size)
     try matrix.withUnsafeBufferPointer { try factorize($0.baseAddress!) }
@@ -83,19 +83,19 @@ public struct Factorization {
   private func diagonal(_ index: Int) -> Double { factors[index * size + index] }
 
   /// ln |det W|.
-  public var logAbsoluteDeterminant: Double {
+  package var logAbsoluteDeterminant: Double {
     (0..<size).reduce(0) { $0 + Elementary.log(abs(diagonal($1))) }
   }
 
   /// Whether det W < 0.
-  public var isDeterminantNegative: Bool {
+  package var isDeterminantNegative: Bool {
     (0..<size).count { diagonal($0) < 0 } % 2 == 1 ? !isOrderOdd : isOrderOdd
   }
 
   /// W⁻¹, row-major: U⁻¹·L⁻¹·Pᵀ.
   ///
   /// - Throws: `LinearAlgebraError` if it is not finite.
-  public func inverse() throws -> [Double] {
+  package func inverse() throws -> [Double] {
     try [Double](unsafeUninitializedCapacity: size * size) { result, count in
       try inverse(into: result.baseAddress!)
       count = size * size
@@ -125,7 +125,7 @@ public struct Factorization {
   }
 
   /// ‖W‖·‖W⁻¹‖ in the norm of row sums; infinite if the inverse is not finite.
-  public func conditionNumber() -> Double {
+  package func conditionNumber() -> Double {
     guard let inverse = try? inverse() else { return .infinity }
     return norm(original) * norm(inverse)
   }
@@ -137,7 +137,7 @@ public struct Factorization {
   /// W = P·L·U with P a permutation matrix, L unit lower triangular, U upper triangular, all row-major.
   ///
   /// `permutation[i]` is the column of the one in row i of P.
-  public static func permutedTriangles(
+  package static func permutedTriangles(
     _ matrix: [Double], size: Int
   ) throws -> (permutation: [Int], lower: [Double], upper: [Double]) {
     let source = try Factorization(matrix, size: size)
@@ -159,7 +159,7 @@ public struct Factorization {
   /// A random rotation: rows of standard normal numbers made orthonormal one after the other (Gram–Schmidt, each twice,
   /// after which they are orthogonal to the last bits), which is uniformly distributed, turned over if its determinant
   /// is −1.
-  public static func randomRotation(size n: Int, generator: Philox) throws -> [Double] {
+  package static func randomRotation(size n: Int, generator: Philox) throws -> [Double] {
     var matrix = [Double](repeating: 0, count: n * n)
     matrix.withUnsafeMutableBufferPointer { rows in
       generator.fillNormal(rows)
@@ -216,7 +216,7 @@ package func product(_ a: Matrix<Double>, _ b: Matrix<Double>, into c: Matrix<Do
 }
 
 /// A·B of small row-major matrices, [m × k]·[k × n] → [m × n]; either may be stored transposed.
-public func product(
+package func product(
   _ a: [Double], _ b: [Double], rows m: Int, inner k: Int, columns n: Int, transposeFirst: Bool = false,
   transposeSecond: Bool = false
 ) -> [Double] {

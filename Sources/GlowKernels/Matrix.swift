@@ -1,17 +1,18 @@
 /// A view of a row-major matrix of `rows × columns` values that lie `stride` apart from row to row.
 ///
 /// The view does not own its memory. `transposed` turns it without moving a value.
-public struct Matrix<S: Scalar> {
-  public let base: UnsafeMutablePointer<S>
-  public let rows: Int
-  public let columns: Int
+@usableFromInline
+package struct Matrix<S: Scalar> {
+  @usableFromInline package let base: UnsafeMutablePointer<S>
+  @usableFromInline package let rows: Int
+  @usableFromInline package let columns: Int
   /// Values from the start of one stored row to the start of the next.
-  public let stride: Int
+  @usableFromInline package let stride: Int
   /// True if the stored rows are this matrix's columns.
-  public let isTransposed: Bool
+  @usableFromInline package let isTransposed: Bool
 
   @inlinable
-  public init(_ base: UnsafeMutablePointer<S>, rows: Int, columns: Int, stride: Int? = nil) {
+  package init(_ base: UnsafeMutablePointer<S>, rows: Int, columns: Int, stride: Int? = nil) {
     self.init(base, rows, columns, stride ?? columns, false)
   }
 
@@ -26,21 +27,21 @@ public struct Matrix<S: Scalar> {
 
   /// The start of a stored row. Bounds are checked in debug builds.
   @inlinable @inline(__always)
-  public subscript(row: Int) -> UnsafeMutablePointer<S> {
+  package subscript(row: Int) -> UnsafeMutablePointer<S> {
     assert(!isTransposed && (0..<max(1, rows)).contains(row), "row \(row) of \(rows)")
     return base + row * stride
   }
 
   /// Some of the rows.
   @inlinable @inline(__always)
-  public func rows(_ range: Range<Int>) -> Matrix {
+  package func rows(_ range: Range<Int>) -> Matrix {
     assert(!isTransposed && range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) of \(rows)")
     return Matrix(base + range.lowerBound * stride, range.count, columns, stride, false)
   }
 
   /// Some of the columns.
   @inlinable @inline(__always)
-  public func columns(_ range: Range<Int>) -> Matrix {
+  package func columns(_ range: Range<Int>) -> Matrix {
     assert(
       !isTransposed && range.lowerBound >= 0 && range.upperBound <= columns, "columns \(range) of \(columns)")
     return Matrix(base + range.lowerBound, rows, range.count, stride, false)
@@ -54,7 +55,7 @@ public struct Matrix<S: Scalar> {
 
   /// The same memory read as [columns × rows].
   @inlinable
-  public var transposed: Matrix { Matrix(base, columns, rows, stride, !isTransposed) }
+  package var transposed: Matrix { Matrix(base, columns, rows, stride, !isTransposed) }
 }
 
 /// C ← C + A·B for a few values, [M × K]·[K × N] → [M × N], each summed over K in order.
@@ -62,7 +63,7 @@ public struct Matrix<S: Scalar> {
 /// A and B may be transposed views.
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func addProduct<S: Scalar>(_ a: Matrix<S>, _ b: Matrix<S>, to c: Matrix<S>) {
+package func addProduct<S: Scalar>(_ a: Matrix<S>, _ b: Matrix<S>, to c: Matrix<S>) {
   precondition(
     a.columns == b.rows && c.rows == a.rows && c.columns == b.columns && !c.isTransposed,
     "matrix shapes do not fit")
@@ -77,7 +78,7 @@ public func addProduct<S: Scalar>(_ a: Matrix<S>, _ b: Matrix<S>, to c: Matrix<S
 ///
 /// A and B may be transposed views. Calls `Scalar.gemm`, on the caller's thread alone.
 @inlinable
-public func multiply<S: Scalar>(
+package func multiply<S: Scalar>(
   _ a: Matrix<S>, _ b: Matrix<S>, into c: Matrix<S>, accumulate: Bool = false
 ) {
   precondition(

@@ -3,12 +3,12 @@ import Synchronization
 /// How far each of several lines of work has come, for the pieces of a run (`ThreadTeam.run`) that need another's result.
 ///
 /// A piece may wait for pieces of smaller numbers only: those have been taken before it, so none waits for ever.
-public final class Milestones: @unchecked Sendable {
+package final class Milestones: @unchecked Sendable {
   private let counters: UnsafeMutablePointer<Atomic<Int>>
   private let count: Int
 
   /// `count` lines of work, all at 0.
-  public init(count: Int) {
+  package init(count: Int) {
     self.count = count
     counters = .allocate(capacity: count)
     for index in 0..<count { (counters + index).initialize(to: Atomic(0)) }
@@ -20,13 +20,13 @@ public final class Milestones: @unchecked Sendable {
   }
 
   /// Puts all lines back to 0, between two runs.
-  public func reset() { for index in 0..<count { counters[index].store(0, ordering: .relaxed) } }
+  package func reset() { for index in 0..<count { counters[index].store(0, ordering: .relaxed) } }
 
   /// Says that a line has come one further; what was written before is visible to those who have waited for it.
-  public func advance(_ line: Int) { counters[line].wrappingAdd(1, ordering: .acquiringAndReleasing) }
+  package func advance(_ line: Int) { counters[line].wrappingAdd(1, ordering: .acquiringAndReleasing) }
 
   /// Returns when a line has come as far as `value`.
-  public func wait(for line: Int, toReach value: Int) {
+  package func wait(for line: Int, toReach value: Int) {
     watch { counters[line].load(ordering: .acquiring) >= value }
   }
 }

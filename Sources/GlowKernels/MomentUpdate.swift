@@ -8,24 +8,24 @@ import CGlowKernels
 ///     average ← keepAverage·average + takeAverage·w
 ///
 /// where g is the gradient times `scale`.
-public struct MomentUpdate<S: Scalar> {
-  public var values: UnsafeMutablePointer<S>
-  public var gradients: UnsafePointer<S>
-  public var first: UnsafeMutablePointer<S>
-  public var second: UnsafeMutablePointer<S>
-  public var average: UnsafeMutablePointer<S>?
-  public var isAdamax = true
-  public var scale: S = 1
-  public var keepFirst: S = 0
-  public var takeFirst: S = 1
-  public var keepSecond: S = 0
-  public var takeSecond: S = 1
-  public var rate: S = 0
-  public var epsilon: S = 0
-  public var keepAverage: S = 0
-  public var takeAverage: S = 1
+package struct MomentUpdate<S: Scalar> {
+  package var values: UnsafeMutablePointer<S>
+  package var gradients: UnsafePointer<S>
+  package var first: UnsafeMutablePointer<S>
+  package var second: UnsafeMutablePointer<S>
+  package var average: UnsafeMutablePointer<S>?
+  package var isAdamax = true
+  package var scale: S = 1
+  package var keepFirst: S = 0
+  package var takeFirst: S = 1
+  package var keepSecond: S = 0
+  package var takeSecond: S = 1
+  package var rate: S = 0
+  package var epsilon: S = 0
+  package var keepAverage: S = 0
+  package var takeAverage: S = 1
 
-  public init(
+  package init(
     values: UnsafeMutablePointer<S>, gradients: UnsafePointer<S>, first: UnsafeMutablePointer<S>,
     second: UnsafeMutablePointer<S>, average: UnsafeMutablePointer<S>?
   ) {
@@ -36,7 +36,7 @@ public struct MomentUpdate<S: Scalar> {
   /// Updates some of the parameters.
   @specialized(where S == Float)
   @specialized(where S == Double)
-  public func apply(_ range: Range<Int>) {
+  package func apply(_ range: Range<Int>) {
     if let values = floats(values) {
       var update = glow_update(
         values: values, gradients: floats(gradients), first: floats(first), second: floats(second),
@@ -65,7 +65,7 @@ public struct MomentUpdate<S: Scalar> {
 /// Σ values², in Double.
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func sumOfSquares<S: Scalar>(_ values: UnsafePointer<S>, count: Int) -> Double {
+package func sumOfSquares<S: Scalar>(_ values: UnsafePointer<S>, count: Int) -> Double {
   let whole = count / 8
   var lanes = SIMD8<Double>()
   if let values = floats(values) {

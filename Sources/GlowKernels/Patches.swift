@@ -6,14 +6,15 @@ import CGlowKernels
 /// A patch row holds the 3×3 neighborhood of one position, zero outside the picture, in the order
 /// (dy, dx, channel): 9·channels values. In a buffer with a border of one position all round, the three
 /// neighbors of one dy lie side by side, so a patch is three runs of 3·channels values.
-public struct Band: Sendable {
-  public let height: Int
-  public let width: Int
-  public let firstRow: Int
-  public let rows: Int
+@usableFromInline
+package struct Band: Sendable {
+  @usableFromInline package let height: Int
+  @usableFromInline package let width: Int
+  @usableFromInline package let firstRow: Int
+  @usableFromInline package let rows: Int
 
   @inlinable
-  public init(height: Int, width: Int, firstRow: Int, rows: Int) {
+  package init(height: Int, width: Int, firstRow: Int, rows: Int) {
     self.height = height
     self.width = width
     self.firstRow = firstRow
@@ -23,22 +24,22 @@ public struct Band: Sendable {
   /// Values of a bordered copy of the band, [rows + 2, width + 2, channels], and as many after it as `ProductRows` may read
   /// with the last.
   @inlinable
-  public func borderedCount(channels: Int) -> Int { (rows + 2) * (width + 2) * channels + 15 }
+  package func borderedCount(channels: Int) -> Int { (rows + 2) * (width + 2) * channels + 15 }
 
   /// Which of the nine neighbors exist: 1 first row, 2 last row, 4 first column, 8 last column of the picture.
   @inlinable
-  public func borderClass(row: Int, column: Int) -> Int {
+  package func borderClass(row: Int, column: Int) -> Int {
     (row == 0 ? 1 : 0) + (row == height - 1 ? 2 : 0) + (column == 0 ? 4 : 0)
       + (column == width - 1 ? 8 : 0)
   }
 }
 
 /// The border class of every position of a picture.
-public final class BorderClasses: @unchecked Sendable {
+package final class BorderClasses: @unchecked Sendable {
   private let classes: UnsafeMutablePointer<UInt8>
   private let width: Int
 
-  public init(height: Int, width: Int) {
+  package init(height: Int, width: Int) {
     self.width = width
     classes = .allocate(capacity: max(1, height * width))
     let band = Band(height: height, width: width, firstRow: 0, rows: height)
@@ -52,17 +53,17 @@ public final class BorderClasses: @unchecked Sendable {
   deinit { classes.deallocate() }
 
   /// The classes of the rows of products, [positions from picture row `firstRow` on, pictures].
-  public func rows(from firstRow: Int, pictures: Int) -> RowClasses {
+  package func rows(from firstRow: Int, pictures: Int) -> RowClasses {
     RowClasses(classes + firstRow * width, rowsPerClass: pictures)
   }
 }
 
 /// The number of border classes (`Band.borderClass`), not all of which occur in every picture.
-public let borderClassCount = 16
+package let borderClassCount = 16
 
 /// True where the neighbor (dy, dx), each in 0..<3, of a position of this class lies outside the picture.
 @inlinable
-public func isOutside(borderClass: Int, dy: Int, dx: Int) -> Bool {
+package func isOutside(borderClass: Int, dy: Int, dx: Int) -> Bool {
   (dy == 0 && borderClass & 1 != 0) || (dy == 2 && borderClass & 2 != 0)
     || (dx == 0 && borderClass & 4 != 0) || (dx == 2 && borderClass & 8 != 0)
 }
@@ -74,7 +75,7 @@ public func isOutside(borderClass: Int, dy: Int, dx: Int) -> Bool {
 ///   - bordered: receives [rows + 2, width + 2, channels].
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func border<S: Scalar>(
+package func border<S: Scalar>(
   _ picture: UnsafePointer<S>, stride: Int, channels: Int, band: Band, into bordered: UnsafeMutablePointer<S>
 ) {
   if let picture = floats(picture) {
@@ -107,7 +108,7 @@ public func border<S: Scalar>(
 ///   - patches: rows of 9·channels values, of which every `rowStep`-th is written: rows·width of them.
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func gatherPatches<S: Scalar>(
+package func gatherPatches<S: Scalar>(
   _ bordered: UnsafePointer<S>, channels: Int, band: Band, into patches: UnsafeMutablePointer<S>, rowStep: Int
 ) {
   if let bordered = floats(bordered) {
@@ -137,7 +138,7 @@ public func gatherPatches<S: Scalar>(
 ///   - bordered: scratch of `band.borderedCount`.
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func collectPatches<S: Scalar>(
+package func collectPatches<S: Scalar>(
   _ patches: PatchRows<S>, bias: UnsafePointer<S>, planes: Int, into target: UnsafeMutablePointer<S>,
   bordered: UnsafeMutablePointer<S>
 ) {
@@ -171,7 +172,7 @@ public func collectPatches<S: Scalar>(
 /// - Parameter bordered: scratch of `band.borderedCount`.
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func addPatches<S: Scalar>(
+package func addPatches<S: Scalar>(
   _ patches: PatchRows<S>, to positions: UnsafeMutablePointer<S>, stride: Int,
   bordered: UnsafeMutablePointer<S>
 ) {
@@ -192,14 +193,14 @@ public func addPatches<S: Scalar>(
 }
 
 /// The patch rows of a picture, and the band of it that is wanted.
-public struct PatchRows<S: Scalar> {
+package struct PatchRows<S: Scalar> {
   let base: UnsafePointer<S>
   let rowStep: Int
   let channels: Int
   let band: Band
 
   /// - Parameter rows: of 9·`channels` columns, height·width of them.
-  public init(_ rows: Matrix<S>, channels: Int, band: Band) {
+  package init(_ rows: Matrix<S>, channels: Int, band: Band) {
     precondition(rows.columns == 9 * channels && rows.stride % rows.columns == 0, "no rows of patches")
     base = UnsafePointer(rows.base)
     rowStep = rows.stride / rows.columns

@@ -1,7 +1,7 @@
 import Glibc
 
 /// What a thread works at during a pass.
-public enum Phase: Int, CaseIterable, Sendable {
+package enum Phase: Int, CaseIterable, Sendable {
   /// Gathering neighborhoods for a convolution, and adding them up: im2col and col2im.
   case patches
   /// Matrix products of the conditioners, forward and for the gradients of their inputs.
@@ -16,25 +16,25 @@ public enum Phase: Int, CaseIterable, Sendable {
 
 /// Adds up how long one thread spends in each phase: one reading of the clock a phase and tile, and one comparison
 /// when switched off.
-public struct PhaseClock: @unchecked Sendable {
+package struct PhaseClock: @unchecked Sendable {
   /// Nanoseconds of each phase, then the last reading.
   private let nanoseconds: UnsafeMutablePointer<UInt64>?
 
   /// Values that a clock needs; a multiple of a cache line.
-  public static let count = 16
+  package static let count = 16
 
   /// - Parameter nanoseconds: `count` values of this thread's own; nil switches the clock off.
-  public init(_ nanoseconds: UnsafeMutablePointer<UInt64>?) { self.nanoseconds = nanoseconds }
+  package init(_ nanoseconds: UnsafeMutablePointer<UInt64>?) { self.nanoseconds = nanoseconds }
 
   /// Begins a stretch of work.
   @inline(__always)
-  public func start() {
+  package func start() {
     if let nanoseconds { nanoseconds[PhaseClock.count - 1] = now() }
   }
 
   /// Books the time since `start` or the last `lap`.
   @inline(__always)
-  public func lap(_ phase: Phase) {
+  package func lap(_ phase: Phase) {
     guard let nanoseconds else { return }
     let time = now()
     nanoseconds[phase.rawValue] &+= time &- nanoseconds[PhaseClock.count - 1]
@@ -42,7 +42,7 @@ public struct PhaseClock: @unchecked Sendable {
   }
 
   /// Seconds in a phase so far.
-  public subscript(phase: Phase) -> Double { nanoseconds.map { Double($0[phase.rawValue]) * 1e-9 } ?? 0 }
+  package subscript(phase: Phase) -> Double { nanoseconds.map { Double($0[phase.rawValue]) * 1e-9 } ?? 0 }
 
   /// Calls `clock_gettime`.
   private func now() -> UInt64 {

@@ -2,19 +2,19 @@
 /// words, on every machine and in any order.
 ///
 /// Source: Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
-public struct Philox: Sendable {
+package struct Philox: Sendable {
   /// What the numbers are for; part of the counter, so that no two uses share a stream.
-  public enum Purpose: UInt32, Sendable {
+  package enum Purpose: UInt32, Sendable {
     case weights, permutation, dequantization, evaluation, latents, order, flip, cropping, faces, synthetic
     case resampling
   }
 
-  public let key: SIMD2<UInt32>
+  package let key: SIMD2<UInt32>
   let purpose: UInt32
   let stream: SIMD2<UInt32>
 
   /// A stream of its own for each (seed, purpose, stream index).
-  public init(seed: UInt64, purpose: Purpose, stream: UInt64 = 0) {
+  package init(seed: UInt64, purpose: Purpose, stream: UInt64 = 0) {
     key = [UInt32(truncatingIfNeeded: seed), UInt32(truncatingIfNeeded: seed >> 32)]
     self.purpose = purpose.rawValue
     self.stream = [UInt32(truncatingIfNeeded: stream), UInt32(truncatingIfNeeded: stream >> 32)]
@@ -22,7 +22,7 @@ public struct Philox: Sendable {
 
   /// Ten rounds of the bijection on a 128-bit counter.
   @inlinable
-  public static func block(counter: SIMD4<UInt32>, key: SIMD2<UInt32>) -> SIMD4<UInt32> {
+  package static func block(counter: SIMD4<UInt32>, key: SIMD2<UInt32>) -> SIMD4<UInt32> {
     var c0 = counter[0]
     var c1 = counter[1]
     var c2 = counter[2]
@@ -43,7 +43,7 @@ public struct Philox: Sendable {
   }
 
   /// The `index`-th four words of this stream.
-  public func words(_ index: Int) -> SIMD4<UInt32> {
+  package func words(_ index: Int) -> SIMD4<UInt32> {
     Philox.block(
       counter: [UInt32(truncatingIfNeeded: index), purpose, stream[0], stream[1]], key: key)
   }
@@ -51,7 +51,7 @@ public struct Philox: Sendable {
   /// Fills `values` with numbers uniform in [0, 1), multiples of 2⁻²⁴, the same in Float and Double.
   @specialized(where S == Float)
   @specialized(where S == Double)
-  public func fillUniform<S: Scalar>(_ values: UnsafeMutableBufferPointer<S>) {
+  package func fillUniform<S: Scalar>(_ values: UnsafeMutableBufferPointer<S>) {
     var index = 0
     while index < values.count {
       let block = words(index / 4)
@@ -66,7 +66,7 @@ public struct Philox: Sendable {
   /// to rounding.
   @specialized(where S == Float)
   @specialized(where S == Double)
-  public func fillNormal<S: Scalar>(_ values: UnsafeMutableBufferPointer<S>) {
+  package func fillNormal<S: Scalar>(_ values: UnsafeMutableBufferPointer<S>) {
     for first in stride(from: 0, to: values.count, by: 32) {
       let words = eightBlocks(first / 4)
       let pairs = (Philox.normalPair(words.0, words.1), Philox.normalPair(words.2, words.3))
@@ -121,7 +121,7 @@ public struct Philox: Sendable {
   }
 
   /// A random permutation of 0..<count (Fisher–Yates).
-  public func permutation(_ count: Int) -> [Int] {
+  package func permutation(_ count: Int) -> [Int] {
     var result = Array(0..<count)
     guard count > 1 else { return result }
     for last in stride(from: count - 1, to: 0, by: -1) {

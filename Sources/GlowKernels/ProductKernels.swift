@@ -3,7 +3,7 @@ import COpenBLAS
 import Foundation
 
 /// What makes the matrix products of a model.
-public enum ProductKernels: String, Sendable, CaseIterable, CustomStringConvertible {
+package enum ProductKernels: String, Sendable, CaseIterable, CustomStringConvertible {
   /// Those of this package, whose weights are packed once an update. Every value is the chain of fused multiply-adds over
   /// the inner dimension, in order: it depends on nothing else, such as the rows beside it or the processor.
   case packed
@@ -11,10 +11,10 @@ public enum ProductKernels: String, Sendable, CaseIterable, CustomStringConverti
   case openBLAS = "openblas"
 
   /// The packed ones where the processor has what they need: x86-64 with fused multiply-adds on vectors of eight.
-  public static let best: ProductKernels = InstructionSet.available.isEmpty ? .openBLAS : .packed
+  package static let best: ProductKernels = InstructionSet.available.isEmpty ? .openBLAS : .packed
 
   /// What the environment variable GLOW_KERNELS asks for, or the best.
-  public static let standard: ProductKernels = {
+  package static let standard: ProductKernels = {
     let wanted = ProcessInfo.processInfo.environment["GLOW_KERNELS"].flatMap(ProductKernels.init(rawValue:))
     return wanted == .openBLAS ? .openBLAS : best
   }()
@@ -23,7 +23,7 @@ public enum ProductKernels: String, Sendable, CaseIterable, CustomStringConverti
   private static let packedVersion = 2
 
   /// On what the bits of results depend; a checkpoint names it.
-  public var identity: String {
+  package var identity: String {
     switch self {
     case .packed: "\(rawValue) \(ProductKernels.packedVersion)"
     case .openBLAS: ProductKernels.openBLAS(core: openBLASCoreName())
@@ -31,10 +31,10 @@ public enum ProductKernels: String, Sendable, CaseIterable, CustomStringConverti
   }
 
   /// The identity of OpenBLAS with the kernels for a processor.
-  public static func openBLAS(core: String) -> String { "\(openBLAS.rawValue) \(core)" }
+  package static func openBLAS(core: String) -> String { "\(openBLAS.rawValue) \(core)" }
 
   /// The identity, and for packed products what they use of the processor.
-  public var description: String {
+  package var description: String {
     switch self {
     case .packed: "\(identity), \(InstructionSet.chosen?.rawValue ?? "none")"
     case .openBLAS: identity
@@ -43,17 +43,17 @@ public enum ProductKernels: String, Sendable, CaseIterable, CustomStringConverti
 }
 
 /// What packed products use of the processor. Nothing but speed depends on it.
-public enum InstructionSet: String, Sendable, CaseIterable {
+package enum InstructionSet: String, Sendable, CaseIterable {
   case avx2
   case avx512
 
   /// Those of this processor, the best last.
-  public static let available: [InstructionSet] = allCases.filter {
+  package static let available: [InstructionSet] = allCases.filter {
     $0.code.rawValue <= glow_best_instructions().rawValue
   }
 
   /// The best, or what the environment variable GLOW_INSTRUCTIONS asks for; nil if the processor has none.
-  public static let chosen: InstructionSet? = {
+  package static let chosen: InstructionSet? = {
     let wanted = ProcessInfo.processInfo.environment["GLOW_INSTRUCTIONS"].flatMap(InstructionSet.init)
     return available.first { $0 == wanted } ?? available.last
   }()
@@ -70,4 +70,4 @@ public enum InstructionSet: String, Sendable, CaseIterable {
 }
 
 /// The processor whose kernels OpenBLAS has chosen to run. Calls `openblas_get_corename`.
-public func openBLASCoreName() -> String { String(cString: openblas_get_corename()) }
+package func openBLASCoreName() -> String { String(cString: openblas_get_corename()) }

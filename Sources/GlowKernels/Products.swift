@@ -1,36 +1,37 @@
 import CGlowKernels
 
 /// The right side of a product: a matrix of weights, and its packed panels if there are any.
-public struct Operand<S: Scalar> {
-  public let matrix: Matrix<S>
-  public let panels: UnsafePointer<S>?
+package struct Operand<S: Scalar> {
+  package let matrix: Matrix<S>
+  package let panels: UnsafePointer<S>?
 
-  public init(_ matrix: Matrix<S>, panels: UnsafePointer<S>? = nil) {
+  package init(_ matrix: Matrix<S>, panels: UnsafePointer<S>? = nil) {
     self.matrix = matrix
     self.panels = panels
   }
 
   /// Values of the panels of a matrix.
-  public static func panelCount(rows: Int, columns: Int) -> Int { glow_packed_count(rows, columns) }
+  package static func panelCount(rows: Int, columns: Int) -> Int { glow_packed_count(rows, columns) }
 }
 
 /// The left side of a product: a matrix, or the neighborhoods of a convolution, which packed products read where they are.
-public struct ProductRows<S: Scalar> {
+@usableFromInline
+package struct ProductRows<S: Scalar> {
   let base: UnsafePointer<S>
   let stride: Int
   let isTransposed: Bool
   let neighborhoods: glow_neighborhoods
-  public let rows: Int
-  public let columns: Int
+  package let rows: Int
+  package let columns: Int
 
-  public init(_ matrix: Matrix<S>) {
+  package init(_ matrix: Matrix<S>) {
     (base, stride, isTransposed) = (UnsafePointer(matrix.base), matrix.stride, matrix.isTransposed)
     (rows, columns) = (matrix.rows, matrix.columns)
     neighborhoods = glow_neighborhoods()
   }
 
   /// The 3×3 neighborhoods of a band's positions, [positions, 9·channels], of its bordered copy (`border`).
-  public init(_ bordered: UnsafePointer<S>, channels: Int, band: Band) {
+  package init(_ bordered: UnsafePointer<S>, channels: Int, band: Band) {
     let line = (band.width + 2) * channels
     (base, stride, isTransposed) = (bordered, channels, false)
     (rows, columns) = (band.rows * band.width, 9 * channels)
@@ -54,10 +55,10 @@ public struct ProductRows<S: Scalar> {
   }
 
   /// Some of the rows.
-  public func rows(_ range: Range<Int>) -> ProductRows { ProductRows(self, range) }
+  package func rows(_ range: Range<Int>) -> ProductRows { ProductRows(self, range) }
 
   /// The rows as a matrix, if they are one.
-  public var matrix: Matrix<S>? {
+  package var matrix: Matrix<S>? {
     if neighborhoods.segments > 0 { return nil }
     let base = UnsafeMutablePointer(mutating: base)
     return isTransposed
@@ -67,18 +68,18 @@ public struct ProductRows<S: Scalar> {
 }
 
 /// The class of each row of a product, of which some have biases and sums of their own.
-public struct RowClasses {
+package struct RowClasses {
   /// Of rows that have the same class one after the other.
   let classes: UnsafePointer<UInt8>
   let rowsPerClass: Int
 
-  public init(_ classes: UnsafePointer<UInt8>, rowsPerClass: Int) {
+  package init(_ classes: UnsafePointer<UInt8>, rowsPerClass: Int) {
     self.classes = classes
     self.rowsPerClass = rowsPerClass
   }
 
   /// Those of the rows from one on, with which a class must begin.
-  public func from(_ row: Int) -> RowClasses {
+  package func from(_ row: Int) -> RowClasses {
     assert(row % rowsPerClass == 0)
     return RowClasses(classes + row / rowsPerClass, rowsPerClass: rowsPerClass)
   }
@@ -90,26 +91,27 @@ public struct RowClasses {
 extension RowClasses: @unchecked Sendable {}
 
 /// What a product does with its result before it leaves the registers.
-public struct Epilogue<S: Scalar> {
+@usableFromInline
+package struct Epilogue<S: Scalar> {
   /// Adds to what C holds.
-  public var accumulates = false
+  package var accumulates = false
   /// Added to each row: [columns], or [classes, columns].
-  public var bias: UnsafePointer<S>?
-  public var classes: RowClasses?
+  package var bias: UnsafePointer<S>?
+  package var classes: RowClasses?
   /// C ← max(0, C).
-  public var rectifies = false
+  package var rectifies = false
   /// C ← 0 where these, of the shape of C, are zero or less, as the backward of a ReLU does; goes with neither bias nor ReLU.
-  public var activations: Matrix<S>?
+  package var activations: Matrix<S>?
   /// The rows are added to it: [columns], or [classes, columns].
-  public var sums: UnsafeMutablePointer<S>?
+  package var sums: UnsafeMutablePointer<S>?
 
   /// Whether the product alone is wanted.
   var isEmpty: Bool { bias == nil && !rectifies && activations == nil && sums == nil }
 
-  public init(accumulates: Bool = false) { self.accumulates = accumulates }
+  package init(accumulates: Bool = false) { self.accumulates = accumulates }
 
   /// C ← A·B + bias, and max(0, C) if it `rectifies`.
-  public static func bias(
+  package static func bias(
     _ bias: UnsafePointer<S>, _ classes: RowClasses? = nil, rectifies: Bool = false, accumulates: Bool = false
   ) -> Epilogue {
     var epilogue = Epilogue(accumulates: accumulates)
@@ -118,7 +120,7 @@ public struct Epilogue<S: Scalar> {
   }
 
   /// The backward of bias and ReLU: C ← A·B where the activations are above zero, whose sum over rows is added to `sums`.
-  public static func rectifierBackward(
+  package static func rectifierBackward(
     _ activations: Matrix<S>, sums: UnsafeMutablePointer<S>, _ classes: RowClasses? = nil
   ) -> Epilogue {
     var epilogue = Epilogue()
@@ -132,7 +134,7 @@ public struct Epilogue<S: Scalar> {
 /// Made of the panels of B, if it has any, else by OpenBLAS; on the caller's thread alone. C has no gaps between its rows
 /// where there is a bias, a ReLU or a sum.
 @inline(__always)
-public func multiply<S: Scalar>(
+package func multiply<S: Scalar>(
   _ a: Matrix<S>, _ b: Operand<S>, into c: Matrix<S>, _ epilogue: Epilogue<S> = .init()
 ) {
   multiply(ProductRows(a), b, into: c, epilogue)
@@ -141,7 +143,7 @@ public func multiply<S: Scalar>(
 /// The same of rows that may be neighborhoods, for which B must have panels.
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func multiply<S: Scalar>(
+package func multiply<S: Scalar>(
   _ a: ProductRows<S>, _ b: Operand<S>, into c: Matrix<S>, _ epilogue: Epilogue<S> = .init()
 ) {
   if let activations = epilogue.activations {
@@ -185,7 +187,7 @@ private func finish<S: Scalar>(_ c: Matrix<S>, _ epilogue: Epilogue<S>) {
 ///
 /// - Parameter scratch: `gradientScratchCount` values for products that are to be packed on the way; nil for OpenBLAS.
 @inline(__always)
-public func multiplyTransposed<S: Scalar>(
+package func multiplyTransposed<S: Scalar>(
   _ a: Matrix<S>, _ b: Matrix<S>, into c: Matrix<S>, accumulate: Bool, scratch: UnsafeMutablePointer<S>?
 ) {
   multiplyTransposed(ProductRows(a), b, into: c, accumulate: accumulate, scratch: scratch)
@@ -194,7 +196,7 @@ public func multiplyTransposed<S: Scalar>(
 /// The same of rows that may be neighborhoods, for which there must be scratch.
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func multiplyTransposed<S: Scalar>(
+package func multiplyTransposed<S: Scalar>(
   _ a: ProductRows<S>, _ b: Matrix<S>, into c: Matrix<S>, accumulate: Bool, scratch: UnsafeMutablePointer<S>?
 ) {
   guard let scratch else {
@@ -208,26 +210,29 @@ public func multiplyTransposed<S: Scalar>(
 }
 
 /// Values of the scratch of `multiplyTransposed`, for products of so many columns.
-public func gradientScratchCount(columns: Int) -> Int { glow_packed_count(glow_gradient_rows, columns) }
+package func gradientScratchCount(columns: Int) -> Int { glow_packed_count(glow_gradient_rows, columns) }
 
 /// Multiplies and adds in the registers of the caller's thread alone: what no product can exceed.
 ///
 /// - Returns: the multiply-adds done; 0 where the processor has no packed products.
-public func multiplyAddsInRegisters(_ repetitions: Int) -> Double {
+package func multiplyAddsInRegisters(_ repetitions: Int) -> Double {
   InstructionSet.chosen.map { glow_multiply_adds(repetitions, $0.code) } ?? 0
 }
 
 extension Float {
-  public static var hasPackedProducts: Bool { InstructionSet.chosen != nil }
+  @usableFromInline
+  package static var hasPackedProducts: Bool { InstructionSet.chosen != nil }
 
-  public static func pack(_ matrix: Matrix<Float>, into panels: UnsafeMutablePointer<Float>) {
+  @usableFromInline
+  package static func pack(_ matrix: Matrix<Float>, into panels: UnsafeMutablePointer<Float>) {
     glow_pack(
       matrix.base, matrix.isTransposed ? 1 : matrix.stride, matrix.isTransposed ? matrix.stride : 1,
       matrix.rows,
       matrix.columns, panels)
   }
 
-  public static func multiplyPacked(
+  @usableFromInline
+  package static func multiplyPacked(
     _ a: ProductRows<Float>, _ panels: UnsafePointer<Float>, into c: Matrix<Float>,
     _ epilogue: Epilogue<Float>
   ) {
@@ -254,7 +259,8 @@ extension Float {
     glow_multiply(&product, InstructionSet.chosen!.code)
   }
 
-  public static func multiplyTransposedPacked(
+  @usableFromInline
+  package static func multiplyTransposedPacked(
     _ a: ProductRows<Float>, _ b: Matrix<Float>, into c: Matrix<Float>, accumulate: Bool,
     scratch: UnsafeMutablePointer<Float>
   ) {
@@ -276,20 +282,24 @@ extension Float {
 
 /// Double is for checks and has no packed products.
 extension Double {
-  public static var hasPackedProducts: Bool { false }
+  @usableFromInline
+  package static var hasPackedProducts: Bool { false }
 
   private static func refuse() -> Never { preconditionFailure("there are no packed products in Double") }
 
-  public static func pack(_ matrix: Matrix<Double>, into panels: UnsafeMutablePointer<Double>) {
+  @usableFromInline
+  package static func pack(_ matrix: Matrix<Double>, into panels: UnsafeMutablePointer<Double>) {
     fatalError()
   }
 
-  public static func multiplyPacked(
+  @usableFromInline
+  package static func multiplyPacked(
     _ a: ProductRows<Double>, _ panels: UnsafePointer<Double>, into c: Matrix<Double>,
     _ epilogue: Epilogue<Double>
   ) { refuse() }
 
-  public static func multiplyTransposedPacked(
+  @usableFromInline
+  package static func multiplyTransposedPacked(
     _ a: ProductRows<Double>, _ b: Matrix<Double>, into c: Matrix<Double>, accumulate: Bool,
     scratch: UnsafeMutablePointer<Double>
   ) { refuse() }

@@ -1,7 +1,7 @@
 /// Bias and ReLU over rows, and their backward. A row is the hidden activations of one position.
 
 /// target ← max(0, source + bias), the activation of one position.
-@inlinable @inline(__always)
+@inline(__always)
 func rectify<S: Scalar>(
   _ source: UnsafePointer<S>, _ bias: UnsafePointer<S>, _ count: Int, into target: UnsafeMutablePointer<S>
 ) {
@@ -18,7 +18,7 @@ func rectify<S: Scalar>(
 }
 
 /// gradient ← 0 where activation ≤ 0; biasGradient += gradient.
-@inlinable @inline(__always)
+@inline(__always)
 func rectifyBackward<S: Scalar>(
   _ activation: UnsafePointer<S>, _ gradient: UnsafeMutablePointer<S>,
   _ biasGradient: UnsafeMutablePointer<S>, _ count: Int
@@ -41,7 +41,7 @@ func rectifyBackward<S: Scalar>(
 /// values[r, :] ← max(0, values[r, :] + bias), with that of each row's class if there are classes; values is [rows, width].
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func addBiasAndRectify<S: Scalar>(
+package func addBiasAndRectify<S: Scalar>(
   _ values: UnsafeMutablePointer<S>, rows: Int, width: Int, bias: UnsafePointer<S>,
   _ classes: RowClasses? = nil
 ) {
@@ -55,7 +55,7 @@ public func addBiasAndRectify<S: Scalar>(
 /// that of the pre-activations, whose rows are added to `sums`, [width] or [classes, width].
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func rectifyBackward<S: Scalar>(
+package func rectifyBackward<S: Scalar>(
   activations: UnsafePointer<S>, gradient: UnsafeMutablePointer<S>, rows: Int, width: Int,
   sums: UnsafeMutablePointer<S>, _ classes: RowClasses? = nil
 ) {
@@ -68,7 +68,8 @@ public func rectifyBackward<S: Scalar>(
 /// target ← max(0, values).
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func rectify<S: Scalar>(_ values: UnsafePointer<S>, count: Int, into target: UnsafeMutablePointer<S>) {
+package func rectify<S: Scalar>(_ values: UnsafePointer<S>, count: Int, into target: UnsafeMutablePointer<S>)
+{
   var index = 0
   while index + 8 <= count {
     target.store(S.positivePart(values.vector(index)), index)
@@ -83,7 +84,7 @@ public func rectify<S: Scalar>(_ values: UnsafePointer<S>, count: Int, into targ
 /// sum ← sum + gradient where activation > 0: the backward of `rectify` where its input has another gradient too.
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func addRectifiedGradient<S: Scalar>(
+package func addRectifiedGradient<S: Scalar>(
   _ gradient: UnsafePointer<S>, activations: UnsafePointer<S>, count: Int, to sum: UnsafeMutablePointer<S>
 ) {
   var index = 0

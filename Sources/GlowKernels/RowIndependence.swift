@@ -1,9 +1,9 @@
 /// A product [rows × inner]·[inner × columns].
-public struct ProductShape: Sendable, Hashable {
-  public let inner: Int
-  public let columns: Int
+package struct ProductShape: Sendable, Hashable {
+  package let inner: Int
+  package let columns: Int
 
-  public init(inner: Int, columns: Int) {
+  package init(inner: Int, columns: Int) {
     self.inner = inner
     self.columns = columns
   }
@@ -15,7 +15,7 @@ public struct ProductShape: Sendable, Hashable {
 /// another order than the rest. So this multiplies equal rows, [positions, pictures, inner], and looks.
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func rowsComeOutAlike<S: Scalar>(
+package func rowsComeOutAlike<S: Scalar>(
   pictures: Int, positions: Int, _ products: [ProductShape], _: S.Type
 ) -> Bool {
   if pictures == 1 { return true }

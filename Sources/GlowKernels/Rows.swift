@@ -1,7 +1,7 @@
 /// values[r, :] += bias, of each row's class if there are classes; values is [rows, width].
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func addBias<S: Scalar>(
+package func addBias<S: Scalar>(
   _ values: UnsafeMutablePointer<S>, rows: Int, width: Int, bias: UnsafePointer<S>,
   _ classes: RowClasses? = nil
 ) {
@@ -13,7 +13,7 @@ public func addBias<S: Scalar>(
 /// sums += Σ values[r, :], each row to that of its class if there are classes; values is [rows, width].
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func addRows<S: Scalar>(
+package func addRows<S: Scalar>(
   _ values: UnsafePointer<S>, rows: Int, width: Int, to sums: UnsafeMutablePointer<S>,
   _ classes: RowClasses? = nil
 ) {
@@ -25,7 +25,7 @@ public func addRows<S: Scalar>(
 /// sum ← Σ parts[p, :] in the order of p, in the columns of `range`; parts is [parts, stride].
 @specialized(where S == Float)
 @specialized(where S == Double)
-public func addParts<S: Scalar>(
+package func addParts<S: Scalar>(
   _ parts: UnsafePointer<S>, _ count: Int, stride: Int, _ range: Range<Int>, into sum: UnsafeMutablePointer<S>
 ) {
   (sum + range.lowerBound).update(from: parts + range.lowerBound, count: range.count)

@@ -2,7 +2,7 @@ import COpenBLAS
 
 extension Double: Scalar {
   @inlinable @inline(__always)
-  public static func gemm(
+  package static func gemm(
     _ transposeA: Bool, _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int,
     _ a: UnsafePointer<Double>, _ strideA: Int, _ b: UnsafePointer<Double>, _ strideB: Int,
     _ beta: Double, _ c: UnsafeMutablePointer<Double>, _ strideC: Int
@@ -13,23 +13,26 @@ extension Double: Scalar {
       beta, c, blasint(strideC))
   }
 
-  public static func exp(_ x: SIMD8<Double>) -> SIMD8<Double> { Elementary.exp(x) }
+  @usableFromInline
+  package static func exp(_ x: SIMD8<Double>) -> SIMD8<Double> { Elementary.exp(x) }
 
   @inlinable @inline(__always)
-  public static func positivePart(_ x: SIMD8<Double>) -> SIMD8<Double> { x.replacing(with: 0, where: x .< 0) }
+  package static func positivePart(_ x: SIMD8<Double>) -> SIMD8<Double> {
+    x.replacing(with: 0, where: x .< 0)
+  }
 
   @inlinable @inline(__always)
-  public static func maximum(_ x: SIMD8<Double>, _ bound: Double) -> SIMD8<Double> {
+  package static func maximum(_ x: SIMD8<Double>, _ bound: Double) -> SIMD8<Double> {
     x.replacing(with: bound, where: x .< bound)
   }
 
   @inlinable @inline(__always)
-  public static func select(
+  package static func select(
     _ x: SIMD8<Double>, wherePositive selector: SIMD8<Double>
   ) -> SIMD8<Double> { x.replacing(with: 0, where: selector .<= 0) }
 
   @inlinable @inline(__always)
-  public static func sigmoid(_ x: SIMD8<Double>) -> (value: SIMD8<Double>, onePlusExponential: SIMD8<Double>)
+  package static func sigmoid(_ x: SIMD8<Double>) -> (value: SIMD8<Double>, onePlusExponential: SIMD8<Double>)
   {
     let isNegative = x .< 0
     let e = exp(x.replacing(with: -x, where: .!isNegative))

@@ -2,7 +2,7 @@ import COpenBLAS
 
 extension Float: Scalar {
   @inlinable @inline(__always)
-  public static func gemm(
+  package static func gemm(
     _ transposeA: Bool, _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int,
     _ a: UnsafePointer<Float>, _ strideA: Int, _ b: UnsafePointer<Float>, _ strideB: Int,
     _ beta: Float, _ c: UnsafeMutablePointer<Float>, _ strideC: Int
@@ -17,7 +17,7 @@ extension Float: Scalar {
   ///
   /// Written out because a vector exponential is not in the C library that Swift can call.
   @inlinable @inline(__always)
-  public static func exp(_ x: SIMD8<Float>) -> SIMD8<Float> {
+  package static func exp(_ x: SIMD8<Float>) -> SIMD8<Float> {
     // Written with masks, which become one comparison and one selection; a NaN stays a NaN.
     var clamped = x.replacing(with: -87.3, where: x .< -87.3)
     clamped.replace(with: 88.3, where: clamped .> 88.3)
@@ -38,20 +38,20 @@ extension Float: Scalar {
   }
 
   @inlinable @inline(__always)
-  public static func positivePart(_ x: SIMD8<Float>) -> SIMD8<Float> { x.replacing(with: 0, where: x .< 0) }
+  package static func positivePart(_ x: SIMD8<Float>) -> SIMD8<Float> { x.replacing(with: 0, where: x .< 0) }
 
   @inlinable @inline(__always)
-  public static func maximum(_ x: SIMD8<Float>, _ bound: Float) -> SIMD8<Float> {
+  package static func maximum(_ x: SIMD8<Float>, _ bound: Float) -> SIMD8<Float> {
     x.replacing(with: bound, where: x .< bound)
   }
 
   @inlinable @inline(__always)
-  public static func select(
+  package static func select(
     _ x: SIMD8<Float>, wherePositive selector: SIMD8<Float>
   ) -> SIMD8<Float> { x.replacing(with: 0, where: selector .<= 0) }
 
   @inlinable @inline(__always)
-  public static func sigmoid(_ x: SIMD8<Float>) -> (value: SIMD8<Float>, onePlusExponential: SIMD8<Float>) {
+  package static func sigmoid(_ x: SIMD8<Float>) -> (value: SIMD8<Float>, onePlusExponential: SIMD8<Float>) {
     let isNegative = x .< 0
     let e = exp(x.replacing(with: -x, where: .!isNegative))
     let onePlusE = e + 1

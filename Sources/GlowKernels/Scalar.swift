@@ -2,7 +2,8 @@
 ///
 /// Training and sampling run in `Float`; the same code runs in `Double` where a check needs the digits.
 /// The two conformances (`Scalar+Float.swift`, `Scalar+Double.swift`) are line-for-line twins.
-public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
+@usableFromInline
+package protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
   /// C ← op(A)·op(B) + beta·C on row-major memory; op(A) is [m, k], op(B) is [k, n], C is [m, n].
   ///
   /// Calls `cblas_sgemm` or `cblas_dgemm`.

@@ -4,9 +4,9 @@ import Glibc
 ///
 /// Large slabs ask for huge pages: a step walks through all of its activations, and with 4 KiB pages the
 /// address translation alone costs several per cent. Calls `mmap`, `madvise` and `munmap`.
-public final class Slab<S: Scalar> {
-  public let base: UnsafeMutablePointer<S>
-  public let count: Int
+package final class Slab<S: Scalar> {
+  package let base: UnsafeMutablePointer<S>
+  package let count: Int
   private let byteCount: Int
 
   /// Those of x86-64. Memory that does not begin at a multiple has none in its first part, and older kernels begin it
@@ -14,7 +14,7 @@ public final class Slab<S: Scalar> {
   private static var hugePage: Int { 2 << 20 }
 
   /// - Throws: `MemoryError` if the system grants no more.
-  public init(count: Int) throws {
+  package init(count: Int) throws {
     self.count = count
     let (bytes, isTooLarge) = max(1, count).multipliedReportingOverflow(by: MemoryLayout<S>.stride)
     byteCount = isTooLarge ? .max : bytes
@@ -42,10 +42,10 @@ public final class Slab<S: Scalar> {
 
   deinit { munmap(base, byteCount) }
 
-  public var values: UnsafeMutableBufferPointer<S> { UnsafeMutableBufferPointer(start: base, count: count) }
+  package var values: UnsafeMutableBufferPointer<S> { UnsafeMutableBufferPointer(start: base, count: count) }
 
   /// Sets every value to zero.
-  public func clear(_ team: ThreadTeam) {
+  package func clear(_ team: ThreadTeam) {
     let part = 1 << 16
     team.run((count + part - 1) / part) { index, _ in
       (base + index * part).clear(min(part, count - index * part))
@@ -54,14 +54,14 @@ public final class Slab<S: Scalar> {
 }
 
 /// Books room in a slab before it exists, so that the same plan yields both an estimate and the memory.
-public struct Reservation: Sendable {
+package struct Reservation: Sendable {
   /// The values booked so far.
-  public private(set) var count = 0
+  package private(set) var count = 0
 
-  public init() {}
+  package init() {}
 
   /// The offset of `count` values, aligned to 64 values so that no two areas share a cache line.
-  public mutating func reserve(_ count: Int) -> Int {
+  package mutating func reserve(_ count: Int) -> Int {
     let offset = self.count
     self.count += (count + 63) / 64 * 64
     return offset

@@ -2,19 +2,19 @@ import Foundation
 
 /// How many threads a process is meant to use by default, and what says so: the machine, or the environment in which
 /// batch systems and OpenMP programs are told.
-public struct ThreadShare: Sendable, Equatable {
-  public let count: Int
+package struct ThreadShare: Sendable, Equatable {
+  package let count: Int
   /// "OMP_NUM_THREADS" for example; nil where it is what the machine grants.
-  public let variable: String?
+  package let variable: String?
   /// Variables that are no number of threads, with their values; they are passed over.
-  public let misunderstood: [String]
+  package let misunderstood: [String]
 
   private static let variables = ["OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "SLURM_CPUS_PER_TASK"]
 
   /// - Parameters:
   ///   - granted: threads that the machine grants, which the environment can only lower.
   ///   - environment: of the process.
-  public init(
+  package init(
     granted: Int = ThreadTeam.grantedCount,
     environment: [String: String] = ProcessInfo.processInfo.environment
   ) {

@@ -10,7 +10,7 @@ extension ThreadTeam {
   /// It does so at the first products anyway, but where the system refuses it tries again for ever. Calls `mmap`.
   ///
   /// - Throws: `MemoryError` if the system does not grant that much address space.
-  public func claimBuffers() throws {
+  package func claimBuffers() throws {
     let bytes = count * Self.bufferBytes
     let probe = mmap(nil, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     if probe == MAP_FAILED {

@@ -11,14 +11,14 @@ import Synchronization
 /// runs the threads watch for a while before they sleep, because the next run is usually microseconds away.
 ///
 /// A team does one run at a time: two at once, or one within another, end the process.
-public final class ThreadTeam: @unchecked Sendable {
+package final class ThreadTeam: @unchecked Sendable {
   /// OpenBLAS hands each concurrent caller one of a fixed number of buffers. Debian builds it for 64 threads, which
   /// makes 128 buffers; some are left for callers outside the team.
-  public static let maximumCount = 112
+  package static let maximumCount = 112
 
-  public let count: Int
+  package let count: Int
   /// What the models that it works at are multiplied with.
-  public let kernels: ProductKernels
+  package let kernels: ProductKernels
 
   /// The team's threads hold it, and not the team, which could else never end.
   private let crew = Crew()
@@ -28,7 +28,7 @@ public final class ThreadTeam: @unchecked Sendable {
   ///
   /// Fewer if the system starts no more, which `count` then says. Sets OpenBLAS to one thread: the threads of this
   /// package are its own.
-  public init(count: Int = ThreadTeam.availableCount, kernels: ProductKernels = .standard) {
+  package init(count: Int = ThreadTeam.availableCount, kernels: ProductKernels = .standard) {
     precondition(
       kernels != .packed || ProductKernels.best == .packed, "this processor has no packed products")
     self.kernels = kernels
@@ -71,10 +71,10 @@ public final class ThreadTeam: @unchecked Sendable {
   }
 
   /// The threads to use where nothing else is asked for.
-  public static var availableCount: Int { ThreadShare().count }
+  package static var availableCount: Int { ThreadShare().count }
 
   /// The processors that this process may run on, as its affinity mask and the quota of its control group say.
-  public static var grantedCount: Int {
+  package static var grantedCount: Int {
     let processors = affinityCount() ?? ProcessInfo.processInfo.activeProcessorCount
     return max(1, min(processors, ControlGroup().processorQuota ?? processors, maximumCount))
   }
@@ -92,7 +92,7 @@ public final class ThreadTeam: @unchecked Sendable {
   ///
   /// `thread` is in 0..<count; no two pieces run under the same thread number at the same time. Meanwhile denormal numbers
   /// are zero.
-  public func run(_ pieces: Int, _ body: (_ piece: Int, _ thread: Int) -> Void) { crew.run(pieces, body) }
+  package func run(_ pieces: Int, _ body: (_ piece: Int, _ thread: Int) -> Void) { crew.run(pieces, body) }
 }
 
 /// What the threads of a team share.

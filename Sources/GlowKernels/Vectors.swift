@@ -3,23 +3,23 @@ import Glibc
 /// Eight neighboring values at a time, at any alignment.
 extension UnsafePointer where Pointee: Scalar {
   @inlinable @inline(__always)
-  public func vector(_ index: Int) -> SIMD8<Pointee> {
+  package func vector(_ index: Int) -> SIMD8<Pointee> {
     UnsafeRawPointer(self + index).loadUnaligned(as: SIMD8<Pointee>.self)
   }
 }
 
 extension UnsafeMutablePointer where Pointee: Scalar {
   @inlinable @inline(__always)
-  public func vector(_ index: Int) -> SIMD8<Pointee> {
+  package func vector(_ index: Int) -> SIMD8<Pointee> {
     UnsafeRawPointer(self + index).loadUnaligned(as: SIMD8<Pointee>.self)
   }
 
   /// `count` zeros.
   @inlinable @inline(__always)
-  public func clear(_ count: Int) { memset(self, 0, count * MemoryLayout<Pointee>.stride) }
+  package func clear(_ count: Int) { memset(self, 0, count * MemoryLayout<Pointee>.stride) }
 
   @inlinable @inline(__always)
-  public func store(_ vector: SIMD8<Pointee>, _ index: Int) {
+  package func store(_ vector: SIMD8<Pointee>, _ index: Int) {
     UnsafeMutableRawPointer(self + index).storeBytes(of: vector, as: SIMD8<Pointee>.self)
   }
 }

@@ -5,8 +5,8 @@ import GlowImages
 ///
 /// P(a_k = 1 | x) = sigmoid(x·w_k + b_k), with x the pixels less their mean over the images, in units of 128
 /// levels.
-public struct AttributeProbe: Sendable {
-  public let names: [String]
+package struct AttributeProbe: Sendable {
+  package let names: [String]
   private let mean: [Float]
   /// w_k, one after the other.
   private let weights: [[Float]]
@@ -19,7 +19,7 @@ public struct AttributeProbe: Sendable {
   ///   - dataset: images with attributes, at least one; they are held in memory as Float.
   ///   - seed: of the order of the images.
   /// - Throws: `FileError` of an image that cannot be read.
-  public init(_ dataset: any Dataset, epochs: Int = 60, penalty: Float = 1e-4, seed: UInt64 = 0) throws {
+  package init(_ dataset: any Dataset, epochs: Int = 60, penalty: Float = 1e-4, seed: UInt64 = 0) throws {
     let attributes = DatasetAttributes(dataset)
     precondition(!attributes.names.isEmpty && dataset.count > 0)
     names = attributes.names
@@ -35,7 +35,7 @@ public struct AttributeProbe: Sendable {
   }
 
   /// Which attributes an image seems to have.
-  public func read(_ image: ByteImage) -> [Bool] {
+  package func read(_ image: ByteImage) -> [Bool] {
     let input = Self.centered(image.pixels, mean)
     return zip(weights, bias).map { weights, bias in
       zip(input, weights).reduce(bias) { $0 + $1.0 * $1.1 } > 0
@@ -45,7 +45,7 @@ public struct AttributeProbe: Sendable {
   /// The share of images whose attribute is told rightly, for each attribute.
   ///
   /// - Throws: `FileError` of an image that cannot be read.
-  public func accuracy(on dataset: any Dataset) throws -> [Double] {
+  package func accuracy(on dataset: any Dataset) throws -> [Double] {
     let attributes = DatasetAttributes(dataset)
     precondition(attributes.names == names, "a probe reads the attributes that it was fitted to")
     var right = [Int](repeating: 0, count: names.count)

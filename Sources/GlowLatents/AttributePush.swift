@@ -1,15 +1,15 @@
 import GlowImages
 
 /// What becomes of images that are pushed along an attribute's vector, as a probe reads it.
-public struct AttributePush: Sendable {
-  public let strength: Double
+package struct AttributePush: Sendable {
+  package let strength: Double
   /// The share of images that seem to have the attribute pushed for.
-  public let reached: Double
+  package let reached: Double
   /// For each attribute the share of images whose reading is another than before.
-  public let changed: [Double]
+  package let changed: [Double]
 
   /// The largest change of an attribute not pushed for.
-  public func largestSideEffect(of attribute: Int) -> Double {
+  package func largestSideEffect(of attribute: Int) -> Double {
     changed.enumerated().filter { $0.offset != attribute }.map(\.element).max() ?? 0
   }
 
@@ -17,7 +17,7 @@ public struct AttributePush: Sendable {
   /// one that most do after.
   ///
   /// - Parameter pushes: at least one, from the weakest on.
-  public static func weakest(of pushes: [AttributePush], reaching share: Double) -> AttributePush {
+  package static func weakest(of pushes: [AttributePush], reaching share: Double) -> AttributePush {
     pushes.first { $0.reached >= share } ?? pushes.max { $0.reached < $1.reached }!
   }
 
@@ -27,7 +27,7 @@ public struct AttributePush: Sendable {
   ///   - latents: of the images.
   ///   - attribute: which the vector stands for.
   /// - Throws: `LinearAlgebraError` if a channel map of the model has no inverse.
-  public static func measure(
+  package static func measure(
     _ latents: [[Float]], along vector: [Float], of attribute: Int, strengths: [Double],
     space: LatentSpace, probe: AttributeProbe
   ) throws -> [AttributePush] {

@@ -23,11 +23,11 @@ public struct AttributeError: Error, CustomStringConvertible, Equatable {
 /// that all images have or none has, and those that follow from others, as the last class follows from the rest.
 /// Of attributes that exclude each other, as classes do, each is compared with all the others together: they too
 /// are no regressors for its own effect, which would otherwise be that against whichever class is left out.
-public struct AttributeStatistics: Sendable {
-  public let names: [String]
+package struct AttributeStatistics: Sendable {
+  package let names: [String]
   /// Attributes of which an image has one at most.
   private let exclusive: Range<Int>
-  public private(set) var count = 0
+  package private(set) var count = 0
   /// Images that have both attributes, [names, names].
   private var together: [[Int]]
   /// Σ ε, and Σ ε of the images with each attribute.
@@ -38,7 +38,7 @@ public struct AttributeStatistics: Sendable {
   ///   - names: of the attributes.
   ///   - exclusive: those of which an image has one at most, such as classes.
   ///   - size: values of one image's latents.
-  public init(names: [String], exclusive: Range<Int> = 0..<0, size: Int) {
+  package init(names: [String], exclusive: Range<Int> = 0..<0, size: Int) {
     self.names = names
     self.exclusive = exclusive
     together = names.map { _ in names.map { _ in 0 } }
@@ -47,7 +47,7 @@ public struct AttributeStatistics: Sendable {
   }
 
   /// Takes one image in.
-  public mutating func add(_ latents: [Float], attributes: [Bool]) {
+  package mutating func add(_ latents: [Float], attributes: [Bool]) {
     precondition(latents.count == total.count && attributes.count == names.count)
     count += 1
     AttributeStatistics.add(latents, to: &total)
@@ -62,22 +62,22 @@ public struct AttributeStatistics: Sendable {
   }
 
   /// Images with an attribute.
-  public func count(with attribute: Int) -> Int { together[attribute][attribute] }
+  package func count(with attribute: Int) -> Int { together[attribute][attribute] }
 
   /// The correlation of two attributes.
-  public func correlation(_ first: Int, _ second: Int) -> Double {
+  package func correlation(_ first: Int, _ second: Int) -> Double {
     covariance(first, second) / (covariance(first, first) * covariance(second, second)).squareRoot()
   }
 
   /// - Throws: `AttributeError` if all images have the attribute or none has.
-  public func meanDifference(_ attribute: Int) throws -> [Float] {
+  package func meanDifference(_ attribute: Int) throws -> [Float] {
     try checkVaries(attribute)
     let variance = covariance(attribute, attribute)
     return combination { $0 == attribute ? 1 / variance : 0 }
   }
 
   /// - Throws: `AttributeError` if all images have the attribute or none has, or if it follows from others.
-  public func partialEffect(_ attribute: Int) throws -> [Float] {
+  package func partialEffect(_ attribute: Int) throws -> [Float] {
     try checkVaries(attribute)
     let regressors = others(than: attribute) + [attribute]
     if !isIndependent(regressors) {
@@ -91,7 +91,7 @@ public struct AttributeStatistics: Sendable {
   }
 
   /// Whether some images have the attribute and others have not.
-  public func varies(_ attribute: Int) -> Bool { (1..<max(1, count)).contains(count(with: attribute)) }
+  package func varies(_ attribute: Int) -> Bool { (1..<max(1, count)).contains(count(with: attribute)) }
 
   private func covariance(_ first: Int, _ second: Int) -> Double {
     let n = Double(count)

@@ -3,15 +3,15 @@ import GlowImages
 import GlowTraining
 
 /// The yes-or-no attributes of a data set's images: its own, and of each class whether the image is of it.
-public struct DatasetAttributes: Sendable {
-  public let names: [String]
+package struct DatasetAttributes: Sendable {
+  package let names: [String]
   /// Those that are classes, of which an image has one at most.
-  public var classRange: Range<Int> { names.count - classes.count..<names.count }
+  package var classRange: Range<Int> { names.count - classes.count..<names.count }
   private let dataset: any Dataset
   /// Classes that are attributes, without those named like an attribute.
   private let classes: [Int]
 
-  public init(_ dataset: any Dataset) {
+  package init(_ dataset: any Dataset) {
     self.dataset = dataset
     let own = dataset.attributeNames
     classes = dataset.classNames.indices.filter { !own.contains(dataset.classNames[$0]) }
@@ -22,7 +22,7 @@ public struct DatasetAttributes: Sendable {
   ///
   /// - Parameter data: where the images come from, for the error.
   /// - Throws: `FileError` naming the attributes there are.
-  public func index(of name: String, data: String) throws -> Int {
+  package func index(of name: String, data: String) throws -> Int {
     if names.isEmpty { throw FileError(data, "has no attributes and no classes") }
     guard let index = names.firstIndex(of: name) else {
       throw FileError(data, "has no attribute '\(name)', expected \(names.joined(separator: ", "))")
@@ -31,7 +31,7 @@ public struct DatasetAttributes: Sendable {
   }
 
   /// What an image has, in the order of `names`.
-  public func values(_ index: Int) -> [Bool] {
+  package func values(_ index: Int) -> [Bool] {
     let label = dataset.label(index)
     return (dataset.attributes(index) ?? []) + classes.map { $0 == label }
   }
@@ -41,7 +41,7 @@ extension AttributeStatistics {
   /// Statistics of a data set's images, encoded one batch after the other.
   ///
   /// - Throws: `FileError` of the first image that cannot be read.
-  public init(_ dataset: any Dataset, attributes: DatasetAttributes, scorer: Scorer, size: Int) throws {
+  package init(_ dataset: any Dataset, attributes: DatasetAttributes, scorer: Scorer, size: Int) throws {
     self.init(names: attributes.names, exclusive: attributes.classRange, size: size)
     try scorer.encode(dataset) { add($1, attributes: attributes.values($0)) }
   }

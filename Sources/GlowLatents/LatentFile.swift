@@ -4,8 +4,8 @@ import GlowImages
 /// Latents in a .npy file, [N, H·W·C]: a row holds ε of one image, split 0, split 1, …, top, each in
 /// (row, column, channel) order. A vector [H·W·C] counts as one row. Files are written in float32, C order and
 /// little-endian; what NumPy makes of them is read too: float64, big-endian and Fortran's order.
-public struct LatentFile: Sendable {
-  public let count: Int
+package struct LatentFile: Sendable {
+  package let count: Int
   private let size: Int
   private let file: MappedFile
   private let dataOffset: Int
@@ -16,7 +16,7 @@ public struct LatentFile: Sendable {
 
   /// - Parameter size: values of one image's latents.
   /// - Throws: `FileError` if the file is not there, or holds something else.
-  public init(_ path: String, size: Int) throws {
+  package init(_ path: String, size: Int) throws {
     file = try MappedFile(path)
     let (header, offset) = try file.withBytes { try NumpyHeader.parse($0, path: path) }
     let shape = header.shape.count == 1 ? [1] + header.shape : header.shape
@@ -39,7 +39,7 @@ public struct LatentFile: Sendable {
   /// Rows one after the other.
   ///
   /// - Throws: `FileError` if a value is not finite.
-  public func rows(_ range: Range<Int>) throws -> [Float] {
+  package func rows(_ range: Range<Int>) throws -> [Float] {
     precondition(range.lowerBound >= 0 && range.upperBound <= count)
     let values = try file.withBytes { bytes in
       range.flatMap { row in
@@ -69,7 +69,7 @@ public struct LatentFile: Sendable {
   /// Writes `count` rows of `size` values, handed to `append` one by one, as a whole file or not at all.
   ///
   /// - Throws: `FileError`, or what `body` throws.
-  public static func write(
+  package static func write(
     to path: String, count: Int, size: Int, _ body: (_ append: ([Float]) throws -> Void) throws -> Void
   ) throws {
     try AtomicFile.write(to: path, size: count * size * MemoryLayout<Float>.stride) { file in
@@ -87,7 +87,7 @@ public struct LatentFile: Sendable {
   /// Writes one vector, [size].
   ///
   /// - Throws: `FileError`.
-  public static func write(_ vector: [Float], to path: String) throws {
+  package static func write(_ vector: [Float], to path: String) throws {
     let header = NumpyHeader(dataType: "<f4", shape: [vector.count]).encoded()
     try header.withUnsafeBytes { header in
       try vector.withUnsafeBytes { try AtomicFile.write([header, $0], to: path) }

@@ -10,12 +10,12 @@ public enum InterpolationMethod: String, Sendable, CaseIterable {
 }
 
 /// Ways between latents. A latent is the whole vector ε of an image, as `Scorer.encode` gives it.
-public enum LatentPath {
+package enum LatentPath {
   /// The point at `position` of the way from `start` (0) to `end` (1).
   ///
   /// With the angle ω between the two, the arc's direction is (sin((1−t)ω)·a + sin(tω)·b)/sin ω for unit vectors
   /// a, b. Where sin ω is next to nothing (parallel or opposite vectors, or one of no length) the line is taken.
-  public static func point(
+  package static func point(
     from start: [Float], to end: [Float], at position: Double, method: InterpolationMethod
   ) -> [Float] {
     precondition(start.count == end.count)
@@ -37,7 +37,7 @@ public enum LatentPath {
   }
 
   /// `steps` points from `start` to `end`, both among them.
-  public static func points(
+  package static func points(
     from start: [Float], to end: [Float], steps: Int, method: InterpolationMethod
   ) -> [[Float]] {
     precondition(steps >= 2)
@@ -50,7 +50,7 @@ public enum LatentPath {
   /// other. With straight lines that is the bilinear interpolation.
   ///
   /// - Parameter corners: upper left, upper right, lower left, lower right.
-  public static func grid(corners: [[Float]], steps: Int, method: InterpolationMethod) -> [[Float]] {
+  package static func grid(corners: [[Float]], steps: Int, method: InterpolationMethod) -> [[Float]] {
     precondition(corners.count == 4)
     let upper = points(from: corners[0], to: corners[1], steps: steps, method: method)
     let lower = points(from: corners[2], to: corners[3], steps: steps, method: method)
@@ -59,7 +59,7 @@ public enum LatentPath {
   }
 
   /// ε + strength·(v₁ + v₂ + …).
-  public static func shifted(_ latents: [Float], by vectors: [[Float]], strength: Double) -> [Float] {
+  package static func shifted(_ latents: [Float], by vectors: [[Float]], strength: Double) -> [Float] {
     vectors.reduce(latents) { latents, vector in zip(latents, vector).map { $0 + Float(strength) * $1 } }
   }
 

@@ -4,8 +4,8 @@ import GlowKernels
 import GlowTraining
 
 /// A model as a map between a few images and their latents, without noise: what is encoded decodes to itself.
-public final class LatentSpace {
-  public let shape: ImageShape
+package final class LatentSpace {
+  package let shape: ImageShape
   private let scorer: Scorer
   private let sampler: Sampler
   private let label: Int
@@ -14,7 +14,7 @@ public final class LatentSpace {
   ///   - batch: images that are worked on at a time, fewer where memory is short.
   ///   - label: the class of all images, in a conditional model.
   /// - Throws: `MemoryError` if not even one image fits.
-  public init(_ glow: Glow<Float>, batch: Int = 16, label: Int = 0) throws {
+  package init(_ glow: Glow<Float>, batch: Int = 16, label: Int = 0) throws {
     shape = ImageShape(glow.configuration)
     let batch = glow.batchThatFits(batch, passes: 2)
     scorer = try Scorer(glow, batch: batch)
@@ -23,17 +23,17 @@ public final class LatentSpace {
   }
 
   /// Tells how many images of how many are done.
-  public func report(to progress: @escaping (_ done: Int, _ count: Int) -> Void) {
+  package func report(to progress: @escaping (_ done: Int, _ count: Int) -> Void) {
     (scorer.progress, sampler.progress) = (progress, progress)
   }
 
   /// All images that this space has decoded.
-  public var decoded: DecodedCount { sampler.decoded }
+  package var decoded: DecodedCount { sampler.decoded }
 
   /// ε of each image.
   ///
   /// - Throws: `TrainingError` if an image's shape is not the model's.
-  public func encode(_ images: [ByteImage]) throws -> [[Float]] {
+  package func encode(_ images: [ByteImage]) throws -> [[Float]] {
     if images.isEmpty { return [] }
     if let other = images.first(where: { $0.shape != shape }) {
       throw TrainingError("an image of \(other.shape) does not fit a model for \(shape)")
@@ -47,14 +47,14 @@ public final class LatentSpace {
   /// images whose top prior lies between those of the classes.
   ///
   /// - Throws: `LinearAlgebraError` if a channel map has no inverse.
-  public func moved(_ latents: [Float], toClass label: Int) throws -> [Float] {
+  package func moved(_ latents: [Float], toClass label: Int) throws -> [Float] {
     try scorer.translate(latents, from: label, to: self.label)
   }
 
   /// The image that each ε stands for.
   ///
   /// - Throws: `LinearAlgebraError` if a channel map has no inverse.
-  public func decode(_ latents: [[Float]]) throws -> [ByteImage] {
+  package func decode(_ latents: [[Float]]) throws -> [ByteImage] {
     if latents.isEmpty { return [] }
     return try Array(latents.joined()).withUnsafeBufferPointer {
       try sampler.decode($0, labels: [label], toNearest: true)

@@ -4,11 +4,11 @@ import GlowFlow
 
 /// The names of a class-conditional model's classes, kept in the metadata of its file as a JSON array in the order of
 /// their numbers.
-public enum ClassNames {
-  public static let key = "glow.class_names"
+package enum ClassNames {
+  package static let key = "glow.class_names"
 
   /// What the metadata keep.
-  public static func text(_ names: [String]) throws -> String {
+  package static func text(_ names: [String]) throws -> String {
     String(decoding: try JSONEncoder().encode(names), as: UTF8.self)
   }
 
@@ -16,7 +16,7 @@ public enum ClassNames {
   ///
   /// - Parameter count: classes of the model.
   /// - Throws: `FileError` if what they hold is not a name for each class.
-  public static func read(_ metadata: [String: String], count: Int, path: String) throws -> [String]? {
+  package static func read(_ metadata: [String: String], count: Int, path: String) throws -> [String]? {
     guard let text = metadata[key] else { return nil }
     guard let names = try? JSONDecoder().decode([String].self, from: Data(text.utf8)), names.count == count
     else {
@@ -32,7 +32,7 @@ public enum ClassNames {
   ///   - model: names of the model's classes, if it keeps them.
   ///   - location: where the data are, for the error, as is `path`, the model's.
   /// - Throws: `ConfigurationError` if the data have other classes than the model, or another number of them.
-  public static func places(
+  package static func places(
     of names: [String], in model: [String]?, count: Int, location: String, path: String
   ) throws -> [Int] {
     if let model {

@@ -3,7 +3,7 @@ import GlowFlow
 import GlowKernels
 
 /// Writing models for other implementations of Glow.
-public enum ModelExport {
+package enum ModelExport {
   /// Writes a model as another implementation's tensors, in the model's precision.
   ///
   /// The original holds every model of its couplings. The others lack the edge channel, which models trained with their
@@ -12,7 +12,7 @@ public enum ModelExport {
   /// They get the factors of a factored one, the original its matrix.
   ///
   /// - Throws: `FileError` naming the parameter that the format cannot hold, or if the file cannot be written.
-  public static func write<S: Scalar>(_ glow: Glow<S>, as format: ForeignFormat, to path: String) throws {
+  package static func write<S: Scalar>(_ glow: Glow<S>, as format: ForeignFormat, to path: String) throws {
     let configuration = exported(glow.configuration, as: format)
     let relations: [Relation]
     do { relations = try format.relations(configuration) } catch let error as ConfigurationError {

@@ -5,9 +5,9 @@ import GlowKernels
 
 /// A model as a safetensors file: every parameter in F32 under its own name, and in the metadata all that is
 /// needed to build the model again.
-public enum ModelFile {
+package enum ModelFile {
   /// The name of the model's file in a run folder.
-  public static let nameInRun = "model.safetensors"
+  package static let nameInRun = "model.safetensors"
 
   static let format = "glow"
   /// Of the format: it changes when files are written that earlier versions of the package would read wrongly.
@@ -24,7 +24,7 @@ public enum ModelFile {
   ///   - values: other values than the model's own, for instance averaged ones, in the order of its parameters.
   ///   - metadata: what else to keep in the file.
   /// - Throws: `FileError`.
-  public static func write<S: Scalar>(
+  package static func write<S: Scalar>(
     _ glow: Glow<S>, values: UnsafePointer<S>? = nil, metadata: [String: String] = [:], to path: String
   ) throws {
     let values = values ?? UnsafePointer(glow.values.base)
@@ -47,10 +47,10 @@ public enum ModelFile {
   }
 
   /// Whether a file of safetensors says that it is a model of this program.
-  public static func isModel(_ file: SafetensorsFile) -> Bool { file.metadata[formatKey] == format }
+  package static func isModel(_ file: SafetensorsFile) -> Bool { file.metadata[formatKey] == format }
 
   /// Whether it says nothing of this program, of which checkpoints are too.
-  public static func isForeign(_ file: SafetensorsFile) -> Bool {
+  package static func isForeign(_ file: SafetensorsFile) -> Bool {
     file.metadata[formatKey]?.hasPrefix(format) != true
   }
 
@@ -59,7 +59,7 @@ public enum ModelFile {
   /// - Returns: the model, ready for use, and all of the file's metadata.
   /// - Throws: `FileError` naming the entry that is damaged, missing, left over, of the wrong shape, or holds a
   ///   value that it must not.
-  public static func read<S: Scalar>(
+  package static func read<S: Scalar>(
     _ path: String, as _: S.Type = S.self, team: ThreadTeam = ThreadTeam()
   ) throws -> (glow: Glow<S>, metadata: [String: String]) {
     var isFolder: ObjCBool = false
@@ -76,7 +76,7 @@ public enum ModelFile {
   /// Reads a model from those entries of a file whose names begin with `prefix`, and may be among others.
   ///
   /// - Throws: as `read`.
-  public static func read<S: Scalar>(
+  package static func read<S: Scalar>(
     _ file: SafetensorsFile, _ configuration: GlowConfiguration, prefix: String, team: ThreadTeam
   ) throws -> Glow<S> {
     let glow = try build(configuration, team: team, as: S.self, path: file.path)
@@ -93,7 +93,7 @@ public enum ModelFile {
   }
 
   /// SHA-256 of a model's values as a file has them, little-endian F32 in the order of its parameters.
-  public static func digest(_ glow: Glow<Float>) -> String {
+  package static func digest(_ glow: Glow<Float>) -> String {
     var hash = SHA256()
     for entry in glow.parameters.entries {
       hash.update(UnsafeRawBufferPointer(start: glow.values.base + entry.offset, count: 4 * entry.count))

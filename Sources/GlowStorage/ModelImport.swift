@@ -2,7 +2,7 @@ import GlowFlow
 import GlowKernels
 
 /// Reading the weights of other implementations of Glow and RealNVP.
-public enum ModelImport {
+package enum ModelImport {
   /// Reads a safetensors file of another implementation's tensors, under its own names and in its own layout.
   ///
   /// Levels, depth, width, coupling, mixing, classes and prior follow from names and shapes. Steps that mix the
@@ -13,7 +13,7 @@ public enum ModelImport {
   ///   - bits: bits a channel value, which the weights do not tell.
   /// - Throws: `FileError` naming the tensor that is missing, left over, of the wrong shape, or holds what it must
   ///   not.
-  public static func read<S: Scalar>(
+  package static func read<S: Scalar>(
     _ path: String, from format: ForeignFormat, imageSize: Int = 32, bits: Int = 8, as _: S.Type = S.self,
     team: ThreadTeam = ThreadTeam()
   ) throws -> Glow<S> {

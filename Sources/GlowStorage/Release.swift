@@ -1,5 +1,5 @@
 /// This version of the package.
-public enum Release {
+package enum Release {
   /// What `glow --version`, model files, checkpoints, manual pages and packages say.
-  public static let version = "0.3.0"
+  package static let version = "0.3.0"
 }

@@ -6,16 +6,16 @@ import GlowKernels
 ///
 /// Only the header is looked at when it is opened. Every error is a `FileError` that names the path and, where
 /// there is one, the entry.
-public final class SafetensorsFile: Sendable {
-  public let path: String
-  public let metadata: [String: String]
+package final class SafetensorsFile: Sendable {
+  package let path: String
+  package let metadata: [String: String]
   /// In the order of their bytes.
-  public let entries: [TensorEntry]
+  package let entries: [TensorEntry]
   private let file: MappedFile
   private let indices: [String: Int]
 
   /// - Throws: `FileError` if the file cannot be read or breaks a rule of the format.
-  public init(_ path: String) throws {
+  package init(_ path: String) throws {
     self.path = path
     let file = try MappedFile(path)
     do {
@@ -29,12 +29,12 @@ public final class SafetensorsFile: Sendable {
     indices = Dictionary(uniqueKeysWithValues: zip(entries.map(\.name), entries.indices))
   }
 
-  public subscript(name: String) -> TensorEntry? { indices[name].map { entries[$0] } }
+  package subscript(name: String) -> TensorEntry? { indices[name].map { entries[$0] } }
 
   /// The entry of this name.
   ///
   /// - Throws: `FileError` if there is none.
-  public func entry(_ name: String) throws -> TensorEntry {
+  package func entry(_ name: String) throws -> TensorEntry {
     guard let entry = self[name] else { throw FileError(path, "\(name): is missing") }
     return entry
   }
@@ -42,7 +42,7 @@ public final class SafetensorsFile: Sendable {
   /// Calls `body` with the bytes of an entry, which it must not keep.
   ///
   /// - Throws: `FileError` if there is no such entry, and what `body` throws.
-  public func withBytes<Result>(
+  package func withBytes<Result>(
     _ name: String, _ body: (UnsafeRawBufferPointer) throws -> Result
   ) throws -> Result {
     let range = try entry(name).range
@@ -52,7 +52,7 @@ public final class SafetensorsFile: Sendable {
   /// The values of an entry, converted to `S`.
   ///
   /// - Throws: `FileError` if there is no such entry or its type is one of the 8-bit floating-point types.
-  public func values<S: Scalar>(_ name: String, as _: S.Type) throws -> [S] {
+  package func values<S: Scalar>(_ name: String, as _: S.Type) throws -> [S] {
     let type = try entry(name).type
     return try withBytes(name) { bytes in
       switch type {
@@ -90,7 +90,7 @@ public final class SafetensorsFile: Sendable {
   /// - Parameter isComplete: whether a checksum that is missing is an error too; else what has none, in a file of
   ///   another program, is not checked.
   /// - Throws: `FileError` naming the first entry whose bytes are not those that were written.
-  public func checkSums(isComplete: Bool = false) throws {
+  package func checkSums(isComplete: Bool = false) throws {
     try checkHeader(isComplete: isComplete)
     for entry in entries {
       try check(entry.name, isComplete) { try withBytes(entry.name) { checksum($0) } }
@@ -100,7 +100,7 @@ public final class SafetensorsFile: Sendable {
   /// Compares the header alone with its CRC-32, as `checkSums` does.
   ///
   /// - Throws: `FileError`.
-  public func checkHeader(isComplete: Bool = true) throws {
+  package func checkHeader(isComplete: Bool = true) throws {
     try check(SafetensorsHeader.metadataName, isComplete) {
       headerChecksum(metadata: metadata, tensors: entries.map { ($0.name, $0.type, $0.shape) })
     }

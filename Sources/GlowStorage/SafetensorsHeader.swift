@@ -1,5 +1,5 @@
 /// The element types of the safetensors format, by the name they have in a header.
-public enum TensorType: String, Sendable, CaseIterable {
+package enum TensorType: String, Sendable, CaseIterable {
   case bool = "BOOL"
   case uint8 = "U8"
   case int8 = "I8"
@@ -17,7 +17,7 @@ public enum TensorType: String, Sendable, CaseIterable {
   case float64 = "F64"
 
   /// Bytes of an element.
-  public var size: Int {
+  package var size: Int {
     switch self {
     case .bool, .uint8, .int8, .float8E4M3, .float8E5M2: 1
     case .uint16, .int16, .float16, .bfloat16: 2
@@ -28,16 +28,16 @@ public enum TensorType: String, Sendable, CaseIterable {
 }
 
 /// A named tensor of a safetensors file.
-public struct TensorEntry: Sendable, Hashable {
-  public let name: String
-  public let type: TensorType
+package struct TensorEntry: Sendable, Hashable {
+  package let name: String
+  package let type: TensorType
   /// Row-major; empty for a single value.
-  public let shape: [Int]
+  package let shape: [Int]
   /// Its bytes, counted from the start of the file.
-  public let range: Range<Int>
+  package let range: Range<Int>
 
   /// Number of elements.
-  public var count: Int { range.count / type.size }
+  package var count: Int { range.count / type.size }
 }
 
 /// What stands before the data of a safetensors file: a length in 8 little-endian bytes, and JSON of that length.

@@ -6,42 +6,42 @@ import GlowKernels
 /// metadata.
 ///
 /// No tensor is copied: each goes from where it is to the file, so that a save needs no memory beyond the header.
-public struct SafetensorsWriter {
+package struct SafetensorsWriter {
   private var metadata: [String: String]
   private var tensors: [(name: String, type: TensorType, shape: [Int], data: TensorBytes)] = []
 
   /// - Parameter metadata: what to keep in the file; checksums of an earlier file are left out.
-  public init(metadata: [String: String] = [:]) {
+  package init(metadata: [String: String] = [:]) {
     self.metadata = metadata.filter { !$0.key.hasPrefix(checksumKey("")) }
   }
 
   /// Adds a tensor of F32 or F64, by the type of the values, which must stay as they are until the file has been
   /// written. Names must differ.
-  public mutating func add<S: Scalar>(_ name: String, shape: [Int], values: UnsafePointer<S>) {
+  package mutating func add<S: Scalar>(_ name: String, shape: [Int], values: UnsafePointer<S>) {
     let values = UnsafeBufferPointer(start: values, count: shape.reduce(1, *))
     add(name, S.self == Double.self ? .float64 : .float32, shape) { try $0(UnsafeRawBufferPointer(values)) }
   }
 
   /// Adds a tensor of F32 or F64, by the type of the values. Names must differ.
-  public mutating func add<S: Scalar>(_ name: String, shape: [Int], values: [S]) {
+  package mutating func add<S: Scalar>(_ name: String, shape: [Int], values: [S]) {
     precondition(values.count == shape.reduce(1, *), "\(name): \(values.count) values for shape \(shape)")
     add(name, S.self == Double.self ? .float64 : .float32, shape) { try values.withUnsafeBytes($0) }
   }
 
   /// Adds a tensor of U8. Names must differ.
-  public mutating func add(_ name: String, shape: [Int], values: [UInt8]) {
+  package mutating func add(_ name: String, shape: [Int], values: [UInt8]) {
     precondition(values.count == shape.reduce(1, *), "\(name): \(values.count) values for shape \(shape)")
     add(name, .uint8, shape) { try values.withUnsafeBytes($0) }
   }
 
   /// Adds a tensor of I32. Names must differ.
-  public mutating func add(_ name: String, shape: [Int], values: [Int32]) {
+  package mutating func add(_ name: String, shape: [Int], values: [Int32]) {
     precondition(values.count == shape.reduce(1, *), "\(name): \(values.count) values for shape \(shape)")
     add(name, .int32, shape) { try values.withUnsafeBytes($0) }
   }
 
   /// Adds a tensor of I64. Names must differ.
-  public mutating func add(_ name: String, shape: [Int], values: [Int64]) {
+  package mutating func add(_ name: String, shape: [Int], values: [Int64]) {
     precondition(values.count == shape.reduce(1, *), "\(name): \(values.count) values for shape \(shape)")
     add(name, .int64, shape) { try values.withUnsafeBytes($0) }
   }
@@ -58,7 +58,7 @@ public struct SafetensorsWriter {
   /// Writes the file, whole or not at all (`AtomicFile`).
   ///
   /// - Throws: `FileError`.
-  public func write(to path: String) throws {
+  package func write(to path: String) throws {
     let header = try self.header(path)
     var start = UInt64(header.count).littleEndian
     try AtomicFile.write(to: path) { file in

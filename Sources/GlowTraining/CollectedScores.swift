@@ -3,30 +3,30 @@ import GlowImages
 
 /// What is kept of many scored images for a summary: 8 bytes an image and score, and 8 more an image for its first draw
 /// where that is asked for.
-public struct CollectedScores {
+package struct CollectedScores {
   /// Of the images that have a score, in their order.
-  public private(set) var values: [DetectionScore: [Double]] = [:]
+  package private(set) var values: [DetectionScore: [Double]] = [:]
   /// Bits/dim of the bounds of the first draws: of 1, and of each of `ImageScore.gainCounts`. Empty of one draw.
-  public private(set) var bounds: [[Double]] = []
+  package private(set) var bounds: [[Double]] = []
   /// Images whose most probable class is theirs, of those whose class is known.
-  public private(set) var recognized = (right: 0, labeled: 0)
-  public private(set) var skipped = 0
-  public private(set) var firstFailure: FileError?
+  package private(set) var recognized = (right: 0, labeled: 0)
+  package private(set) var skipped = 0
+  package private(set) var firstFailure: FileError?
   private var digests = SHA256()
   private let meanTrainingBits: Double?
 
   /// - Parameters:
   ///   - draws: of the noise for each image.
   ///   - meanTrainingBits: for typicality, which is else left out.
-  public init(draws: Int = 1, meanTrainingBits: Double? = nil) {
+  package init(draws: Int = 1, meanTrainingBits: Double? = nil) {
     if draws > 1 { bounds = [[]] + ImageScore.gainCounts(draws).map { _ in [] } }
     self.meanTrainingBits = meanTrainingBits
   }
 
   /// Of the SHA-256 of each image's bytes so far, 32 bytes each, in their order.
-  public var dataSha256: String { digests.digest() }
+  package var dataSha256: String { digests.digest() }
 
-  public mutating func add(_ record: ScoreRecord) {
+  package mutating func add(_ record: ScoreRecord) {
     if let digest = record.digest {
       let bytes = stride(from: 0, to: digest.utf8.count, by: 2).map { place in
         UInt8(digest.dropFirst(place).prefix(2), radix: 16) ?? 0
@@ -56,7 +56,7 @@ public struct CollectedScores {
   /// Bits/dim of the images.
   ///
   /// - Throws: `TrainingError` if there is no image with a score.
-  public func summary() throws -> Score {
+  package func summary() throws -> Score {
     guard let bits = values[.likelihood] else {
       throw TrainingError(
         "none of \(counted(skipped, "image")) has a score" + (firstFailure.map { "; the first: \($0)" } ?? "")

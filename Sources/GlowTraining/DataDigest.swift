@@ -2,7 +2,7 @@ import GlowFlow
 import GlowImages
 
 /// A number that tells whether images are still those that a run began with.
-public enum DataDigest {
+package enum DataDigest {
   /// Images with fingerprints whose bytes are looked at too, spread evenly over all.
   private static let imageCount = 1000
   /// Bytes of images that are looked at: in arrays, of which nothing else tells, a quarter of a gigabyte.
@@ -14,7 +14,7 @@ public enum DataDigest {
   ///   - onError: whether images that cannot be read are passed over.
   ///   - progress: is told how many images of how many are done.
   /// - Throws: `FileError` of an image that cannot be read.
-  public static func of(
+  package static func of(
     _ dataset: any Dataset, onError: ErrorPolicy = .fail,
     progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
   ) throws -> String {

@@ -1,15 +1,15 @@
 /// How well a score tells foreign images, which should have higher values, from known ones.
-public struct DetectionMetrics: Sendable, Equatable {
+package struct DetectionMetrics: Sendable, Equatable {
   /// Area under the receiver operating characteristic: the probability that a foreign image scores higher than a known
   /// one, ties counting half (Fawcett 2006).
-  public let auroc: Double
+  package let auroc: Double
   /// Mean precision over the recall steps of falling thresholds, foreign images as positives, without interpolation.
-  public let averagePrecision: Double
+  package let averagePrecision: Double
   /// The least share of known images taken for foreign at a threshold that finds at least 95 % of the foreign ones.
-  public let falsePositiveRate: Double
+  package let falsePositiveRate: Double
 
   /// - Parameters: the scores of both sets, neither empty, all finite.
-  public init(known: [Double], foreign: [Double]) {
+  package init(known: [Double], foreign: [Double]) {
     precondition(!known.isEmpty && !foreign.isEmpty)
     let ordered =
       (known.map { (score: $0, isForeign: false) } + foreign.map { (score: $0, isForeign: true) })

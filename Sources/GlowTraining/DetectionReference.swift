@@ -3,23 +3,23 @@ import GlowFiles
 import GlowImages
 
 /// The scores of known images, by which single new ones are judged, and how they were made.
-public struct DetectionReference: Codable, Sendable, Equatable {
-  public let modelSha256: String
-  public let dequantization: String
-  public let seed: UInt64
-  public let importanceSamples: Int
+package struct DetectionReference: Codable, Sendable, Equatable {
+  package let modelSha256: String
+  package let dequantization: String
+  package let seed: UInt64
+  package let importanceSamples: Int
   /// As `--class` says, nil for the classes that the images have.
-  public let classes: String?
-  public let compressor: String
-  public let meanTrainingBitsPerDim: Double?
+  package let classes: String?
+  package let compressor: String
+  package let meanTrainingBitsPerDim: Double?
   /// Where the known images were.
-  public let data: String
+  package let data: String
   /// All that the scores come from. Nil in the files of earlier versions.
-  public let provenance: ScoreProvenance?
+  package let provenance: ScoreProvenance?
   /// Of the known images, by the score's name, in rising order.
-  public let scores: [String: [Double]]
+  package let scores: [String: [Double]]
 
-  public init(_ provenance: ScoreProvenance, scores: [DetectionScore: [Double]]) {
+  package init(_ provenance: ScoreProvenance, scores: [DetectionScore: [Double]]) {
     modelSha256 = provenance.modelSha256
     dequantization = provenance.dequantization
     seed = provenance.seed
@@ -33,7 +33,7 @@ public struct DetectionReference: Codable, Sendable, Equatable {
   }
 
   /// - Throws: `FileError`.
-  public init(_ path: String) throws {
+  package init(_ path: String) throws {
     let bytes = try MappedFile(path).withBytes { Data($0) }
     guard let reference = try? JSONDecoder().decode(DetectionReference.self, from: bytes),
       reference.scores.values.allSatisfy({ scores in
@@ -44,14 +44,14 @@ public struct DetectionReference: Codable, Sendable, Equatable {
   }
 
   /// - Throws: `FileError`.
-  public func write(to path: String) throws {
+  package func write(to path: String) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     try AtomicFile.write(String(decoding: try encoder.encode(self), as: UTF8.self) + "\n", to: path)
   }
 
   /// What is not as it was when the reference was made.
-  public func differences(to new: ScoreProvenance) -> [String] {
+  package func differences(to new: ScoreProvenance) -> [String] {
     var pairs: [(String, String, String)] = [
       ("model", modelSha256, new.modelSha256), ("--dequantization", dequantization, new.dequantization),
       ("--seed", "\(seed)", "\(new.seed)"),
@@ -76,7 +76,7 @@ public struct DetectionReference: Codable, Sendable, Equatable {
   /// foreign, (1 + |{known ≥ score}|) / (1 + n). Ties count as at least as foreign.
   ///
   /// - Returns: nil if the reference does not have the score.
-  public func probability(_ value: Double, of score: DetectionScore) -> Double? {
+  package func probability(_ value: Double, of score: DetectionScore) -> Double? {
     guard let known = scores[score.rawValue] else { return nil }
     var (low, high) = (0, known.count)
     while low < high {
@@ -89,32 +89,32 @@ public struct DetectionReference: Codable, Sendable, Equatable {
   /// The least p-value that there can be.
   ///
   /// - Returns: nil if the reference does not have the score.
-  public func leastProbability(of score: DetectionScore) -> Double? {
+  package func leastProbability(of score: DetectionScore) -> Double? {
     scores[score.rawValue].map { 1 / Double(1 + $0.count) }
   }
 }
 
 /// How single images are judged by a reference.
-public struct DetectionJudge: Sendable {
-  public let reference: DetectionReference
-  public let score: DetectionScore
+package struct DetectionJudge: Sendable {
+  package let reference: DetectionReference
+  package let score: DetectionScore
   /// The share of known images that may be taken for foreign.
-  public let falsePositiveRate: Double
+  package let falsePositiveRate: Double
 
-  public init(_ reference: DetectionReference, _ score: DetectionScore, falsePositiveRate: Double) {
+  package init(_ reference: DetectionReference, _ score: DetectionScore, falsePositiveRate: Double) {
     self.reference = reference
     self.score = score
     self.falsePositiveRate = falsePositiveRate
   }
 
-  public struct Verdict: Sendable, Equatable {
-    public let probability: Double
-    public let isForeign: Bool
-    public var word: String { isForeign ? "foreign" : "known" }
+  package struct Verdict: Sendable, Equatable {
+    package let probability: Double
+    package let isForeign: Bool
+    package var word: String { isForeign ? "foreign" : "known" }
   }
 
   /// - Returns: nil if the image, or the reference, does not have the score.
-  public func verdict(_ image: ImageScore) -> Verdict? {
+  package func verdict(_ image: ImageScore) -> Verdict? {
     score.value(image, meanTrainingBits: reference.meanTrainingBitsPerDim).flatMap {
       reference.probability($0, of: score)
     }.map { Verdict(probability: $0, isForeign: $0 <= falsePositiveRate) }

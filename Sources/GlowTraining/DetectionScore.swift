@@ -1,7 +1,7 @@
 import GlowFiles
 
 /// Per-image scores that tell images of other data sets from those a model knows: higher means more foreign.
-public enum DetectionScore: String, Sendable, CaseIterable {
+package enum DetectionScore: String, Sendable, CaseIterable {
   /// −log2 p(x) a dimension.
   case likelihood = "bits_per_dim"
   /// Bits/dim less those of the image as a compressed file, because a flow rates simple images as likely whatever it was
@@ -14,7 +14,7 @@ public enum DetectionScore: String, Sendable, CaseIterable {
 
   /// - Parameter meanTrainingBits: mean bits/dim of the training images; typicality needs it.
   /// - Returns: nil if what the score needs is not there.
-  public func value(_ score: ImageScore, meanTrainingBits: Double?) -> Double? {
+  package func value(_ score: ImageScore, meanTrainingBits: Double?) -> Double? {
     switch self {
     case .likelihood: score.bitsPerDimension
     case .complexity: score.compressedBitsPerDimension.map { score.bitsPerDimension - $0 }
@@ -24,17 +24,17 @@ public enum DetectionScore: String, Sendable, CaseIterable {
 }
 
 /// The mean bits/dim of a model's training images and the noise it was taken with, kept in the metadata of its file.
-public struct TrainingBits: Sendable, Equatable {
-  public let mean: Double
+package struct TrainingBits: Sendable, Equatable {
+  package let mean: Double
   /// Nil if the file does not say.
-  public let dequantization: DequantizationKind?
+  package let dequantization: DequantizationKind?
 
-  public init(mean: Double, dequantization: DequantizationKind?) {
+  package init(mean: Double, dequantization: DequantizationKind?) {
     self.mean = mean
     self.dequantization = dequantization
   }
 
-  public static let key = "glow.mean_training_bits_per_dim"
+  package static let key = "glow.mean_training_bits_per_dim"
   static let dequantizationKey = "glow.mean_training_dequantization"
 
   /// What a model's file keeps of it.
@@ -51,7 +51,7 @@ public struct TrainingBits: Sendable, Equatable {
   /// The mean that a file's metadata hold, if any.
   ///
   /// - Throws: `FileError` if what they hold is not a finite number or no kind of noise.
-  public static func read(_ metadata: [String: String], path: String) throws -> TrainingBits? {
+  package static func read(_ metadata: [String: String], path: String) throws -> TrainingBits? {
     guard let text = metadata[key] else { return nil }
     guard let value = Double(text), value.isFinite else {
       throw FileError(path, "\(key): is '\(text.prefix(40))', expected a number")

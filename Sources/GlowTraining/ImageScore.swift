@@ -13,7 +13,7 @@ public enum ErrorPolicy: String, Sendable, Codable, CaseIterable {
 }
 
 /// As of which class a conditional model scores images.
-public enum ClassChoice: Sendable, Equatable {
+package enum ClassChoice: Sendable, Equatable {
   /// That which the data set gives each image.
   case ofImages
   case one(Int)
@@ -24,41 +24,41 @@ public enum ClassChoice: Sendable, Equatable {
 }
 
 /// How images are scored.
-public struct ScoringSettings: Sendable {
-  public var dequantization = DequantizationKind.uniform
+package struct ScoringSettings: Sendable {
+  package var dequantization = DequantizationKind.uniform
   /// Seed of the dequantization noise.
-  public var seed: UInt64 = 0
+  package var seed: UInt64 = 0
   /// Draws of the noise for each image.
-  public var importanceSamples = 1
-  public var onError = ErrorPolicy.fail
+  package var importanceSamples = 1
+  package var onError = ErrorPolicy.fail
   /// As of which class images are scored, by a conditional model.
-  public var classes = ClassChoice.ofImages
+  package var classes = ClassChoice.ofImages
   /// Also takes the SHA-256 of each image's bytes (`ScoreRecord.digest`).
-  public var takesDigests = false
+  package var takesDigests = false
   /// Also compresses each image with it (`ImageScore.compressedBitsPerDimension`).
-  public var compressor: Compressor?
+  package var compressor: Compressor?
 
-  public init() {}
+  package init() {}
 }
 
 /// What a model says of one image.
-public struct ImageScore: Sendable, Hashable {
+package struct ImageScore: Sendable, Hashable {
   /// With the first draw of the dequantization noise, in its parts.
-  public let likelihood: LogLikelihood
+  package let likelihood: LogLikelihood
   /// Nats by which the bound of the first J draws exceeds that of the first, for each J of `gainCounts`.
-  public let gains: [Double]
+  package let gains: [Double]
   /// The class that it is the score of; of all classes together, the most probable. Nil without classes.
-  public let label: Int?
+  package let label: Int?
   /// Bits a dimension of the image as a compressed file, if it was asked for.
-  public let compressedBitsPerDimension: Double?
+  package let compressedBitsPerDimension: Double?
 
   /// Nats by which the bound of all draws exceeds that of the first; 0 with one draw.
-  public var importanceGain: Double { gains.last! }
+  package var importanceGain: Double { gains.last! }
 
   /// A lower bound of the log-probability of the discrete image, in nats.
-  public var nats: Double { likelihood.nats + importanceGain }
+  package var nats: Double { likelihood.nats + importanceGain }
 
-  public var bitsPerDimension: Double { -nats / (Double(likelihood.dimensions) * Elementary.ln2) }
+  package var bitsPerDimension: Double { -nats / (Double(likelihood.dimensions) * Elementary.ln2) }
 
   /// - Parameter draws: one log-likelihood for each draw u_k of the noise. The bound is log 1/K Σ p(x + u_k), the
   ///   importance-weighted bound with the uniform noise as proposal (Burda et al. 2016, section 3).
@@ -97,7 +97,7 @@ public struct ImageScore: Sendable, Hashable {
   }
 
   /// Numbers of draws whose bounds are kept, to show how they converge: 2, 4, 8, … and all.
-  public static func gainCounts(_ draws: Int) -> [Int] {
+  package static func gainCounts(_ draws: Int) -> [Int] {
     sequence(first: 2) { 2 * $0 }.prefix { $0 < draws } + [draws]
   }
 
@@ -126,15 +126,15 @@ func logMeanExponential(_ values: [Double]) -> Double {
 }
 
 /// One image of a data set and its score, or why it has none.
-public struct ScoreRecord: Sendable {
+package struct ScoreRecord: Sendable {
   /// Index in the data set.
-  public var index: Int
+  package var index: Int
   /// Where the image comes from: "dir/a.png", "dir/data_batch_1.bin#17".
-  public let path: String
-  public let label: Int?
-  public let result: Result<ImageScore, FileError>
+  package let path: String
+  package let label: Int?
+  package let result: Result<ImageScore, FileError>
   /// SHA-256 of its bytes, if it was asked for and the image could be read.
-  public var digest: String?
+  package var digest: String?
 
   init(index: Int, path: String, label: Int?, result: Result<ImageScore, FileError>) {
     self.index = index

@@ -1,24 +1,24 @@
 import GlowImages
 
 /// Which images of its data a run takes, and how it brings them to their size.
-public struct ImageSettings: Codable, Sendable, Hashable {
-  public var imageSize: Int?
-  public var resizing: Resizing
-  public var crop: Int?
-  public var limit: Int?
-  public var holdOut: Double?
+package struct ImageSettings: Codable, Sendable, Hashable {
+  package var imageSize: Int?
+  package var resizing: Resizing
+  package var crop: Int?
+  package var limit: Int?
+  package var holdOut: Double?
   /// Of CIFAR-100.
-  public var hasCoarseLabels: Bool?
-  public var layout: ArrayLayout?
+  package var hasCoarseLabels: Bool?
+  package var layout: ArrayLayout?
   /// As `--background` has it.
-  public var background: String?
+  package var background: String?
 
-  public init(imageSize: Int? = nil, resizing: Resizing = .box, limit: Int? = nil) {
+  package init(imageSize: Int? = nil, resizing: Resizing = .box, limit: Int? = nil) {
     (self.imageSize, self.resizing, self.limit) = (imageSize, resizing, limit)
   }
 
   /// What is not as by default, as the command line has it.
-  public var options: [String] {
+  package var options: [String] {
     let values: [(String, String?)] = [
       ("--image-size", imageSize.map(String.init)), ("--resize", resizing == .box ? nil : resizing.rawValue),
       ("--crop", crop.map(String.init)), ("--limit", limit.map(String.init)),

@@ -16,7 +16,7 @@ extension Glow<Float> {
 
   /// The largest number of images, at most `most`, that `passes` objects can each send through the model at once:
   /// what comes of an image does not depend on it.
-  public func batchThatFits(_ most: Int, passes: Int = 1) -> Int {
+  package func batchThatFits(_ most: Int, passes: Int = 1) -> Int {
     guard let available = availableMemory() else { return most }
     var batch = most
     while batch > 1 && passes * inferenceBytes(batch: batch) > available / 2 { batch = (batch + 1) / 2 }

@@ -9,12 +9,12 @@ import Synchronization
 /// the terminal and the shell), and count once.
 ///
 /// A thread of its own does it, whatever the others do; the handler, which may do next to nothing, wakes it.
-public enum Interruption {
+package enum Interruption {
   /// From people, terminals that close (SIGHUP), schedulers, which choose among SIGTERM, SIGUSR1 and SIGUSR2, limits of
   /// processor time (SIGXCPU) and timers (SIGALRM).
   private static let signals = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU, SIGALRM]
   /// What a job says when a signal ends it.
-  nonisolated(unsafe) public static var message: @Sendable (_ signal: Int32) -> String = {
+  nonisolated(unsafe) package static var message: @Sendable (_ signal: Int32) -> String = {
     "interrupted by signal \($0): what was being written is not kept"
   }
 
@@ -24,7 +24,7 @@ public enum Interruption {
   nonisolated(unsafe) private static let arrival = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
 
   /// Catches the signals from now on. Called once.
-  public static func install() {
+  package static func install() {
     // A file-size limit, and a pipe that nobody reads any more, then show as errors of write.
     for signal in [SIGXFSZ, SIGPIPE] { _ = Glibc.signal(signal, SIG_IGN) }
     sem_init(arrival, 0, 0)
@@ -86,10 +86,10 @@ public enum Interruption {
   }
 
   /// The caller looks at `signal` from now on, and ends soon after it is one.
-  public static func heed() { isHeeded.store(true, ordering: .relaxed) }
+  package static func heed() { isHeeded.store(true, ordering: .relaxed) }
 
   /// The signal that asked to end, if any.
-  public static var signal: Int32? {
+  package static var signal: Int32? {
     let value = received.load(ordering: .relaxed)
     return value == 0 ? nil : value
   }

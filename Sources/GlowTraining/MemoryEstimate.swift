@@ -3,13 +3,13 @@ import GlowFlow
 import GlowKernels
 
 /// The memory that a training run will take, and whether it keeps the hidden activations.
-public struct MemoryEstimate: Sendable {
-  public let parameterBytes: Int
-  public let workspaceBytes: Int
-  public let keepsHidden: Bool
-  public let available: Int?
+package struct MemoryEstimate: Sendable {
+  package let parameterBytes: Int
+  package let workspaceBytes: Int
+  package let keepsHidden: Bool
+  package let available: Int?
 
-  public var bytes: Int { parameterBytes + workspaceBytes }
+  package var bytes: Int { parameterBytes + workspaceBytes }
   var purpose: Purpose { .training(keepsHidden: keepsHidden) }
 
   /// Bytes for each parameter: weights, gradients, two moments, average, and folded weights with their gradient; with
@@ -28,7 +28,7 @@ public struct MemoryEstimate: Sendable {
   ///
   /// - Parameter available: bytes; nil where it cannot be told.
   /// - Throws: `TrainingError` with the estimate and what to change.
-  public static func check(
+  package static func check(
     _ model: GlowConfiguration, _ configuration: TrainingConfiguration, _ kernels: ProductKernels,
     available: Int? = availableMemory()
   ) throws {
@@ -44,7 +44,7 @@ public struct MemoryEstimate: Sendable {
   ///
   /// - Parameter available: bytes; nil where it cannot be told.
   /// - Throws: `TrainingError` if not even recomputing the hidden activations would fit.
-  public init(
+  package init(
     _ glow: Glow<Float>, _ configuration: TrainingConfiguration, available: Int? = availableMemory()
   ) throws {
     parameterBytes = MemoryEstimate.bytesOfParameter(configuration, glow.kernels) * glow.parameters.count
@@ -71,7 +71,7 @@ public struct MemoryEstimate: Sendable {
     }
   }
 
-  public var description: String {
+  package var description: String {
     "memory: about \(megabytes(bytes)) (\(megabytes(parameterBytes)) for the parameters, "
       + "\(megabytes(workspaceBytes)) for activations, hidden ones \(keepsHidden ? "kept" : "recomputed"))"
       + (available.map { ", \(megabytes($0)) free" } ?? "")

@@ -18,18 +18,18 @@ public enum OptimizerKind: String, Sendable, Codable, CaseIterable {
 ///     average ← decay·average + (1 − decay)·w
 ///
 /// The bias factor is the original implementation's for both. ε = 10⁻⁸.
-public final class Optimizer<S: Scalar> {
-  public let kind: OptimizerKind
-  public let beta1: Double
-  public let beta2: Double
-  public let firstMoment: Slab<S>
+package final class Optimizer<S: Scalar> {
+  package let kind: OptimizerKind
+  package let beta1: Double
+  package let beta2: Double
+  package let firstMoment: Slab<S>
   /// Adamax: the largest past gradient, decayed.
-  public let secondMoment: Slab<S>
+  package let secondMoment: Slab<S>
   private let ranges: [Range<Int>]
 
   /// - Parameter ranges: the values that are learned (`ParameterList.trainableRanges`).
   /// - Throws: `MemoryError`.
-  public init(
+  package init(
     _ kind: OptimizerKind, beta1: Double = 0.9, beta2: Double = 0.999, count: Int, ranges: [Range<Int>]
   ) throws {
     self.kind = kind
@@ -50,7 +50,7 @@ public final class Optimizer<S: Scalar> {
   /// The 2-norm of the gradient of all learned parameters.
   @specialized(where S == Float)
   @specialized(where S == Double)
-  public func norm(of gradients: UnsafePointer<S>, team: ThreadTeam) -> Double {
+  package func norm(of gradients: UnsafePointer<S>, team: ThreadTeam) -> Double {
     var parts = [Double](repeating: 0, count: ranges.count)
     parts.withUnsafeMutableBufferPointer { parts in
       team.run(ranges.count) { block, _ in
@@ -68,7 +68,7 @@ public final class Optimizer<S: Scalar> {
   ///   - average: the moving average of the weights, if one is kept, and its decay.
   @specialized(where S == Float)
   @specialized(where S == Double)
-  public func update(
+  package func update(
     _ values: UnsafeMutablePointer<S>, gradients: UnsafePointer<S>, step: Int, rate: Double,
     scale: Double = 1, average: (values: UnsafeMutablePointer<S>, decay: Double)? = nil, team: ThreadTeam
   ) {

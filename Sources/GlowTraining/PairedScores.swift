@@ -3,22 +3,22 @@ import GlowFiles
 import GlowKernels
 
 /// The scores that two models give to the same images.
-public struct PairedScores: Sendable {
-  public struct Pair: Sendable {
+package struct PairedScores: Sendable {
+  package struct Pair: Sendable {
     /// Of the image in the first table.
-    public let index: Int
-    public let path: String
+    package let index: Int
+    package let path: String
     /// Bits/dim in the second table less those in the first: negative where the second is better.
-    public let difference: Double
+    package let difference: Double
   }
 
-  public private(set) var pairs: [Pair] = []
+  package private(set) var pairs: [Pair] = []
   /// Images that only one of the tables has.
-  public private(set) var unmatched = (first: 0, second: 0)
+  package private(set) var unmatched = (first: 0, second: 0)
   /// Images that have no score in one of them.
-  public private(set) var withoutScore = 0
+  package private(set) var withoutScore = 0
   /// Bits a channel value of the two models, nil where no record tells.
-  public private(set) var bits: (first: Int?, second: Int?)
+  package private(set) var bits: (first: Int?, second: Int?)
 
   private struct Entry {
     let index: Int
@@ -31,7 +31,7 @@ public struct PairedScores: Sendable {
   /// than once, in their order.
   ///
   /// - Throws: `FileError` if a file is no table of scores.
-  public init(_ first: String, _ second: String) throws {
+  package init(_ first: String, _ second: String) throws {
     let (one, other) = (try PairedScores.read(first), try PairedScores.read(second))
     bits = (one.bits, other.bits)
     var ofDigest: [String: [Int]] = [:]
@@ -104,19 +104,19 @@ public struct PairedScores: Sendable {
   }
 
   /// Of the differences. Nil of no pair.
-  public var mean: Double? {
+  package var mean: Double? {
     pairs.isEmpty ? nil : pairs.reduce(0) { $0 + $1.difference } / Double(pairs.count)
   }
 
   /// Of the mean; nil of fewer than two pairs.
-  public var standardError: Double? {
+  package var standardError: Double? {
     guard pairs.count > 1, let mean else { return nil }
     let squares = pairs.reduce(0) { $0 + ($1.difference - mean) * ($1.difference - mean) }
     return (squares / Double(pairs.count - 1) / Double(pairs.count)).squareRoot()
   }
 
   /// The share of images that the second model gives fewer bits/dim.
-  public var improved: Double {
+  package var improved: Double {
     pairs.isEmpty ? 0 : Double(pairs.count { $0.difference < 0 }) / Double(pairs.count)
   }
 
@@ -124,7 +124,7 @@ public struct PairedScores: Sendable {
   /// Nil of fewer than two pairs.
   ///
   /// - Parameter progress: is told how many samples of how many are drawn.
-  public func interval(
+  package func interval(
     resamples: Int, seed: UInt64, team: ThreadTeam,
     progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
   ) -> ClosedRange<Double>? {

@@ -3,14 +3,14 @@ import GlowFlow
 import GlowImages
 
 /// How well images come back from their latents.
-public struct Reconstruction: Sendable, Equatable, CustomStringConvertible {
-  public internal(set) var images = 0
+package struct Reconstruction: Sendable, Equatable, CustomStringConvertible {
+  package internal(set) var images = 0
   /// Images that come back bit by bit; of a model of fewer than 8 bits a value, those that have no more levels.
-  public internal(set) var equal = 0
+  package internal(set) var equal = 0
   /// The largest error of a value before it is rounded, in levels of a byte.
-  public internal(set) var largestError = 0.0
+  package internal(set) var largestError = 0.0
 
-  public var description: String {
+  package var description: String {
     "\(equal) of \(counted(images, "image")) \(images == 1 ? "comes" : "come") back bit by bit; "
       + String(format: "largest error %.5f of a level", largestError)
   }
@@ -20,7 +20,7 @@ extension Scorer {
   /// The latents that stand as of class `target` for the image that `latents` stand for as of class `source`.
   ///
   /// - Throws: `LinearAlgebraError` if a channel map has no inverse.
-  public func translate(_ latents: [Float], from source: Int, to target: Int) throws -> [Float] {
+  package func translate(_ latents: [Float], from source: Int, to target: Int) throws -> [Float] {
     latents.withUnsafeBufferPointer { workspace.setLatents($0.baseAddress!, count: 1) }
     try glow.inverse(workspace, count: 1, labels: [source])
     _ = glow.forward(workspace, count: 1, labels: [target])
@@ -34,7 +34,7 @@ extension Scorer {
   ///   - body: gets each image's index, latents (laid out as `encode` gives them) and what they decode to, in order.
   /// - Throws: `FileError` of the first image that cannot be read, `LinearAlgebraError` if a channel map has no
   ///   inverse, or what `body` throws.
-  public func reconstruct(
+  package func reconstruct(
     _ dataset: any Dataset, dequantization: DequantizationKind = .none, seed: UInt64 = 0,
     _ body: (_ index: Int, _ latents: [Float], _ decoded: ByteImage) throws -> Void = { _, _, _ in }
   ) throws -> Reconstruction {

@@ -8,25 +8,25 @@ import GlowStorage
 /// `config.json`, `metrics.jsonl`, `checkpoint-STEP.safetensors`, `model.safetensors`, `best.safetensors` (the model
 /// of the evaluation with the lowest test bits/dim), `samples/STEP.png`,
 /// `tensorboard/events.out.tfevents.…`.
-public struct RunFolder: Sendable {
-  public let path: String
+package struct RunFolder: Sendable {
+  package let path: String
 
-  public init(_ path: String) { self.path = path }
+  package init(_ path: String) { self.path = path }
 
   var configuration: String { "\(path)/config.json" }
   var metrics: String { "\(path)/metrics.jsonl" }
-  public var model: String { "\(path)/model.safetensors" }
-  public var best: String { "\(path)/best.safetensors" }
+  package var model: String { "\(path)/model.safetensors" }
+  package var best: String { "\(path)/best.safetensors" }
   var events: String { "\(path)/\(Self.eventsName)" }
   /// Whether the run has written event files.
-  public var hasEvents: Bool { EventFile.exist(in: events) }
+  package var hasEvents: Bool { EventFile.exist(in: events) }
   func checkpoint(_ step: Int) -> String { "\(path)/checkpoint-\(padded(step)).safetensors" }
   func samples(_ step: Int) -> String { "\(path)/\(Self.samplesName)/\(padded(step)).png" }
 
   private func padded(_ step: Int) -> String { String(format: "%08d", step) }
 
   /// Whether a name in a run folder is that of a file of the run.
-  public static func owns(_ name: String) -> Bool {
+  package static func owns(_ name: String) -> Bool {
     let run = RunFolder(".")
     return [run.configuration, run.metrics, run.model, run.best].contains("./\(name)")
       || step(ofCheckpoint: name) != nil
@@ -41,7 +41,7 @@ public struct RunFolder: Sendable {
   /// What lies here besides what every start makes, in order.
   ///
   /// - Throws: `FileError`.
-  public func contents() throws -> [String] {
+  package func contents() throws -> [String] {
     if !Folder.isFolder(path) { return [] }
     return try Folder.contents(path).filter { name in
       name != FolderLock.fileName
@@ -50,14 +50,14 @@ public struct RunFolder: Sendable {
   }
 
   /// Those of a run.
-  public func ownContents() throws -> [String] {
+  package func ownContents() throws -> [String] {
     try contents().filter { RunFolder.owns($0) || $0 == Self.samplesName || $0 == Self.eventsName }
   }
 
   /// Removes what a run has written here, but nothing else. What others have put among its samples and event files stays.
   ///
   /// - Throws: `FileError`, if no run is here or another process is training here, too.
-  public func clear() throws {
+  package func clear() throws {
     guard Folder.isFolder(path) else { return }
     let own = try ownContents()
     if own.isEmpty { return }
@@ -94,7 +94,7 @@ public struct RunFolder: Sendable {
   private static let eventsName = "tensorboard"
 
   /// True if a run has already written here.
-  public var isInUse: Bool { hasConfiguration || !checkpointSteps().isEmpty }
+  package var isInUse: Bool { hasConfiguration || !checkpointSteps().isEmpty }
   fileprivate var hasConfiguration: Bool { FileManager.default.fileExists(atPath: configuration) }
 
   /// Makes the folder, and removes what an interrupted write has left in it.
@@ -130,26 +130,26 @@ public struct RunFolder: Sendable {
 }
 
 /// `config.json`: every resolved setting of a run.
-public struct RunConfiguration: Codable, Sendable, Hashable {
-  public var data: String
+package struct RunConfiguration: Codable, Sendable, Hashable {
+  package var data: String
   /// Nil in the configuration of an earlier version, as are the digests.
-  public var images: ImageSettings?
+  package var images: ImageSettings?
   /// Where the held-out images are, if not in `data`.
-  public var test: String?
+  package var test: String?
   /// Of the training images.
-  public var dataDigest: String?
+  package var dataDigest: String?
   /// Of the held-out images, if there are any.
-  public var testDigest: String?
-  public var model: GlowConfiguration
-  public var training: TrainingConfiguration
+  package var testDigest: String?
+  package var model: GlowConfiguration
+  package var training: TrainingConfiguration
   /// Images of the training part; nil in the configuration of an earlier version.
-  public var imageCount: Int?
+  package var imageCount: Int?
   /// Nothing but the speed depends on it.
-  public var threads: Int?
+  package var threads: Int?
   /// The model whose weights the run started from.
-  public var initFrom: String?
+  package var initFrom: String?
 
-  public init(
+  package init(
     data: String, images: ImageSettings? = nil, dataDigest: String? = nil, model: GlowConfiguration,
     training: TrainingConfiguration, imageCount: Int? = nil, threads: Int? = nil, initFrom: String? = nil
   ) {
@@ -164,7 +164,7 @@ public struct RunConfiguration: Codable, Sendable, Hashable {
   }
 
   /// The settings besides the model's in which a run goes on differently, each with both values.
-  public func changes(to new: RunConfiguration) -> [String] {
+  package func changes(to new: RunConfiguration) -> [String] {
     var pairs: [(name: String, old: Any, new: Any)] = [
       ("data", data, new.data), ("test", test ?? "none", new.test ?? "none"),
     ]
@@ -199,7 +199,7 @@ public struct RunConfiguration: Codable, Sendable, Hashable {
   /// The settings of the run in a folder, if there is one, as `config.json` has them.
   ///
   /// - Throws: `FileError`.
-  public static func read(in folder: RunFolder) throws -> RunConfiguration? {
+  package static func read(in folder: RunFolder) throws -> RunConfiguration? {
     guard folder.hasConfiguration else { return nil }
     let bytes = try MappedFile(folder.configuration).withBytes { Data($0) }
     return try decode(bytes, path: folder.configuration)
@@ -211,7 +211,7 @@ public struct RunConfiguration: Codable, Sendable, Hashable {
   /// - Parameter note: is told where the two do not agree.
   /// - Returns: nil if there is no run; and whether the settings are a checkpoint's.
   /// - Throws: `FileError` if there is no checkpoint and `config.json` is damaged.
-  public static func resumed(
+  package static func resumed(
     in folder: RunFolder, note: (String) -> Void
   ) throws -> (configuration: RunConfiguration, isOfCheckpoint: Bool)? {
     let stated = Result { try read(in: folder) }

@@ -4,30 +4,30 @@ import GlowKernels
 
 /// How many images were decoded, and how many of them have a value that is not finite. As bytes, NaN and −∞ are 0 and
 /// ∞ is the highest level.
-public struct DecodedCount: Sendable, Equatable {
-  public internal(set) var images = 0
-  public internal(set) var nonFinite = 0
+package struct DecodedCount: Sendable, Equatable {
+  package internal(set) var images = 0
+  package internal(set) var nonFinite = 0
 
-  public static func + (first: DecodedCount, second: DecodedCount) -> DecodedCount {
+  package static func + (first: DecodedCount, second: DecodedCount) -> DecodedCount {
     DecodedCount(images: first.images + second.images, nonFinite: first.nonFinite + second.nonFinite)
   }
 
-  public static func - (later: DecodedCount, earlier: DecodedCount) -> DecodedCount {
+  package static func - (later: DecodedCount, earlier: DecodedCount) -> DecodedCount {
     DecodedCount(images: later.images - earlier.images, nonFinite: later.nonFinite - earlier.nonFinite)
   }
 }
 
 /// Draws images from a model, and decodes latents.
-public final class Sampler {
+package final class Sampler {
   private let glow: Glow<Float>
   private let workspace: Workspace<Float>
   /// All images that this sampler has drawn or decoded.
-  public private(set) var decoded = DecodedCount()
+  package private(set) var decoded = DecodedCount()
   /// Is told, after every pass, how many images of how many are done.
-  public var progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
+  package var progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
 
   /// - Throws: `MemoryError` if a batch does not fit.
-  public init(_ glow: Glow<Float>, batch: Int = 64) throws {
+  package init(_ glow: Glow<Float>, batch: Int = 64) throws {
     self.glow = glow
     try glow.requireMemory(batch: batch)
     workspace = try glow.workspace(batch: batch, purpose: .inference)
@@ -39,7 +39,8 @@ public final class Sampler {
   ///   - temperature: a factor on the ε of every level.
   ///   - labels: the class of sample i is `labels[i % labels.count]`, in a conditional model.
   /// - Throws: `LinearAlgebraError` if a channel map has no inverse.
-  public func sample(count: Int, temperature: Double, seed: UInt64, labels: [Int] = [0]) throws -> [ByteImage]
+  package func sample(count: Int, temperature: Double, seed: UInt64, labels: [Int] = [0]) throws
+    -> [ByteImage]
   {
     var images: [ByteImage] = []
     try sample(count: count, temperature: temperature, seed: seed, labels: labels) { images += $1 }
@@ -49,7 +50,7 @@ public final class Sampler {
   /// The same, each batch handed to `body` as it is drawn, with the number of its first sample.
   ///
   /// - Throws: what `body` throws, too.
-  public func sample(
+  package func sample(
     count: Int, temperature: Double, seed: UInt64, labels: [Int] = [0],
     _ body: (_ first: Int, _ images: [ByteImage]) throws -> Void
   ) throws {
@@ -75,7 +76,7 @@ public final class Sampler {
   ///   - labels: the class of image i is `labels[i % labels.count]`, in a conditional model.
   ///   - toNearest: take values to the nearest level of a byte, for latents of images without noise; else down.
   /// - Throws: `LinearAlgebraError` if a channel map has no inverse.
-  public func decode(_ latents: UnsafeBufferPointer<Float>, labels: [Int] = [0], toNearest: Bool) throws
+  package func decode(_ latents: UnsafeBufferPointer<Float>, labels: [Int] = [0], toNearest: Bool) throws
     -> [ByteImage]
   {
     let size = glow.latentCount
@@ -125,7 +126,7 @@ extension Glow<Float> {
 
 extension ImageShape {
   /// The shape of a model's images.
-  public init(_ configuration: GlowConfiguration) {
+  package init(_ configuration: GlowConfiguration) {
     self.init(
       height: configuration.imageHeight, width: configuration.imageWidth,
       channels: configuration.imageChannels)

@@ -1,16 +1,16 @@
 import Foundation
 
 /// Bits/dim of a set of images: 8 bytes an image are kept.
-public struct Score: Sendable, CustomStringConvertible {
-  public let images: Int
+package struct Score: Sendable, CustomStringConvertible {
+  package let images: Int
   /// The mean.
-  public let bitsPerDimension: Double
+  package let bitsPerDimension: Double
   /// Of the mean, from the spread over the images; nil of one image.
-  public let standardError: Double?
+  package let standardError: Double?
   /// Of the images, in rising order.
   private let sorted: [Double]
 
-  public init(_ bitsPerDimension: [Double]) {
+  package init(_ bitsPerDimension: [Double]) {
     images = bitsPerDimension.count
     sorted = bitsPerDimension.sorted()
     // Summed in rising order, the mean does not depend on that of the images.
@@ -21,9 +21,9 @@ public struct Score: Sendable, CustomStringConvertible {
   }
 
   /// "4.0090 ± 0.0080 (standard error)".
-  public var description: String { Score.text(bitsPerDimension, error: standardError) }
+  package var description: String { Score.text(bitsPerDimension, error: standardError) }
 
-  public static func text(_ bitsPerDimension: Double, error: Double?) -> String {
+  package static func text(_ bitsPerDimension: Double, error: Double?) -> String {
     String(format: "%.4f", bitsPerDimension)
       + (error.map { String(format: " ± %.4f (standard error)", $0) } ?? "")
   }
@@ -32,7 +32,7 @@ public struct Score: Sendable, CustomStringConvertible {
   /// (definition 7 of Hyndman & Fan 1996).
   ///
   /// - Parameter fraction: 0 (smallest) to 1 (largest).
-  public func quantile(_ fraction: Double) -> Double {
+  package func quantile(_ fraction: Double) -> Double {
     precondition(images > 0 && (0...1).contains(fraction))
     let position = fraction * Double(images - 1)
     let below = Int(position)

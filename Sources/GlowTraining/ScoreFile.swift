@@ -3,14 +3,14 @@ import GlowFiles
 
 /// The records of a job that may be ended at any time and gone on with: they are in NAME.part, with a neighbor that says
 /// how they are made, until all are there and the file gets its name.
-public final class ScoreFile {
+package final class ScoreFile {
   private let path: String
   private let table: ScoreTable
   /// Nil if the file was whole already.
   private let file: PartialFile?
   private let provenance: ScoreProvenance
   /// Records that the file has.
-  public private(set) var count = 0
+  package private(set) var count = 0
 
   /// - Parameters:
   ///   - path: ends in .jsonl or .csv.
@@ -18,7 +18,7 @@ public final class ScoreFile {
   ///   - resumes: go on with what is there. Without, the records of an unfinished job are not replaced.
   ///   - former: gets the records that are there, in order, and says whether they are what they must be.
   /// - Throws: `FileError` if what is there is of another job, or damaged, or another process is writing it.
-  public init(
+  package init(
     _ path: String, _ columns: ScoreColumns, _ provenance: ScoreProvenance, hasHeader: Bool = true,
     resumes: Bool, dimensions: Int, former: (ScoreRecord) throws -> Void
   ) throws {
@@ -108,7 +108,7 @@ public final class ScoreFile {
   }
 
   /// Removes what a job without any record leaves.
-  public func discardIfEmpty() {
+  package func discardIfEmpty() {
     guard count == 0, let file else { return }
     // In this order: where a neighbor is without a part, the file itself has got its name.
     try? FileManager.default.removeItem(atPath: ScoreProvenance.path(of: PartialFile.name(of: path)))
@@ -116,7 +116,7 @@ public final class ScoreFile {
   }
 
   /// - Throws: `FileError`; what was written before stays.
-  public func append(_ record: ScoreRecord) throws {
+  package func append(_ record: ScoreRecord) throws {
     try table.append(record)
     count += 1
   }
@@ -125,7 +125,7 @@ public final class ScoreFile {
   ///
   /// - Parameter scores: of all records.
   /// - Throws: `FileError`.
-  public func finish(_ scores: CollectedScores) throws {
+  package func finish(_ scores: CollectedScores) throws {
     try file?.finish()
     try provenance.completed(by: scores).write(for: path)
     try? FileManager.default.removeItem(atPath: ScoreProvenance.path(of: PartialFile.name(of: path)))

@@ -6,47 +6,47 @@ import GlowKernels
 import GlowStorage
 
 /// What is needed to get scores again: `NAME.meta.json` beside the file of scores NAME.
-public struct ScoreProvenance: Codable, Sendable, Equatable {
-  public var version = Release.version
-  public var model: String
+package struct ScoreProvenance: Codable, Sendable, Equatable {
+  package var version = Release.version
+  package var model: String
   /// Of the weights, in the order of the model's parameters.
-  public var modelSha256: String
+  package var modelSha256: String
   /// What made the matrix products, on which the last bits depend.
-  public var kernels: String
+  package var kernels: String
   /// Of a channel value.
-  public var bits: Int
-  public var data: String
-  public var split: String?
-  public var imageOptions = ImageSettings()
+  package var bits: Int
+  package var data: String
+  package var split: String?
+  package var imageOptions = ImageSettings()
   /// "2/4" for the second of four parts.
-  public var shard: String?
+  package var shard: String?
   /// Of the part that is scored.
-  public var images: Int
-  public var dequantization: String
-  public var seed: UInt64
-  public var importanceSamples: Int
-  public var onError: String
+  package var images: Int
+  package var dequantization: String
+  package var seed: UInt64
+  package var importanceSamples: Int
+  package var onError: String
   /// What was asked for, by name; nil for the classes that the images have, or none.
-  public var classes: String?
+  package var classes: String?
   /// What complexity is measured by.
-  public var compressor: String?
+  package var compressor: String?
   /// What typicality is measured by.
-  public var meanTrainingBitsPerDim: Double?
+  package var meanTrainingBitsPerDim: Double?
   /// What single images are judged by.
-  public var judgment: Judgment?
+  package var judgment: Judgment?
   /// Of the SHA-256 of each image's bytes, 32 bytes each, in their order; nil until all are scored.
-  public var dataSha256: String?
-  public var skipped: Int?
+  package var dataSha256: String?
+  package var skipped: Int?
 
   /// How images are judged by a reference.
-  public struct Judgment: Codable, Sendable, Equatable {
-    public var reference: String
+  package struct Judgment: Codable, Sendable, Equatable {
+    package var reference: String
     /// Of the known images.
-    public var referenceDataSha256: String?
-    public var score: String
-    public var falsePositiveRate: Double
+    package var referenceDataSha256: String?
+    package var score: String
+    package var falsePositiveRate: Double
 
-    public init(reference: String, _ judge: DetectionJudge) {
+    package init(reference: String, _ judge: DetectionJudge) {
       self.reference = reference
       referenceDataSha256 = judge.reference.provenance?.dataSha256
       score = judge.score.rawValue
@@ -58,7 +58,7 @@ public struct ScoreProvenance: Codable, Sendable, Equatable {
   ///   - model: where it is.
   ///   - data: where the images are.
   ///   - count: of the images.
-  public init(
+  package init(
     _ glow: Glow<Float>, model: String, data: String, count: Int, _ scoring: ScoringSettings
   ) {
     self.model = model
@@ -75,11 +75,11 @@ public struct ScoreProvenance: Codable, Sendable, Equatable {
   }
 
   /// Where that of a file of scores is.
-  public static func path(of scores: String) -> String { "\(scores).meta.json" }
+  package static func path(of scores: String) -> String { "\(scores).meta.json" }
 
   /// - Returns: nil if there is none.
   /// - Throws: `FileError`.
-  public static func read(for scores: String) throws -> ScoreProvenance? {
+  package static func read(for scores: String) throws -> ScoreProvenance? {
     let path = path(of: scores)
     return FileManager.default.fileExists(atPath: path) ? try ScoreProvenance(path) : nil
   }
@@ -87,13 +87,13 @@ public struct ScoreProvenance: Codable, Sendable, Equatable {
   /// That of a job whose records `--resume` would go on with, or that is done.
   ///
   /// - Throws: `FileError`.
-  public static func readFormer(for scores: String) throws -> ScoreProvenance? {
+  package static func readFormer(for scores: String) throws -> ScoreProvenance? {
     // The one of a part comes first: a process may have been killed when the file had its name, but its neighbor not yet.
     try read(for: PartialFile.name(of: scores)) ?? read(for: scores)
   }
 
   /// - Throws: `FileError` if the file says no such thing.
-  public init(_ path: String) throws {
+  package init(_ path: String) throws {
     let decoder = JSONDecoder()
     decoder.keyDecodingStrategy = .convertFromSnakeCase
     let bytes = try MappedFile(path).withBytes { Data($0) }
@@ -106,7 +106,7 @@ public struct ScoreProvenance: Codable, Sendable, Equatable {
   /// Writes it beside a file of scores.
   ///
   /// - Throws: `FileError`.
-  public func write(for scores: String) throws {
+  package func write(for scores: String) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     encoder.keyEncodingStrategy = .convertToSnakeCase
@@ -115,7 +115,7 @@ public struct ScoreProvenance: Codable, Sendable, Equatable {
   }
 
   /// The same with what is known only when all images are scored.
-  public func completed(by scores: CollectedScores) -> ScoreProvenance {
+  package func completed(by scores: CollectedScores) -> ScoreProvenance {
     var result = self
     result.dataSha256 = scores.dataSha256
     result.skipped = scores.skipped
@@ -125,7 +125,7 @@ public struct ScoreProvenance: Codable, Sendable, Equatable {
   /// What of other scores is different, each with both values. Two ways to write one path are none.
   ///
   /// - Parameter fields: those that matter.
-  public func differences(to new: ScoreProvenance, in fields: Set<Field>) -> [String] {
+  package func differences(to new: ScoreProvenance, in fields: Set<Field>) -> [String] {
     zip(Mirror(reflecting: self).children, Mirror(reflecting: new).children).compactMap { old, new in
       let label = old.label!
       let (before, after) = (shown(old.value), shown(new.value))
@@ -136,7 +136,7 @@ public struct ScoreProvenance: Codable, Sendable, Equatable {
   }
 
   /// What can be different.
-  public enum Field: String, CaseIterable, Sendable {
+  package enum Field: String, CaseIterable, Sendable {
     case version, modelSha256, kernels, bits, data, split, imageOptions, shard, images, dequantization, seed,
       importanceSamples, onError, classes, compressor, meanTrainingBitsPerDim
   }

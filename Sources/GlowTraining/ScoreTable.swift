@@ -1,26 +1,26 @@
 import GlowFiles
 
 /// Which fields the records of scored images have, by the model and the job.
-public struct ScoreColumns: Sendable {
+package struct ScoreColumns: Sendable {
   /// Of the model.
-  public var levels: Int
+  package var levels: Int
   /// Of the noise, for each image.
-  public var draws = 1
+  package var draws = 1
   /// Names of the model's classes; none if it is not conditional.
-  public var classNames: [String] = []
+  package var classNames: [String] = []
   /// Scores besides the likelihood.
-  public var detection: [DetectionScore] = []
-  public var meanTrainingBits: Double?
+  package var detection: [DetectionScore] = []
+  package var meanTrainingBits: Double?
   /// Adds the p-value and the verdict of each image.
-  public var judge: DetectionJudge?
+  package var judge: DetectionJudge?
 
-  public init(levels: Int) { self.levels = levels }
+  package init(levels: Int) { self.levels = levels }
 }
 
 /// Writes the records of scored images as they come, one a line: as JSON objects, or as comma-separated values
 /// (quoted as in RFC 4180, each line ending in a line feed alone) under a line of names. Every record has every field; what does not apply is null, or empty.
-public struct ScoreTable {
-  public enum Format: String, Sendable, CaseIterable {
+package struct ScoreTable {
+  package enum Format: String, Sendable, CaseIterable {
     case jsonl, csv
   }
 
@@ -37,7 +37,7 @@ public struct ScoreTable {
   ///
   /// - Parameter path: ends in .jsonl or .csv; without one there is no table.
   /// - Throws: `FileError`, or what `body` throws; what stood at `path` is then untouched.
-  public static func write(
+  package static func write(
     to path: String?, columns: ScoreColumns, _ body: (ScoreTable?) throws -> Void
   ) throws {
     guard let path else { return try body(nil) }
@@ -55,13 +55,13 @@ public struct ScoreTable {
   /// The format that a file's name asks for. A device or a pipe whose name says nothing gets JSON Lines.
   ///
   /// - Throws: `FileError` if it is none.
-  public static func format(of path: String) throws -> Format {
+  package static func format(of path: String) throws -> Format {
     if let format = Format.allCases.first(where: { path.hasSuffix(".\($0.rawValue)") }) { return format }
     if AtomicFile.isSpecial(path) { return .jsonl }
     throw FileError(path, "is not a name for scores, expected one that ends in .jsonl or .csv")
   }
 
-  public func append(_ record: ScoreRecord) throws { try write(line(record)) }
+  package func append(_ record: ScoreRecord) throws { try write(line(record)) }
 
   /// A record with the end of its line.
   func line(_ record: ScoreRecord) -> String {
@@ -118,7 +118,7 @@ public struct ScoreTable {
 
 extension ScoreColumns {
   /// A class's name, or its number where the model keeps no names.
-  public func name(ofClass label: Int) -> String {
+  package func name(ofClass label: Int) -> String {
     classNames.indices.contains(label) ? classNames[label] : "\(label)"
   }
 

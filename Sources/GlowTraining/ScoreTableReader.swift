@@ -3,7 +3,7 @@ import GlowFiles
 import GlowFlow
 
 /// The fields of one record of a table of scores, by name.
-public struct ScoreFields: Sendable {
+package struct ScoreFields: Sendable {
   private enum Value: Sendable, Decodable {
     case number(Double)
     case text(String)
@@ -35,7 +35,7 @@ public struct ScoreFields: Sendable {
       zip(names, texts).compactMap { $1.isEmpty ? nil : ($0, .text($1)) }, uniquingKeysWith: { $1 })
   }
 
-  public func real(_ name: String) -> Double? {
+  package func real(_ name: String) -> Double? {
     switch values[name] {
     case .number(let number): number
     case .text(let text): Double(text)
@@ -43,16 +43,16 @@ public struct ScoreFields: Sendable {
     }
   }
 
-  public func integer(_ name: String) -> Int? { real(name).flatMap { Int(exactly: $0) } }
+  package func integer(_ name: String) -> Int? { real(name).flatMap { Int(exactly: $0) } }
 
-  public func text(_ name: String) -> String? {
+  package func text(_ name: String) -> String? {
     if case .text(let text)? = values[name] { return text }
     return nil
   }
 }
 
 /// Reads tables of scores, record by record.
-public struct ScoreTableReader {
+package struct ScoreTableReader {
   private let file: MappedFile
   private let format: ScoreTable.Format
   private var names: [String] = []
@@ -62,24 +62,24 @@ public struct ScoreTableReader {
 
   /// - Parameter format: by the name that the file has or is to get.
   /// - Throws: `FileError` if the file cannot be read, or its first line are no names.
-  public init(_ path: String, _ format: ScoreTable.Format, hasHeader: Bool = true) throws {
+  package init(_ path: String, _ format: ScoreTable.Format, hasHeader: Bool = true) throws {
     file = try MappedFile(path)
     self.format = format
     if format == .csv && hasHeader, let line = try nextLine() { names = ScoreTableReader.split(line) }
   }
 
   /// Bytes of all whole lines that have been read.
-  public var bytesRead: Int { place }
+  package var bytesRead: Int { place }
 
   /// The names of comma-separated values that have no line of them.
-  public mutating func expect(_ header: String) {
+  package mutating func expect(_ header: String) {
     names = ScoreTableReader.split(Array(header.utf8).dropLast())
   }
 
   /// The next whole record with its line; nil at the end, or where a torn one begins.
   ///
   /// - Throws: `FileError` with the number of a line that is no record.
-  public mutating func next() throws -> (fields: ScoreFields, line: ArraySlice<UInt8>)? {
+  package mutating func next() throws -> (fields: ScoreFields, line: ArraySlice<UInt8>)? {
     guard let line = try nextLine() else { return nil }
     guard let fields = fields(line) else {
       throw FileError(file.path, "record \(number) is not one of scores")
@@ -90,7 +90,7 @@ public struct ScoreTableReader {
   /// The record behind the end of the last line, which an editor may have taken away; nil if there is nothing.
   ///
   /// - Throws: `FileError` if it is not whole.
-  public mutating func last() throws -> ScoreFields? {
+  package mutating func last() throws -> ScoreFields? {
     let rest = try file.withBytes { Array($0[place...])[...] }
     if rest.isEmpty { return nil }
     number += 1
@@ -102,7 +102,7 @@ public struct ScoreTableReader {
   }
 
   /// Whether comma-separated values have fields of such names; each record of JSON Lines tells its own.
-  public func names(_ fields: String...) -> Bool { format != .csv || fields.allSatisfy(names.contains) }
+  package func names(_ fields: String...) -> Bool { format != .csv || fields.allSatisfy(names.contains) }
 
   private func fields(_ line: ArraySlice<UInt8>) -> ScoreFields? {
     switch format {

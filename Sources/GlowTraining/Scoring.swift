@@ -7,15 +7,15 @@ import GlowKernels
 ///
 /// An image's dequantization noise is keyed by the seed and the image's own bytes, so its score depends on nothing
 /// but the image, the model and the seed. Images are read ahead of the batch that is scored.
-public final class Scorer {
+package final class Scorer {
   let glow: Glow<Float>
   let workspace: Workspace<Float>
   /// Is told, after every pass, how many images of how many are done.
-  public var progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
+  package var progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
   private var imagesDone = 0
 
   /// - Throws: `MemoryError` if a batch does not fit.
-  public init(_ glow: Glow<Float>, batch: Int = 64) throws {
+  package init(_ glow: Glow<Float>, batch: Int = 64) throws {
     self.glow = glow
     try glow.requireMemory(batch: batch)
     workspace = try glow.workspace(batch: batch, purpose: .inference)
@@ -27,7 +27,7 @@ public final class Scorer {
   /// - Parameter shouldStop: asked before each pass, it must not go back to false.
   /// - Throws: unless `settings.onError` is `skip`, `FileError` of the first image that cannot be read, or whose
   ///   log-likelihood is not finite.
-  public func score(
+  package func score(
     _ dataset: any Dataset, _ settings: ScoringSettings, shouldStop: () -> Bool = { false },
     _ body: (ScoreRecord) throws -> Void
   ) throws {
@@ -64,7 +64,7 @@ public final class Scorer {
   /// The log-likelihood of one image.
   ///
   /// - Throws: `TrainingError` if its shape is not the model's; `FileError` if the model needs its class.
-  public func score(_ image: ByteImage, seed: UInt64 = 0) throws -> LogLikelihood {
+  package func score(_ image: ByteImage, seed: UInt64 = 0) throws -> LogLikelihood {
     if image.shape != ImageShape(glow.configuration) {
       throw TrainingError(
         "an image of \(image.shape) does not fit a model for \(ImageShape(glow.configuration))")
@@ -80,7 +80,7 @@ public final class Scorer {
   ///
   /// - Parameter onError: is told why an image cannot be read; if it does not throw, the mean goes without the image.
   /// - Throws: what `onError` throws.
-  public func score(
+  package func score(
     _ dataset: any Dataset, dequantization: DequantizationKind = .uniform, seed: UInt64 = 0,
     shouldStop: () -> Bool = { false },
     onError: (_ index: Int, _ error: any Error) throws -> Void = { throw $1 }
@@ -100,7 +100,7 @@ public final class Scorer {
   /// (row, column, channel) order.
   ///
   /// - Throws: `FileError` of the first image that cannot be read.
-  public func encode(
+  package func encode(
     _ dataset: any Dataset, dequantization: DequantizationKind = .uniform, seed: UInt64 = 0,
     _ body: (_ index: Int, _ latents: [Float]) throws -> Void
   ) throws {

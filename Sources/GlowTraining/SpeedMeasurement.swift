@@ -3,9 +3,9 @@ import GlowFlow
 import GlowKernels
 
 /// Measures how fast a model runs, beside the speed of a plain matrix product in the same run.
-public final class SpeedMeasurement {
+package final class SpeedMeasurement {
   /// What is timed.
-  public enum Job: String, CaseIterable, Sendable {
+  package enum Job: String, CaseIterable, Sendable {
     /// Objective, gradient, optimizer with moving average, folding.
     case train
     /// Log-likelihoods.
@@ -15,31 +15,31 @@ public final class SpeedMeasurement {
   }
 
   /// The median of several runs.
-  public struct Result: Sendable {
-    public let job: Job
-    public let imagesPerSecond: Double
+  package struct Result: Sendable {
+    package let job: Job
+    package let imagesPerSecond: Double
     /// Of the useful multiply-adds of the conditioners' products, without the edge indicator.
-    public let gigaflops: Double
+    package let gigaflops: Double
     /// `gigaflops` over that of a 2048³ product on the same threads in the same minutes.
-    public let fractionOfPeak: Double
-    public let peakGigaflops: Double
+    package let fractionOfPeak: Double
+    package let peakGigaflops: Double
     /// `gigaflops` over what fused multiply-adds on the same threads reach without memory in the same minutes: the
     /// product of clock under load, vector width and units.
     /// Nil where this package has no kernels for the processor.
-    public let fractionOfLimit: Double?
-    public let limitGigaflops: Double?
+    package let fractionOfLimit: Double?
+    package let limitGigaflops: Double?
     /// What the same matrix products reach by themselves (`ProductCeiling`), over the peak.
-    public let ceiling: Double
+    package let ceiling: Double
     /// Of the process so far, in bytes.
-    public let peakMemory: Int
+    package let peakMemory: Int
     /// Where the threads' time went, largest first; the shares add up to 1.
-    public let breakdown: [Share]
+    package let breakdown: [Share]
   }
 
   /// A part of the time of all threads.
-  public struct Share: Sendable {
-    public let name: String
-    public let fraction: Double
+  package struct Share: Sendable {
+    package let name: String
+    package let fraction: Double
   }
 
   /// A job that is ready to run.
@@ -53,11 +53,11 @@ public final class SpeedMeasurement {
   /// Seconds in the optimizer and in folding, by the caller's watch.
   private var optimizerSeconds = 0.0
   /// Is told how many timed repetitions of how many are done.
-  public var progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
+  package var progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
 
   /// - Parameter jobs: those that are to be measured.
   /// - Throws: `ConfigurationError`; `TrainingError` and `MemoryError` if they do not fit into memory.
-  public init(
+  package init(
     _ configuration: GlowConfiguration, batch: Int, team: ThreadTeam, jobs: [Job] = Job.allCases
   ) throws {
     try configuration.validate()
@@ -78,7 +78,7 @@ public final class SpeedMeasurement {
   /// what else the machine does meanwhile; the medians count.
   ///
   /// - Parameter runs: timed repetitions, after one that is not timed.
-  public func measure(_ job: Job, runs: Int) throws -> Result {
+  package func measure(_ job: Job, runs: Int) throws -> Result {
     let peak = try PeakProduct(glow.team)
     let prepared = try prepare(job)
     try prepared.run()
@@ -191,7 +191,7 @@ public final class SpeedMeasurement {
 func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
 
 /// Seconds that `body` takes, by the wall clock.
-public func secondsOf(_ body: () throws -> Void) rethrows -> Double {
+package func secondsOf(_ body: () throws -> Void) rethrows -> Double {
   let duration = try ContinuousClock().measure(body).components
   return Double(duration.seconds) + Double(duration.attoseconds) * 1e-18
 }

@@ -3,9 +3,9 @@ import Glibc
 /// The time that a job may take, the saving at its end included. When it is up the job is to end as SIGALRM would have it.
 ///
 /// The job looks at it between two pieces of work; a piece that would not be done in time is not begun.
-public final class TimeLimit {
+package final class TimeLimit {
   /// The signal that it stands for.
-  public static let signal = SIGALRM
+  package static let signal = SIGALRM
 
   private let end: ContinuousClock.Instant
   private var latestLook: ContinuousClock.Instant?
@@ -15,7 +15,7 @@ public final class TimeLimit {
   private var isOver = false
 
   /// - Parameter start: of the job, from which on the time counts.
-  public init(_ limit: Duration, since start: ContinuousClock.Instant, saving: Duration = .zero) {
+  package init(_ limit: Duration, since start: ContinuousClock.Instant, saving: Duration = .zero) {
     end = start + limit
     self.saving = saving
   }
@@ -27,7 +27,7 @@ public final class TimeLimit {
   func saved(in time: Duration) { saving = time * 1.5 }
 
   /// Whether to end now. Once it is true it stays.
-  public func isUp() -> Bool {
+  package func isUp() -> Bool {
     let now = ContinuousClock.now
     if let latestLook { longestWork = max(longestWork, latestLook.duration(to: now)) }
     latestLook = now

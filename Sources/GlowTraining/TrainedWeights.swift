@@ -4,7 +4,7 @@ import GlowKernels
 import GlowStorage
 
 /// The two sets of weights that training has.
-public enum TrainedWeights: String, Sendable, CaseIterable {
+package enum TrainedWeights: String, Sendable, CaseIterable {
   /// Their moving average, which evaluations and `model.safetensors` use.
   case averaged
   /// Those of the latest update, which only checkpoints keep.
@@ -15,7 +15,7 @@ public enum TrainedWeights: String, Sendable, CaseIterable {
   /// - Parameter weights: by default the averaged ones, if the run keeps an average.
   /// - Returns: the model, ready for use, and the file's metadata.
   /// - Throws: `FileError`, as `ModelFile.read`, or if the file does not have the weights that are asked for.
-  public static func read(
+  package static func read(
     _ path: String, _ weights: TrainedWeights? = nil, team: ThreadTeam
   ) throws -> (glow: Glow<Float>, metadata: [String: String]) {
     if Folder.isFolder(path) {

@@ -9,7 +9,7 @@ import GlowStorage
 public struct TrainingError: Error, CustomStringConvertible {
   public let description: String
   /// An error that says this.
-  public init(_ description: String) { self.description = description }
+  package init(_ description: String) { self.description = description }
 }
 
 /// Trains a Glow on images and keeps its run folder.
@@ -18,21 +18,21 @@ public struct TrainingError: Error, CustomStringConvertible {
 /// is due at a step (evaluation, samples, checkpoint) is done between the gradient and the update: a scheduled
 /// checkpoint thus holds a state whose loss has been seen to be fine. Where it is not, all of it waits for the next
 /// state that is.
-public final class Trainer {
+package final class Trainer {
   /// How a run ended.
-  public enum Ending: Sendable, Equatable {
+  package enum Ending: Sendable, Equatable {
     case finished
     case interrupted(signal: Int32)
   }
 
-  public let configuration: RunConfiguration
-  public let folder: RunFolder
-  public var glow: Glow<Float> { state.glow }
+  package let configuration: RunConfiguration
+  package let folder: RunFolder
+  package var glow: Glow<Float> { state.glow }
   /// The model that evaluation and sampling use: the averaged weights, or the raw ones if no average is kept.
-  public var evaluated: Glow<Float> { training.keepsAverage ? state.averaged : state.glow }
-  public let memory: MemoryEstimate
+  package var evaluated: Glow<Float> { training.keepsAverage ? state.averaged : state.glow }
+  package let memory: MemoryEstimate
   /// Whether metrics and samples go into event files of TensorBoard too.
-  public var writesEvents = false
+  package var writesEvents = false
 
   let train: any Dataset
   let test: (any Dataset)?
@@ -48,7 +48,7 @@ public final class Trainer {
   /// The signal that asks to end, if any.
   package var interruption: () -> Int32? = { Interruption.signal }
   /// The time that the run may take now.
-  public var limit: TimeLimit? {
+  package var limit: TimeLimit? {
     didSet {
       // The model; weights, average and moments, and those of the state to go back to.
       limit?.willSave(bytes: (training.guards ? 9 : 5) * MemoryLayout<Float>.stride * glow.parameters.count)
@@ -61,7 +61,7 @@ public final class Trainer {
   ///   - glow: a new model, or one to start from.
   ///   - test: held-out images of the same shape.
   /// - Throws: `ConfigurationError`, `TrainingError` if the run does not fit into memory.
-  public init(
+  package init(
     _ configuration: RunConfiguration, glow: Glow<Float>, train: any Dataset, test: (any Dataset)?,
     folder: RunFolder, progress: any ProgressReport
   ) throws {
@@ -80,11 +80,11 @@ public final class Trainer {
   }
 
   /// Updates so far, skipped ones included.
-  public var step: Int { state.step }
+  package var step: Int { state.step }
   /// Steps that the guards did not let pass.
-  public var badSteps: Int { state.safeguard.badSteps }
+  package var badSteps: Int { state.safeguard.badSteps }
   /// Images that could not be read, and were skipped.
-  public var skippedImages: Int { skipped.count }
+  package var skippedImages: Int { skipped.count }
 
   /// Names an image that is skipped, once.
   func noteSkipped(_ error: FileError) {
@@ -95,7 +95,7 @@ public final class Trainer {
   /// was stopped before its first checkpoint starts again.
   ///
   /// - Throws: `FileError` if there are checkpoints and none can be read, or another process is training there.
-  public func resume() throws {
+  package func resume() throws {
     lock = try lock ?? folder.create()
     let steps = folder.checkpointSteps()
     for step in steps.reversed() {
@@ -121,7 +121,7 @@ public final class Trainer {
   ///
   /// - Throws: `FileError`, for an image that cannot be read after the state before it has been saved;
   ///   `TrainingError` if the guards give up, with the last good state in the folder.
-  public func run() throws -> Ending {
+  package func run() throws -> Ending {
     lock = try lock ?? folder.create()
     defer { lock = nil }
     try configuration.write(to: folder.configuration)

@@ -2,22 +2,22 @@ import Foundation
 import GlowFiles
 
 /// What `metrics.jsonl` tells of a run: each quantity against the images seen by then.
-public struct TrainingHistory: Sendable {
-  public struct Value: Sendable, Hashable {
-    public let images: Int
-    public let value: Double
+package struct TrainingHistory: Sendable {
+  package struct Value: Sendable, Hashable {
+    package let images: Int
+    package let value: Double
   }
 
-  public private(set) var trainBitsPerDimension: [Value] = []
+  package private(set) var trainBitsPerDimension: [Value] = []
   /// With the weights that are evaluated.
-  public private(set) var testBitsPerDimension: [Value] = []
-  public private(set) var learningRate: [Value] = []
-  public private(set) var imagesPerSecond: [Value] = []
+  package private(set) var testBitsPerDimension: [Value] = []
+  package private(set) var learningRate: [Value] = []
+  package private(set) var imagesPerSecond: [Value] = []
 
   /// Reads the metrics of a run, which may be going on: a torn last line is passed over.
   ///
   /// - Throws: `FileError` if there are none, or with the number of a line that holds none.
-  public init(_ folder: RunFolder) throws {
+  package init(_ folder: RunFolder) throws {
     let bytes = try MappedFile(folder.metrics).withBytes { Array($0) }
     let newline = UInt8(ascii: "\n")
     var lines = bytes.split(separator: newline, omittingEmptySubsequences: false)
@@ -46,7 +46,7 @@ public struct TrainingHistory: Sendable {
 
 extension RunFolder {
   /// The sample grids that are there, oldest first.
-  public func sampleGrids() -> [(step: Int, path: String)] {
+  package func sampleGrids() -> [(step: Int, path: String)] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: "\(path)/samples")) ?? []
     return names.compactMap { name in
       guard name.hasSuffix(".png"), let step = Int(name.dropLast(".png".count)), step >= 0 else { return nil }

@@ -15,7 +15,7 @@ public struct TrainingProgress: Sendable {
 }
 
 /// What a trainer tells while it works.
-public protocol ProgressReport {
+package protocol ProgressReport {
   func step(_ progress: TrainingProgress)
   /// A line worth reading: a checkpoint taken up, an evaluation, a warning.
   func note(_ message: String)
@@ -25,5 +25,5 @@ public protocol ProgressReport {
 
 extension ProgressReport {
   /// Says nothing.
-  public func work(_ done: Int, of count: Int, _ things: String) {}
+  package func work(_ done: Int, of count: Int, _ things: String) {}
 }

@@ -2,18 +2,18 @@ import Foundation
 import Synchronization
 
 /// A process that a test starts. What it prints is read while it runs, so that it never waits for a full pipe.
-public final class ChildProcess {
+package final class ChildProcess {
   private let process = Process()
   private let standardOutput = Drain()
   private let standardError = Drain()
 
   /// The command `glow`: the test runner stands beside the products.
-  public static var glow: String {
+  package static var glow: String {
     URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "glow").path
   }
 
   /// Starts the program at a path with arguments, in `folder` or in that of the tests.
-  public init(_ path: String, _ arguments: [String], in folder: String? = nil) throws {
+  package init(_ path: String, _ arguments: [String], in folder: String? = nil) throws {
     process.executableURL = URL(filePath: path)
     process.arguments = arguments
     if let folder { process.currentDirectoryURL = URL(filePath: folder) }
@@ -25,7 +25,7 @@ public final class ChildProcess {
   }
 
   /// Runs a program to its end.
-  public static func run(_ path: String, _ arguments: [String], in folder: String? = nil) throws
+  package static func run(_ path: String, _ arguments: [String], in folder: String? = nil) throws
     -> ChildProcess
   {
     let child = try ChildProcess(path, arguments, in: folder)
@@ -33,18 +33,18 @@ public final class ChildProcess {
     return child
   }
 
-  public var identifier: Int32 { process.processIdentifier }
-  public var isRunning: Bool { process.isRunning }
+  package var identifier: Int32 { process.processIdentifier }
+  package var isRunning: Bool { process.isRunning }
   /// What it has printed so far.
-  public var output: String { standardOutput.text }
-  public var error: String { standardError.text }
+  package var output: String { standardOutput.text }
+  package var error: String { standardError.text }
   /// The lines of `error` but that of the number of threads, with which most commands begin.
-  public var messages: [Substring] {
+  package var messages: [Substring] {
     error.split(separator: "\n").filter { $0.firstMatch(of: /^[0-9]+ threads? \(/) == nil }
   }
 
   /// Waits until `error` has `text`; false if the process ends or a minute passes before.
-  public func waits(for text: String) -> Bool {
+  package func waits(for text: String) -> Bool {
     for _ in 0..<6000 where !error.contains(text) {
       if !isRunning {
         end()
@@ -55,11 +55,11 @@ public final class ChildProcess {
     return error.contains(text)
   }
 
-  public func send(_ signal: Int32) { kill(identifier, signal) }
+  package func send(_ signal: Int32) { kill(identifier, signal) }
 
   /// Waits for the end of the process and of what it prints; returns the exit status, or the signal that killed it.
   @discardableResult
-  public func end() -> Int32 {
+  package func end() -> Int32 {
     process.waitUntilExit()
     standardOutput.waitForEnd()
     standardError.waitForEnd()
@@ -67,8 +67,8 @@ public final class ChildProcess {
   }
 
   /// Of a process that has ended.
-  public var status: Int32 { process.terminationStatus }
-  public var wasKilled: Bool { process.terminationReason == .uncaughtSignal }
+  package var status: Int32 { process.terminationStatus }
+  package var wasKilled: Bool { process.terminationReason == .uncaughtSignal }
 }
 
 /// What comes out of a pipe, taken by a thread of its own.

@@ -1,15 +1,15 @@
 import Foundation
 
 /// Gauss–Jordan elimination with partial pivoting: deliberately not the package's own factorization.
-public struct Elimination {
+package struct Elimination {
   /// ln |det A|, and whether det A < 0.
-  public private(set) var logAbsoluteDeterminant = 0.0
-  public private(set) var isNegative = false
+  package private(set) var logAbsoluteDeterminant = 0.0
+  package private(set) var isNegative = false
   /// A⁻¹, row-major.
-  public private(set) var inverse: [Double]
+  package private(set) var inverse: [Double]
 
   /// - Parameter matrix: [n, n], row-major and not singular.
-  public init(_ matrix: [Double], size n: Int) {
+  package init(_ matrix: [Double], size n: Int) {
     var a = matrix
     inverse = (0..<n * n).map { $0 / n == $0 % n ? 1 : 0 }
     for k in 0..<n {

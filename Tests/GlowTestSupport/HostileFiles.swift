@@ -2,16 +2,16 @@ import Foundation
 import GlowFiles
 
 /// What became of the changed copies of valid files that a reader was given.
-public struct HostileOutcome {
-  public var accepted = 0
-  public var refused = 0
+package struct HostileOutcome {
+  package var accepted = 0
+  package var refused = 0
   /// Errors that are no `FileError`, or whose text is not one line of a bearable length.
-  public var wrong: [String] = []
+  package var wrong: [String] = []
 }
 
 /// Writes a file anew without waiting for the disk: `AtomicFile` does, and so do file systems when a file that has
 /// just been written is shortened.
-public func overwrite(_ path: String, with bytes: [UInt8]) throws {
+package func overwrite(_ path: String, with bytes: [UInt8]) throws {
   unlink(path)
   try Data(bytes).write(to: URL(filePath: path))
 }
@@ -21,7 +21,7 @@ public func overwrite(_ path: String, with bytes: [UInt8]) throws {
 ///
 /// A copy has up to four changes: a bit flipped; a byte set to an extreme or to anything; a run of bytes removed,
 /// repeated or taken from another file; the end cut off.
-public func readHostileFiles(
+package func readHostileFiles(
   like seeds: [[UInt8]], count: Int, seed: UInt64 = 1, _ read: ([UInt8]) throws -> Void
 ) -> HostileOutcome {
   var generator = SplitMix(state: seed)

@@ -3,33 +3,33 @@ import Foundation
 /// An invertible map on a batch of images, in Double, as the checks see it.
 ///
 /// Inputs and outputs are [images, values of one image]; images do not influence each other.
-public struct CheckedLayer {
-  public let name: String
-  public let images: Int
+package struct CheckedLayer {
+  package let name: String
+  package let images: Int
   /// Parameters and their gradients, or empty buffers.
-  public let parameters: UnsafeMutableBufferPointer<Double>
-  public let gradients: UnsafeMutableBufferPointer<Double>
+  package let parameters: UnsafeMutableBufferPointer<Double>
+  package let gradients: UnsafeMutableBufferPointer<Double>
   /// The entries of `parameters` that are learned.
-  public let trainable: [Range<Int>]
+  package let trainable: [Range<Int>]
   /// input → output and the log-determinant of each image. Must see the parameters' present values.
-  public var forward: ([Double]) throws -> (output: [Double], logDeterminants: [Double])
-  public var inverse: ([Double]) throws -> [Double]
+  package var forward: ([Double]) throws -> (output: [Double], logDeterminants: [Double])
+  package var inverse: ([Double]) throws -> [Double]
   /// (input, d output, d log-determinants) → d input; adds to `gradients`.
-  public var backward: ([Double], [Double], [Double]) throws -> [Double]
+  package var backward: ([Double], [Double], [Double]) throws -> [Double]
 
   /// (output, d log-determinants) → a function of the output and its gradient; by default linear. Layers whose
   /// backward starts from a density give that density's part here.
-  public var upstream:
+  package var upstream:
     (_ output: [Double], _ dLogDeterminants: [Double]) -> (value: Double, gradient: [Double]) =
       linearUpstream
 
   /// A linear function that favors no symmetry.
-  public static func linearUpstream(_ output: [Double], _: [Double]) -> (value: Double, gradient: [Double]) {
+  package static func linearUpstream(_ output: [Double], _: [Double]) -> (value: Double, gradient: [Double]) {
     let gradient = output.indices.map { cos(1 + 0.7 * Double($0)) }
     return (zip(output, gradient).reduce(0) { $0 + $1.0 * $1.1 }, gradient)
   }
 
-  public init(
+  package init(
     name: String, images: Int, parameters: UnsafeMutableBufferPointer<Double>,
     gradients: UnsafeMutableBufferPointer<Double>, trainable: [Range<Int>],
     forward: @escaping ([Double]) throws -> (output: [Double], logDeterminants: [Double]),
@@ -48,33 +48,33 @@ public struct CheckedLayer {
 }
 
 /// The worst errors that `check` found, each to be compared with its tolerance.
-public struct LayerReport: CustomStringConvertible {
+package struct LayerReport: CustomStringConvertible {
   /// Of the parameters' gradient against central differences: the largest |found − expected| / max(|expected|, root mean
   /// square of the expected of the same parameter). Where that is next to nothing, as of a parameter without influence,
   /// 10⁻⁴ of the root mean square of all takes its place: differences are not exact.
-  public var parameterGradient = 0.0
-  public var inputGradient = 0.0
+  package var parameterGradient = 0.0
+  package var inputGradient = 0.0
   /// |found − ln|det J|| / max(1, |ln|det J||) of a numerical Jacobian, the worst image.
-  public var logDeterminant = 0.0
+  package var logDeterminant = 0.0
   /// Largest |inverse(forward(x)) − x|.
-  public var inverseAfterForward = 0.0
+  package var inverseAfterForward = 0.0
   /// Largest |forward(inverse(y)) − y|.
-  public var forwardAfterInverse = 0.0
+  package var forwardAfterInverse = 0.0
   /// Largest relative difference between the gradient of two backward calls and twice that of one.
-  public var accumulation = 0.0
+  package var accumulation = 0.0
 
-  public static let gradientTolerance = 1e-6
-  public static let logDeterminantTolerance = 1e-7
-  public static let inverseTolerance = 1e-10
+  package static let gradientTolerance = 1e-6
+  package static let logDeterminantTolerance = 1e-7
+  package static let inverseTolerance = 1e-10
 
-  public var isAccepted: Bool {
+  package var isAccepted: Bool {
     parameterGradient <= Self.gradientTolerance && inputGradient <= Self.gradientTolerance
       && logDeterminant <= Self.logDeterminantTolerance
       && inverseAfterForward <= Self.inverseTolerance && forwardAfterInverse <= Self.inverseTolerance
       && accumulation <= 1e-12
   }
 
-  public var description: String {
+  package var description: String {
     String(
       format: "parameter gradient %.1e, input gradient %.1e, log-determinant %.1e, "
         + "inverse∘forward %.1e, forward∘inverse %.1e, accumulation %.1e",
@@ -86,7 +86,7 @@ public struct LayerReport: CustomStringConvertible {
 /// Runs every check on a layer at `input`: each gradient entry against central differences of a random linear
 /// function of output and log-determinants, the log-determinant against a numerical Jacobian, both round
 /// trips, and that two backward calls add up.
-public func check(_ layer: CheckedLayer, at input: [Double]) throws -> LayerReport {
+package func check(_ layer: CheckedLayer, at input: [Double]) throws -> LayerReport {
   var report = LayerReport()
   let (output, logDeterminants) = try layer.forward(input)
 

@@ -1,9 +1,9 @@
 import Synchronization
 
 /// The Python interpreter of the search path, where there is one.
-public enum Python {
+package enum Python {
   /// Runs a program with arguments to its end.
-  public static func run(_ program: String, _ arguments: String...) throws -> ChildProcess {
+  package static func run(_ program: String, _ arguments: String...) throws -> ChildProcess {
     try ChildProcess.run("/usr/bin/env", ["python3", "-c", program] + arguments)
   }
 

@@ -4,16 +4,16 @@ import Testing
 
 /// Skips a test where the machine lacks what it needs. When all tests have run, a line for each kind of requirement
 /// says how many ran, how many did not, and why.
-public struct Requirement: TestTrait, SuiteTrait {
+package struct Requirement: TestTrait, SuiteTrait {
   /// The name of such tests.
   fileprivate let tests: String
   /// What the machine lacks, or nil.
   fileprivate let lack: @Sendable () -> String?
 
   /// Each test of a suite is counted.
-  public var isRecursive: Bool { true }
+  package var isRecursive: Bool { true }
 
-  public func prepare(for test: Test) async throws {
+  package func prepare(for test: Test) async throws {
     if test.isSuite { return }
     let lack = lack()
     Tally.count(tests, lack: lack)
@@ -23,7 +23,7 @@ public struct Requirement: TestTrait, SuiteTrait {
 
 extension Trait where Self == Requirement {
   /// The test needs python3 with these modules.
-  public static func python(_ modules: String...) -> Requirement {
+  package static func python(_ modules: String...) -> Requirement {
     Requirement(tests: "Python-backed tests") {
       let missing = Python.missing(modules)
       return missing.isEmpty ? nil : "no " + missing.joined(separator: ", ")
@@ -31,7 +31,7 @@ extension Trait where Self == Requirement {
   }
 
   /// The test reads the real data sets in the folder `realData`.
-  public static var realData: Requirement {
+  package static var realData: Requirement {
     Requirement(tests: "Tests on real data sets") {
       GlowTestSupport.realData == nil ? "GLOW_TEST_DATA is not set" : nil
     }
@@ -40,7 +40,7 @@ extension Trait where Self == Requirement {
 
 extension Trait where Self == Requirement {
   /// The test compares with the values in the folder `referenceValues`.
-  public static var referenceValues: Requirement {
+  package static var referenceValues: Requirement {
     Requirement(tests: "Tests against values of other implementations") {
       GlowTestSupport.referenceValues == nil ? "GLOW_TEST_REFERENCE is not set" : nil
     }
@@ -49,7 +49,7 @@ extension Trait where Self == Requirement {
 
 extension Trait where Self == Requirement {
   /// The test does not run under a sanitizer (`make sanitize`), and why.
-  public static func unsanitized(_ reason: String) -> Requirement {
+  package static func unsanitized(_ reason: String) -> Requirement {
     Requirement(tests: "Tests that no sanitizer runs") { isSanitized ? reason : nil }
   }
 
@@ -59,7 +59,7 @@ extension Trait where Self == Requirement {
   ///   - tests: the name of such tests.
   ///   - holds: whether the machine has it.
   ///   - lack: what is said if it does not.
-  public static func needs(
+  package static func needs(
     _ tests: String, _ holds: @autoclosure @escaping @Sendable () -> Bool, lack: String
   ) -> Requirement {
     Requirement(tests: tests) { holds() ? nil : lack }
@@ -67,13 +67,13 @@ extension Trait where Self == Requirement {
 }
 
 /// The folder of values that another implementation of RealNVP has computed, which `GLOW_TEST_REFERENCE` names.
-public let referenceValues = ProcessInfo.processInfo.environment["GLOW_TEST_REFERENCE"]
+package let referenceValues = ProcessInfo.processInfo.environment["GLOW_TEST_REFERENCE"]
 
 /// The folder of real data sets, which `GLOW_TEST_DATA` names.
-public let realData = ProcessInfo.processInfo.environment["GLOW_TEST_DATA"]
+package let realData = ProcessInfo.processInfo.environment["GLOW_TEST_DATA"]
 
 /// How many tests of each kind ran.
-public struct Tally {
+package struct Tally {
   private var ran = 0
   private var skipped = 0
   private var lacks: Set<String> = []
@@ -83,7 +83,7 @@ public struct Tally {
   /// Counts a test of a kind, whose names are `tests`.
   ///
   /// - Parameter lack: why it did not run, or nil if it did.
-  public static func count(_ tests: String, lack: String?) {
+  package static func count(_ tests: String, lack: String?) {
     tallies.withLock { tallies in
       if tallies.isEmpty { atexit { Tally.report() } }
       var tally = tallies[tests] ?? Tally()

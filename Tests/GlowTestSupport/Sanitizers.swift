@@ -1,4 +1,4 @@
 import Foundation
 
 /// True if the tests run under a sanitizer (`make sanitize`), which is slow and takes terabytes of address space.
-public let isSanitized = ProcessInfo.processInfo.environment["GLOW_SANITIZED"] != nil
+package let isSanitized = ProcessInfo.processInfo.environment["GLOW_SANITIZED"] != nil

@@ -1,6 +1,6 @@
 import CZlib
-import GlowFiles
 
+@testable import GlowFiles
 @testable import GlowImages
 
 let imageTargets = [

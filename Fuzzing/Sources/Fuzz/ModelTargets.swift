@@ -1,8 +1,9 @@
 import Foundation
-import GlowFiles
-import GlowFlow
-import GlowKernels
-import GlowStorage
+
+@testable import GlowFiles
+@testable import GlowFlow
+@testable import GlowKernels
+@testable import GlowStorage
 
 let modelTargets = [
   Target(

@@ -1,9 +1,9 @@
 import Foundation
-import GlowFiles
-import GlowFlow
-import GlowImages
-import GlowStorage
 
+@testable import GlowFiles
+@testable import GlowFlow
+@testable import GlowImages
+@testable import GlowStorage
 @testable import GlowTraining
 
 let runTargets = [

@@ -1,7 +1,8 @@
 import CFuzzer
 import Foundation
-import GlowFiles
-import GlowFlow
+
+@testable import GlowFiles
+@testable import GlowFlow
 
 /// A reader and the files that it is to be tried on.
 struct Target: Sendable {

@@ -1,6 +1,7 @@
 import CFuzzer
 import Foundation
-import GlowFiles
+
+@testable import GlowFiles
 
 // fuzz list                      names of the targets
 // fuzz seeds FOLDER              writes valid files, FOLDER/TARGET/NUMBER

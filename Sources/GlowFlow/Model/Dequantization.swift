@@ -5,22 +5,22 @@ import GlowKernels
 /// With b bits, a byte v is reduced to q = ⌊v / 2^(8−b)⌋ and becomes x = q/2^b − ½ + u/2^b with u uniform in
 /// [0, 1): log p(x) plus the constant −D·ln 2^b bounds the log-probability of the discrete image from below
 /// (section 2 of Kingma & Dhariwal 2018; Theis et al. 2016).
-public struct Dequantization: Sendable {
+package struct Dequantization: Sendable {
   /// Bits a channel value, 1...8.
-  public let bits: Int
+  package let bits: Int
 
-  public init(bits: Int) {
+  package init(bits: Int) {
     precondition((1...8).contains(bits))
     self.bits = bits
   }
 
   /// −ln 2^b for each of `dimensions` values.
-  public func constant(dimensions: Int) -> Double { -Double(dimensions) * Double(bits) * Elementary.ln2 }
+  package func constant(dimensions: Int) -> Double { -Double(dimensions) * Double(bits) * Elementary.ln2 }
 
   /// x of each pixel value, with u from `noise`, or u = 0 without.
   @specialized(where S == Float)
   @specialized(where S == Double)
-  public func apply<S: Scalar>(
+  package func apply<S: Scalar>(
     _ pixels: UnsafeBufferPointer<UInt8>, noise: Philox?, into values: UnsafeMutablePointer<S>
   ) {
     let target = UnsafeMutableBufferPointer(start: values, count: pixels.count)
@@ -36,7 +36,7 @@ public struct Dequantization: Sendable {
   /// to the nearest level instead, so that small errors of the round trip do not matter.
   @specialized(where S == Float)
   @specialized(where S == Double)
-  public func quantize<S: Scalar>(
+  package func quantize<S: Scalar>(
     _ values: UnsafePointer<S>, toNearest: Bool = false, into pixels: UnsafeMutableBufferPointer<UInt8>
   ) {
     let levels = S(1 << bits)
@@ -54,7 +54,7 @@ public struct Dequantization: Sendable {
   /// would only share their noise.
   ///
   /// - Parameter draw: which of several draws of the noise; those after draw 0 have their number digested too.
-  public static func digest(_ pixels: UnsafeBufferPointer<UInt8>, draw: Int = 0) -> UInt64 {
+  package static func digest(_ pixels: UnsafeBufferPointer<UInt8>, draw: Int = 0) -> UInt64 {
     func mix(_ digest: UInt64, _ byte: UInt8) -> UInt64 { (digest ^ UInt64(byte)) &* 0x100_0000_01B3 }
     let digest = pixels.reduce(0xCBF2_9CE4_8422_2325, mix)
     return draw == 0 ? digest : withUnsafeBytes(of: draw.littleEndian) { $0.reduce(digest, mix) }

@@ -18,18 +18,18 @@ public struct SingularMapError: Error, CustomStringConvertible {
 ///
 /// Change `values` and then call `parametersChanged()`. Passes work in a `Workspace`, and one after the other: a model
 /// is of the thread that made it, and its team shares out the work.
-public final class Glow<S: Scalar> {
-  public let configuration: GlowConfiguration
+package final class Glow<S: Scalar> {
+  package let configuration: GlowConfiguration
   /// What `values`, and every slab of gradients or moments, holds.
-  public var parameters: ParameterList { architecture.parameters }
-  public let values: Slab<S>
-  public let team: ThreadTeam
-  public let dequantization: Dequantization
+  package var parameters: ParameterList { architecture.parameters }
+  package let values: Slab<S>
+  package let team: ThreadTeam
+  package let dequantization: Dequantization
 
   let architecture: GlowArchitecture
   let tileRows: Int
   /// What makes the products: those of the team, where there are such for the type.
-  public let kernels: ProductKernels
+  package let kernels: ProductKernels
 
   /// Folded weights of all layers; the gradient of them has the same layout.
   let folded: Slab<S>
@@ -57,7 +57,7 @@ public final class Glow<S: Scalar> {
   ///
   /// - Parameter seed: of the weights; nil for a model whose `values` will all be set, and which is of no use before.
   /// - Throws: `ConfigurationError`; `MemoryError` if there is no room for it.
-  public convenience init(
+  package convenience init(
     configuration: GlowConfiguration, seed: UInt64? = 0, team: ThreadTeam = ThreadTeam()
   ) throws {
     try self.init(configuration: configuration, seed: seed, team: team, tileRows: TileGrain.defaultRows)
@@ -88,14 +88,14 @@ public final class Glow<S: Scalar> {
   var parameterValues: ParameterValues<S> { ParameterValues(base: values.base) }
 
   /// Whether the actnorms have been set from data, or read from a file.
-  public var isInitialized: Bool {
+  package var isInitialized: Bool {
     get { parameterValues[architecture.initialized][0] != 0 }
     set { parameterValues[architecture.initialized][0] = newValue ? 1 : 0 }
   }
 
   /// The classes of a conditional model that training has not reached: their embeddings are still the zeros that they
   /// begin as. None if that is all that there is.
-  public var untrainedClasses: Set<Int> {
+  package var untrainedClasses: Set<Int> {
     guard let embeddings = parameters["top.class_embedding.weight"] else { return [] }
     let rows = (0..<configuration.classCount).filter { row in
       let count = embeddings.shape[1]
@@ -106,10 +106,10 @@ public final class Glow<S: Scalar> {
   }
 
   /// Levels that log-likelihoods are told of one by one (`LogLikelihood`).
-  public var levelCount: Int { architecture.levels.count }
+  package var levelCount: Int { architecture.levels.count }
 
   /// The total number of channel values that leave as latents, equal to the image's H·W·C.
-  public var latentCount: Int { configuration.dimensions }
+  package var latentCount: Int { configuration.dimensions }
 
   /// The shapes of one image's latents: split 0, split 1, …, top.
   package var latentShapes: [LevelShape] { architecture.levels.flatMap(\.latentShapes) }
@@ -121,7 +121,7 @@ public final class Glow<S: Scalar> {
   /// - Throws: `SingularMapError` naming the step whose channel map has no inverse or is not finite.
   @specialized(where S == Float)
   @specialized(where S == Double)
-  public func parametersChanged() throws {
+  package func parametersChanged() throws {
     inverses = nil
     try maps.withUnsafeMutableBufferPointer { maps in
       // Each piece changes its own.
@@ -158,10 +158,10 @@ public final class Glow<S: Scalar> {
   }
 
   /// A layer whose parameters are finite, but make together what no training gives.
-  public struct AbsurdWeights {
+  package struct AbsurdWeights {
     /// For instance `level0.step3`.
-    public let layer: String
-    public let reason: String
+    package let layer: String
+    package let reason: String
   }
 
   /// The largest weight that folding gives: the scale of an actnorm for a channel without variance is 10⁶, and weights and
@@ -171,7 +171,7 @@ public final class Glow<S: Scalar> {
   private static var largestLogarithm: S { 80 }
 
   /// The first layer with absurd weights, with which images would have scores that are not finite or mean nothing.
-  public func firstAbsurdWeights() -> AbsurdWeights? {
+  package func firstAbsurdWeights() -> AbsurdWeights? {
     for placed in architecture.foldables {
       let weights = weights(of: placed.index)
       if let reason = absurdity(of: weights, placed) {
@@ -272,7 +272,7 @@ public final class Glow<S: Scalar> {
 
   /// Lets what evaluation normalizes with follow the statistics of the batch that `objective` has seen last in a workspace.
   /// Of the present values, or of a step that is taken: `parametersChanged()` comes after.
-  public func followStatistics(of workspace: Workspace<S>) {
+  package func followStatistics(of workspace: Workspace<S>) {
     for (level, memory) in zip(architecture.levels, workspace.levels) {
       for (index, placed) in level.layers.enumerated() {
         guard let statistics = memory.statistics(index, of: memory.tiling.tile(0), .batch) else { continue }
@@ -286,13 +286,13 @@ public final class Glow<S: Scalar> {
   /// Books the memory that passes over up to `batch` images need.
   ///
   /// - Throws: `MemoryError` if the system grants no more.
-  public func workspace(batch: Int, purpose: Purpose) throws -> Workspace<S> {
+  package func workspace(batch: Int, purpose: Purpose) throws -> Workspace<S> {
     if purpose.isTraining { try bookGradient() }
     return try Workspace(plan(batch: batch, purpose: purpose), threads: team.count)
   }
 
   /// The bytes that `workspace(batch:purpose:)` would book.
-  public func workspaceBytes(batch: Int, purpose: Purpose) -> Int {
+  package func workspaceBytes(batch: Int, purpose: Purpose) -> Int {
     plan(batch: batch, purpose: purpose).bytes(threads: team.count)
   }
 

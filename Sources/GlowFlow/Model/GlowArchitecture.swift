@@ -92,7 +92,7 @@ extension GlowConfiguration {
   /// The parameters of a model of this configuration, without the memory for their values.
   ///
   /// - Throws: `ConfigurationError`.
-  public func parameters() throws -> ParameterList { try GlowArchitecture(self).parameters }
+  package func parameters() throws -> ParameterList { try GlowArchitecture(self).parameters }
 
   /// Of each level the shape of its activations, and the products that the rows of each tile go through in its layers.
   ///

@@ -154,7 +154,7 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
 public struct ConfigurationError: Error, CustomStringConvertible, Equatable {
   public let description: String
   /// An error that says this.
-  public init(_ description: String) { self.description = description }
+  package init(_ description: String) { self.description = description }
 }
 
 /// The shape of one picture of activations: [height, width, channels].

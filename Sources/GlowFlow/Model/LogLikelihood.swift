@@ -1,19 +1,19 @@
 import GlowKernels
 
 /// The parts of one image's log-likelihood in nats, and their sum.
-public struct LogLikelihood: Sendable, Hashable {
+package struct LogLikelihood: Sendable, Hashable {
   /// −D·ln 2^b.
-  public let dequantizationConstant: Double
+  package let dequantizationConstant: Double
   /// Log-determinant of each level's flow steps.
-  public let logDeterminants: [Double]
+  package let logDeterminants: [Double]
   /// ln of the prior density of the latents that leave at each level, the top's last.
-  public let priors: [Double]
+  package let priors: [Double]
   /// H·W·C of the image.
-  public let dimensions: Int
+  package let dimensions: Int
   /// −log2 of the label's probability under the classifier of a conditional model.
-  public let classifierBits: Double?
+  package let classifierBits: Double?
 
-  public init(
+  package init(
     dequantizationConstant: Double, logDeterminants: [Double], priors: [Double], dimensions: Int,
     classifierBits: Double? = nil
   ) {
@@ -25,10 +25,10 @@ public struct LogLikelihood: Sendable, Hashable {
   }
 
   /// log p(x) in nats.
-  public var nats: Double {
+  package var nats: Double {
     dequantizationConstant + logDeterminants.reduce(0, +) + priors.reduce(0, +)
   }
 
   /// −log p(x)/(D·ln 2).
-  public var bitsPerDimension: Double { -nats / (Double(dimensions) * Elementary.ln2) }
+  package var bitsPerDimension: Double { -nats / (Double(dimensions) * Elementary.ln2) }
 }

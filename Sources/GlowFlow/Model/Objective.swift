@@ -2,14 +2,14 @@ import GlowKernels
 
 /// What training minimizes: the mean bits/dim of a batch, plus, in a conditional model, 0.01 times the mean bits
 /// of the classifier (the original implementation's weight).
-public struct Objective: Sendable {
-  public static let classifierWeight = 0.01
+package struct Objective: Sendable {
+  package static let classifierWeight = 0.01
 
   /// What is differentiated.
-  public let loss: Double
-  public let bitsPerDimension: Double
+  package let loss: Double
+  package let bitsPerDimension: Double
   /// Mean −log2 probability of the labels, in a conditional model.
-  public let classifierBits: Double?
+  package let classifierBits: Double?
 
   init(bitsPerDimension: Double, classifierBits: Double?) {
     self.bitsPerDimension = bitsPerDimension
@@ -26,7 +26,7 @@ extension Glow {
   /// - Throws: `LinearAlgebraError` if a channel map has no inverse.
   @specialized(where S == Float)
   @specialized(where S == Double)
-  public func objective(
+  package func objective(
     _ workspace: Workspace<S>, count: Int, labels: [Int]? = nil, gradients: UnsafeMutablePointer<S>,
     imageGradient: UnsafeMutablePointer<S>? = nil
   ) throws -> Objective {

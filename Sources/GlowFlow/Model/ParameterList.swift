@@ -1,18 +1,18 @@
 import GlowKernels
 
 /// A named array among a model's parameters.
-public struct ParameterEntry: Sendable, Hashable {
+package struct ParameterEntry: Sendable, Hashable {
   /// For instance `level0.step3.actnorm.bias`.
-  public let name: String
+  package let name: String
   /// Row-major.
-  public let shape: [Int]
+  package let shape: [Int]
   /// Where it starts in every slab that follows the list.
-  public let offset: Int
+  package let offset: Int
   /// What changes the entry.
-  public let role: Role
+  package let role: Role
 
   /// What changes an entry.
-  public enum Role: Sendable {
+  package enum Role: Sendable {
     /// The optimizer.
     case learned
     /// Nothing, once it has been set: permutations, signs, whether actnorm has been initialized.
@@ -22,24 +22,24 @@ public struct ParameterEntry: Sendable, Hashable {
   }
 
   /// Whether the optimizer changes it.
-  public var isTrainable: Bool { role == .learned }
+  package var isTrainable: Bool { role == .learned }
 
-  public var count: Int { shape.reduce(1, *) }
-  public var range: Range<Int> { offset..<(offset + count) }
+  package var count: Int { shape.reduce(1, *) }
+  package var range: Range<Int> { offset..<(offset + count) }
 }
 
 /// The ordered list of a model's parameters.
 ///
 /// Values, gradients, optimizer moments and moving averages are slabs with the same offsets. Optimizer,
 /// checkpoints, gradient checks and `glow inspect` all walk this one list.
-public struct ParameterList: Sendable {
-  public private(set) var entries: [ParameterEntry] = []
+package struct ParameterList: Sendable {
+  package private(set) var entries: [ParameterEntry] = []
   private var indices: [String: Int] = [:]
 
   /// Values in a slab that holds all entries. Entries follow each other without gaps.
-  public private(set) var count = 0
+  package private(set) var count = 0
 
-  public init() {}
+  package init() {}
 
   /// Appends an entry and returns its offset.
   mutating func add(_ name: String, _ shape: [Int], _ role: ParameterEntry.Role = .learned) -> Int {
@@ -51,16 +51,16 @@ public struct ParameterList: Sendable {
     return entry.offset
   }
 
-  public subscript(name: String) -> ParameterEntry? { indices[name].map { entries[$0] } }
+  package subscript(name: String) -> ParameterEntry? { indices[name].map { entries[$0] } }
 
   /// The number of learned values.
-  public var trainableCount: Int { entries.reduce(0) { $0 + ($1.isTrainable ? $1.count : 0) } }
+  package var trainableCount: Int { entries.reduce(0) { $0 + ($1.isTrainable ? $1.count : 0) } }
 
   /// Runs of neighboring values that are all learned, in order.
-  public var trainableRanges: [Range<Int>] { ranges(of: .learned) }
+  package var trainableRanges: [Range<Int>] { ranges(of: .learned) }
 
   /// Runs of neighboring values of one role, in order.
-  public func ranges(of role: ParameterEntry.Role) -> [Range<Int>] {
+  package func ranges(of role: ParameterEntry.Role) -> [Range<Int>] {
     entries.reduce(into: []) { ranges, entry in
       guard entry.role == role else { return }
       if let last = ranges.last, last.upperBound == entry.offset {

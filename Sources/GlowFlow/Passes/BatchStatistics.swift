@@ -1,7 +1,7 @@
 import GlowKernels
 
 /// What batch normalization normalizes with.
-public enum Normalization: Sendable {
+package enum Normalization: Sendable {
   /// Mean and variance of the batch: training.
   case batch
   /// Those that training has kept: everything else.

@@ -1,15 +1,15 @@
 import GlowKernels
 
 /// Where in a model the numbers go bad.
-public struct Diagnosis: Sendable, CustomStringConvertible {
+package struct Diagnosis: Sendable, CustomStringConvertible {
   /// The first place, in the order of the flow and then of backward, whose values are not all finite.
-  public let firstNonFinite: String?
+  package let firstNonFinite: String?
   /// The flow step whose output has the largest absolute value, and that value.
-  public let largest: (place: String, value: Double)
+  package let largest: (place: String, value: Double)
   /// The prior that the latents fit worst, and the mean ln of their density for an image.
-  public let worstPrior: (place: String, logDensity: Double)
+  package let worstPrior: (place: String, logDensity: Double)
 
-  public var description: String {
+  package var description: String {
     if let firstNonFinite { return "the first values that are not finite: \(firstNonFinite)" }
     return String(
       format:
@@ -25,7 +25,7 @@ extension Glow {
   /// - Parameter gradients: of the parameters, if they have been computed.
   @specialized(where S == Float)
   @specialized(where S == Double)
-  public func diagnose(
+  package func diagnose(
     _ workspace: Workspace<S>, count: Int, labels: [Int]? = nil, gradients: UnsafePointer<S>? = nil
   ) -> Diagnosis {
     var findings = Findings()
@@ -95,22 +95,22 @@ extension Glow {
 }
 
 /// How far a step's channel mixing, and its whole channel map, are from having no inverse.
-public struct MapCondition: Sendable {
+package struct MapCondition: Sendable {
   /// The flow step, for instance `level0.step3`.
-  public let step: String
+  package let step: String
   /// ln |det W| of the channel mixing (0 for a permutation).
-  public let mixingLogDeterminant: Double
+  package let mixingLogDeterminant: Double
   /// The condition number of W; infinite if it has no inverse.
-  public let mixingCondition: Double
+  package let mixingCondition: Double
   /// ln |det A| of the channel map A = diag(s)·W, the actnorm included, per position.
-  public let logDeterminant: Double
+  package let logDeterminant: Double
   /// The condition number of A: in Float, decoding keeps about 7 − log10 of it digits.
-  public let condition: Double
+  package let condition: Double
 }
 
 extension Glow {
   /// The condition of each layer that has a channel map, on the team.
-  public func channelMapConditions() -> [MapCondition] {
+  package func channelMapConditions() -> [MapCondition] {
     [MapCondition?](unsafeUninitializedCapacity: architecture.foldables.count) { conditions, count in
       let start = conditions.baseAddress!
       team.run(architecture.foldables.count) { index, _ in

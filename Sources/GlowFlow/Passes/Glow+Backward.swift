@@ -11,7 +11,7 @@ extension Glow {
   /// - Throws: `LinearAlgebraError` if a channel map has no inverse.
   @specialized(where S == Float)
   @specialized(where S == Double)
-  public func backward(
+  package func backward(
     _ workspace: Workspace<S>, weights: [Double], classifierWeight: Double = 0,
     gradients: UnsafeMutablePointer<S>, imageGradient: UnsafeMutablePointer<S>? = nil
   ) throws {

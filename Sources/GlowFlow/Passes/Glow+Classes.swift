@@ -7,7 +7,7 @@ extension Glow {
   /// - Returns: for each class the log-likelihood of each image, with the bits of one that `forward` gives for it.
   @specialized(where S == Float)
   @specialized(where S == Double)
-  public func forwardOfAllClasses(_ workspace: Workspace<S>, count: Int) -> [[LogLikelihood]] {
+  package func forwardOfAllClasses(_ workspace: Workspace<S>, count: Int) -> [[LogLikelihood]] {
     precondition(configuration.isConditional, "the model has no classes")
     precondition(architecture.levels.last!.layers.last!.layer is TopPrior)
     workspace.begin(count: count, labels: [Int](repeating: 0, count: count))

@@ -10,7 +10,7 @@ extension Glow {
   ///     images beside: for training alone.
   @specialized(where S == Float)
   @specialized(where S == Double)
-  public func forward(
+  package func forward(
     _ workspace: Workspace<S>, count: Int, labels: [Int]? = nil, normalization: Normalization = .running
   ) -> [LogLikelihood] {
     pass(workspace, count: count, labels: labels, normalization: normalization)

@@ -6,7 +6,7 @@ extension Glow {
   /// - Throws: `LinearAlgebraError` if a channel map has no inverse.
   @specialized(where S == Float)
   @specialized(where S == Double)
-  public func inverse(_ workspace: Workspace<S>, count: Int, labels: [Int]? = nil) throws {
+  package func inverse(_ workspace: Workspace<S>, count: Int, labels: [Int]? = nil) throws {
     precondition(workspace.count == count, "set the latents of all \(count) images first")
     workspace.begin(count: count, labels: checked(labels, count))
     try makeInverses()

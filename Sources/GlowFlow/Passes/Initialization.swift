@@ -14,7 +14,7 @@ extension Glow {
   @discardableResult
   @specialized(where S == Float)
   @specialized(where S == Double)
-  public func initialize(
+  package func initialize(
     _ workspace: Workspace<S>, count: Int, shouldStop: (_ done: Int, _ count: Int) -> Bool = { _, _ in false }
   ) throws -> Bool {
     let former = Array(values.values)

@@ -1,7 +1,7 @@
 import GlowKernels
 
 /// What a workspace is booked for.
-public enum Purpose: Sendable, Hashable {
+package enum Purpose: Sendable, Hashable {
   /// Scoring, encoding and decoding: only two activations of a level exist at a time.
   case inference
   /// Forward and backward. With `keepsHidden` the hidden activations of every coupling are kept (3 units of
@@ -15,13 +15,13 @@ public enum Purpose: Sendable, Hashable {
 ///
 /// `WorkspacePlan.bytes` is the same plan without the memory. A workspace is of the thread that its
 /// model is of.
-public final class Workspace<S: Scalar> {
-  public let batch: Int
-  public let purpose: Purpose
+package final class Workspace<S: Scalar> {
+  package let batch: Int
+  package let purpose: Purpose
   /// Images of the current pass, at most `batch`.
-  public private(set) var count = 0
+  package private(set) var count = 0
   /// The images as real values, [batch, H, W, C]: input of `forward`, output of `inverse`.
-  public let images: UnsafeMutablePointer<S>
+  package let images: UnsafeMutablePointer<S>
   private(set) var levels: [LevelMemory<S>]
   /// Each thread's own memory, for the buffers of the layer that it works at.
   let scratch: [UnsafeMutablePointer<S>]
@@ -57,7 +57,7 @@ public final class Workspace<S: Scalar> {
   }
 
   /// Seconds that all threads together have spent in each phase since `measurePhases`.
-  public var phaseSeconds: [Phase: Double] {
+  package var phaseSeconds: [Phase: Double] {
     Dictionary(
       uniqueKeysWithValues: Phase.allCases.map { phase in (phase, clocks.reduce(0) { $0 + $1[phase] }) })
   }
@@ -67,7 +67,7 @@ public final class Workspace<S: Scalar> {
   /// Switches the threads' clocks on, from zero.
   ///
   /// - Throws: `MemoryError`.
-  public func measurePhases() throws {
+  package func measurePhases() throws {
     let slab = try Slab<Double>(count: clocks.count * PhaseClock.count)
     phaseClocks = slab
     for thread in clocks.indices {
@@ -125,7 +125,7 @@ public final class Workspace<S: Scalar> {
   // MARK: Latents
 
   /// The latents of image `index`: ε of split 0, split 1, …, top, each in (row, column, channel) order.
-  public func readLatents(_ index: Int, into target: UnsafeMutablePointer<S>) {
+  package func readLatents(_ index: Int, into target: UnsafeMutablePointer<S>) {
     var offset = 0
     for (latents, count) in latentBuffers {
       (target + offset).update(from: latents + index * count, count: count)
@@ -134,7 +134,7 @@ public final class Workspace<S: Scalar> {
   }
 
   /// Sets the latents of `count` images, each laid out as `readLatents` gives them, for `Glow.inverse`.
-  public func setLatents(_ source: UnsafePointer<S>, count: Int) {
+  package func setLatents(_ source: UnsafePointer<S>, count: Int) {
     begin(count: count)
     for image in 0..<count {
       var offset = image * latentBuffers.reduce(0) { $0 + $1.count }

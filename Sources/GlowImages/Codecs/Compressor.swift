@@ -2,7 +2,7 @@ import CWebP
 import GlowFiles
 
 /// A lossless compressor of images, by whose size their complexity is measured.
-public enum Compressor: String, Sendable, CaseIterable {
+package enum Compressor: String, Sendable, CaseIterable {
   /// libpng at zlib's level 9.
   case png
   /// libwebp's lossless mode, always of RGB: a gray image is repeated in three channels.
@@ -11,7 +11,7 @@ public enum Compressor: String, Sendable, CaseIterable {
   /// Bytes of the image as a file.
   ///
   /// - Throws: `FileError` if the library refuses, as it does when memory runs out.
-  public func size(of image: ByteImage) throws -> Int {
+  package func size(of image: ByteImage) throws -> Int {
     switch self {
     case .png: return try PNG.encode(image, compression: 9).count
     case .webp:

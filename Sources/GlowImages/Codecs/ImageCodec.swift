@@ -24,12 +24,12 @@ struct ImageTraits: OptionSet, Sendable, Hashable {
 }
 
 /// A color behind transparent pixels.
-public struct Background: Sendable, Hashable {
+package struct Background: Sendable, Hashable {
   /// Red, green and blue.
-  public let color: [UInt8]
+  package let color: [UInt8]
 
   /// - Parameter text: "white", "black", one level "128" or three "255,128,0".
-  public init?(_ text: String) {
+  package init?(_ text: String) {
     switch text {
     case "white": color = [255, 255, 255]
     case "black": color = [0, 0, 0]
@@ -84,11 +84,11 @@ protocol ImageCodec: Sendable {
 }
 
 /// Image files of any format that is read. The content says which it is, not the name.
-public enum ImageFile {
+package enum ImageFile {
   static let codecs: [any ImageCodec.Type] = [PNG.self, JPEG.self, WebP.self]
 
   /// - Throws: `FileError`.
-  public static func read(_ path: String) throws -> ByteImage {
+  package static func read(_ path: String) throws -> ByteImage {
     try MappedFile(path).withBytes { try decode($0, path: path) }
   }
 

@@ -8,14 +8,14 @@ import GlowFiles
 /// are scaled to 8, those that are significant if the file says how many these are. A file that lacks nothing but its
 /// last chunk, IEND, is read.
 /// Calls libpng.
-public enum PNG: ImageCodec {
+package enum PNG: ImageCodec {
   static let name = "PNG"
 
   /// Height and width that are read and written.
-  public static let maximumSide = Int(PNG_CODEC_MAXIMUM_SIDE)
+  package static let maximumSide = Int(PNG_CODEC_MAXIMUM_SIDE)
 
   /// - Throws: `FileError` with `path` and what libpng said.
-  public static func decode(_ bytes: UnsafeRawBufferPointer, path: String) throws -> ByteImage {
+  package static func decode(_ bytes: UnsafeRawBufferPointer, path: String) throws -> ByteImage {
     let shape = try shape(of: bytes, path: path)
     let pixels = try [UInt8](unsafeUninitializedCapacity: shape.count) { buffer, count in
       _ = try decode(bytes, path: path, into: UnsafeMutableBufferPointer(rebasing: buffer[..<shape.count]))
@@ -25,14 +25,14 @@ public enum PNG: ImageCodec {
   }
 
   /// - Throws: `FileError`.
-  public static func read(_ path: String) throws -> ByteImage {
+  package static func read(_ path: String) throws -> ByteImage {
     try MappedFile(path).withBytes { try decode($0, path: path) }
   }
 
   /// Height, width and channels that the file will have once decoded, from its header alone.
   ///
   /// - Throws: `FileError`.
-  public static func shape(ofFile path: String) throws -> ImageShape {
+  package static func shape(ofFile path: String) throws -> ImageShape {
     try MappedFile(path).withBytes { try shape(of: $0, path: path) }
   }
 
@@ -40,7 +40,7 @@ public enum PNG: ImageCodec {
   ///
   /// - Parameter compression: zlib's level, from 0 (none) to 9 (smallest).
   /// - Throws: `FileError` with the path "PNG" if libpng refuses, as it does when memory runs out.
-  public static func encode(_ image: ByteImage, compression: Int = 6) throws -> [UInt8] {
+  package static func encode(_ image: ByteImage, compression: Int = 6) throws -> [UInt8] {
     let shape = image.shape
     precondition(shape.channels == 1 || shape.channels == 3, "PNG images are gray or RGB")
     precondition((0...9).contains(compression), "zlib's levels are 0...9")
@@ -58,7 +58,7 @@ public enum PNG: ImageCodec {
   /// Writes a PNG file as a whole or not at all.
   ///
   /// - Throws: `FileError`.
-  public static func write(_ image: ByteImage, to path: String) throws {
+  package static func write(_ image: ByteImage, to path: String) throws {
     try AtomicFile.write(encode(image), to: path)
   }
 

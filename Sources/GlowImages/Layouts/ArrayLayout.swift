@@ -1,7 +1,7 @@
 import GlowFiles
 
 /// Where the bytes of many images stand in an array.
-public enum ArrayLayout: String, Sendable, CaseIterable {
+package enum ArrayLayout: String, Sendable, CaseIterable {
   /// [images, height, width, channels]; [images, height, width] if gray; [height, width, channels] of one image.
   case channelsLast = "NHWC"
   /// [images, channels, height, width]; [channels, height, width] of one image.

@@ -3,22 +3,22 @@ import GlowFiles
 /// Yes-or-no attributes of images in the format of CelebA's list_attr_celeba.txt (Liu et al. 2015): the number
 /// of images; the names; and for each image its file and 1 or -1 for each name, all separated by blanks. In the .csv of the
 /// same name that Kaggle has, the names follow "image_id" in the first line.
-public enum AttributeList {
-  public static let fileName = "list_attr_celeba.txt"
+package enum AttributeList {
+  package static let fileName = "list_attr_celeba.txt"
   static let fileNames = [fileName, "list_attr_celeba.csv"]
 
-  public struct Row: Sendable, Equatable {
-    public let file: String
-    public let values: [Bool]
+  package struct Row: Sendable, Equatable {
+    package let file: String
+    package let values: [Bool]
 
-    public init(file: String, values: [Bool]) {
+    package init(file: String, values: [Bool]) {
       self.file = file
       self.values = values
     }
   }
 
   /// - Throws: `FileError` with the path and the line that does not fit.
-  public static func parse(
+  package static func parse(
     _ bytes: UnsafeRawBufferPointer, path: String
   ) throws -> (names: [String], rows: [Row]) {
     var lines = TextLines(bytes, hasCommas: path.hasSuffix(".csv"))
@@ -50,7 +50,7 @@ public enum AttributeList {
     return (names, rows)
   }
 
-  public static func format(names: [String], rows: [Row]) -> String {
+  package static func format(names: [String], rows: [Row]) -> String {
     let lines = rows.map { row in ([row.file] + row.values.map { $0 ? "1" : "-1" }).joined(separator: " ") }
     return ([String(rows.count), names.joined(separator: " ")] + lines).map { $0 + "\n" }.joined()
   }

@@ -6,10 +6,10 @@ import GlowFiles
 ///
 /// A binary batch is a row of records of one label byte, of CIFAR-100 two (coarse, then fine), and an image. A Python batch
 /// is a pickled dictionary of an array `data` and lists of labels.
-public struct CIFARDataset: Dataset {
-  public let shape = ImageShape(height: 32, width: 32, channels: 3)
-  public let classNames: [String]
-  public var count: Int { labels.count }
+package struct CIFARDataset: Dataset {
+  package let shape = ImageShape(height: 32, width: 32, channels: 3)
+  package let classNames: [String]
+  package var count: Int { labels.count }
 
   private struct Batch {
     let file: FileContent
@@ -71,14 +71,14 @@ public struct CIFARDataset: Dataset {
     self.labels = labels
   }
 
-  public func label(_ index: Int) -> Int? { Int(labels[index]) }
+  package func label(_ index: Int) -> Int? { Int(labels[index]) }
 
-  public func source(_ index: Int) -> String {
+  package func source(_ index: Int) -> String {
     let batch = batch(of: index)
     return "\(batch.file.path)#\(index - batch.first)"
   }
 
-  public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+  package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     let batch = batch(of: index)
     try batch.file.withBytes { bytes in
       let start = batch.offset + (index - batch.first) * batch.step

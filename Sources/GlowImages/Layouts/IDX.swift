@@ -3,10 +3,10 @@ import GlowFiles
 
 /// Images and labels in the IDX format of MNIST, plain or compressed with gzip: a big-endian header of a magic
 /// number and the dimensions, and then bytes (LeCun, Cortes & Burges 1998).
-public struct IDXDataset: Dataset {
-  public let shape: ImageShape
-  public let count: Int
-  public let classNames: [String]
+package struct IDXDataset: Dataset {
+  package let shape: ImageShape
+  package let count: Int
+  package let classNames: [String]
 
   private let images: IDXFile
   private let labels: [UInt8]
@@ -69,11 +69,11 @@ public struct IDXDataset: Dataset {
     classNames = (0...max(9, Int(labels.max() ?? 0))).map(String.init)
   }
 
-  public func label(_ index: Int) -> Int? { labels.isEmpty ? nil : Int(labels[index]) }
+  package func label(_ index: Int) -> Int? { labels.isEmpty ? nil : Int(labels[index]) }
 
-  public func source(_ index: Int) -> String { "\(images.path)#\(index)" }
+  package func source(_ index: Int) -> String { "\(images.path)#\(index)" }
 
-  public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+  package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     precondition((0..<count).contains(index))
     try images.withValues { values in
       strides.copy(index, of: values, into: pixels)

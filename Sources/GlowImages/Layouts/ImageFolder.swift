@@ -5,11 +5,11 @@ import GlowFiles
 ///
 /// Images are in the order of their names' bytes, class by class. CelebA's lists are read where they stand among the images,
 /// in the folder above, or beside the archive; the one of attributes if that is asked for.
-public struct ImageFolderDataset: Dataset {
-  public let shape: ImageShape
-  public let classNames: [String]
-  public var count: Int { names.count }
-  public let attributeNames: [String]
+package struct ImageFolderDataset: Dataset {
+  package let shape: ImageShape
+  package let classNames: [String]
+  package var count: Int { names.count }
+  package let attributeNames: [String]
 
   /// The part that was asked for, or nil if the folder has no parts.
   let part: DataPart?
@@ -73,19 +73,19 @@ public struct ImageFolderDataset: Dataset {
       + [besideNote, repeatsGray ? GrayToRGB.note : nil, resizer?.note(expected.shape)].compactMap { $0 }
   }
 
-  public func label(_ index: Int) -> Int? { labels.isEmpty ? nil : Int(labels[index]) }
-  public func attributes(_ index: Int) -> [Bool]? { attributeRows.isEmpty ? nil : attributeRows[index] }
-  public func source(_ index: Int) -> String { container.path(of: names.bytes(index)) }
+  package func label(_ index: Int) -> Int? { labels.isEmpty ? nil : Int(labels[index]) }
+  package func attributes(_ index: Int) -> [Bool]? { attributeRows.isEmpty ? nil : attributeRows[index] }
+  package func source(_ index: Int) -> String { container.path(of: names.bytes(index)) }
 
   /// Not of times: images that are copied to where a job runs are the same ones.
-  public func fingerprint(_ index: Int) -> Int? {
+  package func fingerprint(_ index: Int) -> Int? {
     let name = names.bytes(index)
     // FNV-1a (Fowler, Noll & Vo).
     let hash = name.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
     return container.fingerprint(name).map { Int(truncatingIfNeeded: hash) ^ $0 }
   }
 
-  public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+  package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     let file = try container.open(names.bytes(index))
     try file.withBytes { bytes in
       let codec = try ImageFile.codec(of: bytes, path: file.path)
@@ -102,7 +102,7 @@ public struct ImageFolderDataset: Dataset {
     }
   }
 
-  public func check(_ index: Int) throws {
+  package func check(_ index: Int) throws {
     let file = try container.open(names.bytes(index))
     try file.withBytes { bytes in
       let found = try ImageFile.header(of: bytes, path: file.path).shape

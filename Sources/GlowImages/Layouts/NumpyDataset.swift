@@ -1,9 +1,9 @@
 import GlowFiles
 
 /// Images in one .npy file of bytes, in any of the forms of `ArrayLayout`.
-public struct NumpyDataset: Dataset {
-  public var shape: ImageShape { strides.shape }
-  public var count: Int { strides.count }
+package struct NumpyDataset: Dataset {
+  package var shape: ImageShape { strides.shape }
+  package var count: Int { strides.count }
 
   /// What was taken for what.
   let note: String?
@@ -29,9 +29,9 @@ public struct NumpyDataset: Dataset {
     dataOffset = offset
   }
 
-  public func source(_ index: Int) -> String { "\(file.path)#\(index)" }
+  package func source(_ index: Int) -> String { "\(file.path)#\(index)" }
 
-  public func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+  package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     try file.withBytes { bytes in
       strides.copy(index, of: UnsafeRawBufferPointer(rebasing: bytes.dropFirst(dataOffset)), into: pixels)
     }

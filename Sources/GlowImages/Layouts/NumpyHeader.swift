@@ -2,26 +2,26 @@ import GlowFiles
 
 /// The header of a .npy file: which values follow it, in which shape
 /// (`numpy.lib.format`, versions 1.0, 2.0 and 3.0).
-public struct NumpyHeader: Sendable, Equatable {
+package struct NumpyHeader: Sendable, Equatable {
   /// NumPy's name of the value type: "|u1", "<f4", "<f8".
-  public let dataType: String
-  public let isFortranOrdered: Bool
-  public let shape: [Int]
+  package let dataType: String
+  package let isFortranOrdered: Bool
+  package let shape: [Int]
 
-  public init(dataType: String, isFortranOrdered: Bool = false, shape: [Int]) {
+  package init(dataType: String, isFortranOrdered: Bool = false, shape: [Int]) {
     self.dataType = dataType
     self.isFortranOrdered = isFortranOrdered
     self.shape = shape
   }
 
   /// Bytes of one value, or nil if the type's name does not end in them.
-  public var valueSize: Int? {
+  package var valueSize: Int? {
     guard let size = Int(dataType.dropFirst(2)), (1...1024).contains(size) else { return nil }
     return size
   }
 
   /// Bytes of all values, or nil if they are more than an address can hold.
-  public var dataSize: Int? {
+  package var dataSize: Int? {
     guard var size = valueSize else { return nil }
     // A zero anywhere makes the array empty, whatever the other dimensions are.
     if shape.contains(0) { return 0 }
@@ -37,7 +37,7 @@ public struct NumpyHeader: Sendable, Equatable {
   ///
   /// - Returns: the header and the offset of the first value in `bytes`.
   /// - Throws: `FileError` if `bytes` are not a whole .npy file.
-  public static func parse(
+  package static func parse(
     _ bytes: UnsafeRawBufferPointer, path: String
   ) throws -> (header: NumpyHeader, dataOffset: Int) {
     if bytes.isEmpty { throw FileError(path, "is empty, expected a .npy file") }
@@ -72,7 +72,7 @@ public struct NumpyHeader: Sendable, Equatable {
   }
 
   /// The start of a file in version 1.0; the values follow directly. A multiple of 64 bytes long.
-  public func encoded() -> [UInt8] {
+  package func encoded() -> [UInt8] {
     let dimensions = shape.map(String.init).joined(separator: ", ") + (shape.count == 1 ? "," : "")
     let order = isFortranOrdered ? "True" : "False"
     let text = "{'descr': '\(dataType)', 'fortran_order': \(order), 'shape': (\(dimensions)), }"

@@ -1,7 +1,7 @@
 import GlowFlow
 
 /// The other implementations whose weights can be read and written.
-public enum ForeignFormat: String, Sendable, CaseIterable {
+package enum ForeignFormat: String, Sendable, CaseIterable {
   /// The original TensorFlow code, https://github.com/openai/glow.
   case openai
   /// https://github.com/y0ast/Glow-PyTorch
