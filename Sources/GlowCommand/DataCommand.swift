@@ -68,7 +68,7 @@ struct DataCommand: ParsableCommand {
     for name in dataset.classNames where name.isEmpty || name.hasPrefix(".") || name.contains("/") {
       throw FileError(export, "cannot hold a folder for the class '\(name)'")
     }
-    try Folder.fill(export) { folder in
+    try Folder.fill(export, need: PNG.need(dataset.count, of: dataset.shape)) { folder in
       for name in dataset.classNames { try Folder.make("\(folder)/\(name)") }
       var rows: [AttributeList.Row] = []
       let countdown = Countdown("images")

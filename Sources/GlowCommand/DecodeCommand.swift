@@ -50,7 +50,8 @@ struct DecodeCommand: ParsableCommand {
         "holds \(file.count) images, too many for one grid (\(Self.largestGrid)): "
           + "let --out be a folder")
     }
-    if isGrid { try checkGrid(of: ImageShape(glow.configuration), count: file.count, scale: 1) }
+    let shape = ImageShape(glow.configuration)
+    if isGrid { try checkGrid(of: shape, count: file.count, scale: 1) }
     try Destination.prepare([destination], inputs: [model, latents], data: data.map { [$0] } ?? [])
     let sampler = try Sampler(glow, batch: glow.batchThatFits(min(64, file.count)))
     let countdown = Countdown("images")
@@ -70,7 +71,7 @@ struct DecodeCommand: ParsableCommand {
       try decode { grid += $1 }
       try PNG.write(ImageGrid.arrange(grid), to: out)
     } else {
-      try Folder.fill(out) { folder in
+      try Folder.fill(out, need: PNG.need(file.count, of: shape)) { folder in
         try decode { first, images in
           for (index, image) in images.enumerated() {
             try PNG.write(image, to: "\(folder)/" + String(format: "%06d.png", first + index))

@@ -81,6 +81,8 @@ struct SampleCommand: ParsableCommand {
       // That of a name which is not there yet is their folder.
       let names = Set(present + [0]).sorted().map(name)
       try Destination.prepare(names.map { Destination("--out", $0, .png) }, inputs: [model])
+      // Those that are there make room for those that replace them.
+      try PNG.need(images - present.count, of: shape).check(in: Folder.split(out).folder, path: out)
     } else {
       if !isSheet { try checkGrid(of: shape, count: images, scale: scale) }
       try Destination.prepare([destination], inputs: [model])

@@ -22,8 +22,7 @@ package enum AtomicFile {
 
   /// Writes what `body` appends, piece by piece, as the file at `path`.
   ///
-  /// - Parameter size: about how many bytes they will be, where that is known: a disk without room for them is then no
-  ///   surprise after hours.
+  /// - Parameter size: how many bytes they will be at least, where that is known: without room for them nothing is begun.
   /// - Throws: `FileError`, or what `body` throws; the neighbor is then gone and what stood at `path` is untouched,
   ///   unless it was the folder that could not be synchronized.
   package static func write(
@@ -35,10 +34,7 @@ package enum AtomicFile {
     // The owner has said that this file must not be written.
     if isThere && access(path, W_OK) != 0 { throw FileError.system(path, "cannot write") }
     let target = try target(of: path)
-    if let free = Folder.freeBytes(Folder.split(target).folder), free < size {
-      throw FileError(
-        path, "needs about \(size / 1_000_000) MB, and its disk has \(free / 1_000_000) MB left")
-    }
+    if size > 0 { try DiskNeed(bytesEach: size).check(in: Folder.split(target).folder, path: path) }
     let (descriptor, hidden) = try Unfinished.make(beside: target) { hidden -> Int32? in
       let descriptor = open(hidden, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
       return descriptor < 0 ? nil : descriptor
@@ -50,7 +46,7 @@ package enum AtomicFile {
       flock(descriptor, LOCK_EX | LOCK_NB)
       if isThere { fchmod(descriptor, status.st_mode & 0o7777) }
       try body(Growing(descriptor: descriptor, path: path))
-      if fsync(descriptor) != 0 { throw FileError.system(path, "cannot write") }
+      try synchronize(descriptor, path: path)
       if rename(hidden, target) != 0 { throw FileError.system(path, "cannot write") }
     } catch {
       unlink(hidden)
@@ -125,6 +121,14 @@ package func appendAll(_ bytes: [UInt8], to descriptor: Int32, path: String) thr
     ftruncate(descriptor, end)
     throw error
   }
+}
+
+/// Brings what was written to an open file onto its disk, or says that it cannot. After that there is nothing that closing
+/// the file could still report.
+///
+/// - Throws: `FileError`.
+package func synchronize(_ descriptor: Int32, path: String) throws {
+  if fsync(descriptor) != 0 { throw FileError.system(path, "cannot write") }
 }
 
 /// Writes all bytes to an open file, whose path is for the error. Calls `write`.

@@ -31,8 +31,11 @@ package enum Folder {
 
   /// Fills a folder that is new, or empty: with all that `body` puts into the folder that it is handed, or nothing.
   ///
+  /// - Parameter need: what the files take, where that is known: without room for them `body` is not called.
   /// - Throws: `FileError`, if the folder holds something, too; what `body` throws.
-  package static func fill(_ path: String, _ body: (_ folder: String) throws -> Void) throws {
+  package static func fill(
+    _ path: String, need: DiskNeed? = nil, _ body: (_ folder: String) throws -> Void
+  ) throws {
     try checkIsEmpty(path)
     let isNew = !isFolder(path)
     try make(path)
@@ -40,6 +43,7 @@ package enum Folder {
     defer { if isNew { Unfinished.forget(path) } }
     do {
       AtomicFile.removeLeftovers(in: path)
+      try need?.check(in: path, path: path)
       let (_, hidden) = try Unfinished.make(beside: "\(path)/files") { mkdir($0, 0o777) == 0 ? true : nil }
       // Tells others that it is no leftover.
       let lock = open(hidden, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -118,13 +122,6 @@ package enum Folder {
     guard let slash = path.lastIndex(of: "/") else { return (".", String(path)) }
     let folder = slash == path.startIndex ? "/" : String(path[..<slash])
     return (folder, String(path[path.index(after: slash)...]))
-  }
-
-  /// What may still be written in a folder; nil where the file system does not say. Calls `statvfs`.
-  static func freeBytes(_ path: String) -> Int? {
-    var status = statvfs()
-    guard statvfs(path, &status) == 0, status.f_blocks > 0 else { return nil }
-    return Int(clamping: status.f_bavail.multipliedReportingOverflow(by: status.f_frsize).partialValue)
   }
 
   /// Makes the names in a folder themselves survive a loss of power. Some file systems do not support it, and a

@@ -16,13 +16,24 @@ package final class FolderLock {
     let path = "\(folder)/\(Self.fileName)"
     descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
     if descriptor < 0 { throw FileError.system(path, "cannot write") }
-    if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return }
-    let code = errno
-    if [ENOTSUP, ENOSYS, ENOLCK, EINVAL].contains(code) { return }
     // From here on `deinit` runs, which closes the file.
-    if code == EWOULDBLOCK { return nil }
-    throw FileError.system(path, "cannot lock", code)
+    if try !lock(descriptor, path: path) { return nil }
   }
 
   deinit { if descriptor >= 0 { close(descriptor) } }
+}
+
+/// Locks an open file, without waiting. A file system that knows no locks is no error: nothing is then promised.
+///
+/// - Returns: false if another process has locked it.
+/// - Throws: `FileError`.
+func lock(_ descriptor: Int32, path: String) throws -> Bool {
+  while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+    let code = errno
+    if code == EINTR { continue }
+    if code == EWOULDBLOCK { return false }
+    if [ENOTSUP, ENOSYS, ENOLCK, EINVAL].contains(code) { return true }
+    throw FileError.system(path, "cannot lock", code)
+  }
+  return true
 }

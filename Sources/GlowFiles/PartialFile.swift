@@ -22,23 +22,29 @@ package final class PartialFile {
   package init(_ path: String) throws {
     self.path = path
     target = try AtomicFile.target(of: path)
-    (descriptor, isNew) = try PartialFile.lock("\(target).part")
+    (descriptor, isNew) = try PartialFile.open("\(target).part")
   }
 
   deinit { close(descriptor) }
 
   /// Opens and locks a file, and makes it if it is not there.
-  private static func lock(_ name: String) throws -> (descriptor: Int32, isNew: Bool) {
+  private static func open(_ name: String) throws -> (descriptor: Int32, isNew: Bool) {
     let options = O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW
     while true {
-      var descriptor = open(name, options | O_CREAT | O_EXCL, 0o666)
+      var descriptor = Glibc.open(name, options | O_CREAT | O_EXCL, 0o666)
       let isNew = descriptor >= 0
-      if !isNew && errno == EEXIST { descriptor = open(name, options) }
+      if !isNew && errno == EEXIST { descriptor = Glibc.open(name, options) }
       if descriptor < 0 {
         if !isNew && errno == ENOENT { continue }
         throw FileError.system(name, "cannot write")
       }
-      if flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK {
+      let isLocked: Bool
+      do { isLocked = try lock(descriptor, path: name) } catch {
+        close(descriptor)
+        if isNew { unlink(name) }
+        throw error
+      }
+      if !isLocked {
         close(descriptor)
         throw FileError(name, "another process is writing it")
       }
@@ -76,7 +82,7 @@ package final class PartialFile {
       if access(target, W_OK) != 0 { throw FileError.system(path, "cannot write") }
       fchmod(descriptor, status.st_mode & 0o7777)
     }
-    if fsync(descriptor) != 0 { throw FileError.system(hidden, "cannot write") }
+    try synchronize(descriptor, path: hidden)
     if rename(hidden, target) != 0 { throw FileError.system(path, "cannot write") }
     try Folder.synchronize(Folder.split(target).folder)
   }

@@ -48,6 +48,14 @@ final class MetricsLog {
     try appendAll(line, to: descriptor, path: path)
     try events?.append(entry)
   }
+
+  /// Brings all lines and events onto the disk.
+  ///
+  /// - Throws: `FileError`.
+  func synchronize() throws {
+    try GlowFiles.synchronize(descriptor, path: path)
+    try events?.synchronize()
+  }
 }
 
 /// One line of `metrics.jsonl`, whose keys are these names in snake case. JSON has no numbers that are not finite:

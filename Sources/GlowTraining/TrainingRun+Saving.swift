@@ -24,6 +24,8 @@ extension TrainingRun {
     for step in steps.dropLast(training.checkpointsKept) {
       try? FileManager.default.removeItem(atPath: folder.checkpoint(step))
     }
+    // After the weights, which are worth more than the lines.
+    try log.synchronize()
   }
 
   /// An image that cannot be read must not cost the steps so far: the weights know nothing of it.

@@ -137,10 +137,12 @@ extension CommandTests {
     for command in [
       "encode run --data noise --limit 100000000 --out z.npy",
       "data noise --limit 100000000 --image-size 1024 --export a.npy",
+      "data noise --limit 100000000 --image-size 8192 --export pictures",
     ] {
       let outcome = try shell("timeout 60 $GLOW \(command)")
       #expect(
-        outcome.status == 1 && outcome.error.contains("MB, and its disk has"), "\(command): \(outcome.error)")
+        outcome.status == 1 && outcome.messages.count == 1 && outcome.error.contains(", and its disk has "),
+        "\(command): \(outcome.error)")
     }
     #expect(try names() == ["run"])
   }

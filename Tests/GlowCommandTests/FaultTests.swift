@@ -7,18 +7,20 @@ import Testing
 ///
 /// `map` is memory that comes straight from the system, that of models and passes; `malloc` is memory of the libraries for
 /// pictures. What Swift itself allocates cannot be refused to it: it ends the process.
+///
+/// A command may do without a call that has failed, if all that it is to write and to say is there: `close` of what was
+/// only read or is on the disk already (`synchronize`), the lock that a file has while it gets its bytes (`AtomicFile`),
+/// what is read of /proc and /sys, for which there are defaults.
 @Suite(
   "Commands whose calls fail", .serialized, .unsanitized("too slow"),
   .needs("Tests with a C compiler", Faults.compiler != nil, lack: "there is no C compiler"))
 struct FaultTests {
-  private let root = FileManager.default.temporaryDirectory.appending(path: "glow-faults-\(UUID())").path
+  private let root: String
+  private let manager = FileManager.default
+
   init() throws {
-    try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
-    try Faults.source.write(toFile: "\(root)/faults.c", atomically: true, encoding: .utf8)
-    let compiler = try #require(Faults.compiler)
-    let made = try ChildProcess.run(
-      compiler, ["-shared", "-fPIC", "-O1", "faults.c", "-o", "faults.so", "-ldl"], in: root)
-    #expect(made.status == 0, "\(made.error)")
+    root = manager.temporaryDirectory.appending(path: "glow-faults-\(UUID())").path
+    try manager.copyItem(atPath: Inputs.made.get(), toPath: root)
   }
 
   private func glow(_ arguments: [String], environment: [String] = []) throws -> ChildProcess {
@@ -30,9 +32,9 @@ struct FaultTests {
   /// The files under a folder, with their bytes.
   private func files(_ folder: String) throws -> [String: Data] {
     var files: [String: Data] = [:]
-    for name in try FileManager.default.subpathsOfDirectory(atPath: "\(root)/\(folder)") {
+    for name in try manager.subpathsOfDirectory(atPath: "\(root)/\(folder)") {
       let path = "\(root)/\(folder)/\(name)"
-      if !FileManager.default.isReadableFile(atPath: path) || isFolder(path) { continue }
+      if !manager.isReadableFile(atPath: path) || isFolder(path) { continue }
       files[name] = try Data(contentsOf: URL(filePath: path))
     }
     return files
@@ -40,13 +42,8 @@ struct FaultTests {
 
   private func isFolder(_ path: String) -> Bool {
     var isFolder: ObjCBool = false
-    return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue
+    return manager.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue
   }
-
-  private static let tiny = [
-    "--levels", "1", "--depth", "1", "--width", "8", "--batch", "4", "--init-images", "4", "--threads", "1",
-    "--sample-every", "2", "--eval-every", "2", "--checkpoint-every", "2", "--log-every", "1", "--limit", "8",
-  ]
 
   @Test(
     "whatever call fails: one clear line, a status that is not 0, earlier files as they were, no half files",
@@ -62,75 +59,213 @@ struct FaultTests {
       ["detect", "run", "--in", "images", "--out", "noise", "--limit", "4", "--scores", "to/scores"],
       ["plot", "run", "--out", "to/p.png", "--samples", "to/q.png"],
       ["inspect", "run"],
-      ["manipulate", "run", "images/000001.png", "--attribute", "z.npy", "--out", "to/m.png"],
+      ["manipulate", "run", "images/000001.png", "--attribute", "v.npy", "--out", "to/m.png"],
       ["sheet", "run", "--data", "images", "--out", "to/sheet.png"],
       ["export", "run", "--to", "openai", "--out", "to/e.safetensors"],
       ["data", "images", "--check"],
       ["data", "images", "--export", "to/copy"],
       ["data", "images", "--export", "to/copy.npy"],
-      ["train", "--data", "images", "--out", "to/run", "--steps", "4"] + tiny,
+      ["train", "--data", "images", "--out", "to/run", "--steps", "4"] + Inputs.tiny,
+      ["train", "--resume", "--out", "to/run", "--steps", "4"],
+      ["data", "images"],
+      ["detect", "run", "--in", "images", "--reference", "to/r.json"],
+      ["compare", "s.jsonl", "s.jsonl", "--data", "images", "--out", "to/c.png"],
+      ["import", "e.safetensors", "--from", "openai", "--out", "to/i.safetensors"],
+      ["evaluate", "conditional", "--data", "classes", "--class", "marginal", "--scores", "to/s.jsonl"],
+      ["bench", "evaluate", "--depth", "1", "--width", "8", "--batch", "1", "--runs", "1"],
     ])
   func failures(of command: [String]) throws {
-    defer { try? FileManager.default.removeItem(atPath: root) }
-    let manager = FileManager.default
-    #expect(try glow(["data", "faces", "--limit", "8", "--export", "images"]).status == 0)
-    #expect(
-      try glow(["train", "--data", "faces", "--out", "run", "--steps", "2"] + Self.tiny).status == 0)
-    #expect(
-      try glow(
-        ["encode", "run", "--data", "images", "--out", "z.npy"]
-          + (command[0] == "manipulate" ? ["--limit", "1"] : [])
-      ).status == 0)
-    try manager.createDirectory(atPath: "\(root)/to", withIntermediateDirectories: true)
+    defer { try? manager.removeItem(atPath: root) }
     let arguments =
-      command + (["data", "export", "plot", "train"].contains(command[0]) ? [] : ["--threads", "1"])
-    let whole = try glow(arguments)
+      command
+      + (["data", "export", "import", "plot", "train"].contains(command[0]) ? [] : ["--threads", "1"])
+    try clear(for: command)
+    let whole = try glow(arguments, environment: faults("none", 0))
     #expect(whole.status == 0, "\(whole.error)")
-    let (inputs, results) = (try files("run"), try files("to"))
-    for call in ["open", "write", "fsync", "mmap", "rename", "map", "malloc"] {
-      var number = 0
-      while true {
-        // The libraries allocate by the hundred, much of it in loops.
-        number = call == "malloc" && number >= 4 ? 2 * number : number + 1
-        try manager.removeItem(atPath: "\(root)/to")
-        try manager.createDirectory(atPath: "\(root)/to", withIntermediateDirectories: true)
-        try? manager.removeItem(atPath: "\(root)/mark")
-        let outcome = try glow(
-          arguments,
-          environment: [
-            "LD_PRELOAD=\(root)/faults.so", "FAULT_CALL=\(call)", "FAULT_NUMBER=\(number)",
-            "FAULT_MARK=\(root)/mark",
-          ])
-        let what = "\(command.joined(separator: " ")): \(call) \(number): \(outcome.error)"
-        if !manager.fileExists(atPath: "\(root)/mark") {
-          #expect(outcome.status == 0, "\(what)")
-          break
-        }
-        let found = try files("to")
-        #expect(!found.keys.contains { $0.contains(".partial") }, "\(what): \(found.keys)")
-        #expect(try files("run") == inputs, "\(what)")
-        if outcome.status == 0 {
-          // A call that the command can do without, and did.
-          #expect(Set(found.keys) == Set(results.keys), "\(what)")
-          if command[0] != "train" { #expect(found == results, "\(what)") }
-        } else {
-          let lines = outcome.messages.filter { !$0.hasPrefix("warning: ") }
-          // What a check finds broken is its answer.
-          let isAnswer = command.contains("--check") && lines.isEmpty && !outcome.output.isEmpty
-          #expect(outcome.status == 1 && (isAnswer || lines.last?.hasPrefix("Error: ") == true), "\(what)")
-          #expect(lines.count == 1 || command[0] == "train" || isAnswer, "\(what)")
-        }
-        for name in found.keys where name.hasSuffix("model.safetensors") {
-          let read = try glow(["inspect", "to/\(name)"])
-          #expect(read.status == 0, "\(what); \(read.error)")
+    let results = try files("to")
+    let expected = Expected(
+      command: command, inputs: try files("run"), earlier: try earlier(command, results), results: results,
+      answer: words(whole.output))
+    let counts = try self.counts()
+    for call in Faults.Call.allCases where command[0] != "bench" || call.isOfAnswers {
+      for number in call.numbers(of: counts[call.place]) {
+        try clear(for: command, expected.earlier)
+        let outcome = try glow(arguments, environment: faults(call.rawValue, number))
+        // How often a call happens is not quite the same each time.
+        if manager.fileExists(atPath: "\(root)/mark") || outcome.status != 0 {
+          try check(outcome, call, number, expected)
         }
       }
     }
   }
+
+  /// The folder that a command writes in, as it is before.
+  private func clear(for command: [String], _ earlier: [String: Data] = [:]) throws {
+    try? manager.removeItem(atPath: "\(root)/to")
+    try? manager.removeItem(atPath: "\(root)/mark")
+    try manager.createDirectory(atPath: "\(root)/to", withIntermediateDirectories: true)
+    if command.contains("--resume") { try manager.copyItem(atPath: "\(root)/run", toPath: "\(root)/to/run") }
+    for (name, bytes) in earlier where !command.contains("--resume") {
+      let path = URL(filePath: "\(root)/to/\(name)")
+      try manager.createDirectory(at: path.deletingLastPathComponent(), withIntermediateDirectories: true)
+      try bytes.write(to: path)
+    }
+  }
+
+  /// What is to be there before a command that makes `results`: files that it may replace, and that differ from its own.
+  private func earlier(_ command: [String], _ results: [String: Data]) throws -> [String: Data] {
+    if command.contains("--resume") {
+      return Dictionary(uniqueKeysWithValues: try files("run").map { ("run/\($0)", $1) })
+    }
+    // Folders that hold nothing else.
+    if command[0] == "train"
+      || results.keys.contains(where: { $0.hasPrefix("copy/") || $0.hasPrefix("images/") })
+      || command.contains("--all")
+    {
+      return [:]
+    }
+    return Dictionary(
+      uniqueKeysWithValues: results.map { name, bytes in
+        var bytes = bytes
+        if name.contains(".json") {
+          bytes.append(UInt8(ascii: " "))
+        } else {
+          bytes[bytes.count - 1] ^= 1
+        }
+        return (name, bytes)
+      })
+  }
+
+  private struct Expected {
+    let command: [String]
+    /// The files of the run that is read.
+    let inputs: [String: Data]
+    /// The files that there were, and those that the command is to make.
+    let earlier, results: [String: Data]
+    let answer: String
+  }
+
+  private func check(_ outcome: ChildProcess, _ call: Faults.Call, _ number: Int, _ expected: Expected) throws
+  {
+    let command = expected.command
+    let what = "\(command.joined(separator: " ")): \(call) \(number): \(outcome.error)"
+    let found = try files("to")
+    #expect(!found.keys.contains { $0.contains(".partial") }, "\(what): \(found.keys)")
+    #expect(try files("run") == expected.inputs, "\(what)")
+    let isTraining = command[0] == "train"
+    if outcome.status == 0 {
+      // The command can do without the call, and did.
+      #expect(Set(found.keys) == Set(expected.results.keys), "\(what)")
+      if !isTraining { #expect(found == expected.results, "\(what)") }
+      #expect(words(outcome.output) == expected.answer, "\(what)")
+    } else {
+      let lines = outcome.messages.filter { !$0.hasPrefix("warning: ") }
+      // What a check finds broken is its answer.
+      let isAnswer = command.contains("--check") && lines.isEmpty && !outcome.output.isEmpty
+      #expect(outcome.status == 1 && (isAnswer || lines.last?.hasPrefix("Error: ") == true), "\(what)")
+      #expect(lines.count == 1 || isTraining || isAnswer, "\(what)")
+      let reason = isAnswer ? outcome.output : String(lines.last ?? "")
+      #expect(call.isMemory || reason.contains(": Input/output error"), "\(what)")
+    }
+    for name in Set(found.keys).union(expected.earlier.keys) where !name.contains(".part") {
+      let bytes = found[name]
+      var isWhole =
+        bytes != nil && (bytes == expected.earlier[name] || bytes == expected.results[name])
+      // A file of a run is one of its steps, which need not be the last.
+      if !isWhole && isTraining {
+        isWhole = try !name.hasSuffix(".safetensors") || glow(["inspect", "to/\(name)"]).status == 0
+      }
+      #expect(isWhole, "\(what): \(name)")
+    }
+  }
+
+  /// What is said, without the numbers: of times and speeds each is another.
+  private func words(_ output: String) -> String { output.replacing(/[0-9.]+/, with: "#") }
+
+  private func faults(_ call: String, _ number: Int) -> [String] {
+    [
+      "LD_PRELOAD=\(root)/faults.so", "FAULT_CALL=\(call)", "FAULT_NUMBER=\(number)",
+      "FAULT_MARK=\(root)/mark", "FAULT_COUNTS=\(root)/counts",
+    ]
+  }
+
+  /// How often each call has happened in the last command.
+  private func counts() throws -> [Int] {
+    try Data(contentsOf: URL(filePath: "\(root)/counts")).withUnsafeBytes {
+      Array($0.bindMemory(to: Int64.self)).map(Int.init)
+    }
+  }
+}
+
+/// What the commands read, made once: the tests take copies of the folder.
+private enum Inputs {
+  static let tiny = [
+    "--levels", "1", "--depth", "1", "--width", "8", "--batch", "4", "--init-images", "4", "--threads", "1",
+    "--sample-every", "2", "--eval-every", "2", "--checkpoint-every", "2", "--log-every", "1", "--limit", "8",
+  ]
+
+  /// The folder.
+  static let made = Result { try make() }
+
+  private static func make() throws -> String {
+    let root = FileManager.default.temporaryDirectory.appending(path: "glow-faults-\(UUID())").path
+    try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
+    removedAtEnd = root
+    atexit { try? FileManager.default.removeItem(atPath: removedAtEnd) }
+    try Faults.source.write(toFile: "\(root)/faults.c", atomically: true, encoding: .utf8)
+    func run(_ program: String, _ arguments: [String]) throws {
+      let outcome = try ChildProcess.run(program, arguments, in: root)
+      #expect(outcome.status == 0, "\(arguments): \(outcome.error)")
+    }
+    func glow(_ line: String, _ more: [String] = []) throws {
+      try run(ChildProcess.glow, line.split(separator: " ").map(String.init) + more)
+    }
+    try run(
+      #require(Faults.compiler), ["-shared", "-fPIC", "-O1", "faults.c", "-o", "faults.so", "-ldl"])
+    try glow("data faces --limit 8 --export images")
+    try glow("train --data faces --out run --steps 2", tiny)
+    try glow("encode run --data images --out z.npy")
+    try glow("encode run --data images --limit 1 --out v.npy")
+    try glow("evaluate run --data images --scores s.jsonl")
+    try glow("export run --to openai --out e.safetensors")
+    for name in ["one", "two"] {
+      let folder = "\(root)/classes/\(name)"
+      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+      for number in 1...2 {
+        try FileManager.default.copyItem(
+          atPath: "\(root)/images/00000\(number).png", toPath: "\(folder)/\(number).png")
+      }
+    }
+    try glow("train --data classes --conditional --out conditional --steps 1", tiny)
+    return root
+  }
+
+  nonisolated(unsafe) private static var removedAtEnd = ""
 }
 
 /// The library that makes calls fail, which the tests compile.
 private enum Faults {
+  /// In the order of `calls` in the library.
+  enum Call: String, CaseIterable {
+    case open, read, write, ftruncate, fsync, close, mmap, rename, mkdir, flock, map, malloc
+
+    var place: Int { Call.allCases.firstIndex(of: self)! }
+    var isMemory: Bool { self == .map || self == .malloc }
+    /// Whether stdout needs it. Of bench, which measures for a while each time, there is only what it says.
+    var isOfAnswers: Bool { self == .write || self == .close }
+
+    /// Which of `count` such calls are made to fail, one at a time. All that change files; of others, which come by the
+    /// hundred, much of it in loops, the first ones, and then ever fewer.
+    func numbers(of count: Int) -> [Int] {
+      switch self {
+      case .write, .ftruncate, .fsync, .rename, .mkdir, .flock: return Array(1..<count + 1)
+      case .open, .read, .close, .mmap, .map, .malloc:
+        let doubled = sequence(first: 8) { 2 * $0 }.prefix { $0 < count }
+        return Set([1, 2, 3, 4, 6] + doubled + [count]).filter { (1..<count + 1).contains($0) }.sorted()
+      }
+    }
+  }
+
   static let compiler: String? = ["/usr/bin/clang", "/usr/bin/cc", "/usr/bin/gcc", swiftClang].compactMap {
     $0
   }.first {
@@ -164,12 +299,25 @@ private enum Faults {
     #include <sys/syscall.h>
     #include <unistd.h>
 
-    static atomic_long calls;
+    static const char *const calls[] = {
+      "open", "read", "write", "ftruncate", "fsync", "close", "mmap", "rename", "mkdir", "flock", "map", "malloc"};
+    enum { call_count = sizeof calls / sizeof *calls };
+    // How often each has happened: the file FAULT_COUNTS, which the test reads.
+    static atomic_llong own_counts[call_count], *counts = own_counts;
+
+    __attribute__((constructor)) static void share_counts(void) {
+      int file = syscall(SYS_openat, AT_FDCWD, getenv("FAULT_COUNTS"), O_RDWR | O_CREAT | O_TRUNC, 0600);
+      if (file < 0 || syscall(SYS_ftruncate, file, sizeof own_counts) != 0) abort();
+      counts = (void *)syscall(SYS_mmap, NULL, sizeof own_counts, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+      if (counts == MAP_FAILED) abort();
+      syscall(SYS_close, file);
+    }
 
     static int fails(const char *call) {
-      const char *wanted = getenv("FAULT_CALL");
-      if (wanted == NULL || strcmp(wanted, call) != 0) return 0;
-      if (atomic_fetch_add(&calls, 1) + 1 != atol(getenv("FAULT_NUMBER"))) return 0;
+      int place = 0;
+      while (strcmp(calls[place], call) != 0) place++;
+      long long number = atomic_fetch_add(&counts[place], 1) + 1;
+      if (strcmp(getenv("FAULT_CALL"), call) != 0 || number != atoll(getenv("FAULT_NUMBER"))) return 0;
       long mark = syscall(SYS_openat, AT_FDCWD, getenv("FAULT_MARK"), O_WRONLY | O_CREAT, 0600);
       if (mark >= 0) syscall(SYS_close, mark);
       errno = strncmp(call, "ma", 2) == 0 ? ENOMEM : EIO;
@@ -226,6 +374,8 @@ private enum Faults {
         && S_ISREG(status.st_mode);
     }
 
+    static int is_answer(int descriptor) { return descriptor == STDOUT_FILENO; }
+
     int open(const char *path, int flags, ...) {
       mode_t mode = 0;
       if (flags & (O_CREAT | O_TMPFILE)) {
@@ -239,8 +389,35 @@ private enum Faults {
     }
 
     ssize_t write(int descriptor, const void *bytes, size_t count) {
-      if (is_file(descriptor) && fails("write")) return -1;
+      if ((is_file(descriptor) || is_answer(descriptor)) && fails("write")) return -1;
       return syscall(SYS_write, descriptor, bytes, count);
+    }
+
+    ssize_t read(int descriptor, void *bytes, size_t count) {
+      if (is_file(descriptor) && fails("read")) return -1;
+      return syscall(SYS_read, descriptor, bytes, count);
+    }
+
+    int ftruncate(int descriptor, off_t count) {
+      if (fails("ftruncate")) return -1;
+      return syscall(SYS_ftruncate, descriptor, count);
+    }
+
+    int flock(int descriptor, int operation) {
+      if (fails("flock")) return -1;
+      return syscall(SYS_flock, descriptor, operation);
+    }
+
+    int mkdir(const char *path, mode_t mode) {
+      if (path[0] != '/' && fails("mkdir")) return -1;
+      return syscall(SYS_mkdirat, AT_FDCWD, path, mode);
+    }
+
+    // Whatever it answers, the descriptor is free after it.
+    int close(int descriptor) {
+      int is_ours = is_file(descriptor) || is_answer(descriptor);
+      int result = syscall(SYS_close, descriptor);
+      return is_ours && fails("close") ? -1 : result;
     }
 
     int fsync(int descriptor) {

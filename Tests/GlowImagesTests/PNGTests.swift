@@ -32,6 +32,17 @@ struct PNGTests {
     #expect(try PNG.encode(image, compression: 9).count < PNG.encode(image, compression: 0).count / 2)
   }
 
+  @Test("no file is smaller than what a disk is asked for", arguments: [1, 3])
+  func need(channels: Int) throws {
+    for side in [1, 2, 16, 100, 1000] {
+      let shape = ImageShape(height: side, width: side, channels: channels)
+      let black = ByteImage(shape: shape, pixels: [UInt8](repeating: 0, count: shape.count))
+      let need = PNG.need(3, of: shape)
+      let smallest = try PNG.encode(black, compression: 9).count
+      #expect(need.files == 3 && need.bytesEach <= smallest && 2 * need.bytesEach > smallest, "\(shape)")
+    }
+  }
+
   @Test("gray of 1, 2 and 4 bits fills 0 to 255")
   func shallowGray() throws {
     let one = Crafted.png(width: 4, height: 1, depth: 1, colorType: 0, rows: [[0b0110_0000]])

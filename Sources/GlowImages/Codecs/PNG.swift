@@ -62,6 +62,16 @@ package enum PNG: ImageCodec {
     try AtomicFile.write(encode(image), to: path)
   }
 
+  /// What PNG files take of a disk at least, one an image of a shape.
+  ///
+  /// How small an image becomes depends on what it shows, so that this is what the smallest one has: the signature, the
+  /// chunks IHDR, IDAT and IEND, zlib's header and checksum, and its rows, each with the byte of its filter, as tightly
+  /// as deflate can pack anything: 258 bytes in 2 bits.
+  package static func need(_ count: Int, of shape: ImageShape) -> DiskNeed {
+    let rows = shape.height * (1 + shape.width * shape.channels)
+    return DiskNeed(files: count, bytesEach: 8 + 25 + 12 + 12 + 6 + rows / (4 * 258))
+  }
+
   static func recognizes(_ bytes: UnsafeRawBufferPointer) -> Bool { bytes.starts(with: signature) }
 
   static func decode(

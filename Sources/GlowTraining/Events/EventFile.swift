@@ -86,6 +86,11 @@ final class EventFile {
     try append(step, summary)
   }
 
+  /// Brings all records onto the disk.
+  ///
+  /// - Throws: `FileError`.
+  func synchronize() throws { try GlowFiles.synchronize(descriptor, path: path) }
+
   private func append(_ step: Int, _ summary: ProtocolMessage) throws {
     var event = EventFile.event(step: step)
     event.add(5, summary)

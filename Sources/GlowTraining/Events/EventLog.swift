@@ -36,6 +36,11 @@ final class EventLog {
       step: metrics.step, scalars: scalars.compactMap { tag, value in value.map { (tag: tag, value: $0) } })
   }
 
+  /// Brings all events onto the disk.
+  ///
+  /// - Throws: `FileError`.
+  func synchronize() throws { try file.synchronize() }
+
   /// - Throws: `FileError`.
   func append(samples: ByteImage, step: Int) throws {
     let shape = samples.shape
