@@ -39,7 +39,9 @@ struct Destination {
     }
 
     /// Whether a file with these first bytes is one of this kind. What any program's settings may begin with is read.
-    fileprivate func matches(_ start: [UInt8], _ path: String) -> Bool {
+    ///
+    /// - Throws: `FileError` of a file that the system does not let be read: who knows what it holds.
+    fileprivate func matches(_ start: [UInt8], _ path: String) throws -> Bool {
       switch self {
       case .png: start.starts(with: [0x89] + Array("PNG".utf8))
       case .images, .latents, .vector: start.starts(with: [0x93] + Array("NUMPY".utf8))
@@ -47,26 +49,36 @@ struct Destination {
       case .model, .foreignModel: start.dropFirst(8).first == UInt8(ascii: "{")
       case .records:
         // Of several shards only the first one's file begins with names.
-        ["{\"index\"", "index,"].contains { start.starts(with: Array($0.utf8)) }
-          || (try? ScoreProvenance.read(for: path)) != nil
-      case .provenance: (try? ScoreProvenance(path)) != nil
-      case .reference: (try? DetectionReference(path)) != nil
+        try ["{\"index\"", "index,"].contains { start.starts(with: Array($0.utf8)) }
+          || (content { try ScoreProvenance.read(for: path) } ?? nil) != nil
+      case .provenance: try content { try ScoreProvenance(path) } != nil
+      case .reference: try content { try DetectionReference(path) } != nil
       case .newFolder, .folder: false
       }
     }
 
     /// Whether what a file's header says, beyond its first bytes, is said in files of this kind.
-    fileprivate func matches(_ file: MappedFile) -> Bool {
+    ///
+    /// - Throws: `FileError`, as above.
+    fileprivate func matches(_ file: MappedFile) throws -> Bool {
       switch self {
       case .images, .latents, .vector:
-        guard let (header, _) = try? file.withBytes({ try NumpyHeader.parse($0, path: file.path) }) else {
-          return false
-        }
+        let parsed = try content { try file.withBytes { try NumpyHeader.parse($0, path: file.path) } }
+        guard let (header, _) = parsed else { return false }
         let dimensions = self == .images ? 4 : self == .latents ? 2 : 1
         return header.shape.count == dimensions && header.dataType.hasPrefix("|") == (self == .images)
-      case .model: return (try? SafetensorsFile(file.path)).map(ModelFile.isModel) == true
-      case .foreignModel: return (try? SafetensorsFile(file.path)).map(ModelFile.isForeign) == true
+      case .model: return try content { try SafetensorsFile(file.path) }.map(ModelFile.isModel) == true
+      case .foreignModel:
+        return try content { try SafetensorsFile(file.path) }.map(ModelFile.isForeign) == true
       case .png, .records, .provenance, .reference, .newFolder, .folder: return true
+      }
+    }
+
+    /// What a reader makes of a file; nil if it holds something else.
+    private func content<Content>(_ read: () throws -> Content) throws -> Content? {
+      do { return try read() } catch {
+        if let error = error as? FileError, error.isOfSystem { throw error }
+        return nil
       }
     }
   }
@@ -177,7 +189,7 @@ struct Destination {
     }
     let file = try MappedFile(path)
     let start = try file.withBytes { Array($0.prefix(16)) }
-    if !start.isEmpty && !(kind.matches(start, path) && kind.matches(file)) {
+    if try !start.isEmpty && !(kind.matches(start, path) && kind.matches(file)) {
       throw FileError(
         path,
         "holds something else than \(kind.endings.joined(separator: " or ")) files do and would be lost: "

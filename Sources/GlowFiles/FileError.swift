@@ -6,6 +6,8 @@ public struct FileError: Error, CustomStringConvertible, Equatable {
   public let path: String
   /// What is wrong with it.
   public let reason: String
+  /// Whether the system has refused something, which says nothing of what the file holds.
+  package private(set) var isOfSystem = false
 
   /// An error of the file at `path`.
   public init(_ path: String, _ reason: String) {
@@ -13,9 +15,14 @@ public struct FileError: Error, CustomStringConvertible, Equatable {
     self.reason = reason
   }
 
+  /// Whether both say the same.
+  public static func == (a: FileError, b: FileError) -> Bool { a.path == b.path && a.reason == b.reason }
+
   /// The error that `errno` stands for, for instance "cannot open: No such file or directory".
   package static func system(_ path: String, _ action: String, _ code: Int32 = errno) -> FileError {
-    FileError(path, "\(action): \(String(cString: strerror(code)))")
+    var error = FileError(path, "\(action): \(String(cString: strerror(code)))")
+    error.isOfSystem = true
+    return error
   }
 
   /// One line fit for a terminal, whatever the file held: control characters are escaped, a long reason is cut.
