@@ -73,5 +73,6 @@ private func makeTrainer(_ folder: RunFolder) throws -> Trainer {
 
 private struct Silence: ProgressReport {
   func step(_ progress: TrainingProgress) {}
+  func work(_ done: Int, of count: Int, _ things: String) {}
   func note(_ message: String) {}
 }
