@@ -22,7 +22,7 @@ part "training" "$glow" train --data faces --out "$run" --levels 3 --depth 6 --w
 part "scoring" "$glow" evaluate "$run" --data faces
 part "sampling" "$glow" sample "$run" --count 48 --temperature 0.7 --out "$run/samples.png"
 part "decoding latents" "$glow" reconstruct "$run" --data faces --out "$run/reconstruction.png"
-# Half as much again as a probe of pixels needs (without --strength): for the eye.
+# The strength is chosen for the eye; without --strength it would be what a probe of pixels needs.
 part "interpolating, and finding what a smile is" \
   "$glow" sheet "$run" --data faces --name Smiling --limit 4000 --strength 2 --scale 3 --out "$run/sheet.png"
 echo "look at $run/sheet.png: samples, an interpolation and a smile added"
