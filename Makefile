@@ -133,7 +133,7 @@ deb: $(DIST)/release/glow ## Make a Debian package.
 	lintian --fail-on error $(DIST)/glow_$(VERSION)_amd64.deb
 
 try-packages: dist deb ## Try the packages in a minimal Debian and Ubuntu (needs root, and debootstrap's download).
-	$(call also,debootstrap ubuntu-keyring)
+	$(call also,debootstrap)
 	@sh Packaging/try.sh $(VERSION) $(DIST)
 
 # A fixed part, in the build that is made soonest: matrix products in C and all that works beside them, and damaged files.

@@ -7,16 +7,19 @@ version=$1 folder=$2
 debian=$folder/bookworm ubuntu=$folder/jammy
 log=$folder/debootstrap.log
 
-make_root() { # ROOT: all of it, or nothing
-  [ ! -e "$1" ] || return 0
-  rm -rf "$1.new"
-  debootstrap --variant=minbase "$(basename "$1")" "$1.new" > "$log" 2>&1 || return 1
-  mv "$1.new" "$1"
+make_root() { # ROOT, and what debootstrap makes ROOT.new of: all of it, or nothing
+  root=$1
+  shift
+  [ ! -e "$root" ] || return 0
+  rm -rf "$root.new"
+  debootstrap --variant=minbase "$@" > "$log" 2>&1 || return 1
+  mv "$root.new" "$root"
 }
 echo "making a minimal Debian and a minimal Ubuntu, unless they are in $folder already"
-make_root "$debian" || { cat "$log"; exit 1; }
+make_root "$debian" bookworm "$debian.new" || { cat "$log"; exit 1; }
 roots="$debian $ubuntu" left_out=
-make_root "$ubuntu" || {
+# Debian has no keys of Ubuntu's, so that it is https that says whose archive this is.
+make_root "$ubuntu" --no-check-gpg jammy "$ubuntu.new" https://archive.ubuntu.com/ubuntu || {
   grep -q 'Failed getting release file' "$log" || { cat "$log"; exit 1; }
   roots=$debian left_out="; SKIPPED: Ubuntu, whose archive cannot be reached"
 }

@@ -9,6 +9,9 @@ public struct FileError: Error, CustomStringConvertible, Equatable {
   /// Whether the system has refused something, which says nothing of what the file holds.
   package private(set) var isOfSystem = false
 
+  /// Whether the file is sound and only lacks what was asked for.
+  package private(set) var isOfMissing = false
+
   /// An error of the file at `path`.
   public init(_ path: String, _ reason: String) {
     self.path = path
@@ -27,6 +30,13 @@ public struct FileError: Error, CustomStringConvertible, Equatable {
 
   /// One line fit for a terminal, whatever the file held: control characters are escaped, a long reason is cut.
   public var description: String { "\(Self.line(path)): \(Self.line(reason, limit: 500))" }
+
+  /// The error of what is asked for and not there, though nothing is damaged.
+  package static func missing(_ path: String, _ reason: String) -> FileError {
+    var error = FileError(path, reason)
+    error.isOfMissing = true
+    return error
+  }
 
   private static func line(_ text: String, limit: Int = .max) -> String {
     var line = ""

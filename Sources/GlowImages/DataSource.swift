@@ -39,7 +39,8 @@ package struct DataOptions: Sendable {
 /// A data set and what a person should know about it.
 package struct OpenedData: Sendable {
   package let dataset: any Dataset
-  /// The part that was opened, or nil if the data have no parts and everything is in `dataset`.
+  /// The part that was opened, which is `valid` where `test` was asked for and is not there; nil if the data have no parts
+  /// and everything is in `dataset`.
   package let part: DataPart?
   /// What was taken for what, what was left out, and what is done to the images: for instance "28×28 images are padded to
   /// 32×32: bits/dim is over the padded size".
@@ -157,7 +158,7 @@ package enum DataSource {
     if !isBuiltIn(name) { return nil }
     let kind = SyntheticDataset.Kind(rawValue: name)
     guard let count = options.limit ?? builtInCounts[part], part != .valid else {
-      throw FileError(name, "has no part '\(part)', expected train or test")
+      throw FileError.missing(name, "has no part '\(part)', expected train or test")
     }
     guard let kind else {
       return OpenedData(FaceDataset(count: count, seed: options.seed, part: part), part: part, kind: name)
@@ -202,7 +203,7 @@ package enum DataSource {
     _ opened: OpenedData, part: DataPart, share: Double, _ location: String
   ) throws -> OpenedData {
     if opened.part != nil { throw FileError(location, "has parts: --hold-out is for data that have none") }
-    if part == .valid { throw FileError(location, "has no part 'valid', expected train or test") }
+    if part == .valid { throw FileError.missing(location, "has no part 'valid', expected train or test") }
     let chosen = try HeldOut.indices(of: opened.dataset, share: share, isHeldOut: part == .test)
     if chosen.isEmpty {
       throw FileError(location, "has no image left for the part '\(part)' with --hold-out \(share)")

@@ -17,7 +17,7 @@ enum ArchiveSet {
     let chosen = part.chosen(among: parts)
     let own = parts.isEmpty ? names : names.filter { Self.part($0) == chosen }
     if own.isEmpty {
-      throw FileError(files.container.path, "has archives of parts but none of the part '\(part)'")
+      throw FileError.missing(files.container.path, "has archives of parts but none of the part '\(part)'")
     }
     let opened = try own.map { name in
       let file = try files.container.open(name)
@@ -33,7 +33,7 @@ enum ArchiveSet {
     for note in opened.flatMap(\.notes) where !notes.contains(note) && notes.count < 8 { notes.append(note) }
     notes += [files.leftOut(own)].compactMap { $0 }
     return OpenedData(
-      try JoinedSets(opened.map(\.dataset)), part: parts.isEmpty ? opened[0].part : part, notes: notes,
+      try JoinedSets(opened.map(\.dataset)), part: parts.isEmpty ? opened[0].part : chosen, notes: notes,
       kind: opened[0].kind)
   }
 

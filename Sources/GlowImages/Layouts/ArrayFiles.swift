@@ -111,9 +111,9 @@ enum ArrayFiles {
     let own = items.filter { $0.part == chosen }
     if own.isEmpty {
       let first = DataPart.allCases.first(where: parts.contains)!
-      throw FileError(container.path, "has arrays of the part '\(first)' but none of the part '\(part)'")
+      throw FileError.missing(container.path, "has arrays of the part '\(first)' but none of the part '\(part)'")
     }
-    return (own, part, chosen == part ? nil : "\(chosen) is taken for \(part)")
+    return (own, chosen, chosen == part ? nil : "\(chosen) is taken for \(part)")
   }
 
   /// - Throws: `FileError` if they are no whole numbers, or are too large.

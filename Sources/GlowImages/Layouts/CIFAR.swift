@@ -54,7 +54,7 @@ package struct CIFARDataset: Dataset {
     let wanted = names.filter { version.isBatch(DataFiles.split($0).name, of: part) }
       .sorted { $0.compare($1, options: .numeric) == .orderedAscending }
     if wanted.isEmpty {
-      throw FileError(
+      throw FileError.missing(
         container.path,
         part == .valid ? "has no part 'valid', expected train or test" : "has no \(version.firstBatch(part))")
     }

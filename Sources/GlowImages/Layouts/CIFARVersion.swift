@@ -52,7 +52,10 @@ struct CIFARVersion {
   /// Whether a file is what its name, which others use too, makes one think.
   func fits(_ file: FileContent) -> Bool {
     if !isHundred { return true }
-    return isPython ? file.prefix(2) == [0x80, 2] : file.count % (2 + 3072) == 0 && file.count > 0
+    let start = file.prefix(2)
+    return isPython
+      ? start.count == 2 && start[0] == 0x80 && (2...5).contains(start[1])
+      : file.count % (2 + 3072) == 0 && file.count > 0
   }
 
   /// What a batch holds.

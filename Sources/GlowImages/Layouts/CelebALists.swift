@@ -39,7 +39,7 @@ struct CelebALists {
           notes.append("left out: \(missing.counted("image")) without a line there, such as \(first)")
         }
         if chosen.isEmpty {
-          throw FileError(list.path, "names no image of \(container.path) for the part '\(wanted)'")
+          throw FileError.missing(list.path, "names no image of \(container.path) for the part '\(wanted)'")
         }
       }
     }

@@ -1,23 +1,37 @@
 /// What the name of a folder says by custom.
 enum FolderName {
-  /// The part that a folder is named after: "train", "Test", "val", "valid_32x32", "train2017"; nil if none.
+  /// The part that a folder is named after: "train", "Test", "val", "valid_32x32", "train2017", "training_set",
+  /// "test_images"; nil if none.
   static func part(_ name: ArraySlice<UInt8>) -> DataPart? {
-    let text = RawPath.text(name).lowercased()
-    let word = text.prefix { $0.isLetter }
-    // A size or a year may follow.
-    let rest = text.dropFirst(word.count).drop { $0 == "_" || $0 == "-" }
-    guard rest.allSatisfy({ $0.isNumber || $0 == "x" }) else { return nil }
+    guard let (part, rest) = wordOfPart(name) else { return nil }
+    return rest.allSatisfy { plainWords.contains($0) || $0 == "x" } ? part : nil
+  }
+
+  /// The part that a word in a folder's name says, whatever the others say, and these: "birds" of "train_birds" and of
+  /// "test-birds", which belong together.
+  static func wordOfPart(_ name: ArraySlice<UInt8>) -> (part: DataPart, rest: [Substring])? {
+    var rest = RawPath.text(name).lowercased().split { !$0.isLetter }
+    guard let place = rest.firstIndex(where: { partOfWord($0) != nil }) else { return nil }
+    return (partOfWord(rest.remove(at: place))!, rest)
+  }
+
+  private static func partOfWord(_ word: some StringProtocol) -> DataPart? {
     switch word {
-    case "train", "training": return .train
-    case "val", "valid", "validation": return .valid
-    case "test", "testing": return .test
-    default: return nil
+    case "train", "training", "trainset": .train
+    case "val", "valid", "validation", "valset", "validset": .valid
+    case "test", "testing", "testset": .test
+    default: nil
     }
   }
 
+  /// What may stand beside the name of a part and says nothing.
+  private static let plainWords: Set<Substring> = [
+    "set", "data", "dataset", "split", "images", "image", "imgs", "img", "small", "large", "full",
+  ]
+
   /// The part that one of the words of a file's name says.
   static func partOfAnyWord(_ name: some StringProtocol) -> DataPart? {
-    name.split { !$0.isLetter }.lazy.compactMap { part(Array($0.utf8)[...]) }.first
+    name.lowercased().split { !$0.isLetter }.lazy.compactMap { partOfWord($0) }.first
   }
 
   /// Whether it only says that there are images in it, as in Tiny-ImageNet's `n01443537/images`, or that they are CelebA's.

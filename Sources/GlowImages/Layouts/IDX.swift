@@ -34,7 +34,9 @@ package struct IDXDataset: Dataset {
   /// - Parameter names: the files in `container`.
   /// - Throws: `FileError` if a file is missing or is not what its header says.
   init(_ names: [String], in container: any Container, part: DataPart) throws {
-    if part == .valid { throw FileError(container.path, "has no part 'valid', expected train or test") }
+    if part == .valid {
+      throw FileError.missing(container.path, "has no part 'valid', expected train or test")
+    }
     func find(isImages: Bool) -> String? {
       names.first {
         let name = IDXName(DataFiles.split($0).name)
@@ -43,7 +45,7 @@ package struct IDXDataset: Dataset {
     }
     guard let name = find(isImages: true) else {
       let wanted = part == .train ? "train-images-idx3-ubyte" : "t10k-images-idx3-ubyte"
-      throw FileError(container.path, "has no \(wanted) and no \(wanted).gz")
+      throw FileError.missing(container.path, "has no \(wanted) and no \(wanted).gz")
     }
     isTransposed = IDXName(DataFiles.split(name).name)!.isTransposed
     images = try IDXFile(container.open(name), magic: 0x803)

@@ -12,7 +12,7 @@ struct ImageTree {
   let classNames: [String]
   /// What the names begin with where the images stand, or their classes: "train/".
   let base: [UInt8]
-  /// The part that was asked for, or nil if there are none.
+  /// The part that was taken, or nil if there are none.
   let part: DataPart?
   /// For a person to read.
   let notes: [String]
@@ -42,8 +42,8 @@ struct ImageTree {
     if !root.isEmpty { notes.append("taken from \(RawPath.text(root[...]))") }
     let parts = try Parts(Tops(images, below: root), container)
     let folder = try parts.folder(of: wanted, container)
-    part = folder == nil ? nil : wanted
-    base = root + (folder.map { $0 + [slash] } ?? [])
+    part = folder?.part
+    base = root + (folder.map { $0.name + [slash] } ?? [])
     if folder != nil { notes.append(parts.note(wanted)) }
 
     // The classes of all parts are numbered together.
@@ -157,8 +157,11 @@ struct ImageTree {
 
     /// - Throws: `FileError` if two folders are the same part, or if one alone stands among other folders of images.
     init(_ tops: Tops, _ container: any Container) throws {
-      for folder in tops.folders {
-        guard let part = FolderName.part(folder[...]) else { continue }
+      let words = tops.folders.map { FolderName.wordOfPart($0[...]) }
+      for (folder, word) in zip(tops.folders, words) {
+        // Of "train_birds" alone nobody can say; beside "test_birds" it is clear.
+        let hasCounterpart = words.contains { $0?.rest == word?.rest && $0?.part != word?.part }
+        guard let part = hasCounterpart ? word?.part : FolderName.part(folder[...]) else { continue }
         if let other = folders[part] {
           throw FileError(
             container.path,
@@ -182,11 +185,13 @@ struct ImageTree {
     /// nil if there are no parts. Where nothing is called test, the images to choose a model by are held out too.
     ///
     /// - Throws: `FileError` if there are only others.
-    func folder(of part: DataPart, _ container: any Container) throws -> [UInt8]? {
+    func folder(of part: DataPart, _ container: any Container) throws -> (part: DataPart, name: [UInt8])? {
       if folders.isEmpty { return nil }
-      if let folder = folders[part] ?? (part == .test ? folders[.valid] : nil) { return folder }
+      let chosen = part.chosen(among: Set(folders.keys))
+      if let folder = folders[chosen] { return (chosen, folder) }
       let first = DataPart.allCases.compactMap { folders[$0] }[0]
-      throw FileError(container.path, "has a folder '\(RawPath.text(first[...]))' but no folder '\(part)'")
+      throw FileError.missing(
+        container.path, "has a folder '\(RawPath.text(first[...]))' but no folder '\(part)'")
     }
 
     /// "parts train/, val/; val/ is taken for test".

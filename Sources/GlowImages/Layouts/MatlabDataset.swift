@@ -17,7 +17,7 @@ struct MatlabDataset: Dataset {
     let parts = all.map { FolderName.part(Array(DataFiles.split($0).name.dropLast(4).utf8)[...]) }
     let isWhole = all.count == 1 && parts[0] == nil
     guard let place = isWhole ? 0 : parts.firstIndex(of: part) else {
-      throw FileError(files.container.path, "has no \(part)_32x32.mat")
+      throw FileError.missing(files.container.path, "has no \(part)_32x32.mat")
     }
     let dataset = try MatlabDataset(files.container.open(all[place]))
     return OpenedData(

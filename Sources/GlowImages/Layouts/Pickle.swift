@@ -59,11 +59,16 @@ enum Pickle {
     case numbers([Int])
     case dictionary
     case arrayFunction
+    case bufferFunction
     case typeFunction
     case encodeFunction
     /// Two texts, and the bytes that the first one is.
     case texts(Range<Int>, Range<Int>)
     case encoded(Range<Int>)
+    /// What a type is made of: its name, "u1", comes first.
+    case typeName(Range<Int>)
+    /// Of an array's values.
+    case type(isByte: Bool)
     case array(shape: [Int], data: Bytes)
     /// What fills an array: its shape and its bytes.
     case arrayState(shape: [Int], data: Bytes)
@@ -92,7 +97,9 @@ enum Pickle {
       while true {
         let code = UInt8(try number(1))
         switch code {
-        case 0x80: if try !(2...3).contains(number(1)) { throw damaged("a protocol that is not known") }
+        case 0x80: if try !(2...5).contains(number(1)) { throw damaged("a protocol that is not known") }
+        // A frame only says how much may be read at once.
+        case 0x95: _ = try number(8)
         case UInt8(ascii: "."):
           guard case .dictionary = try pop(), stack.isEmpty, let result else {
             throw damaged("no dictionary")
@@ -108,10 +115,13 @@ enum Pickle {
         case UInt8(ascii: "("): marks.append(stack.count)
         case UInt8(ascii: "q"): try remember(number(1))
         case UInt8(ascii: "r"): try remember(number(4))
+        case 0x94: try remember(memo.count)
         case UInt8(ascii: "h"): try recall(number(1))
         case UInt8(ascii: "j"): try recall(number(4))
-        case UInt8(ascii: "U"), UInt8(ascii: "C"): try stack.append(.text(take(number(1))))
+        case UInt8(ascii: "U"), UInt8(ascii: "C"), 0x8C: try stack.append(.text(take(number(1))))
         case UInt8(ascii: "T"), UInt8(ascii: "X"), UInt8(ascii: "B"): try stack.append(.text(take(number(4))))
+        // Texts, bytes and byte arrays with their lengths in 8 bytes.
+        case 0x8D, 0x8E, 0x96: try stack.append(.text(take(number(8))))
         case UInt8(ascii: "K"): stack.append(.number(try number(1)))
         case UInt8(ascii: "M"): stack.append(.number(try number(2)))
         case UInt8(ascii: "J"): stack.append(.number(Int(Int32(truncatingIfNeeded: try number(4)))))
@@ -124,7 +134,8 @@ enum Pickle {
         case UInt8(ascii: "e"): try append(popToMark())
         case UInt8(ascii: "s"): try set(pop(2))
         case UInt8(ascii: "u"): try set(popToMark())
-        case UInt8(ascii: "c"): try function()
+        case UInt8(ascii: "c"): try function(line() + "." + line())
+        case 0x93: try function(pop(2))
         case UInt8(ascii: "R"): try call()
         case UInt8(ascii: "b"): try build()
         default: throw damaged("the instruction \(code) at byte \(at - 1), which is not followed")
@@ -145,7 +156,8 @@ enum Pickle {
     }
 
     private mutating func number(_ size: Int) throws -> Int {
-      bytes[try take(size)].reversed().reduce(0) { $0 << 8 | Int($1) }
+      let value = bytes[try take(size)].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+      return Int(clamping: value)
     }
 
     private mutating func line() throws -> String {
@@ -188,10 +200,20 @@ enum Pickle {
 
     private func tuple(_ items: [Item]) throws -> Item {
       // Of an array: a version, its shape, its type, whether it is in Fortran's order, and its bytes.
-      if items.count == 5, case .numbers(let shape) = items[1], let data = bytes(items[4]) {
+      if items.count == 5, case .numbers(let shape) = items[1], case .type(isByte: true) = items[2],
+        let data = bytes(items[4])
+      {
         if case .yes = items[3] { throw damaged("an array in Fortran's order") }
         return .arrayState(shape: shape, data: data)
       }
+      // The same as the arguments of the function of newer protocols.
+      if items.count == 4, let data = bytes(items[0]), case .type(isByte: true) = items[1],
+        case .numbers(let shape) = items[2], case .text(let order) = items[3]
+      {
+        if text(order) != "C" { throw damaged("an array in Fortran's order") }
+        return .arrayState(shape: shape, data: data)
+      }
+      if items.count == 3, case .text(let name) = items[0] { return .typeName(name) }
       if items.count == 2, case .text(let first) = items[0], case .text(let second) = items[1] {
         return .texts(first, second)
       }
@@ -252,11 +274,19 @@ enum Pickle {
 
     // MARK: Functions, which are known and not called
 
-    private mutating func function() throws {
-      let name = try line() + "." + line()
+    private mutating func function(_ names: [Item]) throws {
+      guard case .text(let module) = names[0], case .text(let name) = names[1] else {
+        throw damaged("a function whose name is no text")
+      }
+      try function(text(module) + "." + text(name))
+    }
+
+    private mutating func function(_ name: String) throws {
       switch name {
       case "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct":
         stack.append(.arrayFunction)
+      case "numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer":
+        stack.append(.bufferFunction)
       case "numpy.dtype": stack.append(.typeFunction)
       case "numpy.ndarray": stack.append(.other)
       case "_codecs.encode": stack.append(.encodeFunction)
@@ -268,7 +298,10 @@ enum Pickle {
       let arguments = try pop()
       switch (try pop(), arguments) {
       case (.arrayFunction, _): stack.append(.array(shape: [], data: Bytes(range: 0..<0)))
-      case (.typeFunction, _): stack.append(.other)
+      case (.bufferFunction, .arrayState(let shape, let data)): stack.append(.array(shape: shape, data: data))
+      // Of values that are no bytes.
+      case (.bufferFunction, _): stack.append(.other)
+      case (.typeFunction, .typeName(let name)): stack.append(.type(isByte: ["u1", "|u1"].contains(text(name))))
       case (.encodeFunction, .texts(let characters, let encoding)):
         if text(encoding) != "latin1" { throw damaged("bytes of a text that are not those of Latin-1") }
         stack.append(.encoded(characters))
@@ -281,7 +314,9 @@ enum Pickle {
       let state = try pop()
       switch (try pop(), state) {
       case (.array, .arrayState(let shape, let data)): stack.append(.array(shape: shape, data: data))
-      case (.other, _): stack.append(.other)
+      case (.type(let isByte), _): stack.append(.type(isByte: isByte))
+      // Of values that are no bytes.
+      case (.array, .other), (.other, _): stack.append(.other)
       default: throw damaged("a state that fits nothing")
       }
     }

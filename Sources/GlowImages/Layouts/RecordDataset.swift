@@ -28,7 +28,7 @@ struct RecordDataset: Dataset {
     let found = Set(parts.compactMap { $0 })
     let chosen = part.chosen(among: found)
     let own = found.isEmpty ? all : zip(all, parts).filter { $0.1 == chosen }.map { $0.0 }
-    if own.isEmpty { throw FileError(files.container.path, "has no records of the part '\(part)'") }
+    if own.isEmpty { throw FileError.missing(files.container.path, "has no records of the part '\(part)'") }
     let dataset = try RecordDataset(own.map { try files.container.open($0) })
     let notes = [
       found.isEmpty || chosen == part ? nil : "\(chosen) is taken for \(part)",
@@ -36,7 +36,7 @@ struct RecordDataset: Dataset {
       files.leftOut(found.isEmpty ? all : zip(all, parts).filter { $0.1 != nil }.map { $0.0 }),
     ]
     return OpenedData(
-      dataset, part: found.isEmpty ? nil : part, notes: notes.compactMap { $0 }, kind: "TFRecord")
+      dataset, part: found.isEmpty ? nil : chosen, notes: notes.compactMap { $0 }, kind: "TFRecord")
   }
 
   /// - Throws: `FileError` if a record is damaged, or its image has another shape than the first one.
