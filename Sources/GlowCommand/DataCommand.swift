@@ -14,11 +14,15 @@ struct DataCommand: ParsableCommand {
       "A .npy file of bytes [N, H, W, C], or a folder for PNGs (one folder a class) and list_attr_celeba.txt."
   )
   var export: String?
-  @Option(help: "train, valid or test, where the data has them.") var split = DataPart.train
-  @Flag(help: "Decode every image and list those that are broken.") var check = false
+  @Option(help: "train (the default), valid or test, where the data has them.") private var split: DataPart?
+  @Flag(help: "Decode every image, of all parts unless --split names one, and list those that are broken.")
+  var check = false
   @OptionGroup var log: LogArguments
 
-  func validate() throws { try destination?.checkName() }
+  func validate() throws {
+    try destination?.checkName()
+    if check && export != nil { throw ValidationError("--check and --export exclude each other") }
+  }
 
   private var destination: Destination? {
     export.map { Destination("--export", $0, isArray($0) ? .images : .newFolder) }
@@ -31,28 +35,16 @@ struct DataCommand: ParsableCommand {
 
   func run() throws {
     if let destination { try Destination.prepare([destination], inputs: [], data: [location]) }
-    // Images without a line in a list of attributes are left out, which a check must not do.
-    let opened = try images.open(location, split, readsAttributes: !check || export != nil)
+    if check { return try checkParts() }
+    let opened = try images.open(location, split ?? .train, readsAttributes: true)
     let dataset = opened.dataset
     try answer(opened.summary)
     if !dataset.classNames.isEmpty { try answer("classes: \(dataset.classNames.joined(separator: ", "))") }
     if !dataset.attributeNames.isEmpty {
       try answer("attributes: \(dataset.attributeNames.joined(separator: ", "))")
     }
-    if check {
-      let countdown = Countdown("images")
-      var looked = 0
-      let broken = DataCheck.brokenImages(dataset) {
-        looked += 64
-        countdown.reached(looked, of: dataset.count)
-      }
-      for error in broken { try answer("\(error)") }
-      try answer(broken.isEmpty ? "all images can be read" : "broken: \(broken.count) of \(dataset.count)")
-      if !broken.isEmpty { throw ExitCode(1) }
-    }
     guard let export else {
-      if check { return }
-      try dataset.checkAll(progress: Countdown("images").reached)
+      if let note = try dataset.checkAll(progress: Countdown("images").reached) { try answer(note) }
       return
     }
     if isArray(export) {
@@ -61,6 +53,52 @@ struct DataCommand: ParsableCommand {
       try writeFolder(dataset, to: export)
     }
     try answer("written to \(export)")
+  }
+
+  /// Decodes the part that was asked for, or all that are there.
+  private func checkParts() throws {
+    var isSound = true
+    var checked = 0
+    for part in split.map({ [$0] }) ?? DataPart.allCases {
+      let opened: OpenedData
+      // Images without a line in a list of attributes would be left out, and are not here.
+      do { opened = try images.open(location, part) } catch let error as FileError {
+        if split != nil { throw error }
+        if !error.isOfMissing {
+          // The first error may be of everything.
+          if checked == 0 { throw error }
+          try answer("\(part): \(error)")
+          isSound = false
+        }
+        continue
+      }
+      // Where there is no test part, the valid one is taken for it.
+      if split == nil, let found = opened.part, found != part { continue }
+      checked += 1
+      let isWhole = try check(opened)
+      isSound = isSound && isWhole
+      if opened.part == nil { break }
+    }
+    if checked == 0 { throw FileError(location, "has none of the parts train, valid and test") }
+    if !isSound { throw ExitCode(1) }
+  }
+
+  /// Whether all images can be read; those that cannot are listed.
+  private func check(_ opened: OpenedData) throws -> Bool {
+    try answer(opened.summary)
+    let count = opened.dataset.count
+    let countdown = Countdown("images")
+    var looked = 0
+    let (broken, note) = DataCheck.brokenImages(opened.dataset) {
+      looked += 64
+      countdown.reached(looked, of: count)
+    }
+    for error in broken { try answer("\(error)") }
+    if let note { try answer(note) }
+    let part = opened.part.map { " of the part \($0)" } ?? ""
+    try answer(
+      broken.isEmpty ? "all \(counted(count, "image"))\(part) can be read" : "broken: \(broken.count) of \(count)\(part)")
+    return broken.isEmpty
   }
 
   /// One PNG an image, in one folder a class if there are classes, and the list of attributes if there are any.

@@ -69,6 +69,9 @@ struct EvaluateCommand: ParsableCommand {
     let accuracyImages: Int?
     let seconds: Double
     let imagesPerSecond: Double
+    /// Of the time, and of the processors' time, what was spent waiting for images and reading them.
+    let waitingShare: Double
+    let readingShare: Double
     let limit: Int?
     let imageSize: Int?
     let resize: String
@@ -79,7 +82,7 @@ struct EvaluateCommand: ParsableCommand {
     private enum CodingKeys: CodingKey {
       case images, bitsPerDim, standardError, quantiles, bitsPerDimFirstDraw, convergence, accuracy,
         accuracyImages,
-        seconds, imagesPerSecond, limit, imageSize, resize, batch, threads, note
+        seconds, imagesPerSecond, waitingShare, readingShare, limit, imageSize, resize, batch, threads, note
     }
 
     /// What the scores come from, beside the rest; of the images only those that have a score count here.
@@ -96,6 +99,8 @@ struct EvaluateCommand: ParsableCommand {
       try container.encodeIfPresent(accuracyImages, forKey: .accuracyImages)
       try container.encode(seconds, forKey: .seconds)
       try container.encode(imagesPerSecond, forKey: .imagesPerSecond)
+      try container.encode(waitingShare, forKey: .waitingShare)
+      try container.encode(readingShare, forKey: .readingShare)
       try container.encodeIfPresent(limit, forKey: .limit)
       try container.encodeIfPresent(imageSize, forKey: .imageSize)
       try container.encode(resize, forKey: .resize)
@@ -141,6 +146,7 @@ struct EvaluateCommand: ParsableCommand {
     let scorer = try Scorer(glow, batch: scoring.batch)
     var collected = CollectedScores(draws: scoring.importanceSamples)
     var former = 0
+    let processor = processorSeconds()
     let seconds = try secondsOf {
       func score(_ append: (ScoreRecord) throws -> Void) throws {
         let rest = range.dropFirst(former)
@@ -200,6 +206,8 @@ struct EvaluateCommand: ParsableCommand {
       accuracy: hasAccuracy ? Double(recognized.right) / Double(recognized.labeled) : nil,
       accuracyImages: hasAccuracy ? recognized.labeled : nil, seconds: seconds,
       imagesPerSecond: Double(score.images + collected.skipped - former) / seconds,
+      waitingShare: scorer.readingCost.waited / seconds,
+      readingShare: scorer.readingCost.processor / max(processorSeconds() - processor, 1e-6),
       limit: data.images.limit, imageSize: data.images.imageSize, resize: data.images.resizing.rawValue,
       batch: scoring.batch, threads: team.count, note: opened.note)
     try answer(json ? jsonLine(result) : text(result, score))
@@ -265,8 +273,10 @@ struct EvaluateCommand: ParsableCommand {
     }
     lines.append(
       String(
-        format: "batch %d, %@, %.1f s; %@ skipped", result.batch,
-        counted(result.threads, "thread") as NSString, result.seconds,
+        format: "batch %d, %@, %.1f s, %.1f %% of it waiting for images, whose reading took %.1f %% of the "
+          + "processors' time; %@ skipped",
+        result.batch, counted(result.threads, "thread") as NSString, result.seconds,
+        100 * result.waitingShare, 100 * result.readingShare,
         counted(provenance.skipped ?? 0, "image") as NSString))
     return (lines + provenance.lines).joined(separator: "\n")
   }

@@ -110,7 +110,8 @@ struct TrainCommand: ParsableCommand {
     _ = try MemoryEstimate(glow, settings)
     if settings.onError == .fail {
       for dataset in [opened.dataset] + (test.map { [$0.dataset] } ?? []) {
-        try dataset.checkAll { terminal.work($0, of: $1, "images checked") }
+        let note = try dataset.checkAll { terminal.work($0, of: $1, "images checked") }
+        if let note { terminal.note(note) }
       }
     }
     configuration.dataDigest = try DataDigest.of(opened.dataset, onError: settings.onError) {

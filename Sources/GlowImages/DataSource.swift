@@ -1,5 +1,6 @@
 import Foundation
 import GlowFiles
+import GlowKernels
 
 /// What the user may ask of any data set.
 package struct DataOptions: Sendable {
@@ -125,12 +126,17 @@ package enum DataSource {
         : opened
     }
     if !isThere { throw FileError(path, "no such file or folder") }
-    let (container, note) = try container(path)
-    let opened = try find(in: container, part: part, options: options)
-    return opened.with(opened.dataset, note: note)
+    return try find(in: container(path), part: part, options: options)
   }
 
   private static func find(
+    in container: any Container, part: DataPart, options: DataOptions
+  ) throws -> OpenedData {
+    let opened = try findLayout(in: container, part: part, options: options)
+    return opened.with(opened.dataset, note: container.note)
+  }
+
+  private static func findLayout(
     in container: any Container, part: DataPart, options: DataOptions
   ) throws -> OpenedData {
     let files = try DataFiles(container)
@@ -169,26 +175,33 @@ package enum DataSource {
       kind: name)
   }
 
-  /// A folder, an archive or a single file, by what its first bytes say; and what is to be said of it.
-  private static func container(_ path: String) throws -> (any Container, note: String?) {
-    if RawPath(path).isFolder { return (PlainFolder(path), nil) }
+  /// A folder, an archive or a single file, by what its first bytes say.
+  private static func container(_ path: String) throws -> any Container {
+    if RawPath(path).isFolder { return PlainFolder(path) }
     let file = try FileContent(MappedFile(path))
-    if let archive = try archive(file) { return (archive, nil) }
-    let isTar = path.hasSuffix(".tgz") || path.hasSuffix(".tar.gz")
-    guard isTar, file.prefix(2) == [0x1F, 0x8B] else { return (SingleFile(path), nil) }
-    let content = FileContent(
-      try file.withBytes { try Gzip.inflateAll($0, largest: largestUnpacked, path: path) }, path: path)
-    guard let archive = try archive(content) else { throw FileError(path, "holds no .tar file") }
-    return (archive, "\(content.count.grouped) bytes are unpacked into memory: gunzip the file to need less")
+    return try archive(file) ?? SingleFile(path)
   }
 
   /// Of a .tar.gz, which cannot be read in any order.
   private static let largestUnpacked = 1 << 31
 
+  /// A .zip, .tar or .tar.gz file by its content; nil if it is none.
+  ///
+  /// - Throws: `FileError` if it is damaged; `MemoryError` if a .tar.gz does not fit when it is unpacked.
   static func archive(_ file: FileContent) throws -> (any Container)? {
     if ZipArchive.recognizes(file) { return try ZipArchive(file) }
     if TarArchive.recognizes(file) { return try TarArchive(file) }
-    return nil
+    guard Gzip.recognizes(file),
+      let start = try? file.withBytes({ try Gzip.inflate($0, limit: 512, path: file.path) }),
+      TarArchive.recognizes(start)
+    else { return nil }
+    let bytes = try file.withBytes { bytes in
+      try requireMemory(
+        Gzip.claimedSize(of: bytes), for: "\(file.path), unpacked,", advice: "gunzip it to need less")
+      return try Gzip.inflateAll(bytes, largest: largestUnpacked, path: file.path)
+    }
+    return try TarArchive(
+      FileContent(bytes, path: file.path), note: "unpacked into memory: gunzip .tar.gz files to need less")
   }
 
   /// Looks for its own files; nil if there are none.

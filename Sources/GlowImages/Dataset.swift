@@ -69,6 +69,11 @@ package protocol Dataset: Sendable {
   /// file, for instance. Nil if nothing does, as where images stand in one array.
   func fingerprint(_ index: Int) -> Int?
 
+  /// A hash of an image as it is stored, whatever is done to it when it is read: of the bytes of its file, or of its pixels.
+  ///
+  /// - Throws: `FileError`.
+  func contentHash(_ index: Int) throws -> UInt64
+
   /// Reads one image as `[height, width, channels]` into `pixels`, which has `shape.count` bytes.
   ///
   /// - Throws: `FileError`.
@@ -76,8 +81,9 @@ package protocol Dataset: Sendable {
 
   /// Checks the header of one image, which is cheap.
   ///
+  /// - Returns: what a person should know about the image.
   /// - Throws: `FileError` if it does not fit.
-  func check(_ index: Int) throws
+  func check(_ index: Int) throws -> ImageTraits
 }
 
 extension Dataset {
@@ -86,17 +92,22 @@ extension Dataset {
   package var attributeNames: [String] { [] }
   package func attributes(_ index: Int) -> [Bool]? { nil }
   package func fingerprint(_ index: Int) -> Int? { nil }
-  package func check(_ index: Int) throws {}
+  package func contentHash(_ index: Int) throws -> UInt64 { ContentHash.of(try image(index).pixels) }
+  package func check(_ index: Int) throws -> ImageTraits { [] }
 
   /// Checks the header of every image before a long job relies on them.
   ///
   /// - Parameter progress: is told how many images of how many are done.
+  /// - Returns: what was found, for a person to read; nil if that is nothing.
   /// - Throws: `FileError` naming the first file that does not fit.
-  package func checkAll(progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }) throws {
+  @discardableResult
+  package func checkAll(progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }) throws -> String? {
+    var found = TraitCounts()
     for index in 0..<count {
-      try check(index)
+      found.add(try check(index))
       progress(index + 1, count)
     }
+    return found.note
   }
 
   /// Reads one image.

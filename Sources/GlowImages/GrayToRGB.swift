@@ -46,7 +46,8 @@ struct GrayToRGBDataset: Dataset {
   func attributes(_ index: Int) -> [Bool]? { base.attributes(index) }
   func source(_ index: Int) -> String { base.source(index) }
   func fingerprint(_ index: Int) -> Int? { base.fingerprint(index) }
-  func check(_ index: Int) throws { try base.check(index) }
+  func contentHash(_ index: Int) throws -> UInt64 { try base.contentHash(index) }
+  func check(_ index: Int) throws -> ImageTraits { try base.check(index) }
 
   func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     _ = pixels.update(fromContentsOf: GrayToRGB.convert(try base.image(index)).pixels)

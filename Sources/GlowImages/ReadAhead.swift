@@ -5,7 +5,7 @@ import Glibc
 ///
 /// Images are taken in the order asked for, whichever thread has read them; at most `capacity` are kept. The
 /// threads have a low priority: they use what the takers leave of the processors, which is all of them while a
-/// taker waits. Calls `nice`.
+/// taker waits. Calls `nice` and `clock_gettime`.
 package final class ReadAhead {
   /// One image, or why it could not be read.
   package struct Item {
@@ -14,6 +14,21 @@ package final class ReadAhead {
     /// `[height, width, channels]`; of no use if there is an error.
     package let pixels: UnsafeBufferPointer<UInt8>
     package let error: (any Error)?
+  }
+
+  /// What reading has cost so far, in seconds.
+  package struct Cost: Sendable {
+    /// That who takes images has waited for them.
+    package var waited = 0.0
+    /// That the reading threads have had a processor.
+    package var processor = 0.0
+
+    package init() {}
+
+    package static func += (sum: inout Cost, other: Cost) {
+      sum.waited += other.waited
+      sum.processor += other.processor
+    }
   }
 
   private let queue: Queue
@@ -39,6 +54,8 @@ package final class ReadAhead {
 
   deinit { queue.end() }
 
+  package var cost: Cost { queue.costSoFar }
+
   /// Waits for the next `count` images, fewer only at the end, and hands them to `body`, which must not keep them.
   package func withNext<Result>(_ count: Int, _ body: ([Item]) throws -> Result) rethrows -> Result {
     precondition((1...queue.capacity).contains(count))
@@ -62,6 +79,7 @@ private final class Queue: @unchecked Sendable {
   /// Places that a reader has begun, and places whose images have been given back.
   private var begun = 0
   private var released = 0
+  private var cost = ReadAhead.Cost()
   /// True once there is nothing more to begin.
   private var isAtEnd = false
 
@@ -77,14 +95,23 @@ private final class Queue: @unchecked Sendable {
 
   deinit { pixels.deallocate() }
 
+  var costSoFar: ReadAhead.Cost {
+    condition.lock()
+    defer { condition.unlock() }
+    return cost
+  }
+
   /// A reader's life.
   func fill() {
     while let (place, index) = begin() {
       let slot = UnsafeMutableBufferPointer(
         rebasing: pixels[place % capacity * size..<(place % capacity + 1) * size])
       var failure: (any Error)?
+      let start = seconds(CLOCK_THREAD_CPUTIME_ID)
       do { try dataset.read(index, into: slot) } catch { failure = error }
-      finish(place, ReadAhead.Item(index: index, pixels: UnsafeBufferPointer(slot), error: failure))
+      finish(
+        place, ReadAhead.Item(index: index, pixels: UnsafeBufferPointer(slot), error: failure),
+        processor: seconds(CLOCK_THREAD_CPUTIME_ID) - start)
     }
   }
 
@@ -101,16 +128,21 @@ private final class Queue: @unchecked Sendable {
     return (begun - 1, index)
   }
 
-  private func finish(_ place: Int, _ item: ReadAhead.Item) {
+  private func finish(_ place: Int, _ item: ReadAhead.Item, processor: Double) {
     condition.lock()
     defer { condition.unlock() }
     items[place % capacity] = item
+    cost.processor += processor
     condition.broadcast()
   }
 
   func wait(for count: Int) -> [ReadAhead.Item] {
+    let start = seconds(CLOCK_MONOTONIC)
     condition.lock()
-    defer { condition.unlock() }
+    defer {
+      cost.waited += seconds(CLOCK_MONOTONIC) - start
+      condition.unlock()
+    }
     while true {
       // At the end what has begun is all there will be.
       let available = isAtEnd ? min(count, begun - released) : count
@@ -134,4 +166,10 @@ private final class Queue: @unchecked Sendable {
     isAtEnd = true
     condition.broadcast()
   }
+}
+
+private func seconds(_ clock: clockid_t) -> Double {
+  var time = timespec()
+  clock_gettime(clock, &time)
+  return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }

@@ -36,7 +36,8 @@ struct SubsetDataset: Dataset {
   func attributes(_ index: Int) -> [Bool]? { base.attributes(indices[index]) }
   func source(_ index: Int) -> String { base.source(indices[index]) }
   func fingerprint(_ index: Int) -> Int? { base.fingerprint(indices[index]) }
-  func check(_ index: Int) throws { try base.check(indices[index]) }
+  func contentHash(_ index: Int) throws -> UInt64 { try base.contentHash(indices[index]) }
+  func check(_ index: Int) throws -> ImageTraits { try base.check(indices[index]) }
 
   func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     try base.read(indices[index], into: pixels)

@@ -13,6 +13,8 @@ package final class Scorer {
   /// Is told, after every pass, how many images of how many are done.
   package var progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
   private var imagesDone = 0
+  /// What reading has cost in all.
+  package private(set) var readingCost = ReadAhead.Cost()
 
   /// - Throws: `MemoryError` if a batch does not fit.
   package init(_ glow: Glow<Float>, batch: Int = 64) throws {
@@ -134,6 +136,7 @@ package final class Scorer {
     let reader = ReadAhead(
       dataset, 0..<dataset.count, capacity: 2 * size,
       threads: max(1, min(glow.team.count, dataset.count)))
+    defer { readingCost += reader.cost }
     var isAtEnd = false
     while !isAtEnd && !shouldStop() {
       try reader.withNext(size) { items in

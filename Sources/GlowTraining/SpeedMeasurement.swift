@@ -190,6 +190,9 @@ package final class SpeedMeasurement {
 /// The middle one of an odd number of values; of an even number the larger of two.
 func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
 
+/// Seconds that this process has had processors, all threads together. Calls `clock`.
+package func processorSeconds() -> Double { Double(clock()) / Double(CLOCKS_PER_SEC) }
+
 /// Seconds that `body` takes, by the wall clock.
 package func secondsOf(_ body: () throws -> Void) rethrows -> Double {
   let duration = try ContinuousClock().measure(body).components

@@ -8,8 +8,10 @@ struct ImageHeader: Sendable, Equatable {
 }
 
 /// What a person should know about how a file becomes bytes.
-struct ImageTraits: OptionSet, Sendable, Hashable {
-  let rawValue: Int
+package struct ImageTraits: OptionSet, Sendable, Hashable {
+  package let rawValue: Int
+
+  package init(rawValue: Int) { self.rawValue = rawValue }
 
   /// Has transparent pixels, perhaps.
   static let alpha = ImageTraits(rawValue: 1)
@@ -21,6 +23,30 @@ struct ImageTraits: OptionSet, Sendable, Hashable {
   static let inks = ImageTraits(rawValue: 8)
   /// Lacks its last chunk and is whole otherwise.
   static let unended = ImageTraits(rawValue: 16)
+}
+
+/// How many images have which traits.
+struct TraitCounts {
+  private var images = 0
+  private var counts: [ImageTraits: Int] = [:]
+
+  private static let names: [(ImageTraits, String)] = [
+    (.deep, "have 16-bit values, reduced to 8"), (.alpha, "have transparency, which is dropped"),
+    (.turned, "are turned as their EXIF orientation says"), (.inks, "are CMYK and become RGB"),
+    (.unended, "lack their last chunk"),
+  ]
+
+  mutating func add(_ traits: ImageTraits) {
+    images += 1
+    for (trait, _) in Self.names where traits.contains(trait) { counts[trait, default: 0] += 1 }
+  }
+
+  /// "of 1,000 images 3 have transparency, which is dropped"; nil if there is nothing to say.
+  var note: String? {
+    if counts.isEmpty { return nil }
+    let items = Self.names.compactMap { trait, text in counts[trait].map { "\($0.grouped) \(text)" } }
+    return "of \(images.counted("image")) " + items.joined(separator: ", ")
+  }
 }
 
 /// A color behind transparent pixels.

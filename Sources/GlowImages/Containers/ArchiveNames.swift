@@ -13,6 +13,13 @@ enum ArchiveNames {
     return Array(parts.joined(separator: [slash]))
   }
 
+  /// Whether a name leads out of the archive or nowhere, so that what is under it is not read.
+  static func isUnsafe(_ name: some Collection<UInt8>) -> Bool {
+    let parts = name.split(separator: slash, omittingEmptySubsequences: false)
+    return name.isEmpty || name.count > 4096 || name.contains(0) || parts.count > 64
+      || parts.dropLast().contains { $0.isEmpty } || parts.contains { $0.elementsEqual([point, point]) }
+  }
+
   private static let slash = UInt8(ascii: "/")
   private static let point = UInt8(ascii: ".")
 }

@@ -11,6 +11,12 @@ protocol Container: Sendable {
   /// Bytes of the files that take memory when they are opened, all together: those that are unpacked.
   var unpackedBytes: Int { get }
 
+  /// What is in an archive and not among its names.
+  var leftOut: LeftOut { get }
+
+  /// For a person to read, where there is something to know.
+  var note: String? { get }
+
   /// The names of all files, sorted by their bytes, without the hidden ones.
   ///
   /// - Throws: `FileError`.
@@ -31,6 +37,8 @@ protocol Container: Sendable {
 extension Container {
   var isArchive: Bool { true }
   var unpackedBytes: Int { 0 }
+  var leftOut: LeftOut { LeftOut() }
+  var note: String? { nil }
 
   func fingerprint(_ name: ArraySlice<UInt8>) -> Int? { (try? open(name))?.count }
 

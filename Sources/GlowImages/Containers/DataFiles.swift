@@ -34,7 +34,7 @@ struct DataFiles {
   /// What is not among `used`, for a person to read; nil if that is nothing.
   func leftOut(_ used: [String]) -> String? {
     let used = Set(used)
-    var leftOut = LeftOut()
+    var leftOut = container.leftOut
     for index in 0..<names.count where !used.contains(names[index]) { leftOut.add(names.bytes(index)) }
     return leftOut.note
   }

@@ -28,13 +28,20 @@ enum Gzip {
     return overflow ? Int.max : product
   }
 
+  static func recognizes(_ file: FileContent) -> Bool { file.prefix(2) == [0x1F, 0x8B] }
+
+  /// What the last four bytes of a .gz file say of its content's length; 0 if there are too few.
+  static func claimedSize(of bytes: UnsafeRawBufferPointer) -> Int {
+    if bytes.count < 18 { return 0 }
+    return Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: bytes.count - 4, as: UInt32.self)))
+  }
+
   /// All of a .gz file, whose last four bytes say how long its content is.
   ///
   /// - Throws: `FileError` if it is damaged, or would take more than `largest` bytes.
   static func inflateAll(_ bytes: UnsafeRawBufferPointer, largest: Int, path: String) throws -> [UInt8] {
     if bytes.count < 18 { throw FileError(path, "is a damaged .gz file: it ends early") }
-    let size = Int(
-      UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: bytes.count - 4, as: UInt32.self)))
+    let size = claimedSize(of: bytes)
     if size > largest || bytes.count > largest {
       throw FileError(path, "unpacks to more than \(largest.grouped) bytes: gunzip it first")
     }

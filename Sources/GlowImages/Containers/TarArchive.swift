@@ -5,6 +5,8 @@ import GlowFiles
 /// A header is 512 bytes with the name and, in octal digits, the size; the content follows, filled up to 512.
 struct TarArchive: Container {
   let path: String
+  let leftOut: LeftOut
+  let note: String?
   private let file: FileContent
   private let index: ArchiveIndex<Range<Int>>
 
@@ -12,16 +14,26 @@ struct TarArchive: Container {
   private static let longestName = 1 << 16
   private static let mostEntries = 50_000_000
 
-  static func recognizes(_ file: FileContent) -> Bool {
-    let start = file.prefix(512)
-    return start.count == 512 && start[257..<262].elementsEqual("ustar".utf8)
+  static func recognizes(_ file: FileContent) -> Bool { recognizes(file.prefix(512)) }
+
+  /// - Parameter start: the first 512 bytes.
+  static func recognizes(_ start: [UInt8]) -> Bool {
+    guard start.count == 512 else { return false }
+    if start[257..<262].elementsEqual("ustar".utf8) { return true }
+    // Before POSIX nothing but the checksum told.
+    return start[0] != 0 && start[257..<512].allSatisfy { $0 == 0 }
+      && start.withUnsafeBytes { number($0[148..<156]) == checksum($0) }
   }
 
+  /// - Parameter note: what is to be said of it.
   /// - Throws: `FileError` if a header is damaged or the file ends early.
-  init(_ file: FileContent) throws {
+  init(_ file: FileContent, note: String? = nil) throws {
     path = file.path
     self.file = file
-    index = ArchiveIndex(try file.withBytes { try Self.entries($0, path: file.path) })
+    self.note = note
+    var leftOut = LeftOut()
+    index = ArchiveIndex(try file.withBytes { try Self.entries($0, path: file.path, &leftOut) })
+    self.leftOut = leftOut
   }
 
   func list() throws -> NameList { index.names }
@@ -32,7 +44,7 @@ struct TarArchive: Container {
   }
 
   private static func entries(
-    _ bytes: UnsafeRawBufferPointer, path: String
+    _ bytes: UnsafeRawBufferPointer, path: String, _ leftOut: inout LeftOut
   ) throws -> [(name: [UInt8], place: Range<Int>)] {
     var entries: [(name: [UInt8], place: Range<Int>)] = []
     var start = 0
@@ -68,9 +80,12 @@ struct TarArchive: Container {
           (longName, longSize) = try pax(bytes[range], path: path)
         }
       case 0, UInt8(ascii: "0"), UInt8(ascii: "7"):
-        if let name = ArchiveNames.normalized(longName ?? shortName(header)) {
+        let stored = longName ?? shortName(header)
+        if let name = ArchiveNames.normalized(stored) {
           entries.append((name, range))
           places[name] = range
+        } else if ArchiveNames.isUnsafe(stored) {
+          leftOut.add(kind: "unsafe names")
         }
         (longName, longSize) = (nil, nil)
       case UInt8(ascii: "S"): throw damaged("a file with holes, which is not read")
@@ -81,9 +96,14 @@ struct TarArchive: Container {
           let place = places[target]
         {
           entries.append((name, place))
+        } else {
+          leftOut.add(kind: "links")
         }
         (longName, longSize) = (nil, nil)
-      // Folders, symbolic links and what is said of all files.
+      case UInt8(ascii: "2"):
+        leftOut.add(kind: "links")
+        (longName, longSize) = (nil, nil)
+      // Folders and what is said of all files.
       default: (longName, longSize) = (nil, nil)
       }
       if entries.count > mostEntries { throw damaged("more than \(mostEntries) files") }

@@ -16,6 +16,7 @@ struct ZipArchive: Container {
   }
 
   let unpackedBytes: Int
+  let leftOut: LeftOut
 
   private let file: FileContent
   private let index: ArchiveIndex<Entry>
@@ -32,7 +33,11 @@ struct ZipArchive: Container {
   init(_ file: FileContent) throws {
     path = file.path
     self.file = file
-    let entries = try file.withBytes { bytes in try Self.entries(Fields(bytes: bytes, path: file.path)) }
+    var leftOut = LeftOut()
+    let entries = try file.withBytes { bytes in
+      try Self.entries(Fields(bytes: bytes, path: file.path), &leftOut)
+    }
+    self.leftOut = leftOut
     unpackedBytes = entries.reduce(0) { sum, entry in
       entry.place.isDeflated ? min(sum + entry.place.size, .max / 2) : sum
     }
@@ -88,7 +93,9 @@ struct ZipArchive: Container {
 
   // MARK: Directory
 
-  private static func entries(_ fields: Fields) throws -> [(name: [UInt8], place: Entry)] {
+  private static func entries(
+    _ fields: Fields, _ leftOut: inout LeftOut
+  ) throws -> [(name: [UInt8], place: Entry)] {
     let (count, start, size) = try directory(fields)
     // Checked before anything is allocated: an entry takes 46 bytes at least.
     if size > fields.bytes.count - start || count > size / 46 {
@@ -105,7 +112,11 @@ struct ZipArchive: Container {
       let nameSize = try fields.number(at + 28, 2)
       let extra = try fields.number(at + 30, 2)
       let comment = try fields.number(at + 32, 2)
-      let name = try fields.slice(at + 46, nameSize)
+      var name = Array(try fields.slice(at + 46, nameSize))
+      // Some that run on Windows write its separators.
+      if try fields.number(at + 5, 1) == 0, !name.contains(UInt8(ascii: "/")) {
+        name = name.map { $0 == UInt8(ascii: "\\") ? UInt8(ascii: "/") : $0 }
+      }
       if let normalized = ArchiveNames.normalized(name) {
         let shown = "\(fields.path)/\(RawPath.text(normalized[...]))"
         if flags & 1 != 0 { throw FileError(shown, "is encrypted, which is not read") }
@@ -126,6 +137,8 @@ struct ZipArchive: Container {
               offset: offset, packed: packed, size: size, checksum: UInt32(try fields.number(at + 16, 4)),
               isDeflated: method == 8)
           ))
+      } else if ArchiveNames.isUnsafe(name) {
+        leftOut.add(kind: "unsafe names")
       }
       at += 46 + nameSize + extra + comment
     }

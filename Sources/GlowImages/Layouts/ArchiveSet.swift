@@ -10,7 +10,7 @@ enum ArchiveSet {
     _ files: DataFiles, part: DataPart, _ open: (any Container) throws -> OpenedData
   ) throws -> OpenedData? {
     if files.hasImages || files.container.isArchive { return nil }
-    let names = files.others.filter { ["zip", "tar"].contains(ImageFile.suffix(Array($0.utf8)[...])) }
+    let names = files.others.filter(isArchive)
       .sorted { $0.compare($1, options: .numeric) == .orderedAscending }
     if names.isEmpty { return nil }
     let parts = Set(names.compactMap(Self.part))
@@ -22,7 +22,7 @@ enum ArchiveSet {
     let opened = try own.map { name in
       let file = try files.container.open(name)
       guard let archive = try DataSource.archive(file) else {
-        throw FileError(file.path, "is neither a .zip nor a .tar file")
+        throw FileError(file.path, "is neither a .zip nor a .tar or .tar.gz file")
       }
       return try open(archive)
     }
@@ -35,6 +35,11 @@ enum ArchiveSet {
     return OpenedData(
       try JoinedSets(opened.map(\.dataset)), part: parts.isEmpty ? opened[0].part : chosen, notes: notes,
       kind: opened[0].kind)
+  }
+
+  private static func isArchive(_ name: String) -> Bool {
+    ["zip", "tar", "tgz"].contains(ImageFile.suffix(Array(name.utf8)[...]))
+      || name.lowercased().hasSuffix(".tar.gz")
   }
 
   private static func part(_ name: String) -> DataPart? {
@@ -94,7 +99,8 @@ private struct JoinedSets: Dataset {
     try at(index) { try $0.read($1, into: pixels) }
   }
   func fingerprint(_ index: Int) -> Int? { at(index) { $0.fingerprint($1) } }
-  func check(_ index: Int) throws { try at(index) { try $0.check($1) } }
+  func contentHash(_ index: Int) throws -> UInt64 { try at(index) { try $0.contentHash($1) } }
+  func check(_ index: Int) throws -> ImageTraits { try at(index) { try $0.check($1) } }
 
   /// Calls `body` with the set that an image is in, and its place there.
   private func at<Result>(_ index: Int, _ body: (any Dataset, Int) throws -> Result) rethrows -> Result {

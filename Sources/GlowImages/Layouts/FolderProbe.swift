@@ -1,6 +1,6 @@
 import GlowFiles
 
-/// What the first image files hold.
+/// What a few image files hold: the first one and others, evenly spread over all.
 struct FolderProbe {
   /// Of those files that can be read.
   let found: [(header: ImageHeader, like: String)]
@@ -12,7 +12,8 @@ struct FolderProbe {
   init(_ names: NameList, in container: any Container, background: Background?) {
     var found: [(header: ImageHeader, like: String)] = []
     var largest = 0
-    for index in 0..<min(Self.largestCount, names.count) {
+    let count = min(Self.largestCount, names.count)
+    for index in (0..<count).map({ $0 * names.count / count }) {
       let path = container.path(of: names.bytes(index))
       guard let content = try? container.open(names.bytes(index)) else { continue }
       try? content.withBytes { bytes in
@@ -28,7 +29,7 @@ struct FolderProbe {
     var notes: [String] = []
     if let path = first(.deep) {
       notes.append(
-        "16-bit values become 8-bit ones (\(path)), the largest of the first files is \(largest) of 65535"
+        "16-bit values become 8-bit ones (\(path)), the largest of a few files is \(largest) of 65535"
           + (largest < 32768 ? ": these images are dark" : ""))
     }
     if background == nil, let path = first(.alpha) {

@@ -134,7 +134,7 @@ struct IDXFile: Sendable {
   init(_ file: FileContent, magic: Int) throws {
     let path = file.path
     self.path = path
-    let isCompressed = file.prefix(2) == [0x1F, 0x8B]
+    let isCompressed = Gzip.recognizes(file)
     let rank = magic & 0xFF
     let headerSize = 4 + 4 * rank
     let header = try file.withBytes { bytes in

@@ -80,9 +80,12 @@ package struct ImageFolderDataset: Dataset {
   /// Not of times: images that are copied to where a job runs are the same ones.
   package func fingerprint(_ index: Int) -> Int? {
     let name = names.bytes(index)
-    // FNV-1a (Fowler, Noll & Vo).
-    let hash = name.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+    let hash = ContentHash.plain(name)
     return container.fingerprint(name).map { Int(truncatingIfNeeded: hash) ^ $0 }
+  }
+
+  package func contentHash(_ index: Int) throws -> UInt64 {
+    try container.open(names.bytes(index)).withBytes { ContentHash.of($0) }
   }
 
   package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
@@ -102,10 +105,11 @@ package struct ImageFolderDataset: Dataset {
     }
   }
 
-  package func check(_ index: Int) throws {
+  package func check(_ index: Int) throws -> ImageTraits {
     let file = try container.open(names.bytes(index))
-    try file.withBytes { bytes in
-      let found = try ImageFile.header(of: bytes, path: file.path).shape
+    return try file.withBytes { bytes in
+      let header = try ImageFile.header(of: bytes, path: file.path)
+      let found = header.shape
       try check(found, path: file.path)
       // Only its pixels tell whether an RGB file is gray.
       if found.channels == 3 && shape.channels == 1,
@@ -113,6 +117,7 @@ package struct ImageFolderDataset: Dataset {
       {
         throw wrongColors(found, path: file.path)
       }
+      return background == nil ? header.traits : header.traits.subtracting(.alpha)
     }
   }
 

@@ -24,16 +24,23 @@ struct ImageTree {
   init(
     _ files: NameList, in container: any Container, part wanted: DataPart, isUsed: (ArraySlice<UInt8>) -> Bool
   ) throws {
-    var leftOut = LeftOut()
+    var leftOut = container.leftOut
     var notes: [String] = []
     var images = NameList()
     for index in 0..<files.count {
       let name = files.bytes(index)
       switch ImageFile.kind(name) {
       case .read: images.append(name)
-      case .unread: leftOut.add(name, "not read")
+      // The content decides: a JPEG may be called .bmp, or by a number alone.
+      case .unread:
+        if Self.isImage(name, in: container) { images.append(name) } else { leftOut.add(name, "not read") }
       case nil:
-        if !isUsed(name) { leftOut.add(name) }
+        if isUsed(name) { continue }
+        if !Self.hasSuffix(name), Self.isImage(name, in: container) {
+          images.append(name)
+        } else {
+          leftOut.add(name)
+        }
       }
     }
     if images.count == 0 { throw FileError(container.path, Self.nothingFound(files, leftOut)) }
@@ -91,7 +98,18 @@ struct ImageTree {
     self.notes = notes + [leftOut.note].compactMap { $0 }
   }
 
+  private static func isImage(_ name: ArraySlice<UInt8>, in container: any Container) -> Bool {
+    let isRead = try? container.open(name).withBytes { bytes in
+      ImageFile.codecs.contains { $0.recognizes(bytes) }
+    }
+    return isRead ?? false
+  }
+
   // MARK: Names
+
+  private static func hasSuffix(_ name: ArraySlice<UInt8>) -> Bool {
+    name[(name.lastIndex(of: slash) ?? name.startIndex)...].contains(UInt8(ascii: "."))
+  }
 
   /// The folder that a name begins with.
   private static func firstFolder(_ name: ArraySlice<UInt8>) -> ArraySlice<UInt8>? {

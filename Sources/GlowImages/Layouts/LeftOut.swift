@@ -9,6 +9,9 @@ struct LeftOut {
     counts[reason.map { "\(kind) (\($0))" } ?? kind, default: 0] += 1
   }
 
+  /// - Parameter kind: "links".
+  mutating func add(kind: String) { counts[kind, default: 0] += 1 }
+
   /// "left out: 12 .gif (not read), 1 .txt"; nil if nothing is.
   var note: String? {
     if counts.isEmpty { return nil }

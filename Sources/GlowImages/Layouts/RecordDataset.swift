@@ -2,13 +2,15 @@ import Foundation
 import GlowFiles
 
 /// Images in TensorFlow's records, as the original Glow reads CelebA-HQ and ImageNet: each a `tf.train.Example` with `shape`
-/// [height, width, channels], `data`, and perhaps `label`.
+/// [height, width, channels], `data`, and perhaps `label` and `attr`: CelebA's attributes, 1 or −1 (or 0) each.
 ///
 /// Records are indexed when the files are opened; the checksum of a record's content is looked at when it is read.
 struct RecordDataset: Dataset {
   let shape: ImageShape
   let count: Int
   let classNames: [String]
+  /// CelebA's where there are as many, else numbers; none unless every image has the same number of attributes.
+  let attributeNames: [String]
   private let records: [Record]
   private let files: [FileContent]
 
@@ -19,6 +21,7 @@ struct RecordDataset: Dataset {
     let content: Range<Int>
     let pixels: Range<Int>
     let label: Int
+    let attributes: [Bool]
   }
 
   static func open(_ files: DataFiles, part: DataPart, options: DataOptions) throws -> OpenedData? {
@@ -68,7 +71,8 @@ struct RecordDataset: Dataset {
           first = found
           records.append(
             Record(
-              file: number, place: place, content: content, pixels: example.data, label: example.label ?? -1))
+              file: number, place: place, content: content, pixels: example.data, label: example.label ?? -1,
+              attributes: example.attributes))
           at = content.upperBound + 4
         }
       }
@@ -82,9 +86,14 @@ struct RecordDataset: Dataset {
     let hasLabels = labels.allSatisfy { (0...JoinedDataset.largestLabel).contains($0) }
     // The original gives every image the label 0 where there are no classes.
     classNames = hasLabels && labels.max()! > 0 ? (0...labels.max()!).map(String.init) : []
+    let attributes = records[0].attributes.count
+    attributeNames =
+      !records.allSatisfy { $0.attributes.count == attributes }
+      ? [] : attributes == celebANames.count ? celebANames : (0..<attributes).map(String.init)
   }
 
   func label(_ index: Int) -> Int? { classNames.isEmpty ? nil : records[index].label }
+  func attributes(_ index: Int) -> [Bool]? { attributeNames.isEmpty ? nil : records[index].attributes }
   func source(_ index: Int) -> String { "\(files[records[index].file].path)#\(records[index].place)" }
 
   func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
@@ -96,9 +105,10 @@ struct RecordDataset: Dataset {
     }
   }
 
-  func check(_ index: Int) throws {
+  func check(_ index: Int) throws -> ImageTraits {
     let record = records[index]
     try files[record.file].withBytes { try Self.verify($0, record.content, path: source(index)) }
+    return []
   }
 
   // MARK: Records
@@ -125,6 +135,15 @@ struct RecordDataset: Dataset {
   }
 }
 
+/// The attributes of CelebA (Liu et al. 2015) in the order of its list.
+private let celebANames = """
+  5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair Blond_Hair Blurry \
+  Brown_Hair Bushy_Eyebrows Chubby Double_Chin Eyeglasses Goatee Gray_Hair Heavy_Makeup High_Cheekbones Male \
+  Mouth_Slightly_Open Mustache Narrow_Eyes No_Beard Oval_Face Pale_Skin Pointy_Nose Receding_Hairline Rosy_Cheeks \
+  Sideburns Smiling Straight_Hair Wavy_Hair Wearing_Earrings Wearing_Hat Wearing_Lipstick Wearing_Necklace \
+  Wearing_Necktie Young
+  """.split(separator: " ").map(String.init)
+
 /// CRC-32 with Castagnoli's polynomial, rotated by 15 bits plus a constant, as TensorFlow keeps it.
 enum RecordChecksum {
   private static let table: [UInt32] = (0..<256).map { byte in
@@ -144,6 +163,7 @@ private struct Example {
   private(set) var shape: [Int] = []
   private(set) var data = 0..<0
   private(set) var label: Int?
+  private(set) var attributes: [Bool] = []
 
   init(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, path: String) throws {
     // Example { 1: Features { 1: entry { 1: key, 2: Feature { 1: bytes list | 3: numbers } } } }
@@ -155,6 +175,7 @@ private struct Example {
         switch String(decoding: bytes[key].prefix(16), as: UTF8.self) {
         case "shape": shape = try Self.numbers(bytes, feature, path)
         case "label": label = try Self.numbers(bytes, feature, path).first
+        case "attr": attributes = try Self.numbers(bytes, feature, path, most: 256).map { $0 > 0 }
         case "data":
           data =
             try Self.fields(bytes, feature, 1, path).last.flatMap {
@@ -179,19 +200,19 @@ private struct Example {
     return found
   }
 
-  /// Whole numbers, one by one or packed; a few at most.
-  private static func numbers(_ bytes: UnsafeRawBufferPointer, _ feature: Range<Int>, _ path: String) throws
-    -> [Int]
-  {
+  /// The first `most` of whole numbers, which stand one by one or packed.
+  private static func numbers(
+    _ bytes: UnsafeRawBufferPointer, _ feature: Range<Int>, _ path: String, most: Int = 8
+  ) throws -> [Int] {
     var found: [Int] = []
     for list in try fields(bytes, feature, 3, path) {
       var reader = Reader(bytes: bytes, at: list.lowerBound, end: list.upperBound, path: path)
-      while reader.at < reader.end, found.count < 8 {
+      while reader.at < reader.end, found.count < most {
         switch try reader.next() {
         case (1, .number(let value)): found.append(value)
         case (1, .length(let range)):
           var packed = Reader(bytes: bytes, at: range.lowerBound, end: range.upperBound, path: path)
-          while packed.at < packed.end, found.count < 8 { found.append(try packed.number()) }
+          while packed.at < packed.end, found.count < most { found.append(try packed.number()) }
         default: break
         }
       }
