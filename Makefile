@@ -2,7 +2,7 @@
 
 SWIFT ?= swift
 RUN ?= runs/demo
-# The processor that the package is built for. Matrix products and vector functions choose what they use when they run, so
+# The least that a processor must have. Matrix products and vector functions choose what they use when they run, so
 # that one build is for all.
 MARCH ?= x86-64-v2
 STUDIES ?= runs/studies
@@ -48,7 +48,7 @@ deps: ## Install the C libraries and the font (Debian packages) that are missing
 	  rm $$log; \
 	fi
 
-build: ## Build the glow command (.build/release/glow) for this machine's processor.
+build: ## Build the glow command (.build/release/glow); it chooses kernels for the processor when it runs.
 	$(SWIFT) build -c release --product glow -Xcc -march=$(MARCH)
 
 test: deps ## Run the tests. GLOW_TEST_DATA=DIR adds those on real data sets.

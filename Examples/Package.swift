@@ -6,12 +6,13 @@ let package = Package(
   name: "glow-examples",
   // A package elsewhere names the repository's address and a version here.
   dependencies: [.package(name: "glow", path: "..")],
-  targets: ["Score", "Sample", "Train", "OwnData"].map {
-    .executableTarget(name: $0, dependencies: [.product(name: "Glow", package: "glow")])
-  } + [
+  targets: ["Score", "Sample", "Train", "OwnData", "Draw"].map {
     .executableTarget(
-      name: "Draw",
-      dependencies: [.product(name: "Glow", package: "glow"), .product(name: "GlowPlots", package: "glow")])
-  ],
+      name: $0,
+      dependencies: [.product(name: "Glow", package: "glow")]
+        + ($0 == "Draw" ? [.product(name: "GlowPlots", package: "glow")] : []),
+      // What `import Glow` gives must be enough.
+      swiftSettings: [.enableUpcomingFeature("MemberImportVisibility")])
+  },
   swiftLanguageModes: [.v6]
 )

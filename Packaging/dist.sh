@@ -20,6 +20,13 @@ note_licence() { # of the Debian package that a file comes from
   install -m 644 "/usr/share/doc/$package/copyright" "$tree/share/doc/glow/licenses/$package"
 }
 
+add_named_licences() { # the texts that those files name and only Debian has
+  cd "$tree/share/doc/glow/licenses"
+  grep -rhoE '/usr/share/common-licenses/[A-Za-z]+[-A-Za-z0-9.]*[A-Za-z0-9]' . | sort -u | while read -r text; do
+    [ ! -e "$text" ] || install -D -m 644 "$text" "common/$(basename "$text")"
+  done
+}
+
 # The loader's list has what the libraries themselves need, too.
 ldd "$glow" | awk '$2 == "=>" && $3 ~ /^\// { print $1, $3 }' | while read -r soname path; do
   case $soname in libc.so.* | libm.so.* | libdl.so.* | libpthread.so.* | librt.so.*) continue ;; esac
@@ -39,10 +46,13 @@ install -m 644 Packaging/fonts.conf "$tree/share/glow"
 # Linked into the command: the C++ library, Swift's, and what it uses.
 install -m 644 /usr/share/doc/libstdc++6/copyright "$tree/share/doc/glow/licenses/libstdc++6"
 sh Packaging/licenses.sh "$tree/share/doc/glow/licenses"
+(add_named_licences)
 
 strip --strip-unneeded "$tree"/lib/*
 # Not the newer form of the entry, which would hold for the command alone and not for its libraries' libraries.
 patchelf --force-rpath --set-rpath '$ORIGIN/../lib' "$tree/bin/glow"
+# It must run with nothing of this machine's.
+env -i "$tree/bin/glow" --version > /dev/null
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -C "$folder" -c "$name" \
   | gzip -9n > "$folder/$name.tar.gz"
 needed=$(objdump -T "$tree/bin/glow" "$tree"/lib/* | grep -o 'GLIBC_2[.0-9]*' | sort -uV | tail -1)

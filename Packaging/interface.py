@@ -6,7 +6,7 @@ import json
 import sys
 
 # What the compiler makes by itself, and members that say nothing of their own: a conformance's `description`, for instance.
-CONFORMANCES = {"description", "init(from:)", "encode(to:)", "hash(into:)", "==(_:_:)"}
+CONFORMANCES = {"description", "init(from:)", "encode(to:)", "errorDescription", "hash(into:)", "==(_:_:)"}
 
 
 def faults(symbol):

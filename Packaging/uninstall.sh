@@ -6,4 +6,5 @@ files=$root/share/glow/files
 [ -e "$files" ] || { echo "$root: glow is not installed here (there is no $files)" >&2; exit 1; }
 while read -r file; do rm -f "$root/$file"; done < "$files"
 rm -f "$files"
-rmdir "$root/share/glow" "$root/share/doc/glow" 2>/dev/null || true
+rmdir "$root/share/glow" 2>/dev/null || true
+[ ! -d "$root/share/doc/glow" ] || find "$root/share/doc/glow" -depth -type d -empty -delete

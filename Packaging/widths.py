@@ -10,7 +10,7 @@ FIXED = re.compile(r"\s*(\||#|<|\$\$|!\[|$)|    \S")
 ITEM = re.compile(r"\s*([-*]|\d+\.) +")
 # What may not begin a line, for it would begin something else.
 MARK = re.compile(r"([-+*=>|#]|\d+\.)")
-WORD = re.compile(r"(?:`[^`]+`|\S)+")
+WORD = re.compile(r"(?:``[^`]+``|`[^`]+`|\S)+")
 
 
 def paragraphs(lines):

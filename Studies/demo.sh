@@ -15,6 +15,11 @@ part() { # NAME COMMAND…: runs the command, and remembers how long it took
 }
 
 part "building" "$make" --no-print-directory deps build
+# A demo begins anew; what is no run is not for it to remove.
+if [ -e "$run" ] && [ ! -e "$run/config.json" ]; then
+  echo "$run is there and is no run: remove it, or give another folder (make demo RUN=FOLDER)" >&2
+  exit 64
+fi
 rm -rf "$run"
 part "training" "$glow" train --data faces --out "$run" --levels 3 --depth 6 --width 96 --batch 16 --lr 1.2e-2 \
   --warmup-steps 100 --ema-images 4000 --steps 2800 --log-every 200 --eval-every 1400 --sample-every 700 \

@@ -71,7 +71,7 @@ extension GlowModel {
       images.shape.height, images.shape.width, images.shape.channels
     )
     try model.validate()
-    let former = try RunConfiguration.resumed(in: runFolder, note: { _ in })
+    let former = try RunConfiguration.resumed(in: runFolder, note: report.note)
     if former != nil && !plan.resumes { throw GlowError("\(folder): holds a run already") }
     if let former, former.configuration.model != model {
       throw GlowError("\(folder): holds a run of another model")
@@ -90,14 +90,23 @@ extension GlowModel {
   }
 }
 
-/// Hands on how far training has come.
-private struct Report: ProgressReport {
-  let body: @Sendable (TrainingProgress) -> Void
+/// Hands on how far training has come, and what has been noted on the way.
+private final class Report: ProgressReport {
+  private let body: @Sendable (TrainingProgress) -> Void
+  private let notes = Mutex([String]())
 
   init(_ body: @escaping @Sendable (TrainingProgress) -> Void) { self.body = body }
 
-  func step(_ progress: TrainingProgress) { body(progress) }
-  func note(_ message: String) {}
+  func step(_ progress: TrainingProgress) {
+    var progress = progress
+    progress.notes = notes.withLock { notes in
+      defer { notes = [] }
+      return notes
+    }
+    body(progress)
+  }
+
+  func note(_ message: String) { notes.withLock { $0.append(message) } }
 }
 
 /// Raised once, seen from every thread.

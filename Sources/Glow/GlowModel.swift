@@ -9,7 +9,7 @@ import GlowTraining
 /// each image.
 ///
 /// A model is an actor and does one thing at a time, on a thread of its own and as many helpers as it was given. Two models
-/// may work at the same time.
+/// may work at the same time. Work on many images ends with a `CancellationError` soon after its task is cancelled.
 public actor GlowModel {
   /// The shape of its images.
   public nonisolated let imageShape: ImageShape
@@ -73,6 +73,7 @@ public actor GlowModel {
   ///   - label: the class of the image, for a model that knows classes.
   /// - Throws: if the image does not fit the model.
   public func score(_ image: Image, seed: UInt64 = 0, label: Int? = nil) throws -> ImageScore {
+    if let label { try check([label]) }
     var result: ImageScore?
     try score(ImageSet(ImageArray([image], label: label)), seed) { result = try $0.result.get() }
     return result!
@@ -140,7 +141,12 @@ public actor GlowModel {
     if !(temperature >= 0 && temperature.isFinite) {
       throw GlowError("the temperature must not be negative, not \(temperature)")
     }
-    return try tools().sampler.sample(count: count, temperature: temperature, seed: seed, labels: labels)
+    var images: [Image] = []
+    try tools().sampler.sample(count: count, temperature: temperature, seed: seed, labels: labels) {
+      images += $1
+      try Task.checkCancellation()
+    }
+    return images
   }
 
   // MARK: Latents
@@ -153,7 +159,8 @@ public actor GlowModel {
   /// - Throws: if an image does not fit the model.
   public func encode(_ images: [Image], label: Int = 0) throws -> [Latents] {
     try check([label])
-    return try space(label).encode(images).map { Latents($0) }
+    let space = try space(label)
+    return try GlowModel.inBatches(images) { try space.encode($0).map { Latents($0) } }
   }
 
   /// The images that latents stand for.
@@ -167,7 +174,8 @@ public actor GlowModel {
     if let other = latents.first(where: { $0.values.count != imageShape.count }) {
       throw GlowError("latents of \(other.values.count) values do not fit a model for \(imageShape)")
     }
-    return try space(label).decode(latents.map(\.values))
+    let space = try space(label)
+    return try GlowModel.inBatches(latents) { try space.decode($0.map(\.values)) }
   }
 
   /// The direction in which the latents of images with an attribute, or of a class, lie from those without: the difference of
@@ -187,6 +195,16 @@ public actor GlowModel {
   }
 
   // MARK: Parts
+
+  /// What `body` makes of items, as long as the task is not cancelled.
+  private static func inBatches<Item, Result>(
+    _ items: [Item], _ body: ([Item]) throws -> [Result]
+  ) throws -> [Result] {
+    try stride(from: 0, to: items.count, by: batch).flatMap { start in
+      try Task.checkCancellation()
+      return try body(Array(items[start..<min(start + batch, items.count)]))
+    }
+  }
 
   private func tools() throws -> (scorer: Scorer, sampler: Sampler) {
     if let parts { return parts }

@@ -1,8 +1,5 @@
 import GlowImages
 
-/// Height, width and channels of an image. Written "32×32×3".
-public typealias ImageShape = GlowImages.ImageShape
-
 /// An image of bytes: `pixels` are [height, width, channels], row by row.
 public typealias Image = ByteImage
 

@@ -97,7 +97,8 @@ struct DataCommand: ParsableCommand {
     if let note { try answer(note) }
     let part = opened.part.map { " of the part \($0)" } ?? ""
     try answer(
-      broken.isEmpty ? "all \(counted(count, "image"))\(part) can be read" : "broken: \(broken.count) of \(count)\(part)")
+      broken.isEmpty
+        ? "all \(counted(count, "image"))\(part) can be read" : "broken: \(broken.count) of \(count)\(part)")
     return broken.isEmpty
   }
 

@@ -25,15 +25,21 @@ public struct ByteImage: Sendable, Hashable {
   /// Height, width and channels.
   public let shape: ImageShape
   /// `[height, width, channels]`, row-major.
-  public var pixels: [UInt8]
+  ///
+  /// - Precondition: there are `shape.count` of them; another number ends the program.
+  public var pixels: [UInt8] { didSet { checkCount() } }
 
   /// An image of these bytes.
   ///
   /// - Precondition: there are `shape.count` of them; another number ends the program.
   public init(shape: ImageShape, pixels: [UInt8]) {
-    precondition(pixels.count == shape.count, "an image of \(shape) has \(shape.count) bytes")
     self.shape = shape
     self.pixels = pixels
+    checkCount()
+  }
+
+  private func checkCount() {
+    precondition(pixels.count == shape.count, "an image of \(shape) has \(shape.count) bytes")
   }
 }
 
@@ -83,6 +89,7 @@ package protocol Dataset: Sendable {
   ///
   /// - Returns: what a person should know about the image.
   /// - Throws: `FileError` if it does not fit.
+  @discardableResult
   func check(_ index: Int) throws -> ImageTraits
 }
 

@@ -9,9 +9,13 @@ extension GlowConfiguration {
   func labels(of images: some Sequence<Int>, in dataset: any Dataset) throws -> [Int]? {
     if !isConditional { return nil }
     return try images.map { index in
-      guard let label = dataset.label(index), label < classCount else {
+      guard let label = dataset.label(index) else {
         throw FileError(
           dataset.source(index), "has no class, and the model needs one of its \(classCount) for every image")
+      }
+      if !(0..<classCount).contains(label) {
+        throw FileError(
+          dataset.source(index), "has the class \(label), and the model knows 0 to \(classCount - 1)")
       }
       return label
     }

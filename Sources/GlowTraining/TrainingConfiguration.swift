@@ -79,7 +79,7 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var patience = 0
 
   /// The settings that a run of an earlier version stands for where it names none.
-  public init() {}
+  package init() {}
 
   /// What a run has whose user says nothing else: small batches, which learn several times more from an image, a short
   /// warm-up, and a high rate that falls (`docs/recipes.md`).
@@ -96,11 +96,11 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   }
 
   /// Whether a moving average of the weights is kept.
-  public var keepsAverage: Bool { averageImages != nil || averageDecay > 0 }
+  package var keepsAverage: Bool { averageImages != nil || averageDecay > 0 }
 
   /// - Parameter name: what a setting is called where it was given, from the name that it has here.
   /// - Throws: `ConfigurationError` naming the first setting that cannot be.
-  public func validate(naming name: (String) -> String = { $0 }) throws {
+  package func validate(naming name: (String) -> String = { $0 }) throws {
     func require(_ holds: Bool, _ setting: String, _ rule: String) throws {
       if !holds { throw ConfigurationError("\(name(setting)) must \(rule)") }
     }
@@ -139,13 +139,13 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
 
   /// The decay of the moving average at update `step` (from 1): at first shorter, so that the initial weights are
   /// soon forgotten, min(decay, (1 + t)/(10 + t)) as in TensorFlow's ExponentialMovingAverage.
-  public func averageDecay(ofStep step: Int) -> Double {
+  package func averageDecay(ofStep step: Int) -> Double {
     let decay = averageImages.map { Elementary.exp(-Double(batch) / $0) } ?? averageDecay
     return min(decay, Double(1 + step) / Double(10 + step))
   }
 
   /// The learning rate of update `step` (from 1) when an epoch has `imageCount` images.
-  public func rate(ofStep step: Int, imageCount: Int) -> Double {
+  package func rate(ofStep step: Int, imageCount: Int) -> Double {
     let warmup = warmupSteps.map { Double($0 * batch) } ?? warmupEpochs * Double(imageCount)
     let seen = Double(step * batch)
     if seen < warmup { return learningRate * (seen / warmup) }

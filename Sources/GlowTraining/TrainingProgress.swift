@@ -12,6 +12,9 @@ public struct TrainingProgress: Sendable {
   public let secondsLeft: Double
   /// True where `metrics.jsonl` has a line too.
   public let isLogged: Bool
+  /// What is worth knowing of what happened since the step before: a checkpoint taken up or passed over, an image that cannot
+  /// be read, a step that was taken back. The `train` of a program has them here; the command writes them as they come.
+  public package(set) var notes: [String] = []
 }
 
 /// What a trainer tells while it works.

@@ -204,6 +204,22 @@ struct CommandTests {
     #expect(!FileManager.default.fileExists(atPath: "\(root)/failing.csv"))
     let check = try glow("data", "png", "--check")
     #expect(check.status == 1 && check.output.contains("broken: 1 of 7"), "\(check.output)")
+    // Of data with parts all are checked, unless one is named.
+    for part in ["train", "val"] {
+      for index in 0..<3 {
+        try FileManager.default.createDirectory(
+          atPath: "\(root)/parts/\(part)", withIntermediateDirectories: true)
+        try FileManager.default.copyItem(
+          atPath: "\(root)/png/00000\(index + 1).png", toPath: "\(root)/parts/\(part)/\(index).png")
+      }
+    }
+    try write("parts/val/1.png", Array("not a picture".utf8))
+    let all = try glow("data", "parts", "--check")
+    #expect(
+      all.status == 1 && all.output.contains("all 3 images of the part train can be read\n")
+        && all.output.contains("broken: 1 of 3 of the part valid\n"), "\(all.output)")
+    let train = try glow("data", "parts", "--check", "--split", "train")
+    #expect(train.status == 0 && !train.output.contains("valid of"), "\(train.output)")
     let skipping = try glow(
       "evaluate", "run", "--data", "png", "--scores", "skip.jsonl", "--on-error", "skip", "--json")
     #expect(skipping.status == 0 && skipping.error.contains("warning: png: 1 image was skipped"))

@@ -20,7 +20,7 @@ struct TutorialTests {
     let script = "set -eu\nPATH='\(path)':$PATH\n" + (try commands("tutorial.md"))
     let child = try ChildProcess.run("/bin/sh", ["-c", script], in: folder)
     #expect(child.status == 0, "\(child.error)")
-    #expect(child.output.contains("images: 400 images of 32×32×3\nall images can be read\n"))
+    #expect(child.output.contains("images: 400 images of 32×32×3\nall 400 images can be read\n"))
     for name in ["curves.png", "samples.png", "scores.jsonl", "detection/complexity.png"] {
       #expect(FileManager.default.fileExists(atPath: "\(folder)/\(name)"), "\(name)")
     }

@@ -171,8 +171,10 @@ struct ArchiveTests {
       #expect(ArchiveNames.normalized(Array(name.utf8)).map { RawPath.text($0[...]) } == wanted, "\(name)")
     }
     let files = try images(["../a.png", "b.png", "__MACOSX/b.png"])
-    #expect(try open(CraftedArchive.zip(files), "a.zip").dataset.count == 1)
-    #expect(try open(CraftedArchive.tar(files), "a.tar").dataset.count == 1)
+    for (name, bytes) in [("a.zip", CraftedArchive.zip(files)), ("a.tar", CraftedArchive.tar(files))] {
+      let opened = try open(bytes, name)
+      #expect(opened.dataset.count == 1 && opened.note == "left out: 1 unsafe names", "\(opened.summary)")
+    }
     // Of two files with one name an unpacker keeps the last.
     let twice = try images(["b.png", "b.png"])
     #expect(try open(CraftedArchive.tar(twice), "a.tar").dataset.image(0) == testImage(4, 4, 3, seed: 1))
@@ -189,10 +191,29 @@ struct ArchiveTests {
       + CraftedArchive.tarEntry("c.png", other)
       + CraftedArchive.tarEntry("d.png", [], type: "1", link: "missing.png")
       + CraftedArchive.tarEntry("e.png", [], type: "2", link: "a.png") + end
-    let dataset = try open(archive, "a.tar").dataset
+    let opened = try open(archive, "a.tar")
+    let dataset = opened.dataset
+    #expect(opened.note == "left out: 2 links")
     #expect((0..<dataset.count).map(dataset.source).map { $0.suffix(5) } == ["a.png", "b.png", "c.png"])
     #expect(
       try dataset.image(1) == testImage(4, 4, 3, seed: 9) && dataset.image(2) == testImage(4, 4, 3, seed: 8))
+  }
+
+  @Test("a .tar of the time before POSIX, and a .zip with the separators of Windows")
+  func others() throws {
+    var old = try CraftedArchive.tar(images(["a/1.png", "b/2.png"]))
+    for header in stride(from: 0, to: old.count - 1024, by: 512) where old[header + 257] == UInt8(ascii: "u")
+    {
+      for place in 257..<512 { old[header + place] = 0 }
+      for place in 148..<156 { old[header + place] = 32 }
+      let sum = String(old[header..<header + 512].reduce(0) { $0 + Int($1) }, radix: 8)
+      let digits = String(repeating: "0", count: 6 - sum.count) + sum
+      old.replaceSubrange(header + 148..<header + 155, with: Array(digits.utf8) + [0])
+    }
+    #expect(try open(old, "old.tar").dataset.classNames == ["a", "b"])
+    #expect(try open(Crafted.gzip(old), "old").dataset.classNames == ["a", "b"])
+    let zip = try CraftedArchive.zip(images([#"a\1.png"#, #"b\2.png"#]))
+    #expect(try open(zip, "windows.zip").dataset.classNames == ["a", "b"])
   }
 
   @Test("long names of GNU and pax")

@@ -4,6 +4,60 @@ import Testing
 
 @testable import GlowImages
 
+/// Batches of CIFAR as Python writes them.
+enum CraftedPickle {
+  /// With protocol 2, by Python 2.
+  static func python2(_ images: [UInt8], count: Int, labels: [UInt8], key: String = "labels") -> [UInt8] {
+    func text(_ text: String) -> [UInt8] { [UInt8(ascii: "U"), UInt8(text.utf8.count)] + Array(text.utf8) }
+    func long(_ value: Int) -> [UInt8] { Crafted.bigEndian(value).reversed() }
+    let empty: [UInt8] = [UInt8(ascii: "K"), 0, 0x85] + text("b") + [0x87, UInt8(ascii: "R")]
+    let type =
+      Array("cnumpy\ndtype\n".utf8) + text("u1") + Array("K".utf8) + [0] + Array("K".utf8) + [1, 0x87]
+      + Array("R".utf8)
+    let typeState: [UInt8] =
+      Array("(".utf8) + Array("K".utf8) + [3] + text("|") + Array("NNNJ".utf8) + [255, 255, 255, 255]
+      + Array("J".utf8)
+      + [255, 255, 255, 255] + Array("K".utf8) + [0] + Array("tb".utf8)
+    let shape: [UInt8] =
+      Array("M".utf8) + [UInt8(count & 255), UInt8(count >> 8)] + Array("M".utf8) + [0, 12, 0x86]
+    let array: [UInt8] =
+      Array("cnumpy.core.multiarray\n_reconstruct\nq".utf8) + [1] + Array("cnumpy\nndarray\n".utf8) + empty
+      + Array("(K".utf8)
+      + [1] + shape + type + typeState + [0x89] + Array("T".utf8) + long(images.count) + images
+      + Array("tb".utf8)
+    let list =
+      Array("]q".utf8) + [9] + Array("(".utf8) + labels.flatMap { [UInt8(ascii: "K"), $0] } + Array("e".utf8)
+    return [0x80, 2] + Array("}q".utf8) + [0] + Array("(".utf8) + text("data") + array + text(key) + list
+      + Array("u.".utf8)
+  }
+
+  /// With protocol 5, by Python 3 and NumPy 2.
+  static func python3(
+    _ images: [UInt8], count: Int, labels: [UInt8], key: String = "labels", type: String = "u1"
+  ) -> [UInt8] {
+    let memoize: [UInt8] = [0x94]
+    func code(_ letters: String) -> [UInt8] { Array(letters.utf8) }
+    func text(_ text: String) -> [UInt8] { [0x8C, UInt8(text.utf8.count)] + Array(text.utf8) + memoize }
+    func global(_ module: String, _ name: String) -> [UInt8] {
+      text(module) + text(name) + [0x93] + memoize
+    }
+    func long(_ value: Int) -> [UInt8] { CraftedArchive.number(value, 8) }
+    let list = code("]") + memoize + code("(") + labels.flatMap { code("K") + [$0] } + code("e")
+    let none: [UInt8] = code("J") + [255, 255, 255, 255]
+    let state =
+      code("(K") + [3] + text("|") + code("NNN") + none + none + code("K") + [0] + code("t") + memoize
+    let dtype = global("numpy", "dtype") + text(type) + [0x89, 0x88, 0x87] + memoize + code("R") + memoize
+    let shape: [UInt8] = code("M") + CraftedArchive.number(count, 2) + code("M") + [0, 12, 0x86] + memoize
+    let bytes: [UInt8] = [0x96] + long(images.count) + images + memoize
+    let array =
+      global("numpy._core.numeric", "_frombuffer") + code("(") + bytes + dtype + state + code("b") + shape
+      + text("C") + code("t") + memoize + code("R") + memoize
+    let program =
+      code("}") + memoize + code("(") + text(key) + list + text("data") + array + code("u.")
+    return [0x80, 5, 0x95] + long(program.count) + program
+  }
+}
+
 @Suite("CIFAR-10")
 struct CIFARTests {
   private let folder: TestFolder
@@ -62,39 +116,16 @@ struct CIFARTests {
     #expect(try coarse.classNames.count == 20 && coarse.label(0) == 19 && coarse.image(0).pixels[0] == 6)
   }
 
-  /// A pickle as Python 2 wrote the batches.
-  private func pickle(_ images: [UInt8], count: Int, labels: [UInt8], key: String = "labels") -> [UInt8] {
-    func text(_ text: String) -> [UInt8] { [UInt8(ascii: "U"), UInt8(text.utf8.count)] + Array(text.utf8) }
-    func long(_ value: Int) -> [UInt8] { Crafted.bigEndian(value).reversed() }
-    let empty: [UInt8] = [UInt8(ascii: "K"), 0, 0x85] + text("b") + [0x87, UInt8(ascii: "R")]
-    let type =
-      Array("cnumpy\ndtype\n".utf8) + text("u1") + Array("K".utf8) + [0] + Array("K".utf8) + [1, 0x87]
-      + Array("R".utf8)
-    let typeState: [UInt8] =
-      Array("(".utf8) + Array("K".utf8) + [3] + text("|") + Array("NNNJ".utf8) + [255, 255, 255, 255]
-      + Array("J".utf8)
-      + [255, 255, 255, 255] + Array("K".utf8) + [0] + Array("tb".utf8)
-    let shape: [UInt8] =
-      Array("M".utf8) + [UInt8(count & 255), UInt8(count >> 8)] + Array("M".utf8) + [0, 12, 0x86]
-    let array: [UInt8] =
-      Array("cnumpy.core.multiarray\n_reconstruct\nq".utf8) + [1] + Array("cnumpy\nndarray\n".utf8) + empty
-      + Array("(K".utf8)
-      + [1] + shape + type + typeState + [0x89] + Array("T".utf8) + long(images.count) + images
-      + Array("tb".utf8)
-    let list =
-      Array("]q".utf8) + [9] + Array("(".utf8) + labels.flatMap { [UInt8(ascii: "K"), $0] } + Array("e".utf8)
-    return [0x80, 2] + Array("}q".utf8) + [0] + Array("(".utf8) + text("data") + array + text(key) + list
-      + Array("u.".utf8)
-  }
-
   @Test("the Python version holds what the binary one does")
   func python() throws {
     let images = Array(record(0, 0).dropFirst()) + Array(record(0, 5).dropFirst())
-    try folder.write(pickle(images, count: 2, labels: [3, 8]), "cifar-10-batches-py/data_batch_1")
+    try folder.write(
+      CraftedPickle.python2(images, count: 2, labels: [3, 8]), "cifar-10-batches-py/data_batch_1")
     let opened = try DataSource.open(folder.path, part: .train)
     #expect(opened.kind == "CIFAR-10 (Python)" && (0..<2).map(opened.dataset.label) == [3, 8])
     #expect(try opened.dataset.image(1).pixels.prefix(6) == [5, 105, 205, 6, 106, 206])
-    let path = try folder.write(pickle(images, count: 2, labels: [3]), "cifar-10-batches-py/data_batch_1")
+    let path = try folder.write(
+      CraftedPickle.python2(images, count: 2, labels: [3]), "cifar-10-batches-py/data_batch_1")
     expectError(path, "has no list 'labels' with a label for each of 2 images") {
       try DataSource.open(folder.path, part: .train)
     }
@@ -114,8 +145,9 @@ struct CIFARTests {
       }
       #expect(error?.reason.contains(reason) ?? false, "\(String(describing: error))")
     }
-    let seed = pickle([UInt8](repeating: 7, count: 3072), count: 1, labels: [3])
-    let outcome = readHostileFiles(like: [seed], count: 1000) { file in
+    let seed = CraftedPickle.python2([UInt8](repeating: 7, count: 3072), count: 1, labels: [3])
+    let newer = CraftedPickle.python3([UInt8](repeating: 7, count: 3072), count: 1, labels: [3])
+    let outcome = readHostileFiles(like: [seed, newer], count: 2000) { file in
       let version = CIFARVersion.all(isCoarse: false)[1]
       _ = try version.readBatch(FileContent(file, path: "a"))
     }
@@ -136,7 +168,7 @@ struct CIFARTests {
     "bytes that Python 3 writes for Python 2, as a text and the name of a function that makes bytes of it")
   func encodedBytes() throws {
     let images = (0..<3072).map { UInt8(truncatingIfNeeded: $0 &* 7) }
-    let plain = pickle(images, count: 1, labels: [3])
+    let plain = CraftedPickle.python2(images, count: 1, labels: [3])
     // The array's bytes, "T" and their number before them.
     let start = try #require(plain.indices.first { plain[$0...].starts(with: images) })
     let text = asText(images)
@@ -171,7 +203,7 @@ struct CIFARTests {
   @Test("an array in Fortran's order is refused")
   func fortran() throws {
     let images = [UInt8](repeating: 7, count: 3072)
-    var bytes = pickle(images, count: 1, labels: [3])
+    var bytes = CraftedPickle.python2(images, count: 1, labels: [3])
     let start = try #require(bytes.indices.first { bytes[$0...].starts(with: images) })
     // True in place of false, before "T" and the number of bytes.
     #expect(bytes[start - 6] == 0x89)
@@ -182,20 +214,46 @@ struct CIFARTests {
     }
   }
 
-  @Test("pickles that Python writes", .python("numpy"), arguments: [2, 3])
+  @Test("a protocol of newer Pythons; values that are no bytes are refused")
+  func newerProtocol() throws {
+    let images = (0..<2 * 3072).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+    try folder.write(CraftedPickle.python3(images, count: 2, labels: [3, 8]), "data_batch_1")
+    let opened = try DataSource.open(folder.path, part: .train)
+    #expect((0..<2).map(opened.dataset.label) == [3, 8])
+    #expect(try opened.dataset.image(1).pixels[3] == images[3072 + 1])
+    let path = try folder.write(
+      CraftedPickle.python3(images, count: 2, labels: [3, 8], type: "i1"), "data_batch_1")
+    expectError(path, "has no array 'data' of bytes [images, 3072]") {
+      try DataSource.open(folder.path, part: .train)
+    }
+  }
+
+  @Test("pickles that Python writes", .python("numpy"), arguments: [2, 3, 4, 5])
   func realPython(protocolVersion: Int) throws {
     let program = """
-      import pickle, sys, numpy as np
+      import os, pickle, sys, numpy as np
+      os.mkdir(f"{sys.argv[1]}/hundred")
       data = (np.arange(2 * 3072) % 251).astype(np.uint8).reshape(2, 3072)
       for name in ("data_batch_1", "test_batch"):
           with open(f"{sys.argv[1]}/{name}", "wb") as f:
               pickle.dump({"batch_label": "training batch", "labels": [6, 9], "data": data, "filenames": ["a.png", "b.png"]}, f, protocol=int(sys.argv[2]))
       with open(f"{sys.argv[1]}/batches.meta", "wb") as f:
-          pickle.dump({"num_cases_per_batch": 2, "label_names": [f"class {i}" for i in range(10)], "num_vis": 3072}, f, protocol=2)
+          pickle.dump({"num_cases_per_batch": 2, "label_names": [f"class {i}" for i in range(10)], "num_vis": 3072}, f, protocol=int(sys.argv[2]))
       """
     let outcome = try Python.run(program, folder.path, "\(protocolVersion)")
     #expect(outcome.status == 0, "\(outcome.output)")
     try expectOfPython()
+    // CIFAR-100 is told by the content, too.
+    let hundred = try Python.run(
+      """
+      import pickle, sys, numpy as np
+      data = np.full((1, 3072), 5, np.uint8)
+      with open(f"{sys.argv[1]}/hundred/train", "wb") as f:
+          pickle.dump({"fine_labels": [42], "coarse_labels": [3], "data": data}, f, protocol=int(sys.argv[2]))
+      """, folder.path, "\(protocolVersion)")
+    #expect(hundred.status == 0, "\(hundred.output)")
+    let fine = try DataSource.open(folder.path + "/hundred", part: .train)
+    #expect(fine.kind == "CIFAR-100 (Python)" && fine.dataset.label(0) == 42)
   }
 
   @Test("wrong sizes, labels and missing parts are refused")

@@ -133,6 +133,14 @@ struct CodecTests {
     #expect(try opened.dataset.image(0) == decode(PillowFiles.baseline))
     #expect(try opened.dataset.image(2) == testImage(13, 18, 3))
     try opened.dataset.checkAll()
+    // Nor does a name without a suffix, or that of a format that is not read.
+    let other = try TestFolder()
+    try other.write(testImage(13, 18, 3), "a.bmp")
+    try other.write(testImage(13, 18, 3), "b")
+    try other.write(Array("GIF89a".utf8), "c.gif")
+    try other.write([1, 2], "README")
+    let found = try DataSource.open(other.path, part: .train)
+    #expect(found.dataset.count == 2 && found.note == "left out: 1 .gif (not read), 1 other")
   }
 
   @Test("formats that are not read are named")

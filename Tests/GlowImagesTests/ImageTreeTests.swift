@@ -21,7 +21,9 @@ struct ImageTreeTests {
     "folders are known as parts by many names",
     arguments: [
       ["train_32x32", "valid_32x32"], ["train", "val"], ["train", "valid"], ["Train", "Test"],
-      ["train2017", "val2017"], ["training", "validation"],
+      ["train2017", "val2017"], ["training", "validation"], ["training_set", "test_set"],
+      ["train_large", "val_large"], ["train_images", "test_images"], ["images-train", "images-valid"],
+      ["train_birds", "test_birds"], ["trainset", "testset"],
     ])
   func parts(folders: [String]) throws {
     let files = ["\(folders[0])/a.png", "\(folders[0])/b.png", "\(folders[1])/c.png"]
@@ -42,6 +44,12 @@ struct ImageTreeTests {
     expectError(folder.path, "has a folder 'train' but no folder 'valid'") {
       try tree(["train/a.png", "test/a.png"], .valid)
     }
+  }
+
+  @Test("classes whose names have such a word are classes")
+  func wordsOfClasses() throws {
+    let classes = try tree(["test tube/a.png", "train station/b.png", "tram/c.png"])
+    #expect(classes.part == nil && classes.classNames == ["test tube", "train station", "tram"])
   }
 
   @Test("what may be parts or classes is refused")
@@ -106,7 +114,7 @@ struct ImageTreeTests {
         == "images: train of 3 images of 4×4×3 in 3 classes; parts train/, val/; left out: 1 .gif (not read)")
     #expect(
       try DataSource.open(folder.path, part: .test).summary
-        == "images: test of 1 image of 4×4×3 in 3 classes; parts train/, val/; val/ is taken for test; "
+        == "images: valid of 1 image of 4×4×3 in 3 classes; parts train/, val/; val/ is taken for test; "
         + "left out: 1 .gif (not read)")
   }
 
@@ -116,7 +124,7 @@ struct ImageTreeTests {
     let path = try folder.write(deep, "a.png")
     #expect(
       try DataSource.open(folder.path, part: .train).note
-        == "16-bit values become 8-bit ones (\(path)), the largest of the first files is 4095 of 65535: these images are dark"
+        == "16-bit values become 8-bit ones (\(path)), the largest of a few files is 4095 of 65535: these images are dark"
     )
     try folder.write(Crafted.png(width: 1, height: 1, depth: 8, colorType: 4, rows: [[10, 0]]), "a.png")
     let opened = try DataSource.open(folder.path, part: .train)

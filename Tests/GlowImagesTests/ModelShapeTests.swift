@@ -80,21 +80,22 @@ struct ModelShapeTests {
 
   @Test("a file of the model's size is taken as it is, and a gray one as RGB, wherever it stands")
   func lateFiles() throws {
-    for index in 0..<16 { try folder.write(testImage(8, 8, 3), "a\(index).png") }
+    // So many that none of the files looked at first is one of those that follow.
+    for index in 0..<64 { try folder.write(testImage(8, 8, 3), "a\(index).png") }
     let own = testImage(4, 4, 3, seed: 3)
     try folder.write(own, "b.png")
     try folder.write(testImage(4, 4, 1, seed: 4), "c.png")
     try folder.write(testImage(8, 8, 1), "d.png")
     let other = try folder.write(testImage(6, 6, 3), "e.png")
     let dataset = try open(rgb).dataset
-    #expect(try dataset.image(16) == own)
-    #expect(try dataset.image(17) == GrayToRGB.convert(testImage(4, 4, 1, seed: 4)))
-    #expect(try dataset.image(18).shape == rgb)
-    for index in 0..<19 { try dataset.check(index) }
+    #expect(try dataset.image(64) == own)
+    #expect(try dataset.image(65) == GrayToRGB.convert(testImage(4, 4, 1, seed: 4)))
+    #expect(try dataset.image(66).shape == rgb)
+    for index in 0..<67 { try dataset.check(index) }
     expectError(
       other,
       "is 6×6×3, expected 8×8×3 like \(folder.path)/a0.png; bring all to one size with --image-size N"
-    ) { try dataset.check(19) }
+    ) { try dataset.check(67) }
   }
 
   @Test("a gray model takes no RGB file, wherever it stands")

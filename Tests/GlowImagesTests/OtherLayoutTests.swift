@@ -46,13 +46,17 @@ enum CraftedLayouts {
     return [UInt8(number << 3 | 2), UInt8(content.count & 0x7F | 0x80), UInt8(content.count >> 7)] + content
   }
 
-  static func example(_ shape: [UInt8], _ data: [UInt8], label: UInt8) -> [UInt8] {
+  static func example(
+    _ shape: [UInt8], _ data: [UInt8], label: UInt8, attributes: [UInt8] = []
+  ) -> [UInt8] {
     func entry(_ key: String, _ feature: [UInt8]) -> [UInt8] {
       field(1, field(1, Array(key.utf8)) + field(2, feature))
     }
     let packed = field(3, field(1, shape))
     let single = field(3, [1 << 3, label])
-    return field(1, entry("shape", packed) + entry("label", single) + entry("data", field(1, field(1, data))))
+    let more = attributes.isEmpty ? [] : entry("attr", field(3, field(1, attributes)))
+    return field(
+      1, entry("shape", packed) + entry("label", single) + more + entry("data", field(1, field(1, data))))
   }
 
   static func record(_ content: [UInt8]) -> [UInt8] {
@@ -177,6 +181,19 @@ struct OtherLayoutTests {
     let (train, test) = try (images(folder.path, .train), images(folder.path, .test))
     #expect(train.count + test.count == 60 && train.isDisjoint(with: test) && (8...28).contains(test.count))
     #expect(try images(other.path, .test) == test)
+    // What is done to images does not move them, and what cannot be decoded is on one side as well.
+    options.crop = 1
+    #expect(try images(other.path, .test).count <= test.count)
+    func names(_ path: String, _ part: DataPart) throws -> [String] {
+      let dataset = try DataSource.open(path, part: part, options: options).dataset
+      return (0..<dataset.count).map(dataset.source)
+    }
+    let cropped = try names(other.path, .test)
+    options.crop = nil
+    #expect(try names(other.path, .test) == cropped)
+    try other.write([1, 2, 3], "damaged.png")
+    #expect(try names(other.path, .test).count + names(other.path, .train).count == 61)
+    try FileManager.default.removeItem(atPath: other.path + "/damaged.png")
     try other.write(testImage(2, 2, 1), "train/a.png")
     #expect(throws: FileError.self) { try images(other.path, .train) }
   }
@@ -218,7 +235,16 @@ struct OtherLayoutTests {
     var damaged = try PNG.encode(testImage(2, 2, 1))
     damaged[45] ^= 4
     let path = try folder.write(damaged, "20.png")
-    let broken = DataCheck.brokenImages(try DataSource.open(folder.path, part: .train).dataset)
+    try folder.write(
+      Crafted.png(width: 1, height: 1, depth: 16, colorType: 4, rows: [[1, 2, 3, 4]]), "30.png")
+    var options = DataOptions()
+    options.imageSize = 2
+    let dataset = try DataSource.open(folder.path, part: .train, options: options).dataset
+    let (broken, note) = DataCheck.brokenImages(dataset)
     #expect(broken.count == 1 && broken[0].path == path)
+    let counts = "1 have 16-bit values, reduced to 8, 1 have transparency, which is dropped"
+    #expect(note == "of 69 images \(counts)")
+    // Headers are checked alone.
+    #expect(try dataset.checkAll() == "of 70 images \(counts)")
   }
 }

@@ -104,6 +104,8 @@ struct ShardTests {
     try expect(shard(0..<2, side: 4) { _ in nil }, "is 4×4×3, expected 2×2×3 like")
     try expect(shard(0..<2) { _ in ("cls", "0") }, "has a class, unlike")
     try folder.write([1, 2, 3], "b.tar")
-    expectError("\(folder.path)/b.tar", "is neither a .zip nor a .tar file") { try open(folder.path) }
+    expectError("\(folder.path)/b.tar", "is neither a .zip nor a .tar or .tar.gz file") {
+      try open(folder.path)
+    }
   }
 }

@@ -30,9 +30,9 @@ final class TestFolder {
 }
 
 /// Expects `body` to throw a `FileError` with exactly this path and reason.
-func expectError(
+func expectError<Result>(
   _ path: String, _ reason: String, sourceLocation: SourceLocation = #_sourceLocation,
-  _ body: () throws -> Any
+  _ body: () throws -> Result
 ) {
   #expect(throws: FileError(path, reason), sourceLocation: sourceLocation) { _ = try body() }
 }

@@ -10,8 +10,10 @@ private struct Squares: ImageSource {
   let classNames = ["dark", "bright"]
   /// An image that cannot be read.
   var missing: Int?
+  /// Of every image, in place of the right one.
+  var otherLabel: Int?
 
-  func label(_ index: Int) -> Int? { index % 2 }
+  func label(_ index: Int) -> Int? { otherLabel ?? index % 2 }
 
   func image(_ index: Int) throws -> Image {
     if index == missing { throw CocoaError(.fileReadNoSuchFile) }
@@ -105,6 +107,54 @@ struct GlowModelTests {
     await #expect(throws: GlowError.self) { try await model.sample(1, labels: [3]) }
     await #expect(throws: GlowError.self) { try await model.sample(-1) }
     await #expect(throws: GlowError.self) { try await model.sample(1, temperature: .nan) }
+    for label in [-1, 3] {
+      await #expect(throws: GlowError.self) { try await model.score(images[0], label: label) }
+    }
+    let sampling = Task { try await model.sample(1_000_000) }
+    sampling.cancel()
+    await #expect(throws: CancellationError.self) { try await sampling.value }
+  }
+
+  @Test("a class that a model does not know is refused where images say it themselves")
+  func unknownClasses() async throws {
+    defer { clean() }
+    var plan = plan(steps: 2)
+    plan.model.classCount = 2
+    let model = try await GlowModel.train(
+      plan, on: ImageSet(Squares(count: 40)), folder: "\(folder)/conditional")
+    for label in [-1, 2] {
+      let squares = Squares(count: 2, otherLabel: label)
+      var iterator = model.scores(of: ImageSet(squares)).makeAsyncIterator()
+      let error = await #expect(throws: FileError.self) { _ = try await iterator.next() }
+      #expect(error?.reason == "has the class \(label), and the model knows 0 to 1")
+      await #expect(throws: GlowError.self) { try await model.score(squares.image(0), label: label) }
+    }
+  }
+
+  @Test(
+    "settings, parts and errors have the names that the module gives; what happened is among the progress")
+  func names() async throws {
+    defer { clean() }
+    let kind: CouplingKind = .affine
+    var plan = plan(steps: 2)
+    plan.model.coupling = kind
+    plan.settings.onError = ErrorPolicy.skip
+    let notes = Mutex<[String]>([])
+    _ = try await GlowModel.train(
+      plan, on: ImageSet(Squares(count: 40, missing: 5)), folder: "\(folder)/run"
+    ) { progress in notes.withLock { $0 += progress.notes } }
+    plan.settings.steps = 4
+    _ = try await GlowModel.train(
+      plan, on: ImageSet(Squares(count: 40, missing: 5)), folder: "\(folder)/run"
+    ) { progress in notes.withLock { $0 += progress.notes } }
+    #expect(notes.withLock { $0.contains { $0.hasPrefix("resumed at step 2") } })
+    do {
+      _ = try ImageSet(contentsOf: "\(folder)/nothing", part: DataPart.test)
+      Issue.record("what is not there was opened")
+    } catch let error as FileError {
+      #expect(error.reason == "no such file or folder")
+      #expect(error.localizedDescription == "\(error)")
+    }
   }
 
   @Test("images are of one shape, brought to a size if asked for, and settings are named as in Swift")

@@ -3,6 +3,7 @@ import Foundation
 
 @testable import GlowFiles
 @testable import GlowFlow
+@testable import GlowKernels
 
 /// A reader and the files that it is to be tried on.
 struct Target: Sendable {
@@ -42,6 +43,8 @@ private func attempt(_ bytes: UnsafeRawBufferPointer) {
     precondition(text.unicodeScalars.count < 1000 && !error.reason.isEmpty, "a bad message: \(text)")
     precondition(
       text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }, "not one line: \(text)")
+  } catch is MemoryError {
+    // More than is there, said before it is booked.
   } catch {
     fatalError("not an error that names the file: \(type(of: error)): \(error)")
   }

@@ -117,7 +117,7 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   /// - Parameter name: what a setting is called where it was given, from the name that it has here (or `size`, the side
   ///   that images are brought to).
   /// - Throws: `ConfigurationError` with the first setting that no model can be built from.
-  public func validate(naming name: (String) -> String = { $0 }) throws {
+  package func validate(naming name: (String) -> String = { $0 }) throws {
     func require(_ holds: Bool, _ message: @autoclosure () -> String) throws {
       if !holds { throw ConfigurationError(message()) }
     }

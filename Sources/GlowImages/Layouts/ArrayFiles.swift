@@ -59,7 +59,8 @@ enum ArrayFiles {
         ? "left out: \((items.count - own.count).counted("array")) of other parts" : nil,
       files.leftOut(names),
     ]
-    let kind = names.allSatisfy { $0.hasSuffix(".npy") } ? ".npy" : ".npz"
+    let isPlain = names.allSatisfy { $0.hasSuffix(".npy") } && !files.container.path.hasSuffix(".npz")
+    let kind = isPlain ? ".npy" : ".npz"
     return OpenedData(dataset, part: found, notes: notes.compactMap { $0 }, kind: kind)
   }
 
@@ -111,7 +112,8 @@ enum ArrayFiles {
     let own = items.filter { $0.part == chosen }
     if own.isEmpty {
       let first = DataPart.allCases.first(where: parts.contains)!
-      throw FileError.missing(container.path, "has arrays of the part '\(first)' but none of the part '\(part)'")
+      throw FileError.missing(
+        container.path, "has arrays of the part '\(first)' but none of the part '\(part)'")
     }
     return (own, chosen, chosen == part ? nil : "\(chosen) is taken for \(part)")
   }

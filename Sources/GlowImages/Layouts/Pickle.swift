@@ -301,7 +301,8 @@ enum Pickle {
       case (.bufferFunction, .arrayState(let shape, let data)): stack.append(.array(shape: shape, data: data))
       // Of values that are no bytes.
       case (.bufferFunction, _): stack.append(.other)
-      case (.typeFunction, .typeName(let name)): stack.append(.type(isByte: ["u1", "|u1"].contains(text(name))))
+      case (.typeFunction, .typeName(let name)):
+        stack.append(.type(isByte: ["u1", "|u1"].contains(text(name))))
       case (.encodeFunction, .texts(let characters, let encoding)):
         if text(encoding) != "latin1" { throw damaged("bytes of a text that are not those of Latin-1") }
         stack.append(.encoded(characters))
