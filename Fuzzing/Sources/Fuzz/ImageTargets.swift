@@ -233,5 +233,6 @@ private func readLabels(_ bytes: UnsafeRawBufferPointer) throws {
   guard let labels = try LabelFiles(files.list(), in: files) else { return }
   var names = NameList()
   names.append(Array("a.png".utf8))
-  precondition(try labels.labels(of: names).allSatisfy { labels.classNames.indices.contains(Int($0)) })
+  let classes = try labels.labels(of: names)
+  precondition(classes.allSatisfy { labels.classNames.indices.contains(Int($0)) })
 }
