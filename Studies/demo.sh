@@ -21,15 +21,15 @@ if [ -e "$run" ] && [ ! -e "$run/config.json" ]; then
   exit 64
 fi
 rm -rf "$run"
-part "training" "$glow" train --data faces --out "$run" --levels 3 --depth 6 --width 96 --batch 16 --lr 1.2e-2 \
-  --warmup-steps 100 --ema-images 4000 --steps 2800 --log-every 200 --eval-every 1400 --sample-every 700 \
-  --checkpoint-every 1400
+part "training" "$glow" train --data faces --out "$run" --levels 3 --depth 6 --width 96 --batch 8 --lr 1.2e-2 \
+  --lr-final 0.01 --warmup-steps 200 --ema-images 2000 --steps 5600 --log-every 400 --eval-every 2800 \
+  --sample-every 1400 --checkpoint-every 2800
 part "scoring" "$glow" evaluate "$run" --data faces
 part "sampling" "$glow" sample "$run" --count 48 --temperature 0.7 --out "$run/samples.png"
 part "decoding latents" "$glow" reconstruct "$run" --data faces --out "$run/reconstruction.png"
-# The strength is chosen for the eye; without --strength it would be what a probe of pixels needs.
+# As much of a smile as a probe of pixels needs to see one in every face.
 part "interpolating, and finding what a smile is" \
-  "$glow" sheet "$run" --data faces --name Smiling --limit 4000 --strength 2 --scale 3 --out "$run/sheet.png"
+  "$glow" sheet "$run" --data faces --name Smiling --limit 4000 --scale 3 --out "$run/sheet.png"
 echo "look at $run/sheet.png: samples, an interpolation and a smile added"
 echo "(also $run/samples.png, and $run/reconstruction.png with decoded latents below their originals)"
 printf 'where the time went:\n%s' "$times"

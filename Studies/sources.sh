@@ -1,7 +1,7 @@
 #!/bin/sh
 # Images scored a second from each kind of data, beside the speed of the model alone: the test images of CIFAR-10 as
 # they are, as one .npy file and as PNG files; enlarged to JPEG files of 178x218, in a folder, a .zip and a .tar, of which the
-# middle is reduced to 64x64. The folder is removed at the end. Needs a C compiler (CC), libjpeg, tar and python3.
+# middle is reduced to 64x64; and what of the time and of the processors' time reading takes. The folder is removed at the end. Needs a C compiler (CC), libjpeg, tar and python3.
 #
 # usage: Studies/sources.sh GLOW CIFAR-10 FOLDER      (DEPTH, WIDTH and IMAGES may be set in the environment)
 set -eu
@@ -27,27 +27,30 @@ mkdir "$folder/jpeg"
 "$glow" train --data "$folder/first.npy" --out "$folder/larger" --depth "$depth" --width "$width" --steps 1 --batch 16 \
   --log-every 0 --sample-every 0 > "$folder/log" 2>&1
 
-model() {
-  "$glow" bench evaluate --depth "$depth" --width "$width" --batch 64 --image-size "$1" --runs "$2" |
-    sed -n 's/.*evaluate: \([0-9.]*\) images.*/\1/p'
+# Each row by itself, so that a command that fails ends the study.
+model() { # NAME IMAGE-SIZE RUNS
+  "$glow" bench evaluate --depth "$depth" --width "$width" --batch 64 --image-size "$2" --runs "$3" > "$folder/answer"
+  echo "| $1 | $(sed -n 's/.*evaluate: \([0-9.]*\) images.*/\1/p' "$folder/answer") | | |"
 }
-source() {
-  run=$1
-  shift
-  "$glow" evaluate "$folder/$run" --data "$@" | sed -n 's/.*images, \([0-9.]*\) images\/s/\1/p'
+source() { # NAME RUN DATA OPTION…
+  name=$1 run=$2
+  shift 2
+  "$glow" evaluate "$folder/$run" --data "$@" > "$folder/answer"
+  echo "| $name | $(sed -n 's/.*images, \([0-9.]*\) images\/s/\1/p' "$folder/answer") |" \
+    "$(sed -n 's/.* s, \([0-9.]* %\) of it waiting.*took \([0-9.]* %\) of.*/\1 | \2/p' "$folder/answer") |"
 }
-photographs() { source larger "$1" --crop 148 --image-size 64; }
+photographs() { source "$1" larger "$2" --crop 148 --image-size 64; }
 
 echo "depth $depth, width $width, batch 64:"
-echo "| source | images/s |"
-echo "|---|---|"
-echo "| the model alone, 32×32 | $(model 32 25) |"
-echo "| CIFAR-10 batches | $(source run "$cifar" --limit "$images") |"
-echo "| .npy | $(source run "$folder/images.npy") |"
-echo "| PNG files | $(source run "$folder/png") |"
-echo "| the model alone, 32×32, again | $(model 32 25) |"
-echo "| the model alone, 64×64 | $(model 64 9) |"
-echo "| 178×218 JPEG files, --crop 148 --image-size 64 | $(photographs "$folder/jpeg") |"
-echo "| the same in a .zip | $(photographs "$folder/jpeg.zip") |"
-echo "| the same in a .tar | $(photographs "$folder/jpeg.tar") |"
-echo "| the model alone, 64×64, again | $(model 64 9) |"
+echo "| source | images/s | waiting for images | reading, of the processors' time |"
+echo "|---|---|---|---|"
+model "the model alone, 32×32" 32 25
+source "CIFAR-10 batches" run "$cifar" --limit "$images"
+source ".npy" run "$folder/images.npy"
+source "PNG files" run "$folder/png"
+model "the model alone, 32×32, again" 32 25
+model "the model alone, 64×64" 64 9
+photographs "178×218 JPEG files, --crop 148 --image-size 64" "$folder/jpeg"
+photographs "the same in a .zip" "$folder/jpeg.zip"
+photographs "the same in a .tar" "$folder/jpeg.tar"
+model "the model alone, 64×64, again" 64 9

@@ -88,41 +88,96 @@ TARGET void NAME(glow_add)(float *sums, const float *values, intptr_t count) {
 #undef ADD_VALUES
 }
 
-TARGET void NAME(glow_scale)(const float *values, const float *factors, float *products, intptr_t count) {
-#define SCALE(type, i) AT(type, products, i) = CONST_AT(type, values, i) * CONST_AT(type, factors, i)
-  FOR_RUN(count, SCALE);
+TARGET void NAME(glow_add_parts)(
+    const float *parts, intptr_t count, intptr_t stride, float *sum, intptr_t values) {
+#define ADD_PARTS(type, i) \
+  { \
+    type total = CONST_AT(type, parts, i); \
+    for (intptr_t p = 1; p < count; ++p) total += CONST_AT(type, parts + p * stride, i); \
+    AT(type, sum, i) = total; \
+  }
+  FOR_RUN(values, ADD_PARTS);
+#undef ADD_PARTS
+}
+
+/// Two interleaved planes, four, two or one channel at a time.
+#define FOR_PAIRS(channels, body) \
+  do { \
+    intptr_t channel = 0; \
+    for (; channel + 4 <= (channels); channel += 4) body(glow_4, glow_8, channel, EVEN_4, ODD_4, PAIRED_4); \
+    if (channel + 2 <= (channels)) { \
+      body(glow_2, glow_4, channel, EVEN_2, ODD_2, PAIRED_2); \
+      channel += 2; \
+    } \
+    if (channel < (channels)) body(glow_1, glow_2, channel, EVEN_1, ODD_1, PAIRED_1); \
+  } while (0)
+#define EVEN_4(x) __builtin_shufflevector(x, x, 0, 2, 4, 6)
+#define ODD_4(x) __builtin_shufflevector(x, x, 1, 3, 5, 7)
+#define PAIRED_4(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5, 2, 6, 3, 7)
+#define EVEN_2(x) __builtin_shufflevector(x, x, 0, 2)
+#define ODD_2(x) __builtin_shufflevector(x, x, 1, 3)
+#define PAIRED_2(a, b) __builtin_shufflevector(a, b, 0, 2, 1, 3)
+#define EVEN_1(x) (x)[0]
+#define ODD_1(x) (x)[1]
+#define PAIRED_1(a, b) (glow_2){a, b}
+
+TARGET void NAME(glow_scale)(const glow_scaling *scaling) {
+  const intptr_t channels = scaling->channels;
+  const float *factors = scaling->factors, *from = scaling->stored;
+  float *to = scaling->scaled;
+  for (intptr_t row = 0; row < scaling->rows; ++row) {
+#define SCALE(type, i) AT(type, to, i) = CONST_AT(type, from, i) * CONST_AT(type, factors, i)
+#define SCALE_PAIRS(half, whole, c, even, odd, paired) \
+  { \
+    const whole x = CONST_AT(whole, from, 2 * (c)); \
+    AT(half, to, c) = even(x) * CONST_AT(half, factors, c); \
+    AT(half, to, channels + (c)) = odd(x) * CONST_AT(half, factors, channels + (c)); \
+  }
+    if (scaling->planes == 1) {
+      FOR_RUN(channels, SCALE);
+    } else {
+      FOR_PAIRS(channels, SCALE_PAIRS);
+    }
 #undef SCALE
+#undef SCALE_PAIRS
+    from += scaling->stored_step;
+    to += scaling->scaled_step;
+  }
 }
 
 TARGET void NAME(glow_scale_backward)(
-    const float *gradient, const float *factors, const float *products, float *sums, float *factor_sums,
-    intptr_t count) {
+    const glow_scaling *scaling, const float *gradient, float *factor_sums, int accumulate) {
+  const intptr_t channels = scaling->channels;
+  const float *factors = scaling->factors, *scaled = scaling->scaled;
+  float *to = scaling->stored;
+  for (intptr_t row = 0; row < scaling->rows; ++row) {
 #define SCALE_BACKWARD(type, i) \
   { \
-    const type g = CONST_AT(type, gradient, i); \
-    AT(type, sums, i) += g * CONST_AT(type, factors, i); \
-    AT(type, factor_sums, i) += g * CONST_AT(type, products, i); \
+    const type x = CONST_AT(type, gradient, i) * CONST_AT(type, factors, i); \
+    AT(type, to, i) = accumulate ? AT(type, to, i) + x : x; \
   }
-  FOR_RUN(count, SCALE_BACKWARD);
+#define SCALE_PAIRS_BACKWARD(half, whole, c, even, odd, paired) \
+  { \
+    const half a = CONST_AT(half, gradient, c) * CONST_AT(half, factors, c); \
+    const half b = CONST_AT(half, gradient, channels + (c)) * CONST_AT(half, factors, channels + (c)); \
+    const whole x = paired(a, b); \
+    AT(whole, to, 2 * (c)) = accumulate ? AT(whole, to, 2 * (c)) + x : x; \
+  }
+#define ADD_PRODUCTS(type, i) \
+  AT(type, factor_sums, i) += CONST_AT(type, gradient, i) * CONST_AT(type, scaled, i)
+    if (scaling->planes == 1) {
+      FOR_RUN(channels, SCALE_BACKWARD);
+    } else {
+      FOR_PAIRS(channels, SCALE_PAIRS_BACKWARD);
+    }
+    FOR_RUN(scaling->planes * channels, ADD_PRODUCTS);
 #undef SCALE_BACKWARD
-}
-
-TARGET void NAME(glow_scale_pairs)(
-    const float *restrict values, const float *restrict factors, float *restrict products, intptr_t channels) {
-  for (intptr_t c = 0; c < channels; ++c) {
-    products[c] = values[2 * c] * factors[c];
-    products[channels + c] = values[2 * c + 1] * factors[channels + c];
+#undef SCALE_PAIRS_BACKWARD
+#undef ADD_PRODUCTS
+    gradient += scaling->scaled_step;
+    scaled += scaling->scaled_step;
+    to += scaling->stored_step;
   }
-}
-
-TARGET void NAME(glow_scale_pairs_backward)(
-    const float *restrict gradient, const float *restrict factors, const float *restrict products,
-    float *restrict sums, float *restrict factor_sums, intptr_t channels) {
-  for (intptr_t c = 0; c < channels; ++c) {
-    sums[2 * c] += gradient[c] * factors[c];
-    sums[2 * c + 1] += gradient[channels + c] * factors[channels + c];
-  }
-  for (intptr_t i = 0; i < 2 * channels; ++i) factor_sums[i] += gradient[i] * products[i];
 }
 
 TARGET void NAME(glow_shift_and_scale)(glow_rows z, const float *shift, const float *scale) {

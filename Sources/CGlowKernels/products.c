@@ -78,8 +78,8 @@ void glow_pack(
   for (intptr_t column = 0; column < columns; column += glow_panel_columns) {
     const float *from = b + column * b_column;
     if (columns - column >= glow_panel_columns && b_column == 1) {
-      for (intptr_t k = 0; k < inner; ++k, from += b_inner) {
-        for (int j = 0; j < glow_panel_columns; ++j) *panels++ = from[j];
+      for (intptr_t k = 0; k < inner; ++k, from += b_inner, panels += glow_panel_columns) {
+        for (int j = 0; j < glow_panel_columns; j += 4) *(four *)(panels + j) = *(const four *)(from + j);
       }
     } else if (columns - column >= glow_panel_columns && b_inner == 1) {
       pack_transpose(from, b_column, inner, panels);

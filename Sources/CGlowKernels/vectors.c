@@ -26,21 +26,13 @@
 
 FUNCTION(glow_add, (float *sums, const float *values, intptr_t count), sums, values, count)
 FUNCTION(
-    glow_scale, (const float *values, const float *factors, float *products, intptr_t count),
-    values, factors, products, count)
+    glow_add_parts, (const float *parts, intptr_t count, intptr_t stride, float *sum, intptr_t values),
+    parts, count, stride, sum, values)
+FUNCTION(glow_scale, (const glow_scaling *scaling), scaling)
 FUNCTION(
     glow_scale_backward,
-    (const float *gradient, const float *factors, const float *products, float *sums, float *factor_sums,
-     intptr_t count),
-    gradient, factors, products, sums, factor_sums, count)
-FUNCTION(
-    glow_scale_pairs, (const float *values, const float *factors, float *products, intptr_t channels),
-    values, factors, products, channels)
-FUNCTION(
-    glow_scale_pairs_backward,
-    (const float *gradient, const float *factors, const float *products, float *sums, float *factor_sums,
-     intptr_t channels),
-    gradient, factors, products, sums, factor_sums, channels)
+    (const glow_scaling *scaling, const float *gradient, float *factor_sums, int accumulate),
+    scaling, gradient, factor_sums, accumulate)
 FUNCTION(glow_exponentials, (float *values, float sign, intptr_t count), values, sign, count)
 FUNCTION(
     glow_sigmoids, (float *values, float least, intptr_t count, float *negative, float *product),

@@ -126,7 +126,7 @@ struct SheetCommand: ParsableCommand {
     return row
   }
 
-  /// As much as a probe needs to see the attribute in nearly all images without it.
+  /// As much as a probe needs to see the attribute in all images without it.
   private func probedStrength(
     of vector: [Float], _ attribute: Int, _ train: any Dataset, _ latents: [[Float]], _ space: LatentSpace
   ) throws -> Double {
@@ -136,6 +136,6 @@ struct SheetCommand: ParsableCommand {
       latents, along: vector, of: attribute,
       strengths: Array(stride(from: 0.25, through: Self.largestStrength, by: 0.25)), space: space,
       probe: AttributeProbe(train.spread(over: count)))
-    return AttributePush.weakest(of: pushes, reaching: 0.95).strength
+    return AttributePush.weakest(of: pushes, reaching: 1).strength
   }
 }

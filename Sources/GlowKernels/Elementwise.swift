@@ -13,85 +13,72 @@ package func add<S: Scalar>(_ values: UnsafePointer<S>, to sums: UnsafeMutablePo
   for index in 0..<count { sums[index] += values[index] }
 }
 
-/// products ← values·factors, `count` of them.
-@inline(__always)
-package func scaleValues<S: Scalar>(
-  _ values: UnsafePointer<S>, by factors: UnsafePointer<S>, into products: UnsafeMutablePointer<S>, count: Int
-) {
-  if let values = floats(values) {
-    glow_scale(values, floats(factors), floats(products), count, InstructionSet.code)
-    return
-  }
-  for index in 0..<count { products[index] = values[index] * factors[index] }
-}
-
-/// What goes into the backward of a scale, and where it is added.
-package struct ScaleBackward<S: Scalar> {
-  let gradient: UnsafePointer<S>
-  let factors: UnsafePointer<S>
-  let products: UnsafePointer<S>
-  let sums: UnsafeMutablePointer<S>
-  let factorSums: UnsafeMutablePointer<S>
+/// Rows of weights as they are stored, and scaled by a factor for each of their values.
+package struct RowScaling<S: Scalar> {
+  package let rows: Int
+  /// Value c·planes + p of a stored row belongs to channel c of plane p; in a scaled one, one plane comes after the other.
+  package let channels: Int
+  package let planes: Int
+  /// [planes, channels]
+  package let factors: UnsafePointer<S>
+  /// Rows and the values from one to the next.
+  package let stored: (base: UnsafeMutablePointer<S>, step: Int)
+  package let scaled: (base: UnsafeMutablePointer<S>, step: Int)
 
   package init(
-    _ gradient: UnsafePointer<S>, factors: UnsafePointer<S>, products: UnsafePointer<S>,
-    sums: UnsafeMutablePointer<S>, factorSums: UnsafeMutablePointer<S>
+    rows: Int, _ shape: (channels: Int, planes: Int), factors: UnsafePointer<S>,
+    stored: (UnsafeMutablePointer<S>, step: Int), scaled: (UnsafeMutablePointer<S>, step: Int)
   ) {
-    (self.gradient, self.factors, self.products) = (gradient, factors, products)
-    (self.sums, self.factorSums) = (sums, factorSums)
+    self.rows = rows
+    (channels, planes) = shape
+    self.factors = factors
+    self.stored = stored
+    self.scaled = scaled
   }
-}
 
-/// The backward of `scaleValues` where factors belong to several rows: sums ← sums + gradient·factors and
-/// factorSums ← factorSums + gradient·products, `count` of them.
-@inline(__always)
-package func scaleValuesBackward<S: Scalar>(_ scale: ScaleBackward<S>, count: Int) {
-  if let gradient = floats(scale.gradient) {
-    glow_scale_backward(
-      gradient, floats(scale.factors), floats(scale.products), floats(scale.sums), floats(scale.factorSums),
-      count, InstructionSet.code)
-    return
+  /// For C, which knows one plane and two.
+  private var inC: glow_scaling? {
+    guard planes <= 2, let factors = floats(factors) else { return nil }
+    return glow_scaling(
+      rows: rows, channels: channels, planes: planes, factors: factors, stored: floats(stored.base),
+      stored_step: stored.step, scaled: floats(scaled.base), scaled_step: scaled.step)
   }
-  for index in 0..<count {
-    scale.sums[index] += scale.gradient[index] * scale.factors[index]
-    scale.factorSums[index] += scale.gradient[index] * scale.products[index]
-  }
-}
 
-/// `scaleValues` where value c·planes + p is of plane p, and everything else is one plane after the other.
-@inline(__always)
-package func scaleInterleaved<S: Scalar>(
-  _ values: UnsafePointer<S>, by factors: UnsafePointer<S>, into products: UnsafeMutablePointer<S>,
-  channels: Int, planes: Int
-) {
-  if planes == 1 { return scaleValues(values, by: factors, into: products, count: channels) }
-  if planes == 2, let values = floats(values) {
-    glow_scale_pairs(values, floats(factors), floats(products), channels, InstructionSet.code)
-    return
-  }
-  for plane in 0..<planes {
-    for channel in 0..<channels {
-      let place = plane * channels + channel
-      products[place] = values[channel * planes + plane] * factors[place]
+  /// Calls `body` with each value's place among the stored and among the scaled ones, and its factor's.
+  private func forEachValue(_ body: (_ stored: Int, _ scaled: Int, _ factor: Int) -> Void) {
+    for row in 0..<rows {
+      for plane in 0..<planes {
+        for channel in 0..<channels {
+          let place = plane * channels + channel
+          body(row * stored.step + channel * planes + plane, row * scaled.step + place, place)
+        }
+      }
     }
   }
-}
 
-/// The backward of `scaleInterleaved`, as `scaleValuesBackward`.
-@inline(__always)
-package func scaleInterleavedBackward<S: Scalar>(_ scale: ScaleBackward<S>, channels: Int, planes: Int) {
-  if planes == 1 { return scaleValuesBackward(scale, count: channels) }
-  if planes == 2, let gradient = floats(scale.gradient) {
-    glow_scale_pairs_backward(
-      gradient, floats(scale.factors), floats(scale.products), floats(scale.sums), floats(scale.factorSums),
-      channels, InstructionSet.code)
-    return
+  /// scaled ← stored·factors
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  package func apply() {
+    if var scaling = inC { return glow_scale(&scaling, InstructionSet.code) }
+    forEachValue { scaled.base[$1] = stored.base[$0] * factors[$2] }
   }
-  for plane in 0..<planes {
-    for channel in 0..<channels {
-      let place = plane * channels + channel
-      scale.sums[channel * planes + plane] += scale.gradient[place] * scale.factors[place]
-      scale.factorSums[place] += scale.gradient[place] * scale.products[place]
+
+  /// Given the gradient of what is scaled, in rows like its own: factorSums ← factorSums + gradient·scaled, [planes, channels];
+  /// and to the stored values, whose gradient they are here, gradient·factors is added, or that overwrites them.
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  package func backward(
+    _ gradient: UnsafePointer<S>, factorSums: UnsafeMutablePointer<S>, overwrites: Bool
+  ) {
+    if var scaling = inC {
+      return glow_scale_backward(
+        &scaling, floats(gradient), floats(factorSums), overwrites ? 0 : 1, InstructionSet.code)
+    }
+    forEachValue { place, scaledPlace, factor in
+      let product = gradient[scaledPlace] * factors[factor]
+      stored.base[place] = overwrites ? product : stored.base[place] + product
+      factorSums[factor] += gradient[scaledPlace] * scaled.base[scaledPlace]
     }
   }
 }

@@ -1,3 +1,5 @@
+import CGlowKernels
+
 /// values[r, :] += bias, of each row's class if there are classes; values is [rows, width].
 @specialized(where S == Float)
 @specialized(where S == Double)
@@ -28,8 +30,11 @@ package func addRows<S: Scalar>(
 package func addParts<S: Scalar>(
   _ parts: UnsafePointer<S>, _ count: Int, stride: Int, _ range: Range<Int>, into sum: UnsafeMutablePointer<S>
 ) {
-  (sum + range.lowerBound).update(from: parts + range.lowerBound, count: range.count)
-  for part in 1..<max(1, count) {
-    add(parts + part * stride + range.lowerBound, to: sum + range.lowerBound, count: range.count)
+  let (parts, sum) = (parts + range.lowerBound, sum + range.lowerBound)
+  if let parts = floats(parts) {
+    return glow_add_parts(parts, count, stride, floats(sum), range.count, InstructionSet.code)
+  }
+  for index in 0..<range.count {
+    sum[index] = (1..<max(1, count)).reduce(parts[index]) { $0 + parts[$1 * stride + index] }
   }
 }

@@ -37,27 +37,27 @@ package final class Optimizer<S: Scalar> {
     self.beta2 = beta2
     firstMoment = try Slab(count: count)
     secondMoment = try Slab(count: count)
-    // Blocks are fixed by the parameters alone, so that sums over them do not depend on the threads.
-    self.ranges = ranges.flatMap { range in
-      stride(from: range.lowerBound, to: range.upperBound, by: Optimizer.blockCount).map {
-        $0..<min(range.upperBound, $0 + Optimizer.blockCount)
-      }
-    }
+    self.ranges = ranges
   }
 
-  private static var blockCount: Int { 16384 }
+  /// An update of all learned parameters, to be applied to them in parts.
+  package struct Update {
+    fileprivate let moments: MomentUpdate<S>
+    /// Of the learned parameters, in order.
+    fileprivate let ranges: [Range<Int>]
 
-  /// The 2-norm of the gradient of all learned parameters.
-  @specialized(where S == Float)
-  @specialized(where S == Double)
-  package func norm(of gradients: UnsafePointer<S>, team: ThreadTeam) -> Double {
-    var parts = [Double](repeating: 0, count: ranges.count)
-    parts.withUnsafeMutableBufferPointer { parts in
-      team.run(ranges.count) { block, _ in
-        parts[block] = sumOfSquares(gradients + ranges[block].lowerBound, count: ranges[block].count)
+    /// Updates those of the learned parameters that are in a range; each must be in one such range and no more.
+    package func apply(to part: Range<Int>) {
+      var (low, high) = (0, ranges.count)
+      while low < high {
+        let middle = (low + high) / 2
+        if ranges[middle].upperBound <= part.lowerBound { low = middle + 1 } else { high = middle }
+      }
+      while low < ranges.count, ranges[low].lowerBound < part.upperBound {
+        moments.apply(ranges[low].clamped(to: part))
+        low += 1
       }
     }
-    return parts.reduce(0, +).squareRoot()
   }
 
   /// One update.
@@ -66,12 +66,10 @@ package final class Optimizer<S: Scalar> {
   ///   - step: t, from 1.
   ///   - scale: a factor on the gradient, below 1 where it is clipped.
   ///   - average: the moving average of the weights, if one is kept, and its decay.
-  @specialized(where S == Float)
-  @specialized(where S == Double)
   package func update(
     _ values: UnsafeMutablePointer<S>, gradients: UnsafePointer<S>, step: Int, rate: Double,
-    scale: Double = 1, average: (values: UnsafeMutablePointer<S>, decay: Double)? = nil, team: ThreadTeam
-  ) {
+    scale: Double = 1, average: (values: UnsafeMutablePointer<S>, decay: Double)? = nil
+  ) -> Update {
     let correction = (1 - Elementary.power(beta2, step)).squareRoot() / (1 - Elementary.power(beta1, step))
     var update = MomentUpdate(
       values: values, gradients: gradients, first: firstMoment.base, second: secondMoment.base,
@@ -81,6 +79,6 @@ package final class Optimizer<S: Scalar> {
     (update.keepFirst, update.takeFirst) = (S(beta1), S(1 - beta1))
     (update.keepSecond, update.takeSecond) = (S(beta2), S(1 - beta2))
     (update.keepAverage, update.takeAverage) = (S(average?.decay ?? 0), S(1 - (average?.decay ?? 0)))
-    team.run(ranges.count) { block, _ in update.apply(ranges[block]) }
+    return Update(moments: update, ranges: ranges)
   }
 }

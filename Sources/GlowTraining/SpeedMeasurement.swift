@@ -148,10 +148,10 @@ package final class SpeedMeasurement {
       state.step += 1
       self.optimizerSeconds += try secondsOf {
         // A rate so small that the timed model stays the same.
-        state.optimizer.update(
+        let change = state.optimizer.update(
           glow.values.base, gradients: gradients.base, step: state.step, rate: 1e-9,
-          average: (state.averaged.values.base, 0.999), team: glow.team)
-        try glow.parametersChanged()
+          average: (state.averaged.values.base, 0.999))
+        try glow.parametersChanged(by: change.apply)
       }
     }
   }

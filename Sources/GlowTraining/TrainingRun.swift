@@ -123,7 +123,7 @@ final class TrainingRun {
     return .judge(
       Measurement(
         labels: classes, objective: objective,
-        gradientNorm: state.optimizer.norm(of: gradients.base, team: glow.team)))
+        gradientNorm: glow.gradientNorm))
   }
 
   private func loadBatch() throws -> [Int] {
@@ -196,12 +196,14 @@ final class TrainingRun {
       training.rate(ofStep: state.step, imageCount: trainer.train.count) * safeguard.rateFactor
     let norm = measurement.gradientNorm
     glow.followStatistics(of: workspace)
-    state.optimizer.update(
+    let change = state.optimizer.update(
       glow.values.base, gradients: gradients.base, step: state.step, rate: rate,
       scale: training.clipNorm > 0 ? min(1, training.clipNorm / norm) : 1,
-      average: (state.averaged.values.base, training.averageDecay(ofStep: state.step)), team: glow.team)
+      average: (state.averaged.values.base, training.averageDecay(ofStep: state.step)))
     state.averageStatistics(decay: training.averageDecay(ofStep: state.step))
-    do { try glow.parametersChanged() } catch let error as SingularMapError where training.guards {
+    do { try glow.parametersChanged(by: change.apply) } catch let error as SingularMapError
+      where training.guards
+    {
       state.step -= 1
       return .recover(.singular(error), diagnosis: "by the update")
     }

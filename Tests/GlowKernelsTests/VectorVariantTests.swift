@@ -25,30 +25,82 @@ struct VectorVariantTests {
 
   @Test("sums and products of values", arguments: counts)
   func sums(count: Int) {
-    let (values, factors, start) = (random(count, 1), random(count, 2), random(count, 3))
+    let (values, start) = (random(count, 1), random(count, 3))
     for variant in Self.variants {
       var found = start
       glow_add(&found, values, count, variant)
       expectSame(found, zip(start, values).map { $0 + $1 }, variant)
-      glow_scale(values, factors, &found, count, variant)
-      let products = zip(values, factors).map { $0 * $1 }
-      expectSame(found, products, variant)
-      if count % 2 == 0 {
-        let channels = count / 2
-        func stored(_ place: Int) -> Int { place % channels * 2 + place / channels }
-        glow_scale_pairs(values, factors, &found, channels, variant)
-        expectSame(found, (0..<count).map { values[stored($0)] * factors[$0] }, variant)
-        var (sums, factorSums) = (start, values)
-        glow_scale_pairs_backward(values, factors, products, &sums, &factorSums, channels, variant)
-        var expected = start
-        for place in 0..<count { expected[stored(place)] += values[place] * factors[place] }
-        expectSame(sums, expected, variant)
-        expectSame(factorSums, (0..<count).map { values[$0] + values[$0] * products[$0] }, variant)
+    }
+  }
+
+  @Test("rows of weights are scaled, and their gradient comes back", arguments: counts, [1, 2])
+  func scaledRows(channels: Int, planes: Int) {
+    // Rows with gaps, which stay as they are.
+    let (rows, width) = (3, channels * planes)
+    let (storedStep, scaledStep) = (width + 2, width + 5)
+    let (stored, scaled) = (random(rows * storedStep, 1), random(rows * scaledStep, 2))
+    let (gradient, factors) = (random(rows * scaledStep, 3), random(width, 4))
+    for variant in Self.variants {
+      var (values, products) = (stored, scaled)
+      func withScaling(_ body: (inout glow_scaling) -> Void) {
+        values.withUnsafeMutableBufferPointer { values in
+          products.withUnsafeMutableBufferPointer { products in
+            factors.withUnsafeBufferPointer { factors in
+              var scaling = glow_scaling(
+                rows: rows, channels: channels, planes: planes, factors: factors.baseAddress,
+                stored: values.baseAddress, stored_step: storedStep, scaled: products.baseAddress,
+                scaled_step: scaledStep)
+              body(&scaling)
+            }
+          }
+        }
       }
-      var (sums, factorSums) = (start, values)
-      glow_scale_backward(values, factors, products, &sums, &factorSums, count, variant)
-      expectSame(sums, (0..<count).map { start[$0] + values[$0] * factors[$0] }, variant)
-      expectSame(factorSums, (0..<count).map { values[$0] + values[$0] * products[$0] }, variant)
+      func storedPlace(_ row: Int, _ place: Int) -> Int {
+        row * storedStep + place % channels * planes + place / channels
+      }
+      withScaling { glow_scale(&$0, variant) }
+      var expected = scaled
+      for row in 0..<rows {
+        for place in 0..<width {
+          expected[row * scaledStep + place] = stored[storedPlace(row, place)] * factors[place]
+        }
+      }
+      expectSame(products, expected, variant)
+      expectSame(values, stored, variant)
+      for accumulates in [false, true] {
+        (values, products) = (stored, scaled)
+        var (factorSums, expectedSums, expectedValues) = (factors, factors, stored)
+        withScaling { glow_scale_backward(&$0, gradient, &factorSums, accumulates ? 1 : 0, variant) }
+        for row in 0..<rows {
+          for place in 0..<width {
+            let g = gradient[row * scaledStep + place]
+            let product = g * factors[place]
+            expectedValues[storedPlace(row, place)] =
+              accumulates ? stored[storedPlace(row, place)] + product : product
+            expectedSums[place] += g * scaled[row * scaledStep + place]
+          }
+        }
+        expectSame(values, expectedValues, variant)
+        expectSame(factorSums, expectedSums, variant)
+        expectSame(products, scaled, variant)
+      }
+    }
+  }
+
+  @Test("parts are added up in their order", arguments: counts)
+  func parts(count: Int) {
+    for number in 1...4 {
+      let parts = random(number * (count + 3), 5)
+      for variant in Self.variants {
+        var found = [Float](repeating: 7, count: count)
+        glow_add_parts(parts, number, count + 3, &found, count, variant)
+        expectSame(
+          found,
+          (0..<count).map { index in
+            (1..<number).reduce(parts[index]) { $0 + parts[$1 * (count + 3) + index] }
+          },
+          variant)
+      }
     }
   }
 

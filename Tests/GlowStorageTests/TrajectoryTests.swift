@@ -29,8 +29,8 @@ struct TrajectoryTests {
       losses.append(
         try glow.objective(run.workspace, count: run.count, labels: run.labels, gradients: gradients.base)
           .loss)
-      optimizer.update(glow.values.base, gradients: gradients.base, step: step, rate: 1e-3, team: glow.team)
-      try glow.parametersChanged()
+      let change = optimizer.update(glow.values.base, gradients: gradients.base, step: step, rate: 1e-3)
+      try glow.parametersChanged(by: change.apply)
     }
     let lossError = zip(losses, expected).map { abs($0 - $1) / abs($1) }.max()!
 

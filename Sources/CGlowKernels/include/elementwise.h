@@ -9,22 +9,33 @@
 /// sums += values
 void glow_add(float *sums, const float *values, intptr_t count, glow_instructions instructions);
 
-/// products ← values·factors
-void glow_scale(
-    const float *values, const float *factors, float *products, intptr_t count, glow_instructions instructions);
+/// sum ← Σ parts[p, :] of at least one part, in their order; parts lie `stride` values apart.
+void glow_add_parts(
+    const float *parts, intptr_t count, intptr_t stride, float *sum, intptr_t values, glow_instructions instructions);
 
-/// The backward of `glow_scale`: sums += gradient·factors and factor_sums += gradient·products.
+/// Rows of weights as they are stored, and scaled.
+typedef struct {
+  intptr_t rows;
+  /// Of stored rows, value c·planes + p belongs to channel c of plane p; of the others one plane comes after the other. There
+  /// are one or two planes.
+  intptr_t channels, planes;
+  /// [planes, channels]
+  const float *factors;
+  /// Rows that lie `stored_step` and `scaled_step` values apart.
+  float *stored;
+  intptr_t stored_step;
+  float *scaled;
+  intptr_t scaled_step;
+} glow_scaling;
+
+/// scaled ← stored·factors
+void glow_scale(const glow_scaling *scaling, glow_instructions instructions);
+
+/// The backward, given the gradient of what is scaled, in rows like its own: factor_sums += gradient·scaled, [planes, channels];
+/// and stored ← gradient·factors, or stored += gradient·factors.
 void glow_scale_backward(
-    const float *gradient, const float *factors, const float *products, float *sums, float *factor_sums,
-    intptr_t count, glow_instructions instructions);
-
-/// The same where the values of two planes are interleaved, value 2·c + p of plane p, and everything else is one plane after
-/// the other.
-void glow_scale_pairs(
-    const float *values, const float *factors, float *products, intptr_t channels, glow_instructions instructions);
-void glow_scale_pairs_backward(
-    const float *gradient, const float *factors, const float *products, float *sums, float *factor_sums,
-    intptr_t channels, glow_instructions instructions);
+    const glow_scaling *scaling, const float *gradient, float *factor_sums, int accumulate,
+    glow_instructions instructions);
 
 /// values ← exp(sign·values)
 void glow_exponentials(float *values, float sign, intptr_t count, glow_instructions instructions);

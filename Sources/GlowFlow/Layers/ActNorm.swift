@@ -27,6 +27,18 @@ struct ActNorm: Sendable {
     Elementary.exp(ActNorm.logsFactor * Double(values[logs][channel]))
   }
 
+  /// Writes s of all channels.
+  func writeScales<S: Scalar>(_ values: ParameterValues<S>, into scales: UnsafeMutablePointer<Double>) {
+    let logs = values[logs]
+    for start in stride(from: 0, to: channels, by: 8) {
+      let count = min(8, channels - start)
+      var vector = SIMD8<Double>()
+      for lane in 0..<count { vector[lane] = ActNorm.logsFactor * Double(logs[start + lane]) }
+      vector = Elementary.exp(vector)
+      for lane in 0..<count { scales[start + lane] = vector[lane] }
+    }
+  }
+
   /// Data-dependent initialization: afterwards y has mean 0 and variance 1 over the batch in each channel.
   ///
   /// b = −mean, logs = ln(1/(√mean((x + b)²) + 10⁻⁶))/3.

@@ -18,6 +18,14 @@ struct Blueprint {
     Parameter(offset: parameters.add(name, shape, role), count: shape.reduce(1, *))
   }
 
+  /// A parameter with so many values that its gradient, unlike others, is not cleared before it is written: the layer's
+  /// `foldBackward` writes all of it, or adds to all of it, as `ParameterValues.lacksFilters` says.
+  mutating func filter(_ name: String, _ shape: [Int]) -> Parameter {
+    let filter = parameter(name, shape)
+    needs.filters.append(filter.offset..<filter.offset + filter.count)
+    return filter
+  }
+
   /// A matrix among the folded weights.
   ///
   /// - Parameter taps: of a convolution that goes back by `Weights.multiplyAdjoint`.
@@ -85,6 +93,8 @@ struct LayerNeeds: Sendable {
   var buffers: [BufferNeed] = []
   var products: [ProductShape] = []
   var statistics: [BatchStatistics] = []
+  /// Where the parameters stand whose gradients are written without being cleared, in order.
+  var filters: [Range<Int>] = []
 
   /// Values of all statistics.
   var statisticsCount: Int { statistics.reduce(0) { $0 + $1.count } }
@@ -103,6 +113,17 @@ struct Placed<L> {
   let transposedPanels: Int
   /// Its number among the layers of the model.
   let index: Int
+
+  /// Where the parameters stand that are no filters.
+  var smallParameters: [Range<Int>] {
+    var rest: [Range<Int>] = []
+    var start = parameters.lowerBound
+    for filter in needs.filters {
+      rest.append(start..<filter.lowerBound)
+      start = filter.upperBound
+    }
+    return rest + [start..<parameters.upperBound]
+  }
 
   /// Whether latents leave the flow here.
   var emitsLatents: Bool {

@@ -62,7 +62,7 @@ struct Convolution: Sendable {
     let channels = shape.outChannels / shape.planes
     stored = (0..<shape.outChannels).map { $0 % channels * shape.planes + $0 / channels }
     self.weight =
-      inputs > 0 ? blueprint.parameter("\(weight).weight", [3, 3, inputs, shape.outChannels]) : nil
+      inputs > 0 ? blueprint.filter("\(weight).weight", [3, 3, inputs, shape.outChannels]) : nil
     self.actNorm = ActNorm(channels: shape.outChannels, prefix: actNorm, in: &blueprint)
     foldedWeight =
       switch shape.order {
@@ -109,35 +109,61 @@ struct Convolution: Sendable {
   }
 
   /// Writes exp(3·logs) of each output channel.
-  private func writeScales<S: Scalar>(_ values: ParameterValues<S>, into scale: UnsafeMutablePointer<S>) {
-    for output in 0..<outChannels { scale[output] = S(actNorm.scale(values, stored[output])) }
+  private func writeScales<S: Scalar>(
+    _ values: ParameterValues<S>, into scale: UnsafeMutablePointer<S>, _ scratch: Scratch
+  ) {
+    let scales = scratch.take(outChannels, of: Double.self)
+    actNorm.writeScales(values, into: scales)
+    for output in 0..<outChannels { scale[output] = S(scales[stored[output]]) }
+  }
+
+  /// Calls `body` with each tap's weights as they are stored and folded, which have a row an input channel; of the gradient of
+  /// the one with the other itself. Not with those of the edge indicator, which are not folded that way.
+  private func forEachTap<S: Scalar>(
+    factors: UnsafePointer<S>, stored: UnsafeMutablePointer<S>, folded: UnsafeMutablePointer<S>,
+    _ body: (_ scaling: RowScaling<S>, _ foldedOffset: Int) -> Void
+  ) {
+    let step = shape.order == .patchesThenProduct ? outChannels : 9 * outChannels
+    for dy in 0..<3 {
+      for dx in 0..<3 {
+        let offset = foldedOffset(dy: dy, dx: dx, input: 0)
+        body(
+          RowScaling(
+            rows: inChannels, (outChannels / shape.planes, shape.planes), factors: factors,
+            stored: (stored + storedOffset(dy: dy, dx: dx, input: 0), step: outChannels),
+            scaled: (folded + offset, step: step)),
+          offset)
+      }
+    }
   }
 
   /// Writes the folded weight w·exp(3·logs) and bias (b + Σ weights of what is 1 outside)·exp(3·logs).
   func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) {
     withScratch { scratch in
       let scale = scratch.take(outChannels, of: S.self)
-      writeScales(values, into: scale)
-      let filter = weight.map { values[$0] }
-      let bias = values[actNorm.bias]
-      let foldedFilter = weights[foldedWeight].base
-      for dy in 0..<3 {
-        for dx in 0..<3 {
-          for input in 0..<inChannels {
-            let from = filter! + storedOffset(dy: dy, dx: dx, input: input)
-            let to = foldedFilter + foldedOffset(dy: dy, dx: dx, input: input)
-            scaleInterleaved(
-              from, by: scale, into: to, channels: outChannels / shape.planes, planes: shape.planes)
-          }
+      writeScales(values, into: scale, scratch)
+      if let weight {
+        forEachTap(factors: scale, stored: values[weight], folded: weights[foldedWeight].base) { scaling, _ in
+          scaling.apply()
         }
       }
+      // [9, out]: what each tap adds where it is outside.
+      let outside = scratch.take(9 * outChannels, of: S.self)
+      outside.clear(9 * outChannels)
+      for tap in 0..<9 {
+        let to = outside + tap * outChannels
+        for input in onesOutside {
+          let edge = values[weight!] + storedOffset(dy: tap / 3, dx: tap % 3, input: input)
+          for output in 0..<outChannels { to[output] += edge[stored[output]] }
+        }
+      }
+      let bias = scratch.take(outChannels, of: S.self)
+      for output in 0..<outChannels { bias[output] = values[actNorm.bias][stored[output]] }
       for borderClass in 0..<borderClassCount {
         let to = weights[foldedBias] + borderClass * outChannels
-        for output in 0..<outChannels { to[output] = bias[stored[output]] }
-        forEachTapOutside(borderClass) { dy, dx in
-          for input in onesOutside {
-            let edge = filter! + storedOffset(dy: dy, dx: dx, input: input)
-            for output in 0..<outChannels { to[output] += edge[stored[output]] }
+        to.update(from: bias, count: outChannels)
+        if !onesOutside.isEmpty {
+          forEachTapOutside(borderClass) { tap in add(outside + tap * outChannels, to: to, count: outChannels)
           }
         }
         for output in 0..<outChannels { to[output] *= scale[output] }
@@ -154,64 +180,65 @@ struct Convolution: Sendable {
   ) {
     withScratch { scratch in
       let scale = scratch.take(outChannels, of: S.self)
-      writeScales(folded.values, into: scale)
+      writeScales(folded.values, into: scale, scratch)
       let logsGradient = scratch.take(outChannels, of: S.self)
       logsGradient.clear(outChannels)
-      addFilterGradient(
-        folded, gradient: gradient, scale: scale, logsGradient: logsGradient, into: gradients)
+      if let weight {
+        forEachTap(
+          factors: scale, stored: gradients[weight], folded: folded.weights[foldedWeight].base
+        ) { scaling, offset in
+          scaling.backward(
+            gradient[foldedWeight].base + offset, factorSums: logsGradient,
+            overwrites: gradients.lacksFilters)
+        }
+      }
       addBiasGradient(
-        folded, gradient: gradient, scale: scale, logsGradient: logsGradient, into: gradients)
+        folded, gradient: gradient, (scale, logsGradient), into: gradients, scratch)
       for output in 0..<outChannels {
         gradients[actNorm.logs][stored[output]] += S(ActNorm.logsFactor) * logsGradient[output]
       }
     }
   }
 
-  private func addFilterGradient<S: Scalar>(
-    _ folded: Folded<S>, gradient: Weights<S>, scale: UnsafeMutablePointer<S>,
-    logsGradient: UnsafeMutablePointer<S>, into gradients: ParameterValues<S>
-  ) {
-    guard let weight else { return }
-    for dy in 0..<3 {
-      for dx in 0..<3 {
-        for input in 0..<inChannels {
-          let offset = foldedOffset(dy: dy, dx: dx, input: input)
-          scaleInterleavedBackward(
-            ScaleBackward(
-              gradient[foldedWeight].base + offset, factors: scale,
-              products: folded.weights[foldedWeight].base + offset,
-              sums: gradients[weight] + storedOffset(dy: dy, dx: dx, input: input), factorSums: logsGradient),
-            channels: outChannels / shape.planes, planes: shape.planes)
-        }
-      }
-    }
-  }
-
   private func addBiasGradient<S: Scalar>(
-    _ folded: Folded<S>, gradient: Weights<S>, scale: UnsafeMutablePointer<S>,
-    logsGradient: UnsafeMutablePointer<S>, into gradients: ParameterValues<S>
+    _ folded: Folded<S>, gradient: Weights<S>,
+    _ channels: (scale: UnsafeMutablePointer<S>, logsGradient: UnsafeMutablePointer<S>),
+    into gradients: ParameterValues<S>, _ scratch: Scratch
   ) {
-    let bias = gradients[actNorm.bias]
+    let (scale, logsGradient) = channels
+    // The gradient of one class before the scale; of all together; and of what each tap adds outside, [9, out].
+    let (own, sum) = (scratch.take(outChannels, of: S.self), scratch.take(outChannels, of: S.self))
+    let outside = scratch.take(9 * outChannels, of: S.self)
+    sum.clear(outChannels)
+    outside.clear(9 * outChannels)
     for borderClass in 0..<borderClassCount {
       let offset = borderClass * outChannels
       let (foldedBias, biasGradient) = (folded.weights[foldedBias] + offset, gradient[foldedBias] + offset)
       for output in 0..<outChannels {
-        bias[stored[output]] += biasGradient[output] * scale[output]
+        own[output] = biasGradient[output] * scale[output]
         logsGradient[output] += biasGradient[output] * foldedBias[output]
       }
-      forEachTapOutside(borderClass) { dy, dx in
-        for input in onesOutside {
-          let edge = gradients[weight!] + storedOffset(dy: dy, dx: dx, input: input)
-          for output in 0..<outChannels { edge[stored[output]] += biasGradient[output] * scale[output] }
+      add(own, to: sum, count: outChannels)
+      if !onesOutside.isEmpty {
+        forEachTapOutside(borderClass) { tap in add(own, to: outside + tap * outChannels, count: outChannels)
         }
+      }
+    }
+    let bias = gradients[actNorm.bias]
+    for output in 0..<outChannels { bias[stored[output]] += sum[output] }
+    for tap in 0..<9 {
+      let from = outside + tap * outChannels
+      for input in onesOutside {
+        let edge = gradients[weight!] + storedOffset(dy: tap / 3, dx: tap % 3, input: input)
+        // Those of the indicator are nobody's else; those of other inputs have been written above.
+        if gradients.lacksFilters && input >= inChannels { edge.clear(outChannels) }
+        for output in 0..<outChannels { edge[stored[output]] += from[output] }
       }
     }
   }
 
-  private func forEachTapOutside(_ borderClass: Int, _ body: (Int, Int) -> Void) {
-    for dy in 0..<3 {
-      for dx in 0..<3 where isOutside(borderClass: borderClass, dy: dy, dx: dx) { body(dy, dx) }
-    }
+  private func forEachTapOutside(_ borderClass: Int, _ body: (_ tap: Int) -> Void) {
+    for tap in 0..<9 where isOutside(borderClass: borderClass, dy: tap / 3, dx: tap % 3) { body(tap) }
   }
 
   // The second half of `productThenPatches`: products in, outputs out, and the adjoint.

@@ -18,7 +18,7 @@ struct PointwiseConvolution: Sendable {
   ///   - actNorm: the name of bias and logs, less `.bias` and `.logs`.
   init(channels: Int, weight: String, actNorm: String, in blueprint: inout Blueprint) {
     self.channels = channels
-    self.weight = blueprint.parameter("\(weight).weight", [channels, channels])
+    self.weight = blueprint.filter("\(weight).weight", [channels, channels])
     self.actNorm = ActNorm(channels: channels, prefix: actNorm, in: &blueprint)
     foldedWeight = blueprint.matrix(channels, channels)
     foldedBias = blueprint.vector(channels)
@@ -32,16 +32,23 @@ struct PointwiseConvolution: Sendable {
   func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) {
     withScratch { scratch in
       let s = scratch.take(channels, of: S.self)
+      let scales = scratch.take(channels, of: Double.self)
+      actNorm.writeScales(values, into: scales)
       for column in 0..<channels {
-        let scale = actNorm.scale(values, column)
-        s[column] = S(scale)
-        weights[foldedBias][column] = S(Double(values[actNorm.bias][column]) * scale)
+        s[column] = S(scales[column])
+        weights[foldedBias][column] = S(Double(values[actNorm.bias][column]) * scales[column])
       }
-      for row in 0..<channels {
-        let (from, to) = (values[weight] + row * channels, weights[foldedWeight][row])
-        scaleValues(from, by: s, into: to, count: channels)
-      }
+      scaling(factors: s, stored: values[weight], scaled: weights[foldedWeight].base).apply()
     }
+  }
+
+  /// A matrix and the one that it is folded into; or the gradient of the one and the other itself.
+  private func scaling<S: Scalar>(
+    factors: UnsafePointer<S>, stored: UnsafeMutablePointer<S>, scaled: UnsafeMutablePointer<S>
+  ) -> RowScaling<S> {
+    RowScaling(
+      rows: channels, (channels, planes: 1), factors: factors, stored: (stored, step: channels),
+      scaled: (scaled, step: channels))
   }
 
   /// dW = s·dW′, db = s·db′ and d logs = 3·(Σ dW′·W′ + db′·b′), as in `Convolution.foldBackward`.
@@ -51,17 +58,14 @@ struct PointwiseConvolution: Sendable {
     withScratch { scratch in
       let (s, sums) = (scratch.take(channels, of: S.self), scratch.take(channels, of: S.self))
       let (bias, biasGradient) = (folded.weights[foldedBias], gradient[foldedBias])
+      let scales = scratch.take(channels, of: Double.self)
+      actNorm.writeScales(folded.values, into: scales)
       for column in 0..<channels {
-        s[column] = S(actNorm.scale(folded.values, column))
+        s[column] = S(scales[column])
         sums[column] = biasGradient[column] * bias[column]
       }
-      for row in 0..<channels {
-        let from = gradient[foldedWeight][row]
-        let weights = folded.weights[foldedWeight][row]
-        let to = gradients[weight] + row * channels
-        scaleValuesBackward(
-          ScaleBackward(from, factors: s, products: weights, sums: to, factorSums: sums), count: channels)
-      }
+      scaling(factors: s, stored: gradients[weight], scaled: folded.weights[foldedWeight].base)
+        .backward(gradient[foldedWeight].base, factorSums: sums, overwrites: gradients.lacksFilters)
       for column in 0..<channels {
         gradients[actNorm.bias][column] += s[column] * biasGradient[column]
         gradients[actNorm.logs][column] += S(ActNorm.logsFactor) * sums[column]

@@ -10,6 +10,8 @@ struct Parameter: Sendable {
 /// The values of a model's parameters, or their gradients: a slab that follows the list.
 struct ParameterValues<S: Scalar> {
   let base: UnsafeMutablePointer<S>
+  /// Of gradients: those of filters (`Blueprint.filter`) hold nothing yet and are overwritten; the others are zero.
+  var lacksFilters = false
 
   /// The values of one parameter, row-major.
   subscript(parameter: Parameter) -> UnsafeMutablePointer<S> { base + parameter.offset }

@@ -35,6 +35,8 @@ package final class Glow<S: Scalar> {
   let folded: Slab<S>
   /// Booked with the first workspace for training, as are the panels of the transposes.
   private(set) var foldedGradient: Slab<S>?
+  /// Of each layer, Σ of the squares of its parameters' gradients.
+  private(set) var squares: Slab<Double>?
   /// The matrices among the folded weights as packed products take them; nil if OpenBLAS makes the products.
   private let panels: Slab<S>?
   /// The same of the transposes, which only backward needs.
@@ -118,15 +120,21 @@ package final class Glow<S: Scalar> {
 
   /// Folds the parameters; to be called after any change of `values`.
   ///
-  /// - Throws: `SingularMapError` naming the step whose channel map has no inverse or is not finite.
+  /// - Parameter change: makes the change of some of the values, those of one layer, which are then in the cache when they are
+  ///   folded. Called for each layer, by any thread of the team.
+  /// - Throws: `SingularMapError` naming the step whose channel map has no inverse or is not finite; all values are changed
+  ///   nevertheless.
   @specialized(where S == Float)
   @specialized(where S == Double)
-  package func parametersChanged() throws {
+  package func parametersChanged(by change: (Range<Int>) -> Void = { _ in }) throws {
     inverses = nil
     try maps.withUnsafeMutableBufferPointer { maps in
       // Each piece changes its own.
       let maps = maps
-      try onEachLayer { try fold($0, map: &maps[$0]) }
+      try onEachLayer { index in
+        change(architecture.foldables[index].parameters)
+        try fold(index, map: &maps[index])
+      }
     }
     for (index, level) in architecture.levels.enumerated() {
       mapLogDeterminants[index] = level.layers.reduce(0) { sum, placed in
@@ -206,7 +214,9 @@ package final class Glow<S: Scalar> {
   /// - Throws: the error of the first layer that throws one, after all.
   func onEachLayer(_ body: (Int) throws -> Void) throws {
     let failures = FirstFailure()
-    team.run(architecture.foldables.count) { index, _ in failures.catching(index) { try body(index) } }
+    // The largest first, so that no thread is left alone with one at the end.
+    let order = architecture.largestFirst
+    team.run(order.count) { place, _ in failures.catching(order[place]) { try body(order[place]) } }
     try failures.rethrow()
   }
 
@@ -221,6 +231,7 @@ package final class Glow<S: Scalar> {
   /// Books what backward needs besides a workspace.
   private func bookGradient() throws {
     foldedGradient = try foldedGradient ?? Slab(count: folded.count)
+    squares = try squares ?? Slab(count: architecture.foldables.count)
     if panels == nil || transposedPanels != nil { return }
     transposedPanels = try Slab(count: architecture.transposedPanelCount)
     if !isFolded { return }

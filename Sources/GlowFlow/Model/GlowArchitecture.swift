@@ -14,6 +14,10 @@ struct GlowArchitecture: Sendable {
   /// Of the level of each of these, and 0 for the classifier, which is at no position.
   let positions: [Int]
   let classifier: Placed<Classifier>?
+  /// The numbers of these, those with the most folded weights first.
+  let largestFirst: [Int]
+  /// Of each, where its parameters stand that are learned.
+  let learned: [[Range<Int>]]
   /// All folded weights, the panels of their matrices and those of the transposes.
   let foldedCount: Int
   let panelCount: Int
@@ -40,6 +44,12 @@ struct GlowArchitecture: Sendable {
     positions =
       levels.flatMap { level in level.layers.map { _ in level.shape.positions } }
       + (classifier == nil ? [] : [0])
+    let sizes = foldables.map(\.needs.weights.count)
+    largestFirst = sizes.indices.sorted { (sizes[$1], $0) < (sizes[$0], $1) }
+    let learned = blueprint.parameters.trainableRanges
+    self.learned = foldables.map { placed in
+      learned.map { $0.clamped(to: placed.parameters) }.filter { !$0.isEmpty }
+    }
     parameters = blueprint.parameters
     foldedCount = blueprint.weights.count
     panelCount = blueprint.panels.count

@@ -69,15 +69,28 @@ extension Glow {
 
   /// From the gradient of the folded weights to that of the parameters, in parallel over the layers.
   ///
-  /// - Parameter overwrites: whether what was in `gradients` goes. Cleared here, a layer's are in the cache for what follows.
+  /// - Parameter overwrites: whether what was in `gradients` goes.
   func foldBackward(totalWeight: Double, into gradients: ParameterValues<S>, overwrites: Bool = false) throws
   {
-    try onEachLayer { index in
+    var gradients = gradients
+    gradients.lacksFilters = overwrites
+    let squares = squares!.values
+    try onEachLayer { [gradients] index in
       let placed = architecture.foldables[index]
-      if overwrites { (gradients.base + placed.parameters.lowerBound).clear(placed.parameters.count) }
+      if overwrites {
+        for range in placed.smallParameters { (gradients.base + range.lowerBound).clear(range.count) }
+      }
+      defer {
+        squares[index] = architecture.learned[index].reduce(0) {
+          $0 + sumOfSquares(gradients.base + $1.lowerBound, count: $1.count)
+        }
+      }
       try placed.layer.foldBackward(
         folded(index), gradient: weightGradient(of: index),
         logDeterminantGradient: totalWeight * Double(architecture.positions[index]), into: gradients)
     }
   }
+
+  /// The 2-norm of what the latest `objective` has written as the gradient of all parameters that are learned.
+  package var gradientNorm: Double { squares!.values.reduce(0, +).squareRoot() }
 }
