@@ -161,6 +161,30 @@ struct LayerTests {
     try expectAccepted(model.whole(), at: images, "learned \(learnsTopPrior), \(classes) classes")
   }
 
+  @Test(
+    "the objective overwrites what was in its gradient, and says its norm", arguments: [Padding.edge, .ones],
+    [0, 3])
+  func overwrites(padding: Padding, classes: Int) throws {
+    let model = try SmallModel {
+      $0.padding = padding
+      $0.classCount = classes
+    }
+    let images = model.randomInput().map { 0.2 * $0 }
+    func gradient(over former: Double) throws -> [Double] {
+      model.workspace.images.update(from: images, count: images.count)
+      for entry in model.glow.parameters.entries where entry.isTrainable {
+        for index in entry.range { model.gradients.base[index] = former }
+      }
+      _ = try model.glow.objective(
+        model.workspace, count: 2, labels: model.labels, gradients: model.gradients.base)
+      return model.glow.parameters.trainableRanges.flatMap { $0.map { model.gradients.base[$0] } }
+    }
+    let found = try gradient(over: .nan)
+    #expect(try found == gradient(over: 0) && found.allSatisfy(\.isFinite))
+    let norm = found.reduce(0) { $0 + $1 * $1 }.squareRoot()
+    #expect(norm > 0 && abs(model.glow.gradientNorm / norm - 1) < 1e-12)
+  }
+
   @Test("objective of a conditional model, the classifier included")
   func classifier() throws {
     let model = try SmallModel { $0.classCount = 3 }

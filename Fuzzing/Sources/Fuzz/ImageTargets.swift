@@ -114,7 +114,7 @@ let imageTargets = [
     repair: repairRecord,
     read: { bytes in try readAll(RecordDataset([FileContent(Array(bytes), path: "a.tfrecord")])) }),
   Target(
-    name: "names",
+    name: "names", maximumLength: 512,
     seeds: {
       [Array("train/a/1.png\ntrain/b/2.jpg\nval/a/3.png\n".utf8), Array("10/a.png\n9/a.png\nx.txt\n".utf8)]
     },
