@@ -132,10 +132,14 @@ struct SheetCommand: ParsableCommand {
   ) throws -> Double {
     // The probe holds its images in memory.
     let count = max(1, min(4000, (1 << 26) / space.shape.count))
-    let pushes = try AttributePush.measure(
-      latents, along: vector, of: attribute,
-      strengths: Array(stride(from: 0.25, through: Self.largestStrength, by: 0.25)), space: space,
-      probe: AttributeProbe(train.spread(over: count)))
+    let probe = try AttributeProbe(train.spread(over: count))
+    var pushes: [AttributePush] = []
+    // No further than needed: latents that lie far from those of images decode to nothing.
+    for strength in stride(from: 0.25, through: Self.largestStrength, by: 0.25) {
+      pushes += try AttributePush.measure(
+        latents, along: vector, of: attribute, strengths: [strength], space: space, probe: probe)
+      if pushes.last!.reached == 1 { break }
+    }
     return AttributePush.weakest(of: pushes, reaching: 1).strength
   }
 }
