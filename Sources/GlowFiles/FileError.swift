@@ -28,8 +28,15 @@ public struct FileError: Error, CustomStringConvertible, Equatable {
     return error
   }
 
-  /// One line fit for a terminal, whatever the file held: control characters are escaped, a long reason is cut.
-  public var description: String { "\(Self.line(path)): \(Self.line(reason, limit: 500))" }
+  /// One line fit for a terminal, whatever the file held: control characters are escaped, a long reason is cut, and so is the
+  /// middle of a long path, which may be a name in an archive.
+  public var description: String { "\(Self.middle(Self.line(path))): \(Self.line(reason, limit: 500))" }
+
+  private static func middle(_ text: String) -> String {
+    let scalars = text.unicodeScalars
+    if scalars.count <= 400 { return text }
+    return String(scalars.prefix(200)) + "…" + String(scalars.suffix(199))
+  }
 
   /// The error of what is asked for and not there, though nothing is damaged.
   package static func missing(_ path: String, _ reason: String) -> FileError {

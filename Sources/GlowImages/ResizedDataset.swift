@@ -61,11 +61,16 @@ package struct Resizer: Sendable {
     let columns = Overlap(old.width, width)
     let shape = ImageShape(height: height, width: width, channels: channels)
     var pixels = [UInt8](repeating: 0, count: shape.count)
-    for row in 0..<rows.count {
-      let source = ((rows.source + row) * old.width + columns.source) * channels
-      let target = ((rows.target + row) * width + columns.target) * channels
-      let length = columns.count * channels
-      pixels.replaceSubrange(target..<target + length, with: image.pixels[source..<source + length])
+    let length = columns.count * channels
+    pixels.withUnsafeMutableBytes { pixels in
+      image.pixels.withUnsafeBytes { source in
+        for row in 0..<rows.count {
+          let from = ((rows.source + row) * old.width + columns.source) * channels
+          let target = ((rows.target + row) * width + columns.target) * channels
+          UnsafeMutableRawBufferPointer(rebasing: pixels[target..<target + length]).copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: source[from..<from + length]))
+        }
+      }
     }
     return ByteImage(shape: shape, pixels: pixels)
   }
@@ -86,26 +91,51 @@ package struct Resizer: Sendable {
   /// Each pixel is the mean over the area it covers in a square image, rounded to the nearest. In whole numbers:
   /// with lengths in units of 1/size of an old pixel, a new one is `side` long and an old one `size`.
   private func averaged(_ image: ByteImage) -> ByteImage {
+    // The largest sum is 255·side².
+    image.shape.height <= 4096 ? averaged(image, UInt32.self) : averaged(image, UInt64.self)
+  }
+
+  private func averaged<Sum: FixedWidthInteger & UnsignedInteger>(_ image: ByteImage, _: Sum.Type)
+    -> ByteImage
+  {
     let (side, channels) = (image.shape.height, image.shape.channels)
+    // The old pixels that each new one covers, and how much of each.
     let spans = (0..<size).map { position in
-      (position * side / size...((position + 1) * side - 1) / size).map { old in
-        (old, weight: min((old + 1) * size, (position + 1) * side) - max(old * size, position * side))
+      position * side / size..<((position + 1) * side - 1) / size + 1
+    }
+    let weights = spans.enumerated().map { position, span in
+      span.map { old in
+        Sum(min((old + 1) * size, (position + 1) * side) - max(old * size, position * side))
       }
     }
     let shape = ImageShape(height: size, width: size, channels: channels)
-    var pixels: [UInt8] = []
-    pixels.reserveCapacity(shape.count)
-    for rows in spans {
-      // One row of sums over the height, then sums of those over the width.
-      var sums = [Int](repeating: 0, count: side * channels)
-      for (row, weight) in rows {
-        let start = row * side * channels
-        for index in sums.indices { sums[index] += weight * Int(image.pixels[start + index]) }
-      }
-      for columns in spans {
-        for channel in 0..<channels {
-          let sum = columns.reduce(0) { $0 + $1.weight * sums[$1.0 * channels + channel] }
-          pixels.append(UInt8((sum + side * side / 2) / (side * side)))
+    let (area, half) = (Sum(side * side), Sum(side * side / 2))
+    let pixels = [UInt8](unsafeUninitializedCapacity: shape.count) { pixels, count in
+      image.pixels.withUnsafeBufferPointer { old in
+        // One row of sums over the height, then sums of those over the width.
+        withUnsafeTemporaryAllocation(of: Sum.self, capacity: side * channels) { sums in
+          for (rows, rowWeights) in zip(spans, weights) {
+            sums.initialize(repeating: 0)
+            for (row, weight) in zip(rows, rowWeights) {
+              let from = UnsafeBufferPointer(
+                rebasing: old[row * side * channels..<(row + 1) * side * channels])
+              for index in 0..<side * channels {
+                sums[index] &+= weight &* Sum(truncatingIfNeeded: from[index])
+              }
+            }
+            for (columns, columnWeights) in zip(spans, weights) {
+              columnWeights.withUnsafeBufferPointer { weights in
+                for channel in 0..<channels {
+                  var sum = half
+                  for place in 0..<weights.count {
+                    sum &+= weights[place] &* sums[(columns.lowerBound + place) * channels + channel]
+                  }
+                  pixels[count] = UInt8(truncatingIfNeeded: sum / area)
+                  count += 1
+                }
+              }
+            }
+          }
         }
       }
     }

@@ -12,6 +12,16 @@ struct FileErrorTests {
     #expect(FileError("a", "Größe 3×3, „x“").description == "a: Größe 3×3, „x“")
   }
 
+  @Test("a long path, such as a name in an archive, lacks its middle")
+  func longPath() {
+    let error = FileError("a.zip/" + String(repeating: "\u{7}", count: 4000) + "/z.png#3", "is damaged")
+    #expect(
+      error.description.hasPrefix("a.zip/\\u{07}") && error.description.hasSuffix("/z.png#3: is damaged"))
+    #expect(error.description.unicodeScalars.count == 400 + ": is damaged".count)
+    let path = String(repeating: "a", count: 400)
+    #expect(FileError(path, "b").description == "\(path): b")
+  }
+
   @Test("a long reason is cut")
   func longReason() {
     #expect(
