@@ -27,8 +27,8 @@ LIBFUZZER = $(TOOLCHAIN)/../lib/swift/clang/lib/linux/libclang_rt.fuzzer_no_main
 .DEFAULT_GOAL := help
 .PHONY: help deps build test golden test-kernels coverage install uninstall dist deb try-packages \
   $(DIST)/release/glow .build-examples/debug/Modules sanitize-part sanitize-threads demo bench bench-products \
-  bench-check bench-peers bench-sources fuzz sanitize study-attributes study-detect study-stability study-paper format lint docs \
-  examples clean
+  bench-check bench-peers bench-sources fuzz sanitize study-attributes study-detect study-stability study-paper \
+  study-many-cores format lint docs examples clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -207,6 +207,9 @@ study-stability: deps build ## Count the runs at too-high rates that end in a us
 study-paper: deps build ## Make the table of Glow's paper, RealNVP beside it (DATA=CIFAR-10 SEEDS=3 BUDGET=4 core-hours a run).
 	@[ -n "$(DATA)" ] || { echo "give the folder of CIFAR-10's binary batches: make $@ DATA=FOLDER" >&2; exit 64; }
 	SEEDS="$(or $(SEEDS),3)" BUDGET="$(or $(BUDGET),4)" nice Studies/paper.sh $(GLOW) "$(DATA)" "$(STUDIES)/paper"
+
+study-many-cores: deps build ## Measure how speed grows with threads, as many as there are processors.
+	Studies/many-cores.sh $(GLOW) "$(STUDIES)/many-cores"
 
 PROSE = README.md CHANGELOG.md CONTRIBUTING.md Examples/README.md Sources/Glow/Glow.docc/Glow.md \
   $(wildcard docs/*.md)
