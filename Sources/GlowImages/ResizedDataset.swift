@@ -46,6 +46,9 @@ package struct Resizer: Sendable {
     if shape.height == size && shape.width == size { return nil }
     let (from, to) = ("\(shape.height)×\(shape.width) images are", "to \(size)×\(size)")
     let side = min(shape.height, shape.width)
+    if side > size && resizing == .box && shape.height != shape.width {
+      return "\(from) cropped to \(side)×\(side) and averaged \(to)"
+    }
     if side >= size {
       let how = resizing == .crop || side == size ? "cropped" : "averaged"
       return "\(from) \(how) \(to)"

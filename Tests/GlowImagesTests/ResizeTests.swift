@@ -67,7 +67,7 @@ struct ResizeTests {
     }
     #expect(note(28, 28, 28) == nil)
     #expect(note(28, 28, 32) == "28×28 images are padded to 32×32: bits/dim is over the padded size")
-    #expect(note(218, 178, 64) == "218×178 images are averaged to 64×64")
+    #expect(note(218, 178, 64) == "218×178 images are cropped to 178×178 and averaged to 64×64")
     #expect(note(218, 178, 64, .crop) == "218×178 images are cropped to 64×64")
     #expect(note(20, 50, 32)?.hasPrefix("20×50 images are cropped and padded to 32×32") == true)
   }

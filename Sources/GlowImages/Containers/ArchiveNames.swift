@@ -20,6 +20,9 @@ enum ArchiveNames {
       || parts.dropLast().contains { $0.isEmpty } || parts.contains { $0.elementsEqual([point, point]) }
   }
 
+  /// What files are that others of the same name follow.
+  static let replaced = "replaced by later files of the same name"
+
   private static let slash = UInt8(ascii: "/")
   private static let point = UInt8(ascii: ".")
 }
@@ -28,6 +31,8 @@ enum ArchiveNames {
 struct ArchiveIndex<Place: Sendable>: Sendable {
   /// Sorted by their bytes, each once.
   let names: NameList
+  /// Files that others of the same name follow.
+  let replaced: Int
   private let places: [Place]
 
   /// - Parameter entries: in the archive's order; of those with one name the last one counts, as for who unpacks it.
@@ -45,6 +50,7 @@ struct ArchiveIndex<Place: Sendable>: Sendable {
     }
     self.names = names
     self.places = places
+    replaced = entries.count - names.count
   }
 
   subscript(name: ArraySlice<UInt8>) -> Place? {

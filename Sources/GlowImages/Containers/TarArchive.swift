@@ -30,10 +30,15 @@ struct TarArchive: Container {
   init(_ file: FileContent, note: String? = nil) throws {
     path = file.path
     self.file = file
-    self.note = note
     var leftOut = LeftOut()
-    index = ArchiveIndex(try file.withBytes { try Self.entries($0, path: file.path, &leftOut) })
+    var isEnded = false
+    index = ArchiveIndex(
+      try file.withBytes { try Self.entries($0, path: file.path, &leftOut, isEnded: &isEnded) })
+    leftOut.add(kind: ArchiveNames.replaced, index.replaced)
     self.leftOut = leftOut
+    let endNote = isEnded ? nil : "\(file.path) has no end as .tar files have: files may be missing"
+    let notes = [note, endNote].compactMap { $0 }
+    self.note = notes.isEmpty ? nil : notes.joined(separator: "; ")
   }
 
   func list() throws -> NameList { index.names }
@@ -44,7 +49,7 @@ struct TarArchive: Container {
   }
 
   private static func entries(
-    _ bytes: UnsafeRawBufferPointer, path: String, _ leftOut: inout LeftOut
+    _ bytes: UnsafeRawBufferPointer, path: String, _ leftOut: inout LeftOut, isEnded: inout Bool
   ) throws -> [(name: [UInt8], place: Range<Int>)] {
     var entries: [(name: [UInt8], place: Range<Int>)] = []
     var start = 0
@@ -55,7 +60,10 @@ struct TarArchive: Container {
     var longSize: Int?
     while bytes.count - start >= 512 {
       let header = UnsafeRawBufferPointer(rebasing: bytes[start..<start + 512])
-      if header[0] == 0 && header.allSatisfy({ $0 == 0 }) { return entries }
+      if header[0] == 0 && header.allSatisfy({ $0 == 0 }) {
+        isEnded = true
+        return entries
+      }
       func damaged(_ reason: String) -> FileError {
         FileError(path, "is a damaged .tar file: \(reason) at byte \(start)")
       }

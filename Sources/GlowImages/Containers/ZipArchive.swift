@@ -37,11 +37,12 @@ struct ZipArchive: Container {
     let entries = try file.withBytes { bytes in
       try Self.entries(Fields(bytes: bytes, path: file.path), &leftOut)
     }
-    self.leftOut = leftOut
     unpackedBytes = entries.reduce(0) { sum, entry in
       entry.place.isDeflated ? min(sum + entry.place.size, .max / 2) : sum
     }
     index = ArchiveIndex(entries)
+    leftOut.add(kind: ArchiveNames.replaced, index.replaced)
+    self.leftOut = leftOut
   }
 
   func list() throws -> NameList { index.names }

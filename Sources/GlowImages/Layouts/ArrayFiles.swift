@@ -12,6 +12,8 @@ enum ArrayFiles {
     /// Of its file: "x_train", "data".
     let key: String
     let part: DataPart?
+    /// Whether it is one of several in a .npz.
+    let isOfArchive: Bool
     let file: FileContent
     let header: NumpyHeader
   }
@@ -26,6 +28,17 @@ enum ArrayFiles {
     let (own, found, note) = try choose(items, part, files.container)
     // In the order of the files; a batch's images and labels stand in one.
     let images = own.filter { !isLabels($0) }
+    // Batches are files whose names differ in numbers, and have one array of images each.
+    let isFile = files.container.path.hasSuffix(".npz")
+    func kind(_ item: Item) -> String {
+      isFile || item.isOfArchive ? item.key : item.key.filter { !$0.isNumber }
+    }
+    if let other = images.first(where: { kind($0) != kind(images[0]) }) {
+      throw FileError(
+        files.container.path,
+        "holds several arrays that may be images, such as \(images[0].key) and \(other.key): give one of them, "
+          + "or say in their names which part each is of (x_train, x_test)")
+    }
     var batches: [NumpyDataset] = []
     var labels: [Int] = []
     for item in images {
@@ -77,19 +90,23 @@ enum ArrayFiles {
   private static func items(_ file: FileContent, name: String) throws -> [Item] {
     let base = DataFiles.split(name).name
     guard let archive = try DataSource.archive(file) else {
-      return [try item(file, key: String(base), part: part(base))]
+      return [try item(file, key: String(base), part: part(base), isOfArchive: false)]
     }
     try requireRoom(for: archive)
     let keys = try archive.list()
     // ImageNet32's batches also hold the mean of all images.
     return try (0..<keys.count).filter { keys[$0] != "mean.npy" }.map { index in
-      try item(archive.open(keys.bytes(index)), key: keys[index], part: part(keys[index][...]) ?? part(base))
+      try item(
+        archive.open(keys.bytes(index)), key: keys[index], part: part(keys[index][...]) ?? part(base),
+        isOfArchive: true)
     }
   }
 
-  private static func item(_ file: FileContent, key: String, part: DataPart?) throws -> Item {
+  private static func item(
+    _ file: FileContent, key: String, part: DataPart?, isOfArchive: Bool
+  ) throws -> Item {
     Item(
-      key: key, part: part, file: file,
+      key: key, part: part, isOfArchive: isOfArchive, file: file,
       header: try file.withBytes { try NumpyHeader.parse($0, path: file.path).header })
   }
 

@@ -37,13 +37,17 @@ struct CIFARVersion {
   func isBatch(_ name: Substring, of part: DataPart) -> Bool {
     switch (part, isHundred) {
     case (.train, false):
-      name.hasPrefix("data_batch_") && name.hasSuffix(suffix) && isPython == !name.contains(".")
+      name.hasPrefix("data_batch_") && name.hasSuffix(suffix)
+        && isNumber(name.dropFirst("data_batch_".count).dropLast(suffix.count))
     case (.test, false): name == "test_batch\(suffix)"
     case (.train, true): name == "train\(suffix)"
     case (.test, true): name == "test\(suffix)"
     case (.valid, _): false
     }
   }
+
+  /// Copies of a batch, "data_batch_1 (1).bin", are none.
+  private func isNumber(_ text: Substring) -> Bool { !text.isEmpty && text.allSatisfy(\.isNumber) }
 
   func firstBatch(_ part: DataPart) -> String {
     isHundred ? "\(part)\(suffix)" : part == .train ? "data_batch_1\(suffix)" : "test_batch\(suffix)"

@@ -31,9 +31,10 @@ struct CelebALists {
       let missing = found.count { $0 == nil }
       // A list that names none of the images is that of others.
       if missing < found.count {
-        chosen = chosen.filter { found[$0] == wanted }
-        part = wanted
-        notes.append("parts from \(list.path)")
+        let taken = wanted.chosen(among: Set(found.compactMap { $0 }))
+        chosen = chosen.filter { found[$0] == taken }
+        part = taken
+        notes.append("parts from \(list.path)" + (taken == wanted ? "" : "; \(taken) is taken for \(wanted)"))
         if missing > 0 {
           let first = name(found.firstIndex { $0 == nil }!)
           notes.append("left out: \(missing.counted("image")) without a line there, such as \(first)")

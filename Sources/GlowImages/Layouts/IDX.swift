@@ -25,6 +25,7 @@ package struct IDXDataset: Dataset {
     }
     let dataset = try IDXDataset(all, in: files.container, part: part)
     let notes = [
+      all.first { all.contains($0 + ".gz") }.map { "\($0) is read, and not \($0).gz" },
       first.isTransposed ? "EMNIST's pixels are brought upright" : nil,
       dataset.isFromOne ? "labels count from 1" : nil, files.leftOut(all),
     ]
@@ -37,13 +38,18 @@ package struct IDXDataset: Dataset {
     if part == .valid {
       throw FileError.missing(container.path, "has no part 'valid', expected train or test")
     }
-    func find(isImages: Bool) -> String? {
-      names.first {
+    func find(isImages: Bool) throws -> String? {
+      let found = names.filter {
         let name = IDXName(DataFiles.split($0).name)
         return name?.part == part && name?.isImages == isImages
       }
+      // Who unpacks a file often keeps it packed too.
+      if let other = found.first(where: { Self.unpacked($0) != Self.unpacked(found[0]) }) {
+        throw FileError(container.path, "holds both \(found[0]) and \(other): give one of them")
+      }
+      return found.first { !$0.hasSuffix(".gz") } ?? found.first
     }
-    guard let name = find(isImages: true) else {
+    guard let name = try find(isImages: true) else {
       let wanted = part == .train ? "train-images-idx3-ubyte" : "t10k-images-idx3-ubyte"
       throw FileError.missing(container.path, "has no \(wanted) and no \(wanted).gz")
     }
@@ -54,9 +60,12 @@ package struct IDXDataset: Dataset {
     if images.dimensions.contains(0) {
       throw FileError(images.path, "holds \(count) images of \(shape), expected at least one value")
     }
-    guard let labelsName = find(isImages: false) else {
+    guard let labelsName = try find(isImages: false) else {
       (labels, classNames, isFromOne) = ([], [], false)
       return
+    }
+    if IDXName(DataFiles.split(labelsName).name)!.family != IDXName(DataFiles.split(name).name)!.family {
+      throw FileError(container.path, "holds \(name) and \(labelsName), which are of two data sets")
     }
     let file = try IDXFile(container.open(labelsName), magic: 0x801)
     if file.dimensions[0] != count {
@@ -65,10 +74,20 @@ package struct IDXDataset: Dataset {
         "has \(file.dimensions[0]) labels for \(counted(count, "image")) in \(DataFiles.split(name).name)")
     }
     let stored = try file.withValues { Array($0) }
-    // EMNIST's letters. Ten digits are classes even where a small part does not show all of them.
-    isFromOne = isTransposed && stored.min().map { $0 > 0 } ?? false
+    // EMNIST's letters, of which the other part may show the first where this one does not. Ten digits are classes even where a
+    // small part does not show all of them.
+    let others = names.filter { IDXName(DataFiles.split($0).name)?.isImages == false && $0 != labelsName }
+      .compactMap { name in
+        try? IDXFile(container.open(name), magic: 0x801).withValues { $0.min() }
+      }
+    isFromOne =
+      isTransposed && ([stored.min()] + others).allSatisfy { $0.map { $0 > 0 } ?? true } && !stored.isEmpty
     labels = isFromOne ? stored.map { $0 - 1 } : stored
     classNames = (0...max(9, Int(labels.max() ?? 0))).map(String.init)
+  }
+
+  private static func unpacked(_ name: String) -> Substring {
+    name.hasSuffix(".gz") ? name.dropLast(3) : name[...]
   }
 
   package func label(_ index: Int) -> Int? { labels.isEmpty ? nil : Int(labels[index]) }

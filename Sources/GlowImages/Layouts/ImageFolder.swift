@@ -68,9 +68,16 @@ package struct ImageFolderDataset: Dataset {
     let repeatsGray = channels == 3 && probe.hasGray
     let shape = ImageShape(height: expected.shape.height, width: expected.shape.width, channels: channels)
     self.shape = resizer?.shape(shape) ?? shape
+    // Images may be of several sizes, of which each becomes another thing.
+    let shapes = [expected.shape] + (acceptsAnySize ? probe.found.map { $0.header.shape } : [])
+    var sizeNotes: [String] = []
+    for note in shapes.compactMap({ options.resizer?.note($0) })
+    where !sizeNotes.contains(note) && sizeNotes.count < 4 {
+      sizeNotes.append(note)
+    }
     notes =
       tree.notes + lists.notes + probe.notes
-      + [besideNote, repeatsGray ? GrayToRGB.note : nil, resizer?.note(expected.shape)].compactMap { $0 }
+      + [besideNote, repeatsGray ? GrayToRGB.note : nil].compactMap { $0 } + sizeNotes
   }
 
   package func label(_ index: Int) -> Int? { labels.isEmpty ? nil : Int(labels[index]) }

@@ -57,6 +57,7 @@ struct ImageTree {
     var folders: Set<[UInt8]> = []
     var own: [(image: Int, folder: [UInt8]?)] = []
     var hasDeeper = false
+    var partsBelow: Set<DataPart> = []
     var latest: [UInt8] = []
     for index in 0..<images.count {
       let name = images.bytes(index)
@@ -74,7 +75,8 @@ struct ImageTree {
           latest = Array(found.name)
           folders.insert(latest)
         }
-        hasDeeper = hasDeeper || found.isDeeper
+        hasDeeper = hasDeeper || found.below != nil
+        if let part = found.below.flatMap({ FolderName.part($0) }) { partsBelow.insert(part) }
       }
       if name.starts(with: base) { own.append((index, found == nil ? nil : latest)) }
     }
@@ -83,6 +85,13 @@ struct ImageTree {
         container.path + "/" + RawPath.text(base[...]),
         "holds images, such as \(RawPath.text(images.bytes(flat.image).dropFirst(base.count))), and also folders "
           + "of images, such as \(RawPath.text(other.folder![...])): it cannot be said which are classes")
+    }
+    if partsBelow.count > 1 {
+      throw FileError(
+        container.path + "/" + RawPath.text(base[...]),
+        "has folders of parts ("
+          + DataPart.allCases.filter(partsBelow.contains).map(\.rawValue).joined(separator: ", ")
+          + ") below others: put those of parts above those of classes")
     }
     if hasDeeper { notes.append("images in folders below a class belong to it") }
 
@@ -116,8 +125,10 @@ struct ImageTree {
     name.firstIndex(of: slash).map { name[..<$0] }
   }
 
-  /// The first folder that is more than a word for images, and whether the image stands in a further one.
-  private static func classFolder(_ name: ArraySlice<UInt8>) -> (name: ArraySlice<UInt8>, isDeeper: Bool)? {
+  /// The first folder that is more than a word for images, and a further one below it in which the image stands.
+  private static func classFolder(
+    _ name: ArraySlice<UInt8>
+  ) -> (name: ArraySlice<UInt8>, below: ArraySlice<UInt8>?)? {
     var rest = name
     while let folder = firstFolder(rest) {
       rest = rest.dropFirst(folder.count + 1)
@@ -125,7 +136,7 @@ struct ImageTree {
       while let below = firstFolder(rest), FolderName.isImages(below) {
         rest = rest.dropFirst(below.count + 1)
       }
-      return (folder, firstFolder(rest) != nil)
+      return (folder, firstFolder(rest))
     }
     return nil
   }

@@ -10,7 +10,9 @@ struct LeftOut {
   }
 
   /// - Parameter kind: "links".
-  mutating func add(kind: String) { counts[kind, default: 0] += 1 }
+  mutating func add(kind: String, _ count: Int = 1) {
+    if count > 0 { counts[kind, default: 0] += count }
+  }
 
   /// "left out: 12 .gif (not read), 1 .txt"; nil if nothing is.
   var note: String? {

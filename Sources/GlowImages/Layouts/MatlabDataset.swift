@@ -19,6 +19,9 @@ struct MatlabDataset: Dataset {
     guard let place = isWhole ? 0 : parts.firstIndex(of: part) else {
       throw FileError.missing(files.container.path, "has no \(part)_32x32.mat")
     }
+    if let other = parts.lastIndex(of: part), other != place {
+      throw FileError(files.container.path, "holds both \(all[place]) and \(all[other]): give one of them")
+    }
     let dataset = try MatlabDataset(files.container.open(all[place]))
     return OpenedData(
       dataset, part: isWhole ? nil : part,

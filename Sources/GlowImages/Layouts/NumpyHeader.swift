@@ -17,7 +17,8 @@ package struct NumpyHeader: Sendable, Equatable {
   /// Bytes of one value, or nil if the type's name does not end in them.
   package var valueSize: Int? {
     guard let size = Int(dataType.dropFirst(2)), (1...1024).contains(size) else { return nil }
-    return size
+    // Of texts it is the number of their characters.
+    return dataType.dropFirst().first == "U" ? 4 * size : size
   }
 
   /// Bytes of all values, or nil if they are more than an address can hold.

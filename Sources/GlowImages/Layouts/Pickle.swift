@@ -233,7 +233,8 @@ enum Pickle {
       guard case .list(let list) = try pop() else { throw damaged("no list to add to") }
       for item in items {
         switch item {
-        case .number, .text: lists[list].append(item)
+        // Names may be bytes that Python 3 writes for Python 2.
+        case .number, .text, .encoded: lists[list].append(asText(item))
         default: throw damaged("a list of other things than numbers and texts")
         }
       }
@@ -246,7 +247,7 @@ enum Pickle {
       }
       stack.append(.dictionary)
       for pair in stride(from: 0, to: items.count, by: 2) {
-        guard case .text(let key) = items[pair] else { throw damaged("a key that is no text") }
+        guard case .text(let key) = asText(items[pair]) else { throw damaged("a key that is no text") }
         if key.count > 64 { throw damaged("a key of \(key.count) bytes") }
         settings += 1
         if settings > 64 { throw damaged("too many keys") }
@@ -254,6 +255,11 @@ enum Pickle {
         let name = text(key)
         result?[name] = value
       }
+    }
+
+    /// Bytes of ASCII are the text itself.
+    private func asText(_ item: Item) -> Item {
+      if case .encoded(let range) = item { .text(range) } else { item }
     }
 
     private func value(_ item: Item) -> Value {

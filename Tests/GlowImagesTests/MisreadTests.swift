@@ -1,0 +1,146 @@
+import Foundation
+import GlowFiles
+import Testing
+
+@testable import GlowImages
+
+/// What people have in a folder by accident, or laid out in another way than one thinks: it is refused, or said.
+@Suite("Never wrong without a word")
+struct MisreadTests {
+  private let folder: TestFolder
+
+  init() throws { folder = try TestFolder() }
+
+  private func expect(
+    _ reason: String, part: DataPart = .train, sourceLocation: SourceLocation = #_sourceLocation
+  ) {
+    let error = #expect(throws: FileError.self, sourceLocation: sourceLocation) {
+      try DataSource.open(folder.path, part: part)
+    }
+    #expect(
+      error?.reason.contains(reason) == true, "\(String(describing: error))", sourceLocation: sourceLocation)
+  }
+
+  private func npy(_ shape: [Int]) -> [UInt8] {
+    NumpyHeader(dataType: "|u1", shape: shape).encoded()
+      + (0..<shape.reduce(1, *)).map { UInt8(truncatingIfNeeded: $0) }
+  }
+
+  @Test("images of several sizes: what becomes of each is said")
+  func sizes() throws {
+    try folder.write(testImage(16, 16, 3), "a.png")
+    try folder.write(testImage(4, 4, 3), "b.png")
+    try folder.write(testImage(16, 24, 3), "c.png")
+    var options = DataOptions()
+    options.imageSize = 8
+    #expect(
+      try DataSource.open(folder.path, part: .train, options: options).notes == [
+        "16×16 images are averaged to 8×8", "4×4 images are padded to 8×8: bits/dim is over the padded size",
+        "16×24 images are cropped to 16×16 and averaged to 8×8",
+      ])
+  }
+
+  @Test("several arrays that may be images are no batches")
+  func arrays() throws {
+    for names in [["images", "masks"], ["arr_0", "arr_1"]] {
+      let path = try folder.write(
+        CraftedArchive.zip(names.map { ("\($0).npy", npy([6, 4, 4])) }), "a.npz")
+      for location in [path, folder.path] {
+        let error = #expect(throws: FileError.self) { try DataSource.open(location, part: .train) }
+        #expect(
+          error?.reason.contains("may be images, such as \(names[0]).npy and \(names[1]).npy") == true,
+          "\(String(describing: error))")
+      }
+    }
+    try FileManager.default.removeItem(atPath: folder.path + "/a.npz")
+    try folder.write(npy([6, 4, 4]), "images.npy")
+    try folder.write(npy([6, 4, 4]), "masks.npy")
+    expect("may be images, such as images.npy and masks.npy")
+    let batches = try TestFolder()
+    for number in [1, 2] { try batches.write(npy([6, 4, 4]), "batch_\(number).npy") }
+    #expect(try DataSource.open(batches.path, part: .train).dataset.count == 12)
+  }
+
+  @Test("copies of CIFAR's batches are left out")
+  func copies() throws {
+    let batch = [UInt8](repeating: 3, count: 3073)
+    for name in ["data_batch_1.bin", "data_batch_1 (1).bin", "data_batch_1_old.bin"] {
+      try folder.write(batch, name)
+    }
+    let opened = try DataSource.open(folder.path, part: .train)
+    #expect(opened.dataset.count == 1 && opened.note == "left out: 2 .bin")
+  }
+
+  @Test("parts below classes are refused")
+  func partsBelow() throws {
+    for name in ["cat", "dog"] {
+      for part in ["train", "test"] { try folder.write(testImage(2, 2, 3), "\(name)/\(part)/good/a.png") }
+    }
+    expect("has folders of parts (train, test) below others: put those of parts above those of classes")
+  }
+
+  @Test("EMNIST's labels count from 1 only where no part has a 0")
+  func labels() throws {
+    let images = Crafted.idx(0x803, [2, 2, 2], (0..<8).map { $0 })
+    for (part, labels) in [("train", [0, 4]), ("test", [2, 4])] as [(String, [UInt8])] {
+      try folder.write(images, "emnist-digits-\(part)-images-idx3-ubyte")
+      try folder.write(Crafted.idx(0x801, [2], labels), "emnist-digits-\(part)-labels-idx1-ubyte")
+    }
+    let test = try DataSource.open(folder.path, part: .test)
+    #expect(test.dataset.label(0) == 2 && test.note?.contains("labels count") == false)
+  }
+
+  @Test("IDX files and .mat files of one part: a packed twin is passed over with a word, others are refused")
+  func twins() throws {
+    let images = Crafted.idx(0x803, [2, 2, 2], (0..<8).map { $0 })
+    try folder.write(images, "train-images-idx3-ubyte")
+    try folder.write(Crafted.gzip(images), "train-images-idx3-ubyte.gz")
+    #expect(
+      try DataSource.open(folder.path, part: .train).note
+        == "train-images-idx3-ubyte is read, and not train-images-idx3-ubyte.gz")
+    try folder.write(images, "train-images.idx3-ubyte")
+    expect("holds both train-images-idx3-ubyte")
+    let other = try TestFolder()
+    for name in ["train_32x32", "train_small"] {
+      let array = CraftedLayouts.matlabArray("X", [2, 2, 3, 1], [UInt8](repeating: 1, count: 12))
+      try other.write(CraftedLayouts.matlab([array]), "\(name).mat")
+    }
+    expectError(other.path, "holds both train_32x32.mat and train_small.mat: give one of them") {
+      try DataSource.open(other.path, part: .train)
+    }
+  }
+
+  @Test("images and labels of two data sets are not paired")
+  func families() throws {
+    try folder.write(
+      Crafted.idx(0x803, [2, 2, 2], (0..<8).map { $0 }), "emnist-letters-train-images-idx3-ubyte")
+    try folder.write(Crafted.idx(0x801, [2], [1, 2]), "emnist-digits-train-labels-idx1-ubyte")
+    expect("which are of two data sets")
+  }
+
+  @Test("a .tar without its end, and files of one name")
+  func archives() throws {
+    let image = try PNG.encode(testImage(2, 2, 3))
+    let cut = try folder.write(CraftedArchive.tarEntry("a.png", image), "cut.tar")
+    #expect(
+      try DataSource.open(cut, part: .train).note
+        == "\(cut) has no end as .tar files have: files may be missing")
+    for (name, bytes) in [
+      ("a.tar", CraftedArchive.tar([("a.png", image), ("a.png", image)])),
+      ("a.zip", CraftedArchive.zip([("a.png", image), ("a.png", image)])),
+    ] {
+      #expect(
+        try DataSource.open(folder.write(bytes, name), part: .train).note
+          == "left out: 1 replaced by later files of the same name")
+    }
+  }
+
+  @Test("CelebA's list without a part for tests: that for choosing models is taken, and said")
+  func partition() throws {
+    for index in 1...2 { try folder.write(testImage(2, 2, 3, seed: index), "\(index).png") }
+    try folder.write(Array("1.jpg 0\n2.jpg 1\n".utf8), "list_eval_partition.txt")
+    let opened = try DataSource.open(folder.path, part: .test)
+    #expect(opened.part == .valid && opened.note?.hasSuffix("; valid is taken for test") == true)
+    #expect(try opened.dataset.image(0) == testImage(2, 2, 3, seed: 2))
+  }
+}
