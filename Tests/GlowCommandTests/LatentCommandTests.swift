@@ -118,7 +118,7 @@ extension CommandTests {
     try PNG.write(large, to: "\(root)/large.png")
     #expect(
       try glow("interpolate", "run", "large.png", names[0], "--out", "strip.png").output.hasPrefix(
-        "large.png: 64×80 images are averaged to 32×32\n"))
+        "large.png: 64×80 images are cropped to 64×64 and averaged to 32×32\n"))
     let gray = ByteImage(
       shape: ImageShape(height: 32, width: 32, channels: 1), pixels: [UInt8](repeating: 1, count: 1024))
     try PNG.write(gray, to: "\(root)/gray.png")
