@@ -16,8 +16,9 @@ struct GlowArchitecture: Sendable {
   let classifier: Placed<Classifier>?
   /// The numbers of these, those with the most folded weights first.
   let largestFirst: [Int]
-  /// Of each, where its parameters stand that are learned.
+  /// Of each, where its parameters stand that are learned, and those that are no filters.
   let learned: [[Range<Int>]]
+  let smallParameters: [[Range<Int>]]
   /// All folded weights, the panels of their matrices and those of the transposes.
   let foldedCount: Int
   let panelCount: Int
@@ -50,6 +51,7 @@ struct GlowArchitecture: Sendable {
     self.learned = foldables.map { placed in
       learned.map { $0.clamped(to: placed.parameters) }.filter { !$0.isEmpty }
     }
+    smallParameters = foldables.map(\.smallParameters)
     parameters = blueprint.parameters
     foldedCount = blueprint.weights.count
     panelCount = blueprint.panels.count

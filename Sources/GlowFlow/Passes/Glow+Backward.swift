@@ -78,7 +78,9 @@ extension Glow {
     try onEachLayer { [gradients] index in
       let placed = architecture.foldables[index]
       if overwrites {
-        for range in placed.smallParameters { (gradients.base + range.lowerBound).clear(range.count) }
+        for range in architecture.smallParameters[index] {
+          (gradients.base + range.lowerBound).clear(range.count)
+        }
       }
       defer {
         squares[index] = architecture.learned[index].reduce(0) {
