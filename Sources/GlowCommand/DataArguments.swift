@@ -1,4 +1,5 @@
 import ArgumentParser
+import GlowFiles
 import GlowFlow
 import GlowImages
 import GlowStorage
@@ -196,4 +197,13 @@ func matchingClasses(
   let places = try ClassNames.places(
     of: names, in: known, count: configuration.classCount, location: location, path: path)
   return opened.with(opened.dataset.relabeled(known ?? names, places: places))
+}
+
+/// Runs `body`, whose error of a file says what to do about it too.
+///
+/// - Throws: `FileError`, as `body`.
+func hinting<Result>(_ hint: String, _ body: () throws -> Result) throws -> Result {
+  do { return try body() } catch let error as FileError {
+    throw FileError(error.path, "\(error.reason); \(hint)")
+  }
 }

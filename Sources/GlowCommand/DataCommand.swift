@@ -44,7 +44,10 @@ struct DataCommand: ParsableCommand {
       try answer("attributes: \(dataset.attributeNames.joined(separator: ", "))")
     }
     guard let export else {
-      if let note = try dataset.checkAll(progress: Countdown("images").reached) { try answer(note) }
+      let note = try hinting("--check lists all such files") {
+        try dataset.checkAll(progress: Countdown("images").reached)
+      }
+      if let note { try answer(note) }
       return
     }
     if isArray(export) {

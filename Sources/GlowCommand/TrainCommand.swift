@@ -80,7 +80,7 @@ struct TrainCommand: ParsableCommand {
       try Destination("--out", out, .folder).refuse(in: [location] + [testLocation].compactMap { $0 })
     }
     let opened = try open(.train)
-    let test =
+    var test =
       try testLocation.map { try openTest($0, images, like: opened.dataset) }
       ?? openTest(opened, terminal) { try open(.test) }
     if let note = opened.note { terminal.note(note) }
@@ -95,11 +95,15 @@ struct TrainCommand: ParsableCommand {
           ?? origin.map { ($0.glow.configuration, "\(source!): the model to start from") }),
       training: settings, imageCount: opened.dataset.count, threads: team.count, initFrom: source)
     configuration.test = testLocation
-    if configuration.model.isConditional, let testLocation, let names = test?.dataset.classNames {
-      if names.isEmpty {
+    if configuration.model.isConditional, test?.dataset.classNames.isEmpty == true {
+      if let testLocation {
         throw ConfigurationError(
           "\(testLocation) has no classes, and the model needs the class of every image")
       }
+      terminal.note("no held-out images: those of \(location) have no classes, which the model needs")
+      test = nil
+    }
+    if configuration.model.isConditional, let testLocation, let names = test?.dataset.classNames {
       let known = opened.dataset.classNames
       _ = try ClassNames.places(
         of: names, in: known, count: known.count, location: testLocation, path: location)
@@ -110,7 +114,10 @@ struct TrainCommand: ParsableCommand {
     _ = try MemoryEstimate(glow, settings)
     if settings.onError == .fail {
       for dataset in [opened.dataset] + (test.map { [$0.dataset] } ?? []) {
-        let note = try dataset.checkAll { terminal.work($0, of: $1, "images checked") }
+        let note = try hinting("--check of glow data lists all such files, --on-error skip passes over them")
+        {
+          try dataset.checkAll { terminal.work($0, of: $1, "images checked") }
+        }
         if let note { terminal.note(note) }
       }
     }

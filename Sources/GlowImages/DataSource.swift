@@ -108,8 +108,28 @@ package enum DataSource {
       throw FileError(location, "cannot hold out \(share) of the images, expected a number between 0 and 1")
     }
     var opened = try find(location, part: part, options: options)
+    for note in unused(options, opened) { opened = opened.with(opened.dataset, note: note) }
     if let share = options.holdOut { opened = try heldOut(opened, part: part, share: share, location) }
     return limited(resized(repeated(opened, options), options), options)
+  }
+
+  /// What was asked for and changes nothing here, and what the classes' numbers do not say.
+  private static func unused(_ options: DataOptions, _ opened: OpenedData) -> [String] {
+    var notes: [String] = []
+    if options.hasCoarseLabels && !opened.kind.hasPrefix("CIFAR-100") {
+      notes.append("--labels changes nothing: these are no images of CIFAR-100")
+    }
+    if let layout = options.layout, ![".npy", ".npz"].contains(opened.kind) {
+      notes.append("--layout \(layout.rawValue) changes nothing: these are no arrays")
+    }
+    let dataset = opened.dataset
+    // Of a few images the first class may well have none.
+    if dataset.classNames.first == "0", dataset.count >= 10 * dataset.classNames.count,
+      !(0..<dataset.count).contains(where: { dataset.label($0) == 0 })
+    {
+      notes.append("no image is of class 0")
+    }
+    return notes
   }
 
   private static let builtInCounts: [DataPart: Int] = [.train: 10_000, .test: 1_000]

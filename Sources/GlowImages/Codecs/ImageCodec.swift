@@ -23,6 +23,8 @@ package struct ImageTraits: OptionSet, Sendable, Hashable {
   static let inks = ImageTraits(rawValue: 8)
   /// Lacks its last chunk and is whole otherwise.
   static let unended = ImageTraits(rawValue: 16)
+  /// Is an animation, of which the default image is taken.
+  static let animated = ImageTraits(rawValue: 32)
 }
 
 /// How many images have which traits.
@@ -33,7 +35,7 @@ struct TraitCounts {
   private static let names: [(ImageTraits, String)] = [
     (.deep, "have 16-bit values, reduced to 8"), (.alpha, "have transparency, which is dropped"),
     (.turned, "are turned as their EXIF orientation says"), (.inks, "are CMYK and become RGB"),
-    (.unended, "lack their last chunk"),
+    (.unended, "lack their last chunk"), (.animated, "are animations, of which one picture is taken"),
   ]
 
   mutating func add(_ traits: ImageTraits) {

@@ -17,10 +17,8 @@ enum JPEG: ImageCodec {
     var traits: ImageTraits = []
     if turn != .upright { traits.insert(.turned) }
     if stored.channels == 4 { traits.insert(.inks) }
-    let shape = ImageShape(
-      height: turn.swapsSides ? width : height, width: turn.swapsSides ? height : width,
-      channels: stored.channels == 1 ? 1 : 3)
-    return ImageHeader(shape: shape, traits: traits)
+    let shape = ImageShape(height: height, width: width, channels: stored.channels == 1 ? 1 : 3)
+    return ImageHeader(shape: turn.turned(shape), traits: traits)
   }
 
   static func decode(
@@ -28,14 +26,15 @@ enum JPEG: ImageCodec {
     into pixels: UnsafeMutableBufferPointer<UInt8>
   ) throws {
     let stored = try storedHeader(of: bytes, path: path)
-    let turn = orientation(bytes)
-    if turn == .upright && stored.channels != 4 { return try decode(bytes, path: path, into: pixels) }
     let (height, width, channels) = (Int(stored.height), Int(stored.width), Int(stored.channels))
-    var samples = [UInt8](repeating: 0, count: height * width * channels)
-    try samples.withUnsafeMutableBufferPointer { try decode(bytes, path: path, into: $0) }
-    if channels == 4 { samples = rgb(inks: samples) }
-    let shape = ImageShape(height: height, width: width, channels: min(channels, 3))
-    _ = pixels.update(fromContentsOf: turn.apply(ByteImage(shape: shape, pixels: samples)).pixels)
+    let turn = orientation(bytes)
+    let shape = turn.turned(ImageShape(height: height, width: width, channels: min(channels, 3)))
+    try turn.putUpright(shape, into: pixels) { target in
+      if channels != 4 { return try decode(bytes, path: path, into: target) }
+      var inks = [UInt8](repeating: 0, count: height * width * channels)
+      try inks.withUnsafeMutableBufferPointer { try decode(bytes, path: path, into: $0) }
+      _ = target.update(fromContentsOf: rgb(inks: inks))
+    }
   }
 
   private static func decode(

@@ -34,12 +34,29 @@ enum Orientation: Int {
     return nil
   }
 
+  /// A shape as it is when it is upright, of the stored one; or the reverse.
+  func turned(_ shape: ImageShape) -> ImageShape {
+    swapsSides ? ImageShape(height: shape.width, width: shape.height, channels: shape.channels) : shape
+  }
+
+  /// Puts what `decode` writes, an image as it is stored, upright into `pixels`.
+  ///
+  /// - Parameter shape: of the image upright.
+  func putUpright(
+    _ shape: ImageShape, into pixels: UnsafeMutableBufferPointer<UInt8>,
+    _ decode: (UnsafeMutableBufferPointer<UInt8>) throws -> Void
+  ) rethrows {
+    if self == .upright { return try decode(pixels) }
+    var samples = [UInt8](repeating: 0, count: shape.count)
+    try samples.withUnsafeMutableBufferPointer { try decode($0) }
+    _ = pixels.update(fromContentsOf: apply(ByteImage(shape: turned(shape), pixels: samples)).pixels)
+  }
+
   /// The image upright.
   func apply(_ image: ByteImage) -> ByteImage {
     if self == .upright { return image }
     let old = image.shape
-    let shape =
-      swapsSides ? ImageShape(height: old.width, width: old.height, channels: old.channels) : old
+    let shape = turned(old)
     var pixels: [UInt8] = []
     pixels.reserveCapacity(shape.count)
     for row in 0..<shape.height {

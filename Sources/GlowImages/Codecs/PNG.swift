@@ -6,7 +6,7 @@ import GlowFiles
 /// Sample values are taken as stored, because a change of them changes bits/dim: no gamma, no compositing
 /// (alpha is dropped, unless a background is asked for), palettes become RGB, 1-, 2- and 4-bit gray fills 0...255, 16 bits
 /// are scaled to 8, those that are significant if the file says how many these are. A file that lacks nothing but its
-/// last chunk, IEND, is read.
+/// last chunk, IEND, is read. Images are turned as their EXIF orientation says; of an animation the default image is taken.
 /// Calls libpng.
 package enum PNG: ImageCodec {
   static let name = "PNG"
@@ -18,7 +18,9 @@ package enum PNG: ImageCodec {
   package static func decode(_ bytes: UnsafeRawBufferPointer, path: String) throws -> ByteImage {
     let shape = try shape(of: bytes, path: path)
     let pixels = try [UInt8](unsafeUninitializedCapacity: shape.count) { buffer, count in
-      _ = try decode(bytes, path: path, into: UnsafeMutableBufferPointer(rebasing: buffer[..<shape.count]))
+      try decode(
+        bytes, path: path, background: nil,
+        into: UnsafeMutableBufferPointer(rebasing: buffer[..<shape.count]))
       count = shape.count
     }
     return ByteImage(shape: shape, pixels: pixels)
@@ -79,6 +81,15 @@ package enum PNG: ImageCodec {
     into pixels: UnsafeMutableBufferPointer<UInt8>
   ) throws {
     let header = try header(of: bytes, path: path)
+    try Chunks(bytes).orientation.putUpright(header.shape, into: pixels) {
+      try decode(bytes, path: path, header, background: background, into: $0)
+    }
+  }
+
+  private static func decode(
+    _ bytes: UnsafeRawBufferPointer, path: String, _ header: ImageHeader, background: Background?,
+    into pixels: UnsafeMutableBufferPointer<UInt8>
+  ) throws {
     guard let background, header.traits.contains(.alpha) else {
       try decode(bytes, path: path, into: pixels)
       return
@@ -136,18 +147,35 @@ package enum PNG: ImageCodec {
     var traits: ImageTraits = []
     if header.has_alpha != 0 { traits.insert(.alpha) }
     if header.depth == 16 { traits.insert(.deep) }
-    if lacksOnlyEnd(bytes) { traits.insert(.unended) }
-    return ImageHeader(shape: shape, traits: traits)
+    let chunks = Chunks(bytes)
+    if chunks.lackOnlyEnd { traits.insert(.unended) }
+    if chunks.areAnimation { traits.insert(.animated) }
+    if chunks.orientation != .upright { traits.insert(.turned) }
+    return ImageHeader(shape: chunks.orientation.turned(shape), traits: traits)
   }
 
-  /// Whether the file is a row of whole chunks of which none is the last one.
-  private static func lacksOnlyEnd(_ bytes: UnsafeRawBufferPointer) -> Bool {
-    var start = signature.count
-    while bytes.count - start >= 12 {
-      if bytes[(start + 4)..<(start + 8)].elementsEqual("IEND".utf8) { return false }
-      start += 12 + Int(UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self)))
+  /// What a file's chunks say that libpng is not asked for.
+  private struct Chunks {
+    /// Whether they are whole, and none is the last one.
+    var lackOnlyEnd = false
+    var areAnimation = false
+    var orientation = Orientation.upright
+
+    init(_ bytes: UnsafeRawBufferPointer) {
+      var start = signature.count
+      while bytes.count - start >= 12 {
+        let size = Int(UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self)))
+        let type = bytes[(start + 4)..<(start + 8)]
+        if type.elementsEqual("IEND".utf8) { return }
+        if type.elementsEqual("acTL".utf8) { areAnimation = true }
+        if type.elementsEqual("eXIf".utf8), size <= bytes.count - start - 12 {
+          let block = bytes[(start + 8)..<(start + 8 + size)]
+          orientation = Orientation(exif: block) ?? .upright
+        }
+        start += 12 + size
+      }
+      lackOnlyEnd = start == bytes.count
     }
-    return start == bytes.count
   }
 
   private static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]

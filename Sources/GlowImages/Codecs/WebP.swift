@@ -1,7 +1,7 @@
 import CWebP
 import GlowFiles
 
-/// WebP files as bytes, always RGB; of an animation nothing is read. Calls libwebp.
+/// WebP files as bytes, always RGB, turned as their EXIF orientation says; of an animation nothing is read. Calls libwebp.
 enum WebP: ImageCodec {
   static let name = "WebP"
 
@@ -22,7 +22,10 @@ enum WebP: ImageCodec {
     if shape.height * shape.width > maximumPixels {
       throw FileError(path, "is \(shape), expected at most \(maximumPixels) pixels in a WebP file")
     }
-    return ImageHeader(shape: shape, traits: features.has_alpha != 0 ? .alpha : [])
+    let turn = orientation(bytes)
+    var traits: ImageTraits = features.has_alpha != 0 ? .alpha : []
+    if turn != .upright { traits.insert(.turned) }
+    return ImageHeader(shape: turn.turned(shape), traits: traits)
   }
 
   static func decode(
@@ -30,20 +33,50 @@ enum WebP: ImageCodec {
     into pixels: UnsafeMutableBufferPointer<UInt8>
   ) throws {
     let header = try header(of: bytes, path: path)
+    let turn = orientation(bytes)
+    let stored = ImageHeader(shape: turn.turned(header.shape), traits: header.traits)
+    try turn.putUpright(header.shape, into: pixels) {
+      try decode(bytes, path: path, stored, background: background, into: $0)
+    }
+  }
+
+  private static func decode(
+    _ bytes: UnsafeRawBufferPointer, path: String, _ stored: ImageHeader, background: Background?,
+    into pixels: UnsafeMutableBufferPointer<UInt8>
+  ) throws {
     let source = bytes.assumingMemoryBound(to: UInt8.self).baseAddress
-    let width = header.shape.width
-    guard let background, header.traits.contains(.alpha) else {
+    let width = stored.shape.width
+    guard let background, stored.traits.contains(.alpha) else {
       if WebPDecodeRGBInto(source, bytes.count, pixels.baseAddress, pixels.count, Int32(3 * width)) == nil {
         throw FileError(path, "is a damaged WebP file: its header is whole, its pixels are not")
       }
       return
     }
-    var layers = [UInt8](repeating: 0, count: header.shape.height * width * 4)
+    var layers = [UInt8](repeating: 0, count: stored.shape.height * width * 4)
     let isRead = layers.withUnsafeMutableBufferPointer {
       WebPDecodeRGBAInto(source, bytes.count, $0.baseAddress, $0.count, Int32(4 * width)) != nil
     }
     if !isRead { throw FileError(path, "is a damaged WebP file: its header is whole, its pixels are not") }
     try background.composite(layers, channels: 3, into: pixels, path: path)
+  }
+
+  /// From the chunk EXIF of the file's RIFF chunks.
+  private static func orientation(_ bytes: UnsafeRawBufferPointer) -> Orientation {
+    var start = 12
+    while bytes.count - start >= 8 {
+      let size = Int(
+        UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: start + 4, as: UInt32.self)))
+      let content = start + 8
+      if size > bytes.count - content { break }
+      if bytes[start..<start + 4].elementsEqual("EXIF".utf8) {
+        let block = bytes[content..<content + size]
+        // Some writers keep what stands before the block in a JPEG file.
+        let prefix = block.starts(with: "Exif\0\0".utf8) ? 6 : 0
+        return Orientation(exif: block.dropFirst(prefix)) ?? .upright
+      }
+      start = content + size + size % 2
+    }
+    return .upright
   }
 
   private static func text(_ status: VP8StatusCode) -> String {

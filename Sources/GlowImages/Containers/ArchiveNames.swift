@@ -20,6 +20,14 @@ enum ArchiveNames {
       || parts.dropLast().contains { $0.isEmpty } || parts.contains { $0.elementsEqual([point, point]) }
   }
 
+  /// Whether a name is one that is passed over because it, or a folder on the way to it, is hidden or of macOS.
+  static func isHidden(_ name: some Collection<UInt8>) -> Bool {
+    if name.isEmpty || Array(name).last == slash { return false }
+    var parts = name.split(separator: slash)[...]
+    while parts.count > 1, parts.first!.elementsEqual([point]) { parts.removeFirst() }
+    return parts.first?.elementsEqual("__MACOSX".utf8) ?? false || parts.contains { $0.first == point }
+  }
+
   /// What files are that others of the same name follow.
   static let replaced = "replaced by later files of the same name"
 

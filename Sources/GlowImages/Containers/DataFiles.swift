@@ -35,6 +35,7 @@ struct DataFiles {
   func leftOut(_ used: [String]) -> String? {
     let used = Set(used)
     var leftOut = container.leftOut
+    leftOut.add(kind: LeftOut.hidden, names.hiddenCount)
     for index in 0..<names.count where !used.contains(names[index]) { leftOut.add(names.bytes(index)) }
     return leftOut.note
   }

@@ -3,6 +3,8 @@ struct NameList: Sendable {
   private var characters: [UInt8] = []
   /// Where each name ends in `characters`.
   private var ends: [Int] = []
+  /// Files beside these whose names begin with a point, and folders of such names.
+  var hiddenCount = 0
 
   var count: Int { ends.count }
 
@@ -22,6 +24,7 @@ struct NameList: Sendable {
   func sorted() -> NameList {
     let order = (0..<count).sorted { bytes($0).lexicographicallyPrecedes(bytes($1)) }
     var result = NameList()
+    result.hiddenCount = hiddenCount
     for index in order { result.append(bytes(index)) }
     return result
   }

@@ -28,7 +28,7 @@ struct PlainFolder: Container {
       throw FileError(folder.text, "lies more than \(Self.deepest) folders below \(path)")
     }
     var folders = NameList()
-    try folder.forEachEntry { name, isFolder in
+    names.hiddenCount += try folder.forEachEntry { name, isFolder in
       if isFolder { folders.append(name) } else { names.append(prefix + name) }
     }
     for index in 0..<folders.count {

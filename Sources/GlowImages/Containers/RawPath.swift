@@ -66,12 +66,14 @@ struct RawPath: Sendable {
 
   /// Calls `body` with every entry of this folder but the hidden ones, in no order. Calls `opendir` and `readdir`.
   ///
+  /// - Returns: how many hidden ones there are.
   /// - Throws: `FileError`.
-  func forEachEntry(_ body: (_ name: [UInt8], _ isFolder: Bool) -> Void) throws {
+  func forEachEntry(_ body: (_ name: [UInt8], _ isFolder: Bool) -> Void) throws -> Int {
     guard let stream = withCString({ opendir($0) }) else {
       throw FileError.system(text, "cannot list the folder")
     }
     defer { closedir(stream) }
+    var hiddenCount = 0
     errno = 0
     while let entry = readdir(stream) {
       let name = withUnsafeBytes(of: &entry.pointee.d_name) { Array($0.prefix { $0 != 0 }) }
@@ -82,10 +84,13 @@ struct RawPath: Sendable {
         // A link, or a file system that does not say.
         default: body(name, appending(name[...]).isFolder)
         }
+      } else if name != Array(".".utf8) && name != Array("..".utf8) {
+        hiddenCount += 1
       }
       errno = 0
     }
     if errno != 0 { throw FileError.system(text, "cannot list the folder") }
+    return hiddenCount
   }
 
   private func withCString<Result>(_ body: (UnsafePointer<CChar>) -> Result) -> Result {

@@ -92,8 +92,8 @@ struct TarArchive: Container {
         if let name = ArchiveNames.normalized(stored) {
           entries.append((name, range))
           places[name] = range
-        } else if ArchiveNames.isUnsafe(stored) {
-          leftOut.add(kind: "unsafe names")
+        } else {
+          leftOut.addPassedOver(stored)
         }
         (longName, longSize) = (nil, nil)
       case UInt8(ascii: "S"): throw damaged("a file with holes, which is not read")

@@ -138,8 +138,8 @@ struct ZipArchive: Container {
               offset: offset, packed: packed, size: size, checksum: UInt32(try fields.number(at + 16, 4)),
               isDeflated: method == 8)
           ))
-      } else if ArchiveNames.isUnsafe(name) {
-        leftOut.add(kind: "unsafe names")
+      } else {
+        leftOut.addPassedOver(name)
       }
       at += 46 + nameSize + extra + comment
     }

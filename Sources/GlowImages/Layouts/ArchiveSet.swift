@@ -31,7 +31,13 @@ enum ArchiveSet {
     ]
     if !parts.isEmpty && chosen != part { notes.append("\(chosen) is taken for \(part)") }
     for note in opened.flatMap(\.notes) where !notes.contains(note) && notes.count < 8 { notes.append(note) }
-    notes += [files.leftOut(own)].compactMap { $0 }
+    if own.count < names.count {
+      notes.append("\((names.count - own.count).counted("archive")) of other parts")
+    }
+    if opened[0].dataset.classNames.isEmpty, Set(own.map(stem)).count > 1 {
+      notes.append("names of archives are no classes: those are folders, in them or above the images")
+    }
+    notes += [files.leftOut(names)].compactMap { $0 }
     return OpenedData(
       try JoinedSets(opened.map(\.dataset)), part: parts.isEmpty ? opened[0].part : chosen, notes: notes,
       kind: opened[0].kind)
@@ -41,6 +47,9 @@ enum ArchiveSet {
     ["zip", "tar", "tgz"].contains(ImageFile.suffix(Array(name.utf8)[...]))
       || name.lowercased().hasSuffix(".tar.gz")
   }
+
+  /// What tells archives apart that are no numbered shards.
+  private static func stem(_ name: String) -> String { name.filter { !$0.isNumber } }
 
   private static func part(_ name: String) -> DataPart? {
     FolderName.partOfAnyWord(DataFiles.split(name).name)

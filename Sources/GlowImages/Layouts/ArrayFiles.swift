@@ -25,7 +25,8 @@ enum ArrayFiles {
     if names.isEmpty { return nil }
     try requireRoom(for: files.container)
     let items = try names.flatMap { try Self.items(files.container.open($0), name: $0) }
-    let (own, found, note) = try choose(items, part, files.container)
+    let (ofPart, found, note) = try choose(items, part, files.container)
+    let own = try withoutOthers(ofPart, files.container)
     // In the order of the files; a batch's images and labels stand in one.
     let images = own.filter { !isLabels($0) }
     // Batches are files whose names differ in numbers, and have one array of images each.
@@ -61,15 +62,18 @@ enum ArrayFiles {
       throw FileError(labelItems[0].file.path, "has \(labels.count) labels for \(counted(count, "image"))")
     }
     // A part may lack a class: all that is known counts.
-    let known = try items.filter(isLabels).flatMap { try readLabels($0.file, $0.header) }
+    let known = try Dictionary(grouping: items.filter { found == nil || $0.part != nil }, by: \.part).values
+      .flatMap { try withoutOthers($0, files.container).filter(isLabels) }
+      .flatMap { try readLabels($0.file, $0.header) }
     let isFromOne = known.min() == 1
     let dataset = JoinedDataset(
       batches, labels: isFromOne ? labels.map { $0 - 1 } : labels,
       classCount: (known.max() ?? -1) + (isFromOne ? 0 : 1))
     let notes = [
       note, batches[0].note, isFromOne ? "labels count from 1" : nil,
-      items.count > own.count
-        ? "left out: \((items.count - own.count).counted("array")) of other parts" : nil,
+      items.count > ofPart.count
+        ? "left out: \((items.count - ofPart.count).counted("array")) of other parts" : nil,
+      leftOut(ofPart, own),
       files.leftOut(names),
     ]
     let isPlain = names.allSatisfy { $0.hasSuffix(".npy") } && !files.container.path.hasSuffix(".npz")
@@ -94,8 +98,7 @@ enum ArrayFiles {
     }
     try requireRoom(for: archive)
     let keys = try archive.list()
-    // ImageNet32's batches also hold the mean of all images.
-    return try (0..<keys.count).filter { keys[$0] != "mean.npy" }.map { index in
+    return try (0..<keys.count).map { index in
       try item(
         archive.open(keys.bytes(index)), key: keys[index], part: part(keys[index][...]) ?? part(base),
         isOfArchive: true)
@@ -107,7 +110,7 @@ enum ArrayFiles {
   ) throws -> Item {
     Item(
       key: key, part: part, isOfArchive: isOfArchive, file: file,
-      header: try file.withBytes { try NumpyHeader.parse($0, path: file.path).header })
+      header: try file.withBytes { try NumpyHeader.start(of: $0, path: file.path).header })
   }
 
   /// The part that a word in a name says.
@@ -117,6 +120,44 @@ enum ArrayFiles {
 
   private static func isLabels(_ item: Item) -> Bool {
     item.header.shape.count == 1 || item.header.shape.count == 2 && item.header.shape[1] == 1
+  }
+
+  /// What can be images or labels, where there is other knowledge beside them: a mean in floating point, names of files.
+  ///
+  /// - Throws: `FileError` if it cannot be said which array the labels are.
+  private static func withoutOthers(_ items: [Item], _ container: any Container) throws -> [Item] {
+    let bytes = items.filter { !isLabels($0) && $0.header.dataType.hasSuffix("u1") }
+    // Where nothing is an image, the error says so of each.
+    let images = bytes.isEmpty ? items.filter { !isLabels($0) } : bytes
+    var labels = items.filter { isLabels($0) && ($0.header.isOfWholeNumbers || isNamedLabels($0.key)) }
+    if let first = labels.first, let other = labels.first(where: { !areBatches($0, first) }) {
+      labels = labels.filter { isNamedLabels($0.key) }
+      guard let named = labels.first, labels.allSatisfy({ areBatches($0, named) }) else {
+        throw FileError(
+          container.path,
+          "holds several arrays that may be labels, such as \(first.key) and \(other.key): name one of them "
+            + "labels, or leave the others out")
+      }
+    }
+    return images + labels
+  }
+
+  /// Whether two arrays differ in the number of a batch only.
+  private static func areBatches(_ one: Item, _ other: Item) -> Bool {
+    one.key.filter { !$0.isNumber } == other.key.filter { !$0.isNumber }
+  }
+
+  private static func isNamedLabels(_ key: String) -> Bool {
+    let words = key.lowercased().split { !$0.isLetter }
+    return words.contains { ["label", "labels", "y", "target", "targets", "class", "classes"].contains($0) }
+  }
+
+  /// "left out: the arrays mean.npy, names.npy"; nil if nothing is.
+  private static func leftOut(_ items: [Item], _ own: [Item]) -> String? {
+    let others = items.map(\.key).filter { key in !own.contains { $0.key == key } }
+    if others.isEmpty { return nil }
+    return "left out: the \(others.count == 1 ? "array" : "arrays") "
+      + others.prefix(6).joined(separator: ", ") + (others.count > 6 ? ", …" : "")
   }
 
   /// Those of a part; all where there are no parts.
@@ -138,10 +179,10 @@ enum ArrayFiles {
   /// - Throws: `FileError` if they are no whole numbers, or are too large.
   private static func readLabels(_ file: FileContent, _ header: NumpyHeader) throws -> [Int] {
     let type = header.dataType
-    guard let size = header.valueSize, [1, 2, 4, 8].contains(size),
-      type.dropFirst().hasPrefix("u") || type.dropFirst().hasPrefix("i")
+    guard let size = header.valueSize, [1, 2, 4, 8].contains(size), header.isOfWholeNumbers
     else { throw FileError(file.path, "holds labels of type '\(type)', expected whole numbers") }
     return try file.withBytes { bytes in
+      _ = try NumpyHeader.parse(bytes, path: file.path)
       let values = bytes.suffix(header.dataSize ?? 0)
       return try stride(from: values.startIndex, to: values.endIndex, by: size).map { start in
         let digits = values[start..<start + size]

@@ -40,6 +40,7 @@ struct FolderProbe {
     }
     if let path = first(.inks) { notes.append("CMYK images become RGB (\(path))") }
     if let path = first(.unended) { notes.append("\(path) lacks its last chunk and is whole otherwise") }
+    if let path = first(.animated) { notes.append("\(path) is an animation, of which one picture is taken") }
     self.notes = notes
   }
 

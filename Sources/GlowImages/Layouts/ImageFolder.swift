@@ -35,10 +35,12 @@ package struct ImageFolderDataset: Dataset {
   init(_ files: NameList, in container: any Container, part: DataPart, options: DataOptions) throws {
     let beside = try LabelFiles(files, in: container)
     let listNames = Set(AttributeList.fileNames + PartitionList.fileNames)
-    let tree = try ImageTree(files, in: container, part: part) { name in
-      ImageFile.suffix(name) == beside?.suffix
-        || listNames.contains(RawPath.text(name.split(separator: UInt8(ascii: "/")).last ?? []))
-    }
+    let tree = try ImageTree(
+      files, in: container, part: part,
+      isUsed: { name in
+        ImageFile.suffix(name) == beside?.suffix
+          || listNames.contains(RawPath.text(name.split(separator: UInt8(ascii: "/")).last ?? []))
+      }, isExtra: { beside?.isExtra($0) ?? false })
     self.container = container
     let lists = try CelebALists(
       tree, files, in: container, part: part, readsAttributes: options.readsAttributes)

@@ -20,17 +20,21 @@ struct ImageTree {
   /// - Parameters:
   ///   - files: the names of all files in `container`.
   ///   - isUsed: whether a file is made use of otherwise.
+  ///   - isExtra: whether an image is a second one of what another shows.
   /// - Throws: `FileError` if there are no images of that part, or if it cannot be said which they are.
   init(
-    _ files: NameList, in container: any Container, part wanted: DataPart, isUsed: (ArraySlice<UInt8>) -> Bool
+    _ files: NameList, in container: any Container, part wanted: DataPart,
+    isUsed: (ArraySlice<UInt8>) -> Bool, isExtra: (ArraySlice<UInt8>) -> Bool = { _ in false }
   ) throws {
     var leftOut = container.leftOut
+    leftOut.add(kind: LeftOut.hidden, files.hiddenCount)
     var notes: [String] = []
     var images = NameList()
     for index in 0..<files.count {
       let name = files.bytes(index)
       switch ImageFile.kind(name) {
-      case .read: images.append(name)
+      case .read:
+        if isExtra(name) { leftOut.add(name, "beside a sample's image") } else { images.append(name) }
       // The content decides: a JPEG may be called .bmp, or by a number alone.
       case .unread:
         if Self.isImage(name, in: container) { images.append(name) } else { leftOut.add(name, "not read") }
@@ -104,7 +108,7 @@ struct ImageTree {
     self.names = names
     labels = labeled.compactMap { $0.label }
     classNames = labels.isEmpty ? [] : sorted.map { RawPath.text($0[...]) }
-    self.notes = notes + [leftOut.note].compactMap { $0 }
+    self.notes = notes + [Self.kinds(names), leftOut.note].compactMap { $0 }
   }
 
   private static func isImage(_ name: ArraySlice<UInt8>, in container: any Container) -> Bool {
@@ -232,9 +236,19 @@ struct ImageTree {
     }
   }
 
+  /// "12 .jpg and 4 .png"; nil where all names end alike.
+  private static func kinds(_ names: NameList) -> String? {
+    var counts: [String: Int] = [:]
+    for index in 0..<names.count { counts[ImageFile.suffix(names.bytes(index)), default: 0] += 1 }
+    if counts.count < 2 { return nil }
+    let sorted = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(6)
+    return sorted.map { "\($0.value.grouped) \($0.key.isEmpty ? "without a suffix" : ".\($0.key)")" }
+      .joined(separator: ", ")
+  }
+
   private static func nothingFound(_ files: NameList, _ leftOut: LeftOut) -> String {
-    if files.count == 0 { return "is empty, expected \(DataSource.recognized)" }
     let hint = leftOut.note.map { " (\($0))" } ?? ""
+    if files.count == 0 { return "is empty\(hint), expected \(DataSource.recognized)" }
     return "holds nothing that is recognized\(hint), expected \(DataSource.recognized)"
   }
 }

@@ -10,6 +10,8 @@ struct LabelFiles {
   /// By what the names of an image and of its label begin with, up to the first point after the folder.
   private let labels: [ArraySlice<UInt8>: Label]
   let classNames: [String]
+  /// Of each sample that has several images, the one that is taken: `0001.jpg`, not `0001.seg.png`.
+  private let main: [ArraySlice<UInt8>: ArraySlice<UInt8>]
 
   private enum Label {
     case number(Int)
@@ -30,11 +32,11 @@ struct LabelFiles {
   init?(_ files: NameList, in container: any Container) throws {
     let candidates = (0..<files.count).filter { ["cls", "json"].contains(ImageFile.suffix(files.bytes($0))) }
     if candidates.isEmpty { return nil }
-    let images = Set(
-      (0..<files.count).filter { ImageFile.kind(files.bytes($0)) == .read }.map { Self.key(files.bytes($0)) })
+    let imageNames = (0..<files.count).map { files.bytes($0) }.filter { ImageFile.kind($0) == .read }
+    let samples = Dictionary(grouping: imageNames, by: Self.key)
     func beside(_ suffix: String) -> [ArraySlice<UInt8>] {
       candidates.map { files.bytes($0) }.filter {
-        ImageFile.suffix($0) == suffix && images.contains(Self.key($0))
+        ImageFile.suffix($0) == suffix && samples[Self.key($0)] != nil
       }
     }
     for suffix in ["cls", "json"] {
@@ -52,6 +54,7 @@ struct LabelFiles {
       }
       (self.suffix, self.container, self.labels) = (suffix, container, labels)
       classNames = try Self.classNames(labels.values, container)
+      main = try samples.filter { $1.count > 1 }.mapValues { try Self.main($0, container) }
       return
     }
     return nil
@@ -68,6 +71,24 @@ struct LabelFiles {
       }
       return places[label.text]!
     }
+  }
+
+  /// Whether an image is one of several of its sample, and not the one that is taken.
+  func isExtra(_ name: ArraySlice<UInt8>) -> Bool { main[Self.key(name)].map { $0 != name } ?? false }
+
+  /// The image of a sample whose name has one point.
+  ///
+  /// - Throws: `FileError` if that is none, or several.
+  private static func main(
+    _ names: [ArraySlice<UInt8>], _ container: any Container
+  ) throws -> ArraySlice<UInt8> {
+    let plain = names.filter { name in
+      !name.dropFirst(key(name).count + 1).contains(UInt8(ascii: "."))
+    }
+    if plain.count == 1 { return plain[0] }
+    throw FileError(
+      container.path(of: names[0]),
+      "and \(RawPath.text(names[1])) are images of one sample: it cannot be said which is meant")
   }
 
   private static func key(_ name: ArraySlice<UInt8>) -> ArraySlice<UInt8> {

@@ -14,6 +14,18 @@ struct LeftOut {
     if count > 0 { counts[kind, default: 0] += count }
   }
 
+  /// A name in an archive that is not normalized (`ArchiveNames`); folders do not count.
+  mutating func addPassedOver(_ name: [UInt8]) {
+    if ArchiveNames.isUnsafe(name) {
+      add(kind: "unsafe names")
+    } else if ArchiveNames.isHidden(name) {
+      add(kind: Self.hidden)
+    }
+  }
+
+  /// What files are whose names, or those of folders on the way to them, begin with a point.
+  static let hidden = "hidden"
+
   /// "left out: 12 .gif (not read), 1 .txt"; nil if nothing is.
   var note: String? {
     if counts.isEmpty { return nil }

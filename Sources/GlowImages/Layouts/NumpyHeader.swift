@@ -21,6 +21,9 @@ package struct NumpyHeader: Sendable, Equatable {
     return dataType.dropFirst().first == "U" ? 4 * size : size
   }
 
+  /// Whether values are integers, with or without a sign.
+  var isOfWholeNumbers: Bool { ["u", "i"].contains(dataType.dropFirst().first) }
+
   /// Bytes of all values, or nil if they are more than an address can hold.
   package var dataSize: Int? {
     guard var size = valueSize else { return nil }
@@ -40,6 +43,23 @@ package struct NumpyHeader: Sendable, Equatable {
   /// - Throws: `FileError` if `bytes` are not a whole .npy file.
   package static func parse(
     _ bytes: UnsafeRawBufferPointer, path: String
+  ) throws -> (header: NumpyHeader, dataOffset: Int) {
+    let (header, offset) = try start(of: bytes, path: path)
+    guard let expected = header.dataSize else {
+      throw FileError(path, "claims impossible values: type \(header.dataType), shape \(header.shape)")
+    }
+    if bytes.count - offset != expected {
+      throw FileError(
+        path, "has \(bytes.count - offset) bytes of values, expected \(expected) for shape \(header.shape)")
+    }
+    return (header, offset)
+  }
+
+  /// Reads the header at the start of a file, whatever follows it.
+  ///
+  /// - Throws: `FileError` if there is none.
+  static func start(
+    of bytes: UnsafeRawBufferPointer, path: String
   ) throws -> (header: NumpyHeader, dataOffset: Int) {
     if bytes.isEmpty { throw FileError(path, "is empty, expected a .npy file") }
     guard bytes.starts(with: magic), bytes.count >= 10 else { throw FileError(path, "is not a .npy file") }
@@ -61,15 +81,7 @@ package struct NumpyHeader: Sendable, Equatable {
       throw FileError(
         path, "has a .npy header that is not understood: \(String(decoding: text, as: UTF8.self))")
     }
-    guard let expected = header.dataSize else {
-      throw FileError(path, "claims impossible values: type \(header.dataType), shape \(header.shape)")
-    }
-    let offset = start + length
-    if bytes.count - offset != expected {
-      throw FileError(
-        path, "has \(bytes.count - offset) bytes of values, expected \(expected) for shape \(header.shape)")
-    }
-    return (header, offset)
+    return (header, start + length)
   }
 
   /// The start of a file in version 1.0; the values follow directly. A multiple of 64 bytes long.

@@ -49,10 +49,17 @@ struct TextLines {
       line = line.drop(while: isBlank)
       if line.isEmpty { break }
       let word = line.prefix { !isBlank($0) }
-      words.append(String(decoding: word, as: UTF8.self))
+      words.append(String(decoding: unquoted(word), as: UTF8.self))
       line = line.dropFirst(word.count)
     }
     return words
+  }
+
+  /// Some writers of .csv files put every word in quotes.
+  private func unquoted(_ word: Slice<UnsafeRawBufferPointer>) -> Slice<UnsafeRawBufferPointer> {
+    let quote = UInt8(ascii: "\"")
+    let isQuoted = hasCommas && word.count >= 2 && word.first == quote && word.last == quote
+    return isQuoted ? word.dropFirst().dropLast() : word
   }
 
   private func isBlank(_ byte: UInt8) -> Bool {
