@@ -18,6 +18,12 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "Images a pass.") var batch = 64
   @Option(help: "Timed repetitions.") var runs = 7
   @Flag(help: "Print one JSON object a job.") var json = false
+  @Option(
+    help:
+      "Predict the speed with these numbers of threads, for instance 2,4,16,64, from the pieces of work of a pass on one."
+  ) var simulate: ThreadCounts?
+  @Option(help: "Bandwidth of memory for --simulate, GB/s (default: what a thread has here, for each).")
+  var bandwidth: Double?
   @OptionGroup var threads: TeamArguments
 
   func validate() throws {
@@ -25,6 +31,12 @@ struct BenchCommand: ParsableCommand {
       throw ValidationError("--batch must be 1 to 1000000, not \(batch)")
     }
     if !(1...1_000_000).contains(runs) { throw ValidationError("--runs must be 1 to 1000000, not \(runs)") }
+    if bandwidth != nil && simulate == nil {
+      throw ValidationError("--bandwidth is for --simulate: give both, or leave it out")
+    }
+    if let bandwidth, !(bandwidth > 0 && bandwidth.isFinite) {
+      throw ValidationError("--bandwidth must be a number of GB/s above 0, not \(bandwidth)")
+    }
   }
 
   private struct Line: Encodable {
@@ -58,6 +70,12 @@ struct BenchCommand: ParsableCommand {
     let measurement = try SpeedMeasurement(configuration, batch: batch, team: team, jobs: jobs)
     for job in jobs {
       measurement.progress = Countdown("repetitions of \(job.rawValue)").reached
+      if let simulate {
+        let simulation = try measurement.simulate(
+          job, threads: simulate.values, runs: runs, bandwidth: bandwidth.map { 1e9 * $0 })
+        try report(simulation, configuration, team)
+        continue
+      }
       let result = try measurement.measure(job, runs: runs)
       if json {
         let line = Line(

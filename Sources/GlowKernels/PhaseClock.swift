@@ -1,5 +1,3 @@
-import Glibc
-
 /// What a thread works at during a pass.
 package enum Phase: Int, CaseIterable, Sendable {
   /// Gathering neighborhoods for a convolution, and adding them up: im2col and col2im.
@@ -29,25 +27,18 @@ package struct PhaseClock: @unchecked Sendable {
   /// Begins a stretch of work.
   @inline(__always)
   package func start() {
-    if let nanoseconds { nanoseconds[PhaseClock.count - 1] = now() }
+    if let nanoseconds { nanoseconds[PhaseClock.count - 1] = monotonicNanoseconds() }
   }
 
   /// Books the time since `start` or the last `lap`.
   @inline(__always)
   package func lap(_ phase: Phase) {
     guard let nanoseconds else { return }
-    let time = now()
+    let time = monotonicNanoseconds()
     nanoseconds[phase.rawValue] &+= time &- nanoseconds[PhaseClock.count - 1]
     nanoseconds[PhaseClock.count - 1] = time
   }
 
   /// Seconds in a phase so far.
   package subscript(phase: Phase) -> Double { nanoseconds.map { Double($0[phase.rawValue]) * 1e-9 } ?? 0 }
-
-  /// Calls `clock_gettime`.
-  private func now() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
-  }
 }

@@ -92,7 +92,26 @@ package final class ThreadTeam: @unchecked Sendable {
   ///
   /// `thread` is in 0..<count; no two pieces run under the same thread number at the same time. Meanwhile denormal numbers
   /// are zero.
-  package func run(_ pieces: Int, _ body: (_ piece: Int, _ thread: Int) -> Void) { crew.run(pieces, body) }
+  ///
+  /// - Parameter plan: what a trace is told of the pieces, if there is one.
+  package func run(
+    _ pieces: Int, as plan: @autoclosure () -> WorkPlan = WorkPlan("other work"),
+    _ body: (_ piece: Int, _ thread: Int) -> Void
+  ) {
+    guard let trace else {
+      crew.run(pieces, body)
+      return
+    }
+    trace.runBegins()
+    crew.run(pieces, isAlone: true) { piece, thread in
+      body(piece, thread)
+      trace.pieceEnds()
+    }
+    trace.runEnds(plan())
+  }
+
+  /// Records all runs while it is set, which the caller then does alone.
+  package var trace: WorkTrace?
 }
 
 /// What the threads of a team share.
@@ -126,7 +145,7 @@ private final class Crew: @unchecked Sendable {
     mutex.deallocate()
   }
 
-  func run(_ pieces: Int, _ body: (_ piece: Int, _ thread: Int) -> Void) {
+  func run(_ pieces: Int, isAlone: Bool = false, _ body: (_ piece: Int, _ thread: Int) -> Void) {
     let isFree = isRunning.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged
     precondition(isFree, "a thread team does one run at a time")
     let mode = glow_flush_denormals()
@@ -134,7 +153,7 @@ private final class Crew: @unchecked Sendable {
       glow_restore_denormals(mode)
       isRunning.store(false, ordering: .releasing)
     }
-    if count == 1 || pieces <= 1 {
+    if count == 1 || pieces <= 1 || isAlone {
       for piece in 0..<max(0, pieces) { body(piece, 0) }
       return
     }

@@ -43,13 +43,13 @@ package final class SpeedMeasurement {
   }
 
   /// A job that is ready to run.
-  private struct Prepared {
+  struct Prepared {
     let workspace: Workspace<Float>
     let run: () throws -> Void
   }
 
-  private let glow: Glow<Float>
-  private let batch: Int
+  let glow: Glow<Float>
+  let batch: Int
   /// Seconds in the optimizer and in folding, by the caller's watch.
   private var optimizerSeconds = 0.0
   /// Is told how many timed repetitions of how many are done.
@@ -116,7 +116,7 @@ package final class SpeedMeasurement {
     return shares + [Share(name: "waiting and the rest", fraction: 1 - known)]
   }
 
-  private func prepare(_ job: Job) throws -> Prepared {
+  func prepare(_ job: Job) throws -> Prepared {
     switch job {
     case .train: return try prepareTraining()
     case .evaluate:
@@ -158,7 +158,7 @@ package final class SpeedMeasurement {
 
   private func fillImages(_ workspace: Workspace<Float>) {
     let size = glow.configuration.dimensions
-    glow.team.run(workspace.batch) { image, _ in
+    glow.team.run(workspace.batch, as: WorkPlan("images")) { image, _ in
       let own = UnsafeMutableBufferPointer(start: workspace.images + image * size, count: size)
       Philox(seed: 2, purpose: .dequantization, stream: UInt64(image)).fillUniform(own)
       for index in own.indices { own[index] -= 0.5 }

@@ -131,7 +131,8 @@ package final class Glow<S: Scalar> {
     try maps.withUnsafeMutableBufferPointer { maps in
       // Each piece changes its own.
       let maps = maps
-      try onEachLayer { index in
+      // Of the optimizer: weights, moments and average in and out, and the gradient in.
+      try onEachLayer("folding", streams: (parameters: 9, weights: 3)) { index in
         change(architecture.foldables[index].parameters)
         try fold(index, map: &maps[index])
       }
@@ -211,12 +212,28 @@ package final class Glow<S: Scalar> {
 
   /// Calls `body` with each layer's index, on the team.
   ///
+  /// - Parameters:
+  ///   - part: what a trace calls it.
+  ///   - streams: how often a layer's parameters, and what of them has been folded, come from memory or go there.
   /// - Throws: the error of the first layer that throws one, after all.
-  func onEachLayer(_ body: (Int) throws -> Void) throws {
+  func onEachLayer(
+    _ part: String, streams: (parameters: Int, weights: Int), _ body: (Int) throws -> Void
+  ) throws {
     let failures = FirstFailure()
     // The largest first, so that no thread is left alone with one at the end.
     let order = architecture.largestFirst
-    team.run(order.count) { place, _ in failures.catching(order[place]) { try body(order[place]) } }
+    let plan = { [architecture] in
+      WorkPlan(
+        part,
+        bytes: { place in
+          let placed = architecture.foldables[order[place]]
+          return MemoryLayout<S>.stride
+            * (streams.parameters * placed.parameters.count + streams.weights * placed.needs.weights.count)
+        })
+    }
+    team.run(order.count, as: plan()) { place, _ in
+      failures.catching(order[place]) { try body(order[place]) }
+    }
     try failures.rethrow()
   }
 
@@ -266,7 +283,7 @@ package final class Glow<S: Scalar> {
         weights: try Slab(count: needs.count), panels: panels == nil ? nil : try Slab(count: needs.panelCount)
       )
     }
-    try onEachLayer { index in
+    try onEachLayer("inverses", streams: (parameters: 1, weights: 1)) { index in
       let placed = architecture.foldables[index]
       let weights = Weights(base: made[index].weights.base, panels: made[index].panels?.base)
       try placed.layer.foldInverse(folded(index), into: weights)

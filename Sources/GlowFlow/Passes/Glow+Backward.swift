@@ -55,7 +55,7 @@ extension Glow {
         sums: order.map {
           TileSum(
             offset: $0.offset, count: $0.needs.weights.count, vectors: $0.needs.weights.vectors)
-        })
+        }, workspace.traffic("backward", level, layers.reversed()))
     }
     withPass(level, workspace, imageGradient: imageGradient) { pass in
       schedule.run(team, into: foldedGradient!.base, parts: workspace.partialGradients!) {
@@ -75,7 +75,7 @@ extension Glow {
     var gradients = gradients
     gradients.lacksFilters = overwrites
     let squares = squares!.values
-    try onEachLayer { [gradients] index in
+    try onEachLayer("backward of folding", streams: (parameters: 2, weights: 2)) { [gradients] index in
       let placed = architecture.foldables[index]
       if overwrites {
         for range in architecture.smallParameters[index] {

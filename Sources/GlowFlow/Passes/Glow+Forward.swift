@@ -34,7 +34,9 @@ extension Glow {
   func forward(_ level: Int, _ layers: Range<Int>, _ workspace: Workspace<S>) {
     let all = architecture.levels[level].layers
     let schedule = workspace.schedule(.init(level, layers, .forward)) {
-      TileSchedule($0, stages: layers.map { all[$0].layer.stages(.forward) })
+      TileSchedule(
+        $0, stages: layers.map { all[$0].layer.stages(.forward) },
+        workspace.traffic("forward", level, Array(layers)))
     }
     withPass(level, workspace) { pass in
       schedule.run(team) { place, stages, tile, thread in

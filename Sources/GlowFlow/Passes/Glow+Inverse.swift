@@ -19,7 +19,9 @@ extension Glow {
   func inverse(_ level: Int, _ layers: Range<Int>, _ workspace: Workspace<S>) {
     let all = architecture.levels[level].layers
     let schedule = workspace.schedule(.init(level, layers, .inverse)) {
-      TileSchedule($0, stages: layers.reversed().map { all[$0].layer.stages(.inverse) })
+      TileSchedule(
+        $0, stages: layers.reversed().map { all[$0].layer.stages(.inverse) },
+        workspace.traffic("inverse", level, layers.reversed()))
     }
     withPass(level, workspace) { pass in
       schedule.run(team) { place, stages, tile, thread in

@@ -9,12 +9,14 @@ import GlowKernels
 final class TileSchedule {
   let tiling: Tiling
   private let stages: [[Stage]]
+  private let traffic: Traffic
   private let layersDone: Milestones
 
   /// - Parameter stages: of each layer, in the order of the pass.
-  init(_ tiling: Tiling, stages: [[Stage]]) {
+  init(_ tiling: Tiling, stages: [[Stage]], _ traffic: Traffic = Traffic("tiles")) {
     self.tiling = tiling
     self.stages = stages
+    self.traffic = traffic
     layersDone = Milestones(count: tiling.tileCount)
   }
 
@@ -29,7 +31,7 @@ final class TileSchedule {
     if tiling.isStaged || tileCount == 1 {
       for (layer, stages) in stages.enumerated() {
         for place in stages.indices {
-          team.run(stages[place].isOfBatch ? 1 : tileCount) { index, thread in
+          team.run(stages[place].isOfBatch ? 1 : tileCount, as: plan(layer...layer)) { index, thread in
             visit(layer, stages[place...place], tiling.tile(index), thread)
           }
         }
@@ -37,13 +39,34 @@ final class TileSchedule {
       return
     }
     layersDone.reset()
-    team.run(stages.count * tileCount) { piece, thread in
+    team.run(stages.count * tileCount, as: plan(0...stages.count - 1)) { piece, thread in
       let (layer, index) = piece.quotientAndRemainder(dividingBy: tileCount)
       layersDone.wait(for: index, toReach: layer)
       visit(layer, stages[layer][...], tiling.tile(index), thread)
       layersDone.advance(index)
     }
   }
+
+  /// What a trace is told of a run over some layers.
+  private func plan(_ layers: ClosedRange<Int>) -> WorkPlan {
+    let (tiling, traffic) = (tiling, traffic)
+    let count = tiling.tileCount
+    return WorkPlan(
+      traffic.part, waits: { $0 < count ? [] : [$0 - count..<$0 - count + 1] },
+      bytes: { traffic.bytes(layers.lowerBound + $0 / count, tiling.tile($0 % count).positions) })
+  }
+}
+
+/// What passes between memory and the processor, for a trace of the work (`WorkTrace`).
+struct Traffic: Sendable {
+  /// What the trace calls the pass.
+  let part: String
+  /// Of each layer, in the order of the pass: bytes that a position takes.
+  private let positions: [Int]
+
+  init(_ part: String, positions: [Int] = []) { (self.part, self.positions) = (part, positions) }
+
+  func bytes(_ layer: Int, _ count: Int) -> Int { positions.isEmpty ? 0 : positions[layer] * count }
 }
 
 /// The same for sums over all tiles, such as gradients of weights (split-K partial sums): the tiles of a group are
@@ -52,6 +75,7 @@ final class SumSchedule {
   let tiling: Tiling
   private let stages: [[Stage]]
   private let sums: [TileSum]
+  private let traffic: Traffic
   private let largest: Int
   private let order: [SumPiece]
   private let layersDone: Milestones
@@ -61,10 +85,11 @@ final class SumSchedule {
   /// - Parameters:
   ///   - stages: of each layer, in the order of the pass.
   ///   - sums: of each layer.
-  init(_ tiling: Tiling, stages: [[Stage]], sums: [TileSum]) {
+  init(_ tiling: Tiling, stages: [[Stage]], sums: [TileSum], _ traffic: Traffic = Traffic("sums")) {
     self.tiling = tiling
     self.stages = stages
     self.sums = sums
+    self.traffic = traffic
     largest = sums.reduce(0) { max($0, $1.count) }
     order = SumPiece.order(groups: tiling.groupCount, blocks: sums.map(\.blockCount))
     layersDone = Milestones(count: tiling.groupCount)
@@ -108,16 +133,16 @@ final class SumSchedule {
             visit(layer, stages[layer][place...place], tiling.tile(0), Weights(base: layerParts(layer)), 0)
             continue
           }
-          team.run(groups) { group, thread in work(layer, place..<place + 1, group, thread) }
+          team.run(groups, as: plan { .group($0, layer: layer) }) { group, thread in work(layer, place..<place + 1, group, thread) }
         }
-        team.run(sums[layer].blockCount) { block, _ in addUp(layer, block) }
+        team.run(sums[layer].blockCount, as: plan { .block($0, layer: layer) }) { block, _ in addUp(layer, block) }
       }
       return
     }
     layersDone.reset()
     groupsDone.reset()
     blocksDone.reset()
-    team.run(order.count) { piece, thread in
+    team.run(order.count, as: wavefrontPlan()) { piece, thread in
       switch order[piece] {
       case .group(let group, let layer):
         layersDone.wait(for: group, toReach: layer)
@@ -131,6 +156,50 @@ final class SumSchedule {
         blocksDone.advance(layer)
       }
     }
+  }
+
+  /// What a trace is told of a run.
+  private func plan(
+    _ piece: @escaping (Int) -> SumPiece, waits: @escaping (Int) -> [Range<Int>] = { _ in [] }
+  ) -> WorkPlan {
+    let (tiling, sums, traffic, size) = (tiling, sums, traffic, MemoryLayout<Float>.stride)
+    return WorkPlan(traffic.part, waits: waits) {
+      switch piece($0) {
+      case .group(let group, let layer):
+        let positions = tiling.tiles(ofGroup: group).reduce(0) { $0 + tiling.tile($1).positions }
+        return traffic.bytes(layer, positions) + size * sums[layer].count
+      case .block(let block, let layer):
+        return size * (tiling.groupCount + 1) * sums[layer].values(ofBlock: block).count
+      }
+    }
+  }
+
+  private func wavefrontPlan() -> WorkPlan {
+    let (order, groups) = (order, tiling.groupCount)
+    // Where the groups of each layer and the blocks of its sum begin.
+    var firstGroup = sums.map { _ in 0 }
+    var firstBlock = firstGroup
+    for (place, piece) in order.enumerated() {
+      switch piece {
+      case .group(let group, let layer): if group == 0 { firstGroup[layer] = place }
+      case .block(let block, let layer): if block == 0 { firstBlock[layer] = place }
+      }
+    }
+    let blocks = sums.map(\.blockCount)
+    return plan(
+      { order[$0] },
+      waits: { [firstGroup, firstBlock] in
+        switch order[$0] {
+        case .group(let group, let layer):
+          var waits: [Range<Int>] = []
+          if layer > 0 { waits.append(firstGroup[layer - 1] + group..<firstGroup[layer - 1] + group + 1) }
+          if layer > 1 {
+            waits.append(firstBlock[layer - 2]..<firstBlock[layer - 2] + blocks[layer - 2])
+          }
+          return waits
+        case .block(_, let layer): return [firstGroup[layer]..<firstGroup[layer] + groups]
+        }
+      })
   }
 }
 

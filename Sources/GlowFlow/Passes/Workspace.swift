@@ -106,6 +106,20 @@ package final class Workspace<S: Scalar> {
     return made
   }
 
+  /// What a trace is told of a pass over some of a level's layers, given in its order: each position comes and goes, and
+  /// with it what the layer keeps of it.
+  func traffic(_ pass: String, _ level: Int, _ layers: [Int]) -> Traffic {
+    let memory = levels[level]
+    return Traffic(
+      "\(pass), level \(level)",
+      positions: layers.map { layer in
+        let columns = memory.buffers[layer].reduce(2 * memory.shape.channels) { sum, placed in
+          if case .level = placed.place { sum + placed.columns } else { sum }
+        }
+        return columns * MemoryLayout<S>.stride
+      })
+  }
+
   /// Starts a pass over `count` images.
   func begin(count: Int, labels: [Int]? = nil, normalization: Normalization = .running) {
     precondition((1...batch).contains(count), "\(count) images do not fit a workspace for \(batch)")
