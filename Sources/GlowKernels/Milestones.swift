@@ -4,29 +4,23 @@ import Synchronization
 ///
 /// A piece may wait for pieces of smaller numbers only: those have been taken before it, so none waits for ever.
 package final class Milestones: @unchecked Sendable {
-  private let counters: UnsafeMutablePointer<Atomic<Int>>
+  private let counters: Counters
   private let count: Int
 
   /// `count` lines of work, all at 0.
   package init(count: Int) {
     self.count = count
-    counters = .allocate(capacity: count)
-    for index in 0..<count { (counters + index).initialize(to: Atomic(0)) }
-  }
-
-  deinit {
-    counters.deinitialize(count: count)
-    counters.deallocate()
+    counters = Counters(count: count)
   }
 
   /// Puts all lines back to 0, between two runs.
-  package func reset() { for index in 0..<count { counters[index].store(0, ordering: .relaxed) } }
+  package func reset() { for index in 0..<count { counters[index].pointee.store(0, ordering: .relaxed) } }
 
   /// Says that a line has come one further; what was written before is visible to those who have waited for it.
-  package func advance(_ line: Int) { counters[line].wrappingAdd(1, ordering: .acquiringAndReleasing) }
+  package func advance(_ line: Int) { counters[line].pointee.wrappingAdd(1, ordering: .acquiringAndReleasing) }
 
   /// Returns when a line has come as far as `value`.
   package func wait(for line: Int, toReach value: Int) {
-    watch { counters[line].load(ordering: .acquiring) >= value }
+    watch { counters[line].pointee.load(ordering: .acquiring) >= value }
   }
 }

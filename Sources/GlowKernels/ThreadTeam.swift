@@ -53,6 +53,7 @@ package final class ThreadTeam: @unchecked Sendable {
     self.threads = threads
     self.count = threads.count + 1
     crew.count = self.count
+    teamThreads.wrappingAdd(self.count, ordering: .relaxed)
   }
 
   /// What a new thread is handed.
@@ -66,6 +67,7 @@ package final class ThreadTeam: @unchecked Sendable {
   }
 
   deinit {
+    teamThreads.wrappingSubtract(count, ordering: .relaxed)
     crew.end()
     for thread in threads { pthread_join(thread, nil) }
   }
@@ -98,7 +100,7 @@ package final class ThreadTeam: @unchecked Sendable {
     _ pieces: Int, as plan: @autoclosure () -> WorkPlan = WorkPlan("other work"),
     _ body: (_ piece: Int, _ thread: Int) -> Void
   ) {
-    guard let trace else {
+    guard let trace, pieces > 0 else {
       crew.run(pieces, body)
       return
     }
@@ -122,10 +124,11 @@ private final class Crew: @unchecked Sendable {
   private var body: ((Int, Int) -> Void)?
   private var pieceCount = 0
   private let isRunning = Atomic<Bool>(false)
-  private let nextPiece = Atomic<Int>(0)
+  private let counters = Counters(count: 3)
+  private var nextPiece: UnsafeMutablePointer<Atomic<Int>> { counters[0] }
   /// Counts the runs; a change of it starts the others.
-  private let generation = Atomic<Int>(0)
-  private let working = Atomic<Int>(0)
+  private var generation: UnsafeMutablePointer<Atomic<Int>> { counters[1] }
+  private var working: UnsafeMutablePointer<Atomic<Int>> { counters[2] }
   private let isEnding = Atomic<Bool>(false)
   private let sleepers = Atomic<Int>(0)
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
@@ -160,11 +163,11 @@ private final class Crew: @unchecked Sendable {
     withoutActuallyEscaping(body) { escapable in
       self.body = escapable
       pieceCount = pieces
-      nextPiece.store(0, ordering: .relaxed)
-      working.store(count - 1, ordering: .relaxed)
+      nextPiece.pointee.store(0, ordering: .relaxed)
+      working.pointee.store(count - 1, ordering: .relaxed)
       startOthers()
       takePieces(thread: 0)
-      watch { working.load(ordering: .acquiring) == 0 }
+      watch { working.pointee.load(ordering: .acquiring) == 0 }
       self.body = nil
     }
   }
@@ -176,7 +179,7 @@ private final class Crew: @unchecked Sendable {
   }
 
   private func startOthers() {
-    generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    generation.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
     if sleepers.load(ordering: .sequentiallyConsistent) > 0 {
       pthread_mutex_lock(mutex)
       pthread_cond_broadcast(wake)
@@ -187,7 +190,7 @@ private final class Crew: @unchecked Sendable {
   private func takePieces(thread: Int) {
     let body = self.body!
     while true {
-      let piece = nextPiece.wrappingAdd(1, ordering: .relaxed).oldValue
+      let piece = nextPiece.pointee.wrappingAdd(1, ordering: .relaxed).oldValue
       if piece >= pieceCount { return }
       body(piece, thread)
     }
@@ -202,16 +205,20 @@ private final class Crew: @unchecked Sendable {
       seen &+= 1
       if isEnding.load(ordering: .acquiring) { return }
       takePieces(thread: index)
-      working.wrappingSubtract(1, ordering: .releasing)
+      working.pointee.wrappingSubtract(1, ordering: .releasing)
     }
   }
 
   /// Returns when a run later than number `seen` has started.
   private func waitForRun(after seen: Int) {
-    for _ in 0..<20_000 where generation.load(ordering: .acquiring) != seen { return }
+    // Threads without a processor of their own would keep it from those that work.
+    for _ in 0..<(isCrowded() ? 0 : 1000) {
+      if generation.pointee.load(ordering: .acquiring) != seen { return }
+      glow_pause()
+    }
     pthread_mutex_lock(mutex)
     sleepers.wrappingAdd(1, ordering: .sequentiallyConsistent)
-    while generation.load(ordering: .sequentiallyConsistent) == seen { pthread_cond_wait(wake, mutex) }
+    while generation.pointee.load(ordering: .sequentiallyConsistent) == seen { pthread_cond_wait(wake, mutex) }
     sleepers.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     pthread_mutex_unlock(mutex)
   }
@@ -219,10 +226,40 @@ private final class Crew: @unchecked Sendable {
 
 /// Watches for something that another thread is about to do.
 func watch(until isDone: () -> Bool) {
-  var watched = 0
-  while !isDone() {
-    // On a machine with more threads than processors the others need this one's.
-    watched += 1
-    if watched > 10_000 { sched_yield() }
+  for _ in 0..<500 {
+    if isDone() { return }
+    glow_pause()
   }
+  // It takes longer, or the other thread has no processor at the moment: this one can have it.
+  for _ in 0..<20 {
+    if isDone() { return }
+    sched_yield()
+  }
+  while !isDone() { if isCrowded() { usleep(50) } else { sched_yield() } }
+}
+
+/// Threads of all teams that there are.
+private let teamThreads = Atomic<Int>(0)
+private let processors = ThreadTeam.grantedCount
+
+/// Whether there are more of them than processors for this process.
+private func isCrowded() -> Bool { teamThreads.load(ordering: .relaxed) > processors }
+
+/// Numbers that some threads change while others watch, each in cache lines of its own: two, which processors fetch together.
+final class Counters: @unchecked Sendable {
+  private static let step = 128 / MemoryLayout<Atomic<Int>>.stride
+  private let memory: UnsafeMutablePointer<Atomic<Int>>
+  private let count: Int
+
+  /// `count` zeros.
+  init(count: Int) {
+    self.count = count
+    let bytes = UnsafeMutableRawPointer.allocate(byteCount: count * 128, alignment: 128)
+    memory = bytes.bindMemory(to: Atomic<Int>.self, capacity: count * Self.step)
+    for index in 0..<count * Self.step { (memory + index).initialize(to: Atomic(0)) }
+  }
+
+  deinit { UnsafeMutableRawPointer(memory).deallocate() }
+
+  subscript(index: Int) -> UnsafeMutablePointer<Atomic<Int>> { memory + index * Self.step }
 }

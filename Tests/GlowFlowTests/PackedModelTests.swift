@@ -15,12 +15,17 @@ struct PackedModelTests {
     let network: NetworkKind
     let kernel: Int
     let coupling: CouplingKind
-    var description: String { "\(network.rawValue) \(kernel) \(coupling.rawValue)" }
+    var width = 21
+    var description: String { "\(network.rawValue) \(kernel) \(coupling.rawValue) \(width)" }
 
-    static let all = CouplingKind.allCases.flatMap { coupling in
-      [Kind(network: .plain, kernel: 3, coupling: coupling)]
-        + [1, 3].map { Kind(network: .residual, kernel: $0, coupling: coupling) }
-    }
+    /// So wide that gradients of weights are shared out where tiles are small.
+    static let wide = Kind(network: .plain, kernel: 3, coupling: .affine, width: 384)
+
+    static let all =
+      CouplingKind.allCases.flatMap { coupling in
+        [Kind(network: .plain, kernel: 3, coupling: coupling)]
+          + [1, 3].map { Kind(network: .residual, kernel: $0, coupling: coupling) }
+      } + [wide]
   }
 
   /// Tiles that go through a conditioner in several parts: of 512 rows and 256, the last not full, and bands.
@@ -32,7 +37,7 @@ struct PackedModelTests {
   private func configuration(_ kind: Kind, _ cut: Cut) -> GlowConfiguration {
     var configuration = GlowConfiguration()
     (configuration.imageHeight, configuration.imageWidth) = (cut.side, cut.side)
-    (configuration.levels, configuration.depth, configuration.width) = (2, 2, 21)
+    (configuration.levels, configuration.depth, configuration.width) = (2, 2, kind.width)
     (configuration.network, configuration.kernel) = (kind.network, kind.kernel)
     configuration.coupling = kind.coupling
     return configuration
@@ -106,6 +111,8 @@ struct PackedModelTests {
       #expect(packed.kernels == .packed && double.kernels == .openBLAS)
       let workspace = try packed.workspace(batch: cut.images, purpose: purpose)
       let reference = try double.workspace(batch: cut.images, purpose: purpose)
+      let shares = workspace.levels.contains { $0.tiling.sharesGradients }
+      #expect(shares == (kind.width == Kind.wide.width))
       // Twice, because weights are packed, transposed and inverted anew when they have changed.
       for turn in 0..<2 {
         try set(packed, turn: UInt64(turn))
@@ -121,6 +128,24 @@ struct PackedModelTests {
         }
       }
     }
+  }
+
+  @Test("have the same gradients to the bit with any number of threads, hidden activations kept or not")
+  func threads() throws {
+    let cut = Cut(name: "", images: 9, side: 16, tileRows: 256)
+    func gradients(_ threads: Int, keepsHidden: Bool) throws -> [Double] {
+      let glow = try Glow<Float>(
+        configuration: configuration(Kind.wide, cut), seed: 7,
+        team: ThreadTeam(count: threads, kernels: .packed), tileRows: cut.tileRows)
+      try set(glow, turn: 0)
+      let purpose = Purpose.training(keepsHidden: keepsHidden)
+      return try results(glow, try glow.workspace(batch: cut.images, purpose: purpose)).gradients
+    }
+    let expected = try gradients(1, keepsHidden: true)
+    for threads in [2, 3, 16] {
+      #expect(try gradients(threads, keepsHidden: true) == expected, "\(threads) threads")
+    }
+    #expect(try gradients(2, keepsHidden: false) == expected)
   }
 
   @Test("do not depend on the size of tiles", arguments: Kind.all)

@@ -48,6 +48,15 @@ protocol Conditioner: Sendable {
   ///
   /// - Parameter gradient: [positions, `shape.inChannels`]
   func addInputGradient<S: Scalar>(_ image: Int, to gradient: Matrix<S>, _ site: Site<S>)
+
+  /// As in `Layer`.
+  var gradientBlocks: [GradientBlock] { get }
+  func addGradient<S: Scalar>(to block: GradientBlock, _ site: Site<S>)
+}
+
+extension Conditioner {
+  var gradientBlocks: [GradientBlock] { [] }
+  func addGradient<S: Scalar>(to block: GradientBlock, _ site: Site<S>) {}
 }
 
 /// What goes into a conditioner and comes out of it.

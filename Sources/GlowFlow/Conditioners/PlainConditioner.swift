@@ -28,6 +28,7 @@ struct PlainConditioner: Conditioner {
   private let hiddenGradient1: Buffer
   private let hiddenGradient2: Buffer
   private let outputPatches: Buffer
+  private let outputPatchesGradient: Buffer
   private let inputPatchesGradient: Buffer
 
   static func hiddenWeights(_ settings: NetworkSettings) -> Int { settings.width * settings.width }
@@ -55,9 +56,10 @@ struct PlainConditioner: Conditioner {
     scratch2 = blueprint.buffer(columns: width, .stage)
     hidden1 = blueprint.buffer(columns: width, .recomputable(sharing: scratch1))
     hidden2 = blueprint.buffer(columns: width, .recomputable(sharing: scratch2))
-    hiddenGradient1 = blueprint.buffer(columns: width, .stage, isForBackward: true)
-    hiddenGradient2 = blueprint.buffer(columns: width, .stage, isForBackward: true)
+    hiddenGradient1 = blueprint.buffer(columns: width, .contribution, isForBackward: true)
+    hiddenGradient2 = blueprint.buffer(columns: width, .contribution, isForBackward: true)
     outputPatches = blueprint.buffer(columns: 9 * output, .halo)
+    outputPatchesGradient = blueprint.buffer(columns: 9 * output, .contribution, isForBackward: true)
     inputPatchesGradient = blueprint.buffer(columns: 9 * input, .halo, isForBackward: true)
 
     blueprint.product(inner: 9 * input, columns: width)
@@ -184,11 +186,12 @@ struct PlainConditioner: Conditioner {
     clock.start()
     for image in 0..<site.tile.imageCount {
       last.collectBackward(
-        outputGradient.picture(image), into: site[outputPatches].interleavedPart(image), bordered: bordered,
+        outputGradient.picture(image), into: site[outputPatchesGradient].interleavedPart(image),
+        bordered: bordered,
         site)
     }
     clock.lap(.patches)
-    let (dOutput, dPatches) = (site[outputPatches].own, site[inputPatchesGradient].own)
+    let (dOutput, dPatches) = (site[outputPatchesGradient].own, site[inputPatchesGradient].own)
     for rows in site.fewRows(width: width) {
       // dh2 = [rows × 9·out]·[9·out × width], where the ReLU let something pass
       GlowKernels.multiply(
@@ -204,6 +207,7 @@ struct PlainConditioner: Conditioner {
         dHidden1.rows(rows), weights.transposed(first.foldedWeight), into: dPatches.rows(rows))
     }
     clock.lap(.products)
+    if site.sharesGradients { return }
     // dW3 += [width × rows]·[rows × 9·out]
     gradient.add(hidden2, dOutput, to: last.foldedWeight)
     // dW2 += [width × rows]·[rows × width]
@@ -219,6 +223,35 @@ struct PlainConditioner: Conditioner {
   func addInputGradient<S: Scalar>(_ image: Int, to gradient: Matrix<S>, _ site: Site<S>) {
     addPatches(
       site[inputPatchesGradient].interleaved(image), to: gradient, bordered: bordered, site)
+  }
+}
+
+/// Gradients of the weights by themselves.
+extension PlainConditioner {
+  /// Of the first product all rows together: its neighborhoods are not cut.
+  var gradientBlocks: [GradientBlock] {
+    GradientBlock.blocks(of: first.foldedWeight, cutsRows: false)
+      + GradientBlock.blocks(of: hidden.foldedWeight, cutsRows: true)
+      + GradientBlock.blocks(of: last.foldedWeight, cutsRows: true)
+  }
+
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func addGradient<S: Scalar>(to block: GradientBlock, _ site: Site<S>) {
+    let (gradient, rows, columns) = (site.weightGradient!, block.rows, block.columns)
+    site.clock.start()
+    switch block.matrix {
+    case first.foldedWeight:
+      gradient.add(input(site), site[hiddenGradient1].own.columns(columns), to: block)
+    case hidden.foldedWeight:
+      gradient.add(
+        ProductRows(site[hidden1].own.columns(rows)), site[hiddenGradient2].own.columns(columns), to: block)
+    default:
+      gradient.add(
+        ProductRows(site[hidden2].own.columns(rows)), site[outputPatchesGradient].own.columns(columns),
+        to: block)
+    }
+    site.clock.lap(.weightGradients)
   }
 }
 

@@ -177,6 +177,14 @@ struct FlowStep: Layer {
     }
   }
 
+  var gradientBlocks: [GradientBlock] { conditioner.gradientBlocks }
+
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  func addGradient<S: Scalar>(to block: GradientBlock, _ site: Site<S>) {
+    conditioner.addGradient(to: block, site)
+  }
+
   /// What the transform keeps of the tile's part of a picture; nil where there is no backward.
   private func keptPlanes<S: Scalar>(_ image: Int, _ site: Site<S>) -> Planes<S>? {
     guard let kept, site.isKept(kept) else { return nil }

@@ -78,6 +78,13 @@ protocol Layer: Foldable {
   /// The log-determinant of the channel map is left to `foldBackward`.
   func backward<S: Scalar>(_ stage: Stage, _ site: Site<S>)
 
+  /// Blocks of the gradients of large matrices that `backward` leaves to `addGradient` where the tiles are many and small
+  /// (`Tiling.sharesGradients`): each of them one piece of work.
+  var gradientBlocks: [GradientBlock] { get }
+
+  /// Adds a tile's share to a block of the gradient, after `backward` at the tile.
+  func addGradient<S: Scalar>(to block: GradientBlock, _ site: Site<S>)
+
   /// Whether the layer has anything to be set from data before training.
   var isSetFromData: Bool { get }
 
@@ -99,6 +106,8 @@ protocol Layer: Foldable {
 extension Layer {
   var isInPlace: Bool { false }
   var isSetFromData: Bool { false }
+  var gradientBlocks: [GradientBlock] { [] }
+  func addGradient<S: Scalar>(to block: GradientBlock, _ site: Site<S>) {}
   func initialize<S: Scalar>(from data: DataPass<S>) throws {}
   func follow<S: Scalar>(_ statistics: StatisticsMemory, _ values: ParameterValues<S>) {}
   var title: String { name }

@@ -18,7 +18,7 @@ struct ParameterValues<S: Scalar> {
 }
 
 /// A matrix among a layer's folded weights. Its gradient is a product over the positions of each tile.
-struct WeightMatrix: Sendable {
+struct WeightMatrix: Sendable, Equatable {
   /// From the start of the layer's folded weights.
   fileprivate let offset: Int
   let rows: Int
@@ -30,6 +30,34 @@ struct WeightMatrix: Sendable {
   /// Where the panels of it and of its transpose are, from the start of those of the layer.
   fileprivate let panels: Int
   fileprivate let transposedPanels: Int
+
+  fileprivate var range: Range<Int> { offset..<offset + rows * columns }
+}
+
+/// A part of a matrix's gradient that one thread makes.
+struct GradientBlock: Sendable {
+  let matrix: WeightMatrix
+  let rows: Range<Int>
+  let columns: Range<Int>
+
+  /// A matrix in blocks of up to 128 × 128 values, for which both sides of the product are packed; with all rows in each where
+  /// they are not to be cut.
+  static func blocks(of matrix: WeightMatrix, cutsRows: Bool) -> [GradientBlock] {
+    let rows = cuts(matrix.rows, cutsRows ? 128 : matrix.rows)
+    return rows.flatMap { rows in
+      cuts(matrix.columns, 128).map { GradientBlock(matrix: matrix, rows: rows, columns: $0) }
+    }
+  }
+
+  /// As even as multiples of 16, the columns of a panel, are.
+  private static func cuts(_ count: Int, _ most: Int) -> [Range<Int>] {
+    let parts = (count + most - 1) / most
+    let step = ((count + parts - 1) / parts + 15) / 16 * 16
+    return stride(from: 0, to: count, by: step).map { $0..<min(count, $0 + step) }
+  }
+
+  /// Where the values of the matrix stand, from the start of the layer's folded weights.
+  var range: Range<Int> { matrix.range }
 }
 
 /// Folded weights that positions add to themselves, such as biases. Their gradient is a sum over positions.
@@ -146,6 +174,13 @@ struct Weights<S: Scalar> {
 
   func add(_ a: ProductRows<S>, _ b: Matrix<S>, to matrix: WeightMatrix) {
     multiplyTransposed(a, b, into: self[matrix], accumulate: !isEmpty, scratch: scratch)
+  }
+
+  /// Adds a tile's product Aᵀ·B to a block of the gradient of a matrix.
+  func add(_ a: ProductRows<S>, _ b: Matrix<S>, to block: GradientBlock) {
+    multiplyTransposed(
+      a, b, into: self[block.matrix].rows(block.rows).columns(block.columns), accumulate: !isEmpty,
+      scratch: scratch)
   }
 
   /// Makes a gradient of vectors zero.

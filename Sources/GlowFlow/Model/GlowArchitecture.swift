@@ -83,7 +83,11 @@ struct Level: Sendable {
   /// The products that the rows of a tile go through.
   var products: [ProductShape] { layers.flatMap(\.needs.products) }
 
-  var needs: LevelNeeds { LevelNeeds(shape: shape, products: products, meetsBatch: statisticsCount > 0) }
+  var needs: LevelNeeds {
+    LevelNeeds(
+      shape: shape, products: products, meetsBatch: statisticsCount > 0,
+      hasGradientBlocks: layers.contains { !$0.layer.gradientBlocks.isEmpty })
+  }
 
   /// Values of all statistics of the batch.
   var statisticsCount: Int { layers.reduce(0) { $0 + $1.needs.statisticsCount } }

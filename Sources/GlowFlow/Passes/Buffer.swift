@@ -13,10 +13,14 @@ enum BufferLife: Sendable {
   /// From one stage to the next. Where tiles are bands, a stage also reads the rows next to its band, the halo, which
   /// other tiles wrote in the stage before.
   case halo
+  /// In backward: what the gradients of weights are made of. Where the tiling shares those out (`Tiling.sharesGradients`) it
+  /// lasts until the layer after the next in the pass; else for a stage.
+  case contribution
   /// From forward to backward, in training.
   case kept
   /// The same if there is memory for it; else backward computes it again. Where it is not kept it shares the other
-  /// buffer's memory; or, without one, lasts from stage to stage in training and is not there in inference.
+  /// buffer's memory, and is a contribution in training; or, without one, lasts from stage to stage in training and is not
+  /// there in inference.
   case recomputable(sharing: Buffer?)
   /// What leaves the flow: from forward to whoever reads it, and from whoever sets it to inverse.
   case latents

@@ -54,16 +54,22 @@ extension Glow {
         tiling, stages: order.map { $0.layer.stages(.backward) },
         sums: order.map {
           TileSum(
-            offset: $0.offset, count: $0.needs.weights.count, vectors: $0.needs.weights.vectors)
+            offset: $0.offset, count: $0.needs.weights.count, vectors: $0.needs.weights.vectors,
+            shared: tiling.sharesGradients ? $0.layer.gradientBlocks : [])
         }, workspace.traffic("backward", level, layers.reversed()))
     }
     withPass(level, workspace, imageGradient: imageGradient) { pass in
-      schedule.run(team, into: foldedGradient!.base, parts: workspace.partialGradients!) {
-        place, stages, tile, part, thread in
-        let layer = layers.upperBound - 1 - place
-        let site = pass.site(layer, tile, thread: thread, weightGradient: part)
-        for stage in stages { all[layer].layer.backward(stage, site) }
-      }
+      let last = layers.upperBound - 1
+      let work = SumSchedule.Work<S>(
+        visit: { place, stages, tile, part, thread in
+          let site = pass.site(last - place, tile, thread: thread, weightGradient: part)
+          for stage in stages { all[last - place].layer.backward(stage, site) }
+        },
+        add: { place, block, tile, sum, thread in
+          let site = pass.site(last - place, tile, thread: thread, weightGradient: sum)
+          all[last - place].layer.addGradient(to: block, site)
+        })
+      schedule.run(team, into: foldedGradient!.base, parts: workspace.partialGradients!, work)
     }
   }
 

@@ -17,6 +17,8 @@ struct Site<S: Scalar> {
   let inverse: Weights<S>?
   /// In backward: the gradient of the folded weights, to be added to.
   let weightGradient: Weights<S>?
+  /// Whether the gradients of `Layer.gradientBlocks` are left to `Layer.addGradient`.
+  let sharesGradients: Bool
   /// The thread's clock.
   let clock: PhaseClock
 

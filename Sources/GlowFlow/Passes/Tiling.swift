@@ -33,12 +33,20 @@ package struct Tiling: Sendable {
   /// Weights of one product that are too many for the second cache beside everything else. Their gradients come from
   /// further away, once a tile, and so want larger tiles; smaller ones do not, with packed products.
   private static let manyWeights = 1 << 17
+  /// Packed products, whose rows may stand anywhere, have tiles of fewer pictures where a batch would else make fewer tiles
+  /// than this.
+  private static let wantedTiles = 64
+  /// But of so many multiply-adds forward at least, some tens of microseconds, and of so many rows, for which the weights are
+  /// read.
+  private static let leastWork = 3_400_000
+  private static let leastRows = 32
 
   let shape: LevelShape
   let batch: Int
   let grain: TileGrain
   /// Whether layers have statistics of the whole batch.
   let meetsBatch: Bool
+  private let work: RowWork
   /// Pictures in a tile, or 1 if a tile is a band.
   let imagesPerTile: Int
   /// Picture rows in a tile.
@@ -53,7 +61,9 @@ package struct Tiling: Sendable {
   package static func fitting<S: Scalar>(
     _ shape: LevelShape, batch: Int, _ grain: TileGrain, products: [ProductShape], _ scalar: S.Type
   ) -> Tiling {
-    fitting(LevelNeeds(shape: shape, products: products, meetsBatch: false), batch: batch, grain, S.self)
+    fitting(
+      LevelNeeds(shape: shape, products: products, meetsBatch: false, hasGradientBlocks: true), batch: batch,
+      grain, S.self)
   }
 
   static func fitting<S: Scalar>(
@@ -66,19 +76,33 @@ package struct Tiling: Sendable {
       grain.isTraining && batch >= largeBatch && (grain.kernels == .openBLAS || hasManyWeights)
     let factor = isLarge ? 2 : 1
     let most = max(1, factor * min(grain.rows / shape.positions, mostImages))
+    let isPacked = grain.kernels == .packed
+    let work = RowWork(
+      multiplyAdds: kinds.reduce(0) { $0 + $1.inner * $1.columns },
+      sharesGradients: isPacked && grain.isTraining && hasManyWeights && level.hasGradientBlocks,
+      isFine: isPacked && !level.meetsBatch
+        && !(grain.isTraining && hasManyWeights && !level.hasGradientBlocks))
     let images =
       grain.mustAlignRows && level.meetsBatch
       ? 1
       : grain.mustAlignRows
         ? (1...most).last { rowsComeOutAlike(pictures: $0, positions: shape.positions, kinds, S.self) } ?? 1
-        : most
-    return Tiling(shape, batch: batch, grain, imagesPerTile: images, meetsBatch: level.meetsBatch)
+        : work.isFine ? min(most, fewestImages(shape, batch: batch, work)) : most
+    return Tiling(shape, batch: batch, grain, imagesPerTile: images, meetsBatch: level.meetsBatch, work)
+  }
+
+  /// Pictures of a tile that make enough tiles, if that leaves each of them enough to do.
+  private static func fewestImages(_ shape: LevelShape, batch: Int, _ work: RowWork) -> Int {
+    let rows = max(leastRows, leastWork / max(1, work.multiplyAdds))
+    return max(batch / wantedTiles, (rows + shape.positions - 1) / shape.positions, 1)
   }
 
   init(
-    _ shape: LevelShape, batch: Int, _ grain: TileGrain, imagesPerTile: Int, meetsBatch: Bool = false
+    _ shape: LevelShape, batch: Int, _ grain: TileGrain, imagesPerTile: Int, meetsBatch: Bool = false,
+    _ work: RowWork = RowWork()
   ) {
     self.shape = shape
+    self.work = work
     self.meetsBatch = meetsBatch
     self.batch = batch
     self.grain = grain
@@ -91,7 +115,7 @@ package struct Tiling: Sendable {
 
   /// The same tiles for another number of images.
   func resized(batch: Int) -> Tiling {
-    Tiling(shape, batch: batch, grain, imagesPerTile: imagesPerTile, meetsBatch: meetsBatch)
+    Tiling(shape, batch: batch, grain, imagesPerTile: imagesPerTile, meetsBatch: meetsBatch, work)
   }
 
   var holdsWholeImages: Bool { bandsPerImage == 1 }
@@ -120,16 +144,17 @@ package struct Tiling: Sendable {
   // MARK: Groups
 
   /// Groups of neighboring tiles whose parameter gradients are summed together, in order, before the groups'
-  /// sums are added up, in order (`sumOverTiles`). Large groups, because a group's sum is written and read once
-  /// whatever its size; but about 8 where there are as many tiles, so that threads find work; at most 64, which bounds
-  /// the memory for the sums whatever the number of threads.
+  /// sums are added up, in order (`sumOverTiles`). A tile a group where that leaves a group enough to do; else large groups,
+  /// because a group's sum is written and read once whatever its size, but about 8 where there are as many tiles, so that
+  /// threads find work. At most 64, which bounds the memory for the sums whatever the number of threads.
   var groupCount: Int { (tileCount + tilesPerGroup - 1) / tilesPerGroup }
 
   private var tilesPerGroup: Int { (tileCount + mostGroups - 1) / mostGroups }
 
   /// Does not fall when tiles are added, as `groupCount` may.
   private var mostGroups: Int {
-    let tilesOfLargeGroup = max(1, min(4, Tiling.rowsOfLargeGroup / tileRows))
+    let hasEnough = work.isFine && tileRows * work.multiplyAdds >= Tiling.leastWork
+    let tilesOfLargeGroup = hasEnough ? 1 : max(1, min(4, Tiling.rowsOfLargeGroup / tileRows))
     return min(max(tileCount / tilesOfLargeGroup, 8), meetsBatch ? 16 : 64, tileCount)
   }
 
@@ -138,6 +163,10 @@ package struct Tiling: Sendable {
   /// Sums of groups for which there must be room, for this number of images or a smaller one: those of two steps, or of one
   /// where the sum of a step ends before the next one starts and steps have many weights.
   var partCount: Int { meetsBatch ? mostGroups : 2 * mostGroups }
+
+  /// Whether gradients of large matrices are no sums of groups, but each block of them is made by one thread from all tiles
+  /// (`Layer.gradientBlocks`): where a tile has fewer rows than it takes to make up for a sum of the size of all weights.
+  var sharesGradients: Bool { work.sharesGradients && !isStaged && tileRows < TileGrain.defaultRows }
 
   func tiles(ofGroup group: Int) -> Range<Int> {
     group * tilesPerGroup..<min(tileCount, (group + 1) * tilesPerGroup)
@@ -163,6 +192,17 @@ struct LevelNeeds {
   let products: [ProductShape]
   /// Whether layers have statistics of the whole batch.
   let meetsBatch: Bool
+  /// Whether a layer can have gradients made apart (`Layer.gradientBlocks`).
+  let hasGradientBlocks: Bool
+}
+
+/// What the rows of a level's tiles go through, as far as tiles and groups depend on it.
+struct RowWork: Sendable {
+  /// Of a row, in a layer forward.
+  var multiplyAdds = 0
+  var sharesGradients = false
+  /// Whether tiles and groups are made small where there would be few.
+  var isFine = false
 }
 
 /// Some pictures, or a band of rows of one picture.

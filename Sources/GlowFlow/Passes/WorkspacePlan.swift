@@ -6,8 +6,6 @@ struct WorkspacePlan<S: Scalar> {
   let purpose: Purpose
   private let dimensions: Int
   private let levels: [(level: Level, tiling: Tiling)]
-  /// Folded weights of the largest layer.
-  private let largestFoldedCount: Int
   /// Each thread's room for gradients of weights (`multiplyTransposed`); 0 where OpenBLAS makes them.
   private let packingCount: Int
 
@@ -37,7 +35,6 @@ struct WorkspacePlan<S: Scalar> {
     levels = architecture.levels.map { level in
       (level, .fitting(level.needs, batch: batch, grain, S.self))
     }
-    largestFoldedCount = architecture.foldables.map(\.needs.weights.count).max()!
     let matrices = architecture.foldables.flatMap(\.needs.weights.matrices)
     packingCount =
       purpose.isTraining && grain.kernels == .packed
@@ -65,8 +62,10 @@ struct WorkspacePlan<S: Scalar> {
     let memory = levels.map { level, tiling in lay(level, tiling, &placing) }
     let threadMemory = (0..<threads).map { _ in placing.reserve(placing.mostScratch) }
     let packing = packingCount > 0 ? (0..<threads).map { _ in placing.reserve(packingCount) } : []
-    let parts = levels.map(\.tiling.partCount).max()!
-    let partialGradients = purpose.isTraining ? placing.reserve(parts * largestFoldedCount) : nil
+    let parts = levels.map { level, tiling in
+      tiling.partCount * level.layers.map(\.needs.weights.count).max()!
+    }
+    let partialGradients = purpose.isTraining ? placing.reserve(parts.max()!) : nil
     return Memory(
       images: images, levels: memory, scratch: threadMemory, packing: packing,
       partialGradients: partialGradients, likelihoodWeights: placing.reserve(batch),
@@ -95,6 +94,9 @@ struct WorkspacePlan<S: Scalar> {
     /// The level's memory for what other tiles must see.
     let halo: UnsafeMutablePointer<S>
     var shared = Reservation()
+    /// The level's memory for what gradients of weights are made of.
+    let contributions: UnsafeMutablePointer<S>
+    var contributed = Reservation()
     /// In each thread's own memory.
     var scratch = Reservation()
     var placed: [PlacedBuffer<S>] = []
@@ -108,9 +110,16 @@ struct WorkspacePlan<S: Scalar> {
     }
     // What lasts from stage to stage is shared by the level's layers, which work one after the other.
     let halo = placing.reserve(level.layers.map { sharedCount($0.needs.buffers, tiling) }.max()!)
+    // While what one layer contributes is being used, the next one in the pass writes its own.
+    let contributions = (0..<2).map { turn in
+      let counts = level.layers.indices.map { index in
+        index % 2 == turn ? contributedCount(level.layers[index].needs.buffers, tiling) : 0
+      }
+      return placing.reserve(counts.max()!)
+    }
     var latents: [(UnsafeMutablePointer<S>, count: Int)] = []
-    let buffers = level.layers.map { layer in
-      var own = LayerPlacing(tiling: tiling, halo: halo)
+    let buffers = level.layers.enumerated().map { index, layer in
+      var own = LayerPlacing(tiling: tiling, halo: halo, contributions: contributions[index % 2])
       for need in layer.needs.buffers {
         let placed = place(need, &own, &placing)
         own.placed.append(placed)
@@ -149,11 +158,29 @@ struct WorkspacePlan<S: Scalar> {
     return count.count
   }
 
+  /// Level-wide values for what one layer contributes to the gradients of weights that are shared out.
+  private func contributedCount(_ needs: [BufferNeed], _ tiling: Tiling) -> Int {
+    if !tiling.sharesGradients { return 0 }
+    var count = Reservation()
+    for need in needs where isContribution(need) {
+      _ = count.reserve(batch * tiling.shape.positions * need.columns)
+    }
+    return count.count
+  }
+
+  private func isContribution(_ need: BufferNeed) -> Bool {
+    switch need.life {
+    case .contribution: isUsed(need)
+    case .recomputable(let other): other != nil && purpose == .training(keepsHidden: false)
+    case .stage, .halo, .kept, .latents: false
+    }
+  }
+
   private func lastsBetweenStages(_ need: BufferNeed) -> Bool {
     switch need.life {
     case .halo: isUsed(need)
     case .recomputable(let other): other == nil && purpose == .training(keepsHidden: false)
-    case .stage, .kept, .latents: false
+    case .stage, .contribution, .kept, .latents: false
     }
   }
 
@@ -174,8 +201,11 @@ struct WorkspacePlan<S: Scalar> {
     }
     let nowhere = PlacedBuffer<S>(columns: need.columns, place: .nowhere, isKept: false)
     guard isUsed(need) else { return nowhere }
+    if own.tiling.sharesGradients && isContribution(need) {
+      return level(own.contributions + own.contributed.reserve(rows), isKept: false)
+    }
     switch need.life {
-    case .stage: return thread()
+    case .stage, .contribution: return thread()
     case .halo: return betweenStages()
     case .kept: return purpose.isTraining ? level(placing.reserve(rows), isKept: true) : nowhere
     case .recomputable(let other):
