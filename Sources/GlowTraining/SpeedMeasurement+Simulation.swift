@@ -64,10 +64,11 @@ extension SpeedMeasurement {
       bandwidth: memory, launch: launch)
   }
 
-  /// Seconds of a run of the team with nothing to do.
+  /// Seconds of a run of the team with nothing to do; 0 where that cannot be told, because threads without a processor of
+  /// their own have to be woken.
   private func launchSeconds() -> Double {
     let team = glow.team
-    if team.count == 1 { return 0 }
+    if team.count == 1 || team.count > ThreadTeam.grantedCount { return 0 }
     return median((0..<101).map { _ in secondsOf { team.run(team.count) { _, _ in } } })
   }
 
