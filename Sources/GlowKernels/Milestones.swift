@@ -17,7 +17,9 @@ package final class Milestones: @unchecked Sendable {
   package func reset() { for index in 0..<count { counters[index].pointee.store(0, ordering: .relaxed) } }
 
   /// Says that a line has come one further; what was written before is visible to those who have waited for it.
-  package func advance(_ line: Int) { counters[line].pointee.wrappingAdd(1, ordering: .acquiringAndReleasing) }
+  package func advance(_ line: Int) {
+    counters[line].pointee.wrappingAdd(1, ordering: .acquiringAndReleasing)
+  }
 
   /// Returns when a line has come as far as `value`.
   package func wait(for line: Int, toReach value: Int) {

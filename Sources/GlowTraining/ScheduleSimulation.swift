@@ -168,7 +168,9 @@ private struct SimulatedTeam {
         }
         if waiting[index].place < waits[waiting[index].range].upperBound { break }
         waiting[index].range += 1
-        if waiting[index].range < waits.count { waiting[index].place = waits[waiting[index].range].lowerBound }
+        if waiting[index].range < waits.count {
+          waiting[index].place = waits[waiting[index].range].lowerBound
+        }
       }
     }
     func isReady(_ worker: Worker) -> Bool { worker.range == pieces[worker.piece].waits.count }

@@ -53,7 +53,7 @@ extension SpeedMeasurement {
       times.append(try secondsOf(prepared.run))
     }
     let launch = launchSeconds()
-    let memory = try bandwidth.map { Bandwidth.given($0) } ?? .measured(streamSpeed() / Double(glow.team.count))
+    let memory = try bandwidth.map { Bandwidth.given($0) } ?? .measured(streamSpeed())
     let simulation = ScheduleSimulation(ScheduleSimulation.typical(passes), launch: launch)
     return Simulation(
       job: job, imagesPerSecondAlone: Double(batch) / simulation.predict(threads: 1).seconds,
@@ -72,20 +72,20 @@ extension SpeedMeasurement {
     return median((0..<101).map { _ in secondsOf { team.run(team.count) { _, _ in } } })
   }
 
-  /// Bytes a second that the team reads and writes when it copies what no cache near to a core holds.
+  /// Bytes a second that each thread of the team reads and writes when all copy what no cache near to a core holds.
   ///
   /// - Throws: `MemoryError`.
   private func streamSpeed() throws -> Double {
-    let part = 1 << 24
-    let team = glow.team
-    let slabs = try (0..<team.count).map { _ in try Slab<Float>(count: 2 * part) }
+    let part = 1 << 22
+    let (team, count) = (glow.team, min(glow.team.count, ThreadTeam.grantedCount))
+    let slabs = try (0..<count).map { _ in try Slab<Float>(count: 2 * part) }
     func copy() {
-      team.run(team.count) { piece, _ in
+      team.run(count) { piece, _ in
         (slabs[piece].base + part).update(from: slabs[piece].base, count: part)
       }
     }
     copy()
-    let bytes = Double(2 * part * MemoryLayout<Float>.stride * team.count)
-    return bytes / median((0..<5).map { _ in secondsOf(copy) })
+    let bytes = Double(2 * part * MemoryLayout<Float>.stride * count)
+    return bytes / Double(count) / median((0..<5).map { _ in secondsOf(copy) })
   }
 }

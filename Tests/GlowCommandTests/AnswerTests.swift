@@ -23,6 +23,9 @@ extension CommandTests {
       "evaluate run --data faces --limit 4", "evaluate run --data faces --limit 4 --json",
       "data faces --limit 4",
       "inspect run", "bench evaluate --depth 1 --width 8 --batch 1 --runs 1 --json", "--help", "--version",
+      "bench evaluate --depth 1 --width 8 --batch 2 --runs 1 --simulate 2",
+      "bench train --depth 1 --width 8 "
+        + "--batch 2 --runs 1 --simulate 1,3 --bandwidth 100 --json",
       "encode run --data faces --limit 4 --out z.npy", "export run --to openai --out e.safetensors",
       "detect run --in faces --out noise --limit 4 --json",
       "train --data faces --limit 8 --out full --overwrite \(Self.tiny)",
@@ -100,6 +103,9 @@ extension CommandTests {
       ("evaluate run --dat faces", "did you mean '--data'?"), ("nonsense", "there is no command 'nonsense'"),
       ("bench --batch 100000000", "--batch must be 1 to 1000000, not 100000000"),
       ("bench --runs 9223372036854775807", "--runs must be 1 to 1000000"),
+      ("bench --bandwidth 100", "--bandwidth is for --simulate"),
+      ("bench --simulate 2 --bandwidth 0", "--bandwidth must be a number of GB/s above 0, not 0.0"),
+      ("bench --simulate 2,0", "The value '2,0' is invalid"),
     ] {
       let outcome = try shell("$GLOW \(line)")
       #expect(outcome.status == 64 && outcome.error.contains(reason), "\(line): \(outcome.error)")

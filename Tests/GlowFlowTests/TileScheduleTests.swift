@@ -70,16 +70,16 @@ struct TileScheduleTests {
       sums: (0..<steps).map { TileSum(offset: $0 * count, count: count, vectors: [vector]) })
     // A schedule is used again for every batch.
     for _ in 0..<2 {
-      let work = SumSchedule.Work<Float>(
-        visit: { step, stages, tile, part, _ in
-          if !stages.contains(.finish) { return }
-          if tile.firstImage == 0 { usleep(1000) }
-          for index in 0..<count {
-            let before = part.isEmpty && index >= vector.count ? 0 : part.base[index]
-            part.base[index] = before + contribution(step, tile, index)
-          }
-        }, add: { _, _, _, _, _ in })
-      schedule.run(ThreadTeam(count: threads), into: sums.base, parts: parts.base, work)
+      schedule.run(ThreadTeam(count: threads), into: sums.base, parts: parts.base) { task, _ in
+        guard case .visit(let step, let stages, let tile, let part) = task, stages.contains(.finish) else {
+          return
+        }
+        if tile.firstImage == 0 { usleep(1000) }
+        for index in 0..<count {
+          let before = part.isEmpty && index >= vector.count ? 0 : part.base[index]
+          part.base[index] = before + contribution(step, tile, index)
+        }
+      }
     }
     for step in 0..<steps {
       let expected = (0..<count).map { index in
@@ -127,19 +127,21 @@ struct TileScheduleTests {
       TileSum(offset: $0 * count, count: count, vectors: [vector], shared: blocks)
     }
     let schedule = SumSchedule(tiling, stages: (0..<layers).map { _ in stages }, sums: sums)
-    let (target, parts) = (try Slab<Float>(count: layers * count), try Slab<Float>(count: tiling.partCount * count))
+    let (target, parts) = (
+      try Slab<Float>(count: layers * count), try Slab<Float>(count: tiling.partCount * count)
+    )
     // How many tiles have left each layer, and how many blocks of it have been made.
     let (left, made) = ((0..<layers).map { _ in Counter() }, (0..<layers).map { _ in Counter() })
     let wrong = Counter()
     for turn in 1...2 {
-      let work = SumSchedule.Work<Float>(
-        visit: { layer, _, tile, part, _ in
+      schedule.run(ThreadTeam(count: threads), into: target.base, parts: parts.base) { task, _ in
+        switch task {
+        case .visit(let layer, _, let tile, let part):
           if layer >= 2 && made[layer - 2].value != turn * blocks.count { wrong.add() }
           if tile.firstImage == 0 { usleep(500) }
           part[vector][0] += 1
           left[layer].add()
-        },
-        add: { layer, block, tile, sum, _ in
+        case .add(let layer, let block, let tile, let sum):
           if left[layer].value != turn * tiling.tileCount { wrong.add() }
           for row in block.rows {
             for column in block.columns {
@@ -149,15 +151,16 @@ struct TileScheduleTests {
             }
           }
           if tiling.index(of: tile) == tiling.tileCount - 1 { made[layer].add() }
-        })
-      schedule.run(ThreadTeam(count: threads), into: target.base, parts: parts.base, work)
+        }
+      }
     }
     let expected = (1..<tiling.tileCount).reduce(Float(1)) { $0 * 2 + Float($1 % 2) }
     for layer in 0..<layers {
       let sum = Weights(base: target.base + layer * count)
-      #expect((0..<matrix.rows).allSatisfy { row in
-        (0..<matrix.columns).allSatisfy { sum[matrix][row][$0] == expected }
-      })
+      #expect(
+        (0..<matrix.rows).allSatisfy { row in
+          (0..<matrix.columns).allSatisfy { sum[matrix][row][$0] == expected }
+        })
       #expect(sum[vector][0] == Float(tiling.tileCount))
     }
     #expect(wrong.value == 0)

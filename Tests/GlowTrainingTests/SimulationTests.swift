@@ -41,7 +41,9 @@ struct SimulationTests {
     #expect(seconds(Array(pieces.dropLast()), threads: 3) == 6)
   }
 
-  @Test("pieces at work together get the bytes a second that memory lets through, those that want little all of it")
+  @Test(
+    "pieces at work together get the bytes a second that memory lets through, those that want little all of it"
+  )
   func bandwidth() {
     let hungry = [Piece(seconds: 1, bytes: 10), Piece(seconds: 1, bytes: 10)]
     #expect(seconds(hungry, threads: 2) == 1)
@@ -77,7 +79,8 @@ struct SimulationTests {
     #expect(typical.runs[0].pieces.map(\.seconds) == [7.0 / 8, 42.0 / 8] && typical.after == 7.0 / 8)
   }
 
-  @Test("a record of a step has its pieces in the order of the schedule, and changes nothing", arguments: [1, 3])
+  @Test(
+    "a record of a step has its pieces in the order of the schedule, and changes nothing", arguments: [1, 3])
   func record(threads: Int) throws {
     var configuration = GlowConfiguration()
     (configuration.levels, configuration.depth, configuration.width) = (2, 3, 8)
@@ -102,7 +105,8 @@ struct SimulationTests {
     #expect(objective.loss == expected.loss && Array(gradients.values) == expectedGradients)
     #expect(
       pass.runs.map(\.part) == [
-        "forward, level 0", "forward, level 1", "backward, level 1", "backward, level 0", "backward of folding",
+        "forward, level 0", "forward, level 1", "backward, level 1", "backward, level 0",
+        "backward of folding",
       ])
     for run in pass.runs {
       for (number, piece) in run.pieces.enumerated() {
@@ -112,7 +116,9 @@ struct SimulationTests {
     // Forward a tile waits for its own layer before; in backward the sums of a layer for all of its groups.
     let forward = pass.runs[0].pieces
     let tiles = forward.firstIndex { !$0.waits.isEmpty }!
-    #expect(tiles > 1 && forward.indices.dropFirst(tiles).allSatisfy { forward[$0].waits == [$0 - tiles..<$0 - tiles + 1] })
+    #expect(
+      tiles > 1
+        && forward.indices.dropFirst(tiles).allSatisfy { forward[$0].waits == [$0 - tiles..<$0 - tiles + 1] })
     let backward = pass.runs[3].pieces
     let groups = backward.firstIndex { !$0.waits.isEmpty }!
     #expect(groups > 1 && backward.last!.waits.contains { $0.count == groups })

@@ -222,19 +222,20 @@ package final class Glow<S: Scalar> {
     let failures = FirstFailure()
     // The largest first, so that no thread is left alone with one at the end.
     let order = architecture.largestFirst
-    let plan = { [architecture] in
-      WorkPlan(
-        part,
-        bytes: { place in
-          let placed = architecture.foldables[order[place]]
-          return MemoryLayout<S>.stride
-            * (streams.parameters * placed.parameters.count + streams.weights * placed.needs.weights.count)
-        })
-    }
-    team.run(order.count, as: plan()) { place, _ in
+    team.run(order.count, as: layerPlan(part, streams)) { place, _ in
       failures.catching(order[place]) { try body(order[place]) }
     }
     try failures.rethrow()
+  }
+
+  /// What a trace is told of `onEachLayer`.
+  private func layerPlan(_ part: String, _ streams: (parameters: Int, weights: Int)) -> WorkPlan {
+    let bytes = architecture.largestFirst.map { index in
+      let placed = architecture.foldables[index]
+      return MemoryLayout<S>.stride
+        * (streams.parameters * placed.parameters.count + streams.weights * placed.needs.weights.count)
+    }
+    return WorkPlan(part, bytes: { bytes[$0] })
   }
 
   /// The folded weights of a layer.

@@ -60,16 +60,16 @@ extension Glow {
     }
     withPass(level, workspace, imageGradient: imageGradient) { pass in
       let last = layers.upperBound - 1
-      let work = SumSchedule.Work<S>(
-        visit: { place, stages, tile, part, thread in
+      schedule.run(team, into: foldedGradient!.base, parts: workspace.partialGradients!) { task, thread in
+        switch task {
+        case .visit(let place, let stages, let tile, let part):
           let site = pass.site(last - place, tile, thread: thread, weightGradient: part)
           for stage in stages { all[last - place].layer.backward(stage, site) }
-        },
-        add: { place, block, tile, sum, thread in
+        case .add(let place, let block, let tile, let sum):
           let site = pass.site(last - place, tile, thread: thread, weightGradient: sum)
           all[last - place].layer.addGradient(to: block, site)
-        })
-      schedule.run(team, into: foldedGradient!.base, parts: workspace.partialGradients!, work)
+        }
+      }
     }
   }
 

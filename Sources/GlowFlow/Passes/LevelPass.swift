@@ -47,7 +47,8 @@ struct LevelPass<S: Scalar> {
       output: output, gradient: memory.gradient.map { rows($0, tile) },
       inputGradient: isFirst ? sourceGradient.map { sourceRows($0, tile) } : nil,
       weights: glow.weights(of: placed.index), inverse: glow.inverseWeights(of: placed.index),
-      weightGradient: weightGradient, sharesGradients: memory.tiling.sharesGradients, clock: workspace.clocks[thread], images: images,
+      weightGradient: weightGradient, sharesGradients: memory.tiling.sharesGradients,
+      clock: workspace.clocks[thread], images: images,
       classes: memory.classes.rows(from: tile.firstRow, pictures: tile.rowStep), sums: memory.sums,
       statistics: memory.statistics(layer, of: tile, workspace.normalization),
       buffers: memory.buffers[layer], scratch: workspace.scratch[thread])

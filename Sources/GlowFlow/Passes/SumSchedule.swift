@@ -16,13 +16,12 @@ final class SumSchedule {
   private let groupsDone: Milestones
   private let blocksDone: Milestones
 
-  /// What the pieces of work do.
-  struct Work<S: Scalar> {
-    /// Works at some stages of one tile and layer, and adds to the part.
-    let visit:
-      (_ layer: Int, _ stages: ArraySlice<Stage>, _ tile: Tile, _ part: Weights<S>, _ thread: Int) -> Void
-    /// Adds a tile's share to a block of a gradient that is shared out.
-    let add: (_ layer: Int, _ block: GradientBlock, _ tile: Tile, _ sum: Weights<S>, _ thread: Int) -> Void
+  /// What there is to do at one tile.
+  enum Task<S: Scalar> {
+    /// Some stages of a layer, which add to the part.
+    case visit(layer: Int, stages: ArraySlice<Stage>, Tile, part: Weights<S>)
+    /// The tile's share of a block of a gradient that is shared out.
+    case add(layer: Int, GradientBlock, Tile, sum: Weights<S>)
   }
 
   /// - Parameters:
@@ -44,7 +43,8 @@ final class SumSchedule {
   ///   - target: where the sums go, at their offsets.
   ///   - parts: room for `Tiling.partCount` times the largest of the sums.
   func run<S: Scalar>(
-    _ team: ThreadTeam, into target: UnsafeMutablePointer<S>, parts: UnsafeMutablePointer<S>, _ work: Work<S>
+    _ team: ThreadTeam, into target: UnsafeMutablePointer<S>, parts: UnsafeMutablePointer<S>,
+    _ work: (_ task: Task<S>, _ thread: Int) -> Void
   ) {
     let groups = tiling.groupCount
     // While one layer's parts are being added up, the next layer fills others.
@@ -57,14 +57,14 @@ final class SumSchedule {
       let tiles = tiling.tiles(ofGroup: group)
       for index in tiles {
         let part = Weights(base: part.base, isEmpty: index == tiles.lowerBound)
-        work.visit(layer, stages[layer][places], tiling.tile(index), part, thread)
+        work(.visit(layer: layer, stages: stages[layer][places], tiling.tile(index), part: part), thread)
       }
     }
     func share(_ layer: Int, _ number: Int, _ thread: Int) {
       let sum = sums[layer]
       for index in 0..<tiling.tileCount {
         let whole = Weights(base: target + sum.offset, isEmpty: index == 0)
-        work.add(layer, sum.shared[number], tiling.tile(index), whole, thread)
+        work(.add(layer: layer, sum.shared[number], tiling.tile(index), sum: whole), thread)
       }
     }
     func addUp(_ layer: Int, _ block: Int) {
@@ -76,7 +76,7 @@ final class SumSchedule {
         for place in stages[layer].indices {
           if stages[layer][place].isOfBatch {
             let part = Weights(base: layerParts(layer))
-            work.visit(layer, stages[layer][place...place], tiling.tile(0), part, 0)
+            work(.visit(layer: layer, stages: stages[layer][place...place], tiling.tile(0), part: part), 0)
             continue
           }
           team.run(groups, as: plan { .group($0, layer: layer) }) { group, thread in
