@@ -5,10 +5,11 @@ import GlowFiles
 import GlowFlow
 import GlowImages
 import GlowKernels
+import GlowRanks
 import GlowStorage
 import GlowTraining
 
-struct EvaluateCommand: ParsableCommand {
+struct EvaluateCommand: SharedCommand {
   static let configuration = CommandConfiguration(
     commandName: "evaluate", abstract: "Score images in bits/dim.")
 
@@ -117,7 +118,9 @@ struct EvaluateCommand: ParsableCommand {
   }
 
   func run() throws {
-    if let maxTime { alarm(UInt32(clamping: maxTime.seconds)) }
+    let ranks = GlowCommand.ranks
+    // That of one ends all.
+    if let maxTime, ranks.isFirst { alarm(UInt32(clamping: maxTime.seconds)) }
     let team = try threads.team()
     let stored = try weights.read(model, team)
     let glow = stored.glow
@@ -132,8 +135,9 @@ struct EvaluateCommand: ParsableCommand {
       throw ConfigurationError(
         "--shard \(shard!): the data has no more than \(counted(opened.dataset.count, "image"))")
     }
-    try Destination.prepare(destinations, inputs: [model], data: [data.data])
-    if try isTrainedOn(opened.dataset) {
+    try requireSame(ranks, glow, opened.dataset)
+    try ranks.first { try Destination.prepare(destinations, inputs: [model], data: [data.data]) }
+    if try ranks.isFirst && isTrainedOn(opened.dataset) {
       remark(
         "these are the images that the model was trained on: of others bits/dim are higher (--hold-out keeps some back)"
       )
@@ -144,6 +148,7 @@ struct EvaluateCommand: ParsableCommand {
     provenance.shard = shard?.description
     provenance.classes = try scoring.classText(settings.classes, stored, path: model)
     let scorer = try Scorer(glow, batch: scoring.batch)
+    scorer.ranks = ranks
     var collected = CollectedScores(draws: scoring.importanceSamples)
     var former = 0
     let processor = processorSeconds()
@@ -159,6 +164,11 @@ struct EvaluateCommand: ParsableCommand {
           collected.add(record)
           try append(record)
         }
+      }
+      if !ranks.isFirst {
+        // How many records are there the first process knows, which gets all others.
+        if keepsRecords { former = try ranks.largest(0) }
+        return try score { _ in }
       }
       let columns = try scoreColumns(stored, scoring, path: model)
       guard let scores, keepsRecords else {
@@ -179,6 +189,7 @@ struct EvaluateCommand: ParsableCommand {
         collected.add(record)
         former += 1
       }
+      _ = try ranks.largest(former)
       if former > 0 { remark("\(counted(former, "record")) of \(range.count) are there already") }
       do { try score(file.append) } catch {
         file.discardIfEmpty()
@@ -186,6 +197,7 @@ struct EvaluateCommand: ParsableCommand {
       }
       try file.finish(collected)
     }
+    if !ranks.isFirst { return }
     warnOfSkipped(collected, data.data)
     let score = try collected.summary()
     let counts = [1] + ImageScore.gainCounts(scoring.importanceSamples)
@@ -211,6 +223,16 @@ struct EvaluateCommand: ParsableCommand {
       limit: data.images.limit, imageSize: data.images.imageSize, resize: data.images.resizing.rawValue,
       batch: scoring.batch, threads: team.count, note: opened.note)
     try answer(json ? jsonLine(result) : text(result, score))
+  }
+
+  /// - Throws: `RankFailure` if processes that share out the images have another model, or other images.
+  private func requireSame(_ ranks: Ranks, _ glow: Glow<Float>, _ dataset: any Dataset) throws {
+    if ranks.count == 1 { return }
+    try ranks.requireSame([
+      ("version", Release.version), ("kernels", glow.kernels.identity),
+      ("model", SHA256.digest(UnsafeRawBufferPointer(glow.values.values))),
+      ("images", try DataDigest.of(dataset, onError: .skip)),
+    ])
   }
 
   /// Whether the run that the model is of has learned from these very images.
