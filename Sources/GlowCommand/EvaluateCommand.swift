@@ -5,7 +5,6 @@ import GlowFiles
 import GlowFlow
 import GlowImages
 import GlowKernels
-import GlowRanks
 import GlowStorage
 import GlowTraining
 
@@ -118,7 +117,6 @@ struct EvaluateCommand: SharedCommand {
   }
 
   func run() throws {
-    let ranks = GlowCommand.ranks
     // That of one ends all.
     if let maxTime, ranks.isFirst { alarm(UInt32(clamping: maxTime.seconds)) }
     let team = try threads.team()
@@ -135,7 +133,7 @@ struct EvaluateCommand: SharedCommand {
       throw ConfigurationError(
         "--shard \(shard!): the data has no more than \(counted(opened.dataset.count, "image"))")
     }
-    try requireSame(ranks, glow, opened.dataset)
+    try requireSame(glow, [opened.dataset])
     try ranks.first { try Destination.prepare(destinations, inputs: [model], data: [data.data]) }
     if try ranks.isFirst && isTrainedOn(opened.dataset) {
       remark(
@@ -166,7 +164,7 @@ struct EvaluateCommand: SharedCommand {
         }
       }
       if !ranks.isFirst {
-        // How many records are there the first process knows, which gets all others.
+        // How many records are there the first process knows, which alone writes.
         if keepsRecords { former = try ranks.largest(0) }
         return try score { _ in }
       }
@@ -223,16 +221,6 @@ struct EvaluateCommand: SharedCommand {
       limit: data.images.limit, imageSize: data.images.imageSize, resize: data.images.resizing.rawValue,
       batch: scoring.batch, threads: team.count, note: opened.note)
     try answer(json ? jsonLine(result) : text(result, score))
-  }
-
-  /// - Throws: `RankFailure` if processes that share out the images have another model, or other images.
-  private func requireSame(_ ranks: Ranks, _ glow: Glow<Float>, _ dataset: any Dataset) throws {
-    if ranks.count == 1 { return }
-    try ranks.requireSame([
-      ("version", Release.version), ("kernels", glow.kernels.identity),
-      ("model", SHA256.digest(UnsafeRawBufferPointer(glow.values.values))),
-      ("images", try DataDigest.of(dataset, onError: .skip)),
-    ])
   }
 
   /// Whether the run that the model is of has learned from these very images.

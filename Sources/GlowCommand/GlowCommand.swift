@@ -34,10 +34,11 @@ struct GlowCommand: ParsableCommand {
       Log.line(.error, "interrupted by signal \($0): what was being written is not kept")
     }
     Interruption.isSilent = !ranks.isFirst
+    ranks.describe = { exitCode(for: $0) == .validationFailure ? usage($0) : message(for: $0) }
     Interruption.install()
     Crash.install()
     do {
-      try ranks.job(unheard: { Log.sayAnyway("\($0)") }) { try parseAndRun() }
+      try ranks.job(parseAndRun, unheard: { Log.sayAnyway("\($0)") })
       ranks.leave()
       endProcess(0)
     } catch let error as RankFailure {
@@ -109,6 +110,3 @@ struct GlowCommand: ParsableCommand {
     #endif
   }
 }
-
-/// A command that several processes can do together.
-protocol SharedCommand: ParsableCommand {}

@@ -146,7 +146,6 @@ struct TrainCommand: SharedCommand {
     let trainer = try Trainer(
       configuration, glow: glow, train: opened.dataset, test: test?.dataset, folder: folder,
       progress: terminal)
-    let ranks = GlowCommand.ranks
     try trainer.join(ranks)
     terminal.note(
       "\(opened.kind): \(counted(opened.dataset.count, "image")) of \(opened.dataset.shape)"
@@ -351,7 +350,8 @@ struct TrainingArguments: ParsableArguments {
 
   /// What the settings of a configuration are called here.
   static let options = [
-    "batch": "--batch", "microBatch": "--micro-batch", "steps": "--steps", "learningRate": "--lr", "warmupEpochs": "--warmup-epochs",
+    "batch": "--batch", "microBatch": "--micro-batch", "steps": "--steps", "learningRate": "--lr",
+    "warmupEpochs": "--warmup-epochs",
     "warmupSteps": "--warmup-steps", "finalRate": "--lr-final", "beta1": "--beta1", "beta2": "--beta2",
     "averageDecay": "--ema", "averageImages": "--ema-images", "clipNorm": "--clip-norm",
     "initializationImages": "--init-images", "checkpointsKept": "--keep", "patience": "--patience",

@@ -23,6 +23,8 @@ package final class Ranks: @unchecked Sendable {
   /// Of this process, from 0.
   package let rank: Int
   package let count: Int
+  /// What a person is told of an error of this process, if it is not the first.
+  package var describe: (any Error) -> String = { "\($0)" }
   /// Once a process has left: there is nobody to tell anything to.
   private var ending: RankFailure?
   /// Seconds that a process whose job has failed waits until the others hear of it. It then ends all.
@@ -89,7 +91,7 @@ package final class Ranks: @unchecked Sendable {
     var (status, bytes, cause) = (Status.fine, [UInt8](), (any Error)?.none)
     switch own {
     case .success(let result): bytes = result
-    case .failure(let error): (status, bytes, cause) = (failure, Array("\(error)".utf8), error)
+    case .failure(let error): (status, bytes, cause) = (failure, Array(describe(error).utf8), error)
     }
     let limit = status == .leaving ? Ranks.patience : -1
     let heads = try gather([status.rawValue, Int64(bytes.count)], limit: limit)
@@ -127,7 +129,7 @@ package final class Ranks: @unchecked Sendable {
   ///
   /// - Parameter unheard: is told of an error that the others have not heard of in time; all processes then end.
   /// - Throws: a `RankFailure`; alone, what `body` throws.
-  package func job(unheard: (any Error) -> Void, _ body: () throws -> Void) throws {
+  package func job(_ body: () throws -> Void, unheard: (any Error) -> Void) throws {
     if count == 1 { return try body() }
     let result = Result { try body() }
     if case .failure(let error as RankFailure) = result { throw error }

@@ -83,7 +83,9 @@ package enum Interruption {
       var message = message(signal) + "\n"
       // Where nobody reads it, the message must not keep the process.
       var stream = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
-      if !isSilent && poll(&stream, 1, 0) == 1 { message.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) } }
+      if !isSilent && poll(&stream, 1, 0) == 1 {
+        message.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+      }
       Unfinished.endProcess(128 + signal)
     }
   }

@@ -27,7 +27,7 @@ package final class Scorer {
   }
 
   /// Calls `body` with each image's record, in order. Where an image has many draws of the noise, they make up the
-  /// batch, so that records come one by one.
+  /// batch, so that records come one by one. Of several processes each has the records of all.
   ///
   /// - Parameter shouldStop: asked before each pass, it must not go back to false.
   /// - Throws: unless `settings.onError` is `skip`, `FileError` of the first image that cannot be read, or whose
@@ -44,7 +44,7 @@ package final class Scorer {
         try forEachRecord(items, dataset, settings, shouldStop) { records.append($0) }
         return records
       }
-      try ranks.first { for record in told.joined() { try body(record) } }
+      for record in told.joined() { try body(record) }
     }
   }
 

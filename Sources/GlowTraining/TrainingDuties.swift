@@ -102,7 +102,8 @@ extension TrainingRun {
       try log?.append(
         Metrics(
           step: state.step, images: imagesSeen, epoch: epoch, seconds: clock.seconds,
-          testBitsPerDim: averaged.bitsPerDimension.ifFinite, testBitsPerDimRaw: raw.bitsPerDimension.ifFinite,
+          testBitsPerDim: averaged.bitsPerDimension.ifFinite,
+          testBitsPerDimRaw: raw.bitsPerDimension.ifFinite,
           testStandardError: averaged.standardError?.ifFinite, inverseError: inverseError.ifFinite))
       try keepIfBest(averaged.bitsPerDimension)
     }

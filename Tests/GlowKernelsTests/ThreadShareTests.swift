@@ -19,7 +19,9 @@ struct ThreadShareTests {
 
   @Test(
     "processes of a job that are bound to no processors share them",
-    arguments: [("4", false, 2), ("3", false, 2), ("16", false, 1), ("4", true, 8), ("1", false, 8), ("x", false, 8)])
+    arguments: [
+      ("4", false, 2), ("3", false, 2), ("16", false, 1), ("4", true, 8), ("1", false, 8), ("x", false, 8),
+    ])
   func shared(processes: String, isBound: Bool, count: Int) {
     let environment = ["OMPI_COMM_WORLD_LOCAL_SIZE": processes]
     #expect(ThreadShare(granted: 8, environment: environment, isBound: isBound).count == count)

@@ -11,7 +11,9 @@ import Testing
 struct MicroBatchTests {
   private let runs = Runs()
 
-  private func trainer(_ name: String, _ microBatch: Int?, threads: Int = 2, steps: Int = 12) throws -> Trainer {
+  private func trainer(_ name: String, _ microBatch: Int?, threads: Int = 2, steps: Int = 12) throws
+    -> Trainer
+  {
     try runs.trainer(name, steps: steps, threads: threads) {
       $0.training.batch = 8
       $0.training.microBatch = microBatch
@@ -42,7 +44,8 @@ struct MicroBatchTests {
     }
   }
 
-  @Test("the gradient of parts, added up, is that of the batch, to rounding in Double; a part left out is seen")
+  @Test(
+    "the gradient of parts, added up, is that of the batch, to rounding in Double; a part left out is seen")
   func gradient() throws {
     var configuration = GlowConfiguration()
     configuration.imageHeight = 16
