@@ -189,7 +189,7 @@ struct RankTests {
       }
       for file in [
         "OUT.png", "OUT-sheet.png", "OUT/s-0004.png", "OUT.npy", "OUT-d/in.jsonl", "OUT-d/out.jsonl",
-        "OUT-d/out.jsonl.meta.json", "OUT-d/likelihood.png", "OUT-j.jsonl", "OUT.json",
+        "OUT-d/out.jsonl.meta.json", "OUT-d/bits_per_dim.png", "OUT-j.jsonl", "OUT.json",
       ] {
         #expect(
           try bytes(file.replacing("OUT", with: out)) == bytes(file.replacing("OUT", with: "one")),
