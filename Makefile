@@ -12,7 +12,9 @@ PREFIX ?= /usr/local
 VERSION := $(shell sed -n 's/.*version = "\(.*\)"/\1/p' Sources/GlowStorage/Release.swift)
 DIST = .build-dist
 SWIFT_FILES = Sources Tests Package.swift Fuzzing/Sources Fuzzing/Package.swift Examples/Sources Examples/Package.swift
-PACKAGES = libopenblas-dev libpng-dev libjpeg-dev libwebp-dev zlib1g-dev libcairo2-dev fonts-dejavu-core pkg-config
+# Without the last two the command is built for one process alone.
+PACKAGES = libopenblas-dev libpng-dev libjpeg-dev libwebp-dev zlib1g-dev libcairo2-dev fonts-dejavu-core pkg-config \
+  libopenmpi-dev openmpi-bin
 # Tests run optimized, for the processor that the command is built for; they have a build folder of their own because
 # they need other compiler options.
 TEST = $(SWIFT) test -c release -Xswiftc -enable-testing -Xcc -march=$(MARCH)

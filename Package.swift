@@ -27,12 +27,17 @@ let package = Package(
       name: "CZlib", path: "Modules/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(
       name: "CCairo", path: "Modules/CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
+    // Only its header, where there is one: the library is loaded when it is needed.
+    .systemLibrary(name: "CMPI", path: "Modules/CMPI", providers: [.apt(["libopenmpi-dev"])]),
 
     .target(name: "GlowFiles"),
     // The packed products, whose vectors of registers only C names.
     .target(name: "CGlowKernels"),
     .target(name: "GlowKernels", dependencies: ["CGlowKernels", "COpenBLAS"]),
     .target(name: "GlowFlow", dependencies: ["GlowKernels"]),
+    // MPI's constants are macros with casts, which only C has.
+    .target(name: "CRanks", dependencies: ["CMPI"]),
+    .target(name: "GlowRanks", dependencies: ["CRanks", "GlowKernels"]),
     // libpng and libjpeg report errors by longjmp, which must never cross Swift: the calls stand in C.
     .target(name: "CPNGCodec", dependencies: ["CPNG"]),
     .target(name: "CJPEGCodec", dependencies: ["CJPEG"]),
@@ -41,7 +46,7 @@ let package = Package(
       dependencies: ["GlowFiles", "GlowKernels", "CPNGCodec", "CJPEGCodec", "CWebP", "CZlib"]),
     .target(name: "GlowPlots", dependencies: ["GlowImages", "CCairo"]),
     .target(name: "GlowStorage", dependencies: ["GlowFiles", "GlowFlow", "CZlib"]),
-    .target(name: "GlowTraining", dependencies: ["GlowStorage", "GlowImages"]),
+    .target(name: "GlowTraining", dependencies: ["GlowStorage", "GlowImages", "GlowRanks"]),
     .target(name: "GlowLatents", dependencies: ["GlowTraining"]),
     // What a program that uses this package sees of it.
     .target(name: "Glow", dependencies: ["GlowLatents"]),

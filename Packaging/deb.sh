@@ -45,6 +45,7 @@ Architecture: amd64
 Maintainer: $maintainer
 Installed-Size: $(du -sk "$tree/usr" | cut -f1)
 Depends: $libraries, fonts-dejavu-core
+Suggests: openmpi-bin
 Section: science
 Priority: optional
 Description: train and use a normalizing flow on images

@@ -10,7 +10,7 @@ import GlowTraining
 extension DetectionScore: ExpressibleByArgument {}
 extension Compressor: ExpressibleByArgument {}
 
-struct DetectCommand: ParsableCommand {
+struct DetectCommand: SharedCommand {
   static let configuration = CommandConfiguration(
     commandName: "detect", abstract: "Measure how well a model's scores tell foreign images from known ones.")
 
@@ -143,8 +143,12 @@ struct DetectCommand: ParsableCommand {
   }
 
   func run() throws {
-    if judged != nil { return try judge() }
-    try compare()
+    var command = self
+    if !ranks.isFirst {
+      command.scores = nil
+      if judged == nil { command.reference = reference.map(ownPath) }
+    }
+    try judged == nil ? command.compare() : command.judge()
   }
 
   private struct Judged: Encodable {
@@ -206,6 +210,7 @@ struct DetectCommand: ParsableCommand {
     provenance.split = opened.part?.rawValue
     provenance.images = opened.dataset.count
     provenance.meanTrainingBitsPerDim = reference.meanTrainingBitsPerDim
+    try requireSame(stored.glow, [opened.dataset])
     try Destination.prepare(destinations, inputs: [model, path], data: [judged])
     var columns = try scoreColumns(stored, scoring, path: model)
     columns.detection = DetectionScore.allCases
@@ -221,6 +226,7 @@ struct DetectCommand: ParsableCommand {
     var collected = CollectedScores(meanTrainingBits: columns.meanTrainingBits)
     var foreign = 0
     let scorer = try Scorer(stored.glow, batch: scoring.batch)
+    scorer.ranks = ranks
     scorer.progress = Countdown("images").reached
     try ScoreTable.write(to: scores, columns: columns) { table in
       try scorer.score(opened.dataset, settings) { record in
@@ -290,9 +296,11 @@ struct DetectCommand: ParsableCommand {
       sets = try open()
       remark("\(error): all images are scored by --class marginal")
     }
+    try requireSame(stored.glow, sets.map(\.dataset))
     try Destination.prepare(
       destinations, inputs: [model], data: data + (train.map { [$0] } ?? []))
     let scorer = try Scorer(stored.glow, batch: scoring.batch)
+    scorer.ranks = ranks
     scorer.progress = Countdown("images").reached
     let mean = try meanTrainingBits(stored, scorer, classes)
     let settings = settings(classes)

@@ -5,7 +5,7 @@ import GlowLatents
 import GlowStorage
 import GlowTraining
 
-struct EncodeCommand: ParsableCommand {
+struct EncodeCommand: SharedCommand {
   static let configuration = CommandConfiguration(
     commandName: "encode", abstract: "Write the latents of images as a .npy file.",
     discussion: """
@@ -34,11 +34,13 @@ struct EncodeCommand: ParsableCommand {
     let opened = try openData(data, split, for: stored, path: model, classes: classes)
     let count = opened.dataset.count
     if let note = opened.note { try answer(note) }
-    try Destination.prepare([destination], inputs: [model], data: [data.data])
-    let scorer = try Scorer(glow, batch: glow.batchThatFits(min(64, count)))
+    try requireSame(glow, [opened.dataset])
+    try ranks.first { try Destination.prepare([destination], inputs: [model], data: [data.data]) }
+    let scorer = try Scorer(glow, batch: batchThatFits(glow, min(64, count)))
+    scorer.ranks = ranks
     var reconstruction: Reconstruction?
     scorer.progress = Countdown("images").reached
-    try LatentFile.write(to: out, count: count, size: glow.latentCount) { append in
+    try LatentFile.write(to: ownPath(out), count: count, size: glow.latentCount) { append in
       reconstruction = try scorer.reconstruct(
         opened.dataset, dequantization: dequantization, seed: seed
       ) { _, latents, _ in try append(latents) }

@@ -8,7 +8,7 @@ import GlowKernels
 import GlowStorage
 import GlowTraining
 
-struct EvaluateCommand: ParsableCommand {
+struct EvaluateCommand: SharedCommand {
   static let configuration = CommandConfiguration(
     commandName: "evaluate", abstract: "Score images in bits/dim.")
 
@@ -117,7 +117,8 @@ struct EvaluateCommand: ParsableCommand {
   }
 
   func run() throws {
-    if let maxTime { alarm(UInt32(clamping: maxTime.seconds)) }
+    // That of one ends all.
+    if let maxTime, ranks.isFirst { alarm(UInt32(clamping: maxTime.seconds)) }
     let team = try threads.team()
     let stored = try weights.read(model, team)
     let glow = stored.glow
@@ -132,8 +133,9 @@ struct EvaluateCommand: ParsableCommand {
       throw ConfigurationError(
         "--shard \(shard!): the data has no more than \(counted(opened.dataset.count, "image"))")
     }
-    try Destination.prepare(destinations, inputs: [model], data: [data.data])
-    if try isTrainedOn(opened.dataset) {
+    try requireSame(glow, [opened.dataset])
+    try ranks.first { try Destination.prepare(destinations, inputs: [model], data: [data.data]) }
+    if try ranks.isFirst && isTrainedOn(opened.dataset) {
       remark(
         "these are the images that the model was trained on: of others bits/dim are higher (--hold-out keeps some back)"
       )
@@ -144,6 +146,7 @@ struct EvaluateCommand: ParsableCommand {
     provenance.shard = shard?.description
     provenance.classes = try scoring.classText(settings.classes, stored, path: model)
     let scorer = try Scorer(glow, batch: scoring.batch)
+    scorer.ranks = ranks
     var collected = CollectedScores(draws: scoring.importanceSamples)
     var former = 0
     let processor = processorSeconds()
@@ -159,6 +162,11 @@ struct EvaluateCommand: ParsableCommand {
           collected.add(record)
           try append(record)
         }
+      }
+      if !ranks.isFirst {
+        // How many records are there the first process knows, which alone writes.
+        if keepsRecords { former = try ranks.largest(0) }
+        return try score { _ in }
       }
       let columns = try scoreColumns(stored, scoring, path: model)
       guard let scores, keepsRecords else {
@@ -179,6 +187,7 @@ struct EvaluateCommand: ParsableCommand {
         collected.add(record)
         former += 1
       }
+      _ = try ranks.largest(former)
       if former > 0 { remark("\(counted(former, "record")) of \(range.count) are there already") }
       do { try score(file.append) } catch {
         file.discardIfEmpty()
@@ -186,6 +195,7 @@ struct EvaluateCommand: ParsableCommand {
       }
       try file.finish(collected)
     }
+    if !ranks.isFirst { return }
     warnOfSkipped(collected, data.data)
     let score = try collected.summary()
     let counts = [1] + ImageScore.gainCounts(scoring.importanceSamples)

@@ -1,6 +1,8 @@
 import ArgumentParser
 import Glibc
 import GlowFiles
+import GlowFlow
+import GlowRanks
 import GlowStorage
 import GlowTraining
 
@@ -26,26 +28,47 @@ struct GlowCommand: ParsableCommand {
     Installation.useOwnFont()
     StandardStreams.open()
     Log.choose(Array(CommandLine.arguments.dropFirst()))
+    // Before any signal is caught: Open MPI must not take them over.
+    do { ranks = try Ranks.join() } catch { end(error) }
     Interruption.message = {
       Log.line(.error, "interrupted by signal \($0): what was being written is not kept")
     }
+    Interruption.isSilent = !ranks.isFirst
+    ranks.describe = { exitCode(for: $0) == .validationFailure ? usage($0) : message(for: $0) }
     Interruption.install()
     Crash.install()
     do {
-      let arguments = Array(CommandLine.arguments.dropFirst())
-      var command: any ParsableCommand
-      do {
-        try Spelling.checkCommand(arguments)
-        command = try parseAsRoot(arguments)
-      } catch {
-        // A name that is misspelt is a better reason than what is missing because of it.
-        if exitCode(for: error) == .validationFailure { try Spelling.checkOptions(arguments) }
-        throw error
-      }
-      try command.run()
-      try StandardStreams.finish()
+      try ranks.job(parseAndRun, unheard: { Log.sayAnyway("\($0)") })
+      ranks.leave()
       endProcess(0)
+    } catch let error as RankFailure {
+      if ranks.isFirst { say(error.cause ?? error) }
+      ranks.leave()
+      // One status is enough; that of the first process is the job's.
+      endProcess(ranks.isFirst ? exitCode(for: error.cause ?? error).rawValue : 0)
     } catch { end(error) }
+  }
+
+  /// The processes that do the command together.
+  nonisolated(unsafe) private(set) static var ranks = Ranks.one
+
+  private static func parseAndRun() throws {
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    var command: any ParsableCommand
+    do {
+      try Spelling.checkCommand(arguments)
+      command = try parseAsRoot(arguments)
+    } catch {
+      // A name that is misspelt is a better reason than what is missing because of it.
+      if exitCode(for: error) == .validationFailure { try Spelling.checkOptions(arguments) }
+      throw error
+    }
+    if ranks.count > 1, !(command is any SharedCommand) {
+      let name = type(of: command).configuration.commandName ?? "this command"
+      throw ConfigurationError("\(name) is the work of one process, and mpirun has started \(ranks.count)")
+    }
+    try command.run()
+    try StandardStreams.finish()
   }
 
   /// What is wrong with the command line, in one line.
@@ -57,6 +80,11 @@ struct GlowCommand: ParsableCommand {
 
   /// Ends the process with what an error has to say: help, for instance, is one with status 0.
   private static func end(_ error: any Error) -> Never {
+    say(error)
+    endProcess(exitCode(for: error).rawValue)
+  }
+
+  private static func say(_ error: any Error) {
     let status = exitCode(for: error).rawValue
     let message = fullMessage(for: error)
     if status == 0 {
@@ -70,7 +98,6 @@ struct GlowCommand: ParsableCommand {
       }
       Unfinished.removeIfPossible()
     }
-    endProcess(status)
   }
 
   /// Ends the process without the libraries' own endings: OpenBLAS waits in its for threads that never end where there is

@@ -40,7 +40,13 @@ enum Log {
   }
 
   /// Whether something of this level is wanted.
-  static func says(_ level: Level) -> Bool { !isQuiet || level == .error || level == .warning }
+  /// Of several processes the first one speaks.
+  static func says(_ level: Level) -> Bool {
+    GlowCommand.ranks.isFirst && (!isQuiet || level == .error || level == .warning)
+  }
+
+  /// An error that must be said by this process, or nobody says it.
+  static func sayAnyway(_ message: String) { writeError(line(.error, message) + "\n") }
 
   /// A line without its end.
   static func line(_ level: Level, _ message: String, _ progress: Progress? = nil) -> String {

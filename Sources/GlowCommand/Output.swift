@@ -5,10 +5,11 @@ import GlowFiles
 import GlowImages
 import GlowTraining
 
-/// Writes a line of the command's answer to stdout.
+/// Writes a line of the command's answer to stdout. Of several processes the first one answers.
 ///
 /// - Throws: `FileError` if it cannot be written: an answer that nobody gets is a failure.
 func answer(_ line: String) throws {
+  if !GlowCommand.ranks.isFirst { return }
   var line = line + "\n"
   try line.withUTF8 { try writeAll(UnsafeRawBufferPointer($0), to: STDOUT_FILENO, path: "standard output") }
 }

@@ -7,7 +7,7 @@ import GlowPlots
 import GlowStorage
 import GlowTraining
 
-struct SampleCommand: ParsableCommand {
+struct SampleCommand: SharedCommand {
   static let configuration = CommandConfiguration(
     commandName: "sample", abstract: "Draw images from a model.")
 
@@ -70,24 +70,10 @@ struct SampleCommand: ParsableCommand {
     let stored = try weights.read(model, threads.team())
     let glow = stored.glow
     let label = try classes.given(stored, model: model)
-    let shape = ImageShape(glow.configuration)
-    if separate {
-      let present = try present()
-      // Those of an earlier time would stand among the new.
-      if let first = present.first(where: { $0 >= images }) {
-        throw FileError(
-          name(first), "is of more samples than these \(images): remove it, or give another --out")
-      }
-      // That of a name which is not there yet is their folder.
-      let names = Set(present + [0]).sorted().map(name)
-      try Destination.prepare(names.map { Destination("--out", $0, .png) }, inputs: [model])
-      // Those that are there make room for those that replace them.
-      try PNG.need(images - present.count, of: shape).check(in: Folder.split(out).folder, path: out)
-    } else {
-      if !isSheet { try checkGrid(of: shape, count: images, scale: scale) }
-      try Destination.prepare([destination], inputs: [model])
-    }
-    let sampler = try Sampler(glow, batch: glow.batchThatFits(min(64, images)))
+    try requireSame(glow)
+    try ranks.first { try prepare(for: ImageShape(glow.configuration)) }
+    let sampler = try Sampler(glow, batch: batchThatFits(glow, min(64, images)))
+    sampler.ranks = ranks
     let countdown = Countdown("samples")
     let total = images * temperature.values.count
     sampler.progress = { [unowned sampler] _, _ in countdown.reached(sampler.decoded.images, of: total) }
@@ -103,19 +89,21 @@ struct SampleCommand: ParsableCommand {
         rows: temperature.values.map { LabeledSheet.Row(String(format: "%g", $0), []) })
       sheet.title = "Samples by temperature"
       sheet.scale = scale
-      try sheet.check(shape: shape, columns: images)
+      try sheet.check(shape: ImageShape(glow.configuration), columns: images)
       for (row, temperature) in temperature.values.enumerated() {
         try draw(temperature) { sheet.rows[row].images += $1 }
       }
       try checkFinite(sampler.decoded)
-      try PNG.write(sheet.image(), to: out)
+      try PNG.write(sheet.image(), to: ownPath(out))
     } else if separate {
       Interruption.message = {
         Log.line(.error, "interrupted by signal \($0): the samples that are whole stay")
       }
       try draw(temperature.values[0]) { first, drawn in
         if sampler.decoded.images == sampler.decoded.nonFinite { try checkFinite(sampler.decoded) }
-        for (index, image) in drawn.enumerated() { try PNG.write(image, to: name(first + index)) }
+        for (index, image) in drawn.enumerated() where ranks.isFirst {
+          try PNG.write(image, to: name(first + index))
+        }
       }
       try checkFinite(sampler.decoded)
     } else {
@@ -123,7 +111,27 @@ struct SampleCommand: ParsableCommand {
       try draw(temperature.values[0]) { drawn += $1 }
       let grid = ImageGrid.arrange(drawn, scale: scale)
       try checkFinite(sampler.decoded)
-      try PNG.write(grid, to: out)
+      try PNG.write(grid, to: ownPath(out))
+    }
+  }
+
+  /// Checks where the samples are to go.
+  private func prepare(for shape: ImageShape) throws {
+    if separate {
+      let present = try present()
+      // Those of an earlier time would stand among the new.
+      if let first = present.first(where: { $0 >= images }) {
+        throw FileError(
+          name(first), "is of more samples than these \(images): remove it, or give another --out")
+      }
+      // That of a name which is not there yet is their folder.
+      let names = Set(present + [0]).sorted().map(name)
+      try Destination.prepare(names.map { Destination("--out", $0, .png) }, inputs: [model])
+      // Those that are there make room for those that replace them.
+      try PNG.need(images - present.count, of: shape).check(in: Folder.split(out).folder, path: out)
+    } else {
+      if !isSheet { try checkGrid(of: shape, count: images, scale: scale) }
+      try Destination.prepare([destination], inputs: [model])
     }
   }
 

@@ -12,7 +12,7 @@ extension DequantizationKind: ExpressibleByArgument {}
 extension ActivationPolicy: ExpressibleByArgument {}
 extension RateSchedule: ExpressibleByArgument {}
 
-struct TrainCommand: ParsableCommand {
+struct TrainCommand: SharedCommand {
   static let configuration = CommandConfiguration(
     commandName: "train", abstract: "Train a model on images.",
     discussion: """
@@ -146,6 +146,7 @@ struct TrainCommand: ParsableCommand {
     let trainer = try Trainer(
       configuration, glow: glow, train: opened.dataset, test: test?.dataset, folder: folder,
       progress: terminal)
+    try trainer.join(ranks)
     terminal.note(
       "\(opened.kind): \(counted(opened.dataset.count, "image")) of \(opened.dataset.shape)"
         + (test.map { ", \($0.dataset.count) held out" } ?? ", none held out"))
@@ -153,8 +154,11 @@ struct TrainCommand: ParsableCommand {
       "model: \(configuration.model.outline), \(glow.parameters.trainableCount) parameters; "
         + "kernels: \(glow.kernels)")
     terminal.note(trainer.memory.description)
+    if ranks.count > 1 { terminal.note("\(ranks.count) processes share each batch") }
     if overwrite {
-      try clear(folder, terminal, inputs: [location] + [source, testLocation].compactMap { $0 })
+      try ranks.first {
+        try clear(folder, terminal, inputs: [location] + [source, testLocation].compactMap { $0 })
+      }
     }
     if resume { try trainer.resume() }
     if let former = former?.configuration {
@@ -288,6 +292,11 @@ struct TrainCommand: ParsableCommand {
 /// How a model is trained. What is not given is as the run to go on with has it, or else as the help says.
 struct TrainingArguments: ParsableArguments {
   @Option(help: "Images a step (default: 16).") var batch: Int?
+  @Option(
+    help: ArgumentHelp(
+      "Images at a time, in parts of the batch whose gradients are added up (default: all; under mpirun a quarter).",
+      valueName: "images"))
+  var microBatch: Int?
   @Option(help: "Passes over the data (default: 10).") var epochs: Double?
   @Option(help: "Updates, in place of --epochs.") var steps: Int?
   @Option(help: "Learning rate after the warm-up (default: 0.004).") var lr: Double?
@@ -341,7 +350,8 @@ struct TrainingArguments: ParsableArguments {
 
   /// What the settings of a configuration are called here.
   static let options = [
-    "batch": "--batch", "steps": "--steps", "learningRate": "--lr", "warmupEpochs": "--warmup-epochs",
+    "batch": "--batch", "microBatch": "--micro-batch", "steps": "--steps", "learningRate": "--lr",
+    "warmupEpochs": "--warmup-epochs",
     "warmupSteps": "--warmup-steps", "finalRate": "--lr-final", "beta1": "--beta1", "beta2": "--beta2",
     "averageDecay": "--ema", "averageImages": "--ema-images", "clipNorm": "--clip-norm",
     "initializationImages": "--init-images", "checkpointsKept": "--keep", "patience": "--patience",
@@ -358,6 +368,9 @@ struct TrainingArguments: ParsableArguments {
     }
     result.batch = batch ?? result.batch
     let batch = max(1, result.batch)
+    // Under mpirun by a rule that the number of processes has no part in: with any of them it is the same run.
+    let share = former == nil && GlowCommand.ranks.wasLaunched ? (batch + 3) / 4 : nil
+    result.microBatch = microBatch ?? result.microBatch ?? share
     if let steps {
       result.steps = steps
     } else if epochs != nil || former == nil {

@@ -2,13 +2,13 @@ import Foundation
 import Glibc
 
 /// How much memory this process may still take, in bytes: what the machine has free, or what its container or its
-/// limit on address space allows if that is less; nil where none can be read.
+/// limit on address space allows if that is less; nil where none can be read. Of several processes of a job on one
+/// machine each has an equal part.
 package func availableMemory() -> Int? {
   let lines = read("/proc/meminfo").split(separator: "\n")
   let free = lines.first { $0.hasPrefix("MemAvailable:") }?.split(separator: " ").dropFirst().first
-  let bounds = [
-    free.flatMap { Int($0) }.map { $0 * 1024 }, ControlGroup().availableMemory, availableAddresses(),
-  ]
+  let shared = [free.flatMap { Int($0) }.map { $0 * 1024 }, ControlGroup().availableMemory]
+  let bounds = shared.map { $0.map { $0 / ThreadShare.processes() } } + [availableAddresses()]
   return bounds.compactMap { $0 }.min()
 }
 

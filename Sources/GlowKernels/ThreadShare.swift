@@ -9,16 +9,24 @@ package struct ThreadShare: Sendable, Equatable {
   /// Variables that are no number of threads, with their values; they are passed over.
   package let misunderstood: [String]
 
+  /// Set by Open MPI: the processes of a job on this machine.
+  private static let processesVariable = "OMPI_COMM_WORLD_LOCAL_SIZE"
   private static let variables = ["OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "SLURM_CPUS_PER_TASK"]
 
   /// - Parameters:
   ///   - granted: threads that the machine grants, which the environment can only lower.
   ///   - environment: of the process.
+  ///   - isBound: whether only some of the machine's processors are the process's. If not, several processes that
+  ///     `mpirun` has started there share them.
   package init(
     granted: Int = ThreadTeam.grantedCount,
-    environment: [String: String] = ProcessInfo.processInfo.environment
+    environment: [String: String] = ProcessInfo.processInfo.environment, isBound: Bool = ThreadTeam.isBound
   ) {
     var lowest: (count: Int, variable: String?) = (granted, nil)
+    let processes = ThreadShare.processes(environment)
+    if processes > 1 && !isBound {
+      lowest = (max(1, granted / processes), ThreadShare.processesVariable)
+    }
     var misunderstood: [String] = []
     for name in ThreadShare.variables {
       guard let value = environment[name], !value.isEmpty else { continue }
@@ -32,5 +40,10 @@ package struct ThreadShare: Sendable, Equatable {
     }
     (count, variable) = lowest
     self.misunderstood = misunderstood
+  }
+
+  /// The processes of a job that `mpirun` has started on this machine, of which this is one.
+  static func processes(_ environment: [String: String] = ProcessInfo.processInfo.environment) -> Int {
+    environment[processesVariable].flatMap { Int($0) }.map { max(1, $0) } ?? 1
   }
 }

@@ -84,6 +84,11 @@ package final class ThreadTeam: @unchecked Sendable {
     return max(1, min(processors, ControlGroup().processorQuota ?? processors, maximumCount))
   }
 
+  /// Whether the affinity mask leaves out processors of the machine. Calls `sysconf`.
+  package static var isBound: Bool {
+    affinityCount().map { $0 < sysconf(Int32(_SC_NPROCESSORS_ONLN)) } ?? false
+  }
+
   /// Processors in the affinity mask, whose call the C library does not show to Swift: the system also says it in
   /// hexadecimal words between commas.
   private static func affinityCount() -> Int? {

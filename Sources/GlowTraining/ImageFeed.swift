@@ -10,6 +10,8 @@ import GlowKernels
 struct ImageFeed {
   let dataset: any Dataset
   let configuration: TrainingConfiguration
+  /// The images of each batch that this feed is asked for.
+  private let share: Range<Int>
   /// Reads the places from `next` on, of which `room` may be asked for at once.
   private var reader: ReadAhead?
   private var next = 0
@@ -19,9 +21,18 @@ struct ImageFeed {
   /// So many images in a row that cannot be read are too many.
   private static let longestGap = 1000
 
-  init(_ dataset: any Dataset, _ configuration: TrainingConfiguration) {
+  /// - Parameter share: of each batch; by default all of it.
+  init(_ dataset: any Dataset, _ configuration: TrainingConfiguration, share: Range<Int>? = nil) {
     self.dataset = dataset
     self.configuration = configuration
+    self.share = share ?? 0..<configuration.batch
+  }
+
+  /// The first place from `place` on that is in the share.
+  private static func place(from place: Int, in share: Range<Int>, batch: Int) -> Int {
+    let (start, image) = (place / batch * batch, place % batch)
+    if image >= share.upperBound { return start + batch + share.lowerBound }
+    return start + max(image, share.lowerBound)
   }
 
   /// Puts images `start..<start + count` of the sequence into `workspace.images`, dequantized by the team, and
@@ -48,7 +59,8 @@ struct ImageFeed {
         throw FileError(dataset.source(index), "has no class")
       }
     }
-    (self.reader, next) = (reader, start + count)
+    next = ImageFeed.place(from: start + count, in: share, batch: configuration.batch)
+    self.reader = reader
     return labels
   }
 
@@ -70,7 +82,8 @@ struct ImageFeed {
     if let reader, next == start, count <= room { return reader }
     room = 2 * count
     return ReadAhead(
-      dataset, Order(imageCount: dataset.count, configuration: configuration, place: start),
+      dataset,
+      Order(imageCount: dataset.count, configuration: configuration, share: share, place: start),
       capacity: room, threads: threads)
   }
 
@@ -89,21 +102,24 @@ struct ImageFeed {
       item.pixels, noise: configuration.dequantization == .uniform ? noise : nil, into: values)
   }
 
-  /// The image at `place`, and at each place after it.
+  /// The image at `place`, and at each place after it that is in the share.
   private struct Order: Sequence, IteratorProtocol {
     let imageCount: Int
     let configuration: TrainingConfiguration
+    let share: Range<Int>
     var place: Int
     private var epoch = -1
     private var order: [Int] = []
 
-    init(imageCount: Int, configuration: TrainingConfiguration, place: Int) {
+    init(imageCount: Int, configuration: TrainingConfiguration, share: Range<Int>, place: Int) {
       self.imageCount = imageCount
       self.configuration = configuration
+      self.share = share
       self.place = place
     }
 
     mutating func next() -> Int? {
+      place = ImageFeed.place(from: place, in: share, batch: configuration.batch)
       if place / imageCount != epoch { begin(place / imageCount) }
       defer { place += 1 }
       return order[place % imageCount]

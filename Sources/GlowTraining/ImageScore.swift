@@ -42,7 +42,7 @@ package struct ScoringSettings: Sendable {
 }
 
 /// What a model says of one image.
-package struct ImageScore: Sendable, Hashable {
+package struct ImageScore: Sendable, Hashable, Codable {
   /// With the first draw of the dequantization noise, in its parts.
   package let likelihood: LogLikelihood
   /// Nats by which the bound of the first J draws exceeds that of the first, for each J of `gainCounts`.
@@ -141,5 +141,40 @@ package struct ScoreRecord: Sendable {
     self.path = path
     self.label = label
     self.result = result
+  }
+}
+
+/// As one process sends it to another.
+extension ScoreRecord: Codable {
+  private enum CodingKeys: CodingKey { case index, path, label, score, failedPath, reason, digest }
+
+  package func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encode(index, forKey: .index)
+    try container.encode(path, forKey: .path)
+    try container.encodeIfPresent(label, forKey: .label)
+    try container.encodeIfPresent(digest, forKey: .digest)
+    switch result {
+    case .success(let score): try container.encode(score, forKey: .score)
+    case .failure(let error):
+      try container.encode(error.path, forKey: .failedPath)
+      try container.encode(error.reason, forKey: .reason)
+    }
+  }
+
+  package init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    index = try container.decode(Int.self, forKey: .index)
+    path = try container.decode(String.self, forKey: .path)
+    label = try container.decodeIfPresent(Int.self, forKey: .label)
+    digest = try container.decodeIfPresent(String.self, forKey: .digest)
+    if let score = try container.decodeIfPresent(ImageScore.self, forKey: .score) {
+      result = .success(score)
+    } else {
+      result = .failure(
+        FileError(
+          try container.decode(String.self, forKey: .failedPath),
+          try container.decode(String.self, forKey: .reason)))
+    }
   }
 }

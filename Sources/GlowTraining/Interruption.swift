@@ -18,6 +18,9 @@ package enum Interruption {
     "interrupted by signal \($0): what was being written is not kept"
   }
 
+  /// Whether nothing is said, because another process of the job says it.
+  nonisolated(unsafe) package static var isSilent = false
+
   private static let received = Atomic<Int32>(0)
   private static let latest = Atomic<Int32>(0)
   private static let isHeeded = Atomic<Bool>(false)
@@ -80,7 +83,9 @@ package enum Interruption {
       var message = message(signal) + "\n"
       // Where nobody reads it, the message must not keep the process.
       var stream = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
-      if poll(&stream, 1, 0) == 1 { message.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) } }
+      if !isSilent && poll(&stream, 1, 0) == 1 {
+        message.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+      }
       Unfinished.endProcess(128 + signal)
     }
   }

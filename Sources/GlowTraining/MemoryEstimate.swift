@@ -47,11 +47,15 @@ package struct MemoryEstimate: Sendable {
   package init(
     _ glow: Glow<Float>, _ configuration: TrainingConfiguration, available: Int? = availableMemory()
   ) throws {
-    parameterBytes = MemoryEstimate.bytesOfParameter(configuration, glow.kernels) * glow.parameters.count
+    let parts = BatchParts(configuration)
+    // Sums over parts of the batch that wait for their neighbors.
+    let sums = parts.count > 1 ? BatchPass.sumCount(0..<parts.count) * MemoryLayout<Float>.stride : 0
+    parameterBytes =
+      (MemoryEstimate.bytesOfParameter(configuration, glow.kernels) + sums) * glow.parameters.count
     self.available = available
     func estimate(_ keepsHidden: Bool) -> Int {
       max(
-        glow.workspaceBytes(batch: configuration.batch, purpose: .training(keepsHidden: keepsHidden)),
+        glow.workspaceBytes(batch: parts.size, purpose: .training(keepsHidden: keepsHidden)),
         glow.isInitialized
           ? 0 : glow.workspaceBytes(batch: configuration.initializationImages, purpose: .inference))
     }
@@ -66,7 +70,7 @@ package struct MemoryEstimate: Sendable {
     if bytes > limit {
       throw TrainingError(
         "training needs about \(megabytes(bytes)) of memory and \(megabytes(available!)) are free: "
-          + "use a smaller batch, width or image size"
+          + "use a smaller \(parts.count > 1 ? "micro-batch" : "batch"), width or image size"
           + (keepsHidden ? ", or recompute the activations" : ""))
     }
   }

@@ -1,9 +1,10 @@
 import Foundation
 import GlowFlow
 import GlowImages
+import GlowRanks
 
 /// How well images come back from their latents.
-package struct Reconstruction: Sendable, Equatable, CustomStringConvertible {
+package struct Reconstruction: Sendable, Equatable, Codable, CustomStringConvertible {
   package internal(set) var images = 0
   /// Images that come back bit by bit; of a model of fewer than 8 bits a value, those that have no more levels.
   package internal(set) var equal = 0
@@ -31,7 +32,8 @@ extension Scorer {
   ///
   /// - Parameters:
   ///   - dequantization: without noise, values are taken back to the nearest level; with noise, down.
-  ///   - body: gets each image's index, latents (laid out as `encode` gives them) and what they decode to, in order.
+  ///   - body: gets each image's index, latents (laid out as `encode` gives them) and what they decode to, in order; of
+  ///     several processes each gets all.
   /// - Throws: `FileError` of the first image that cannot be read, `LinearAlgebraError` if a channel map has no
   ///   inverse, or what `body` throws.
   package func reconstruct(
@@ -43,27 +45,74 @@ extension Scorer {
     settings.seed = seed
     var result = Reconstruction()
     try forEachBatch(dataset) { items in
-      for item in items { if let error = item.error { throw error } }
-      let count = items.count
-      _ = try forward(items, dataset, settings)
-      let values = UnsafeBufferPointer(start: workspace.images, count: count * glow.latentCount)
-      let before = Array(values)
-      let latents = (0..<count).map(latents)
-      let labels = try glow.configuration.labels(of: items.map(\.index), in: dataset)
-      try glow.inverse(workspace, count: count, labels: labels)
-      for (old, new) in zip(before, values) {
-        let error = 256 * Double(abs(new - old))
-        // Written so that a NaN is not passed over, and stays.
-        if !(error <= result.largestError) && !result.largestError.isNaN { result.largestError = error }
+      for round in try ranks.exchangeValues({ try reconstruct(items, dataset, settings) }) {
+        for (place, index) in round.indices.enumerated() {
+          try body(index, round.latents(place), round.image(place, dataset.shape))
+        }
+        result.add(round.summary)
       }
-      let decoded = glow.images(in: workspace, count: count, toNearest: dequantization == .none)
-      for (place, item) in items.enumerated() {
-        let original = ByteImage(shape: dataset.shape, pixels: Array(item.pixels))
-        if decoded[place] == original { result.equal += 1 }
-        try body(item.index, latents[place], decoded[place])
-      }
-      result.images += count
     }
     return result
+  }
+
+  /// A batch, which may be empty.
+  private func reconstruct(
+    _ items: [ReadAhead.Item], _ dataset: any Dataset, _ settings: ScoringSettings
+  ) throws -> ReconstructedBatch {
+    for item in items { if let error = item.error { throw error } }
+    var batch = ReconstructedBatch(indices: items.map(\.index))
+    if items.isEmpty { return batch }
+    let count = items.count
+    _ = try forward(items, dataset, settings)
+    let values = UnsafeBufferPointer(start: workspace.images, count: count * glow.latentCount)
+    let before = Array(values)
+    for place in 0..<count { latents(place).withUnsafeBytes { batch.latents.append(contentsOf: $0) } }
+    let labels = try glow.configuration.labels(of: items.map(\.index), in: dataset)
+    try glow.inverse(workspace, count: count, labels: labels)
+    for (old, new) in zip(before, values) { batch.summary.add(error: 256 * Double(abs(new - old))) }
+    let decoded = glow.images(in: workspace, count: count, toNearest: settings.dequantization == .none)
+    for (image, item) in zip(decoded, items) {
+      if image.pixels.elementsEqual(item.pixels) { batch.summary.equal += 1 }
+      batch.pixels.append(contentsOf: image.pixels)
+    }
+    batch.summary.images = count
+    return batch
+  }
+}
+
+/// What one process tells the others of a batch that has gone to its latents and back.
+private struct ReconstructedBatch: Codable {
+  let indices: [Int]
+  /// Float32 of each image, and its bytes.
+  var latents = Data()
+  var pixels = Data()
+  var summary = Reconstruction()
+
+  init(indices: [Int]) { self.indices = indices }
+
+  func latents(_ place: Int) -> [Float] {
+    let count = latents.count / MemoryLayout<Float>.stride / indices.count
+    return latents.withUnsafeBytes { raw in
+      (place * count..<(place + 1) * count).map {
+        raw.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self)
+      }
+    }
+  }
+
+  func image(_ place: Int, _ shape: ImageShape) -> ByteImage {
+    ByteImage(shape: shape, pixels: Array(pixels.dropFirst(place * shape.count).prefix(shape.count)))
+  }
+}
+
+extension Reconstruction {
+  fileprivate mutating func add(_ other: Reconstruction) {
+    images += other.images
+    equal += other.equal
+    add(error: other.largestError)
+  }
+
+  fileprivate mutating func add(error: Double) {
+    // Written so that a NaN is not passed over, and stays.
+    if !(error <= largestError) && !largestError.isNaN { largestError = error }
   }
 }

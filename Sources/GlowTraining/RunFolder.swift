@@ -266,9 +266,12 @@ package struct RunConfiguration: Codable, Sendable, Hashable {
     }
   }
 
-  func write(to path: String) throws {
+  func write(to path: String) throws { try AtomicFile.write(text() + "\n", to: path) }
+
+  /// As JSON.
+  func text() throws -> String {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    try AtomicFile.write(String(decoding: try encoder.encode(self), as: UTF8.self) + "\n", to: path)
+    return String(decoding: try encoder.encode(self), as: UTF8.self)
   }
 }

@@ -1,6 +1,8 @@
+import Foundation
 import GlowFlow
 import GlowImages
 import GlowKernels
+import GlowRanks
 
 /// How many images were decoded, and how many of them have a value that is not finite. As bytes, NaN and −∞ are 0 and
 /// ∞ is the highest level.
@@ -21,6 +23,8 @@ package struct DecodedCount: Sendable, Equatable {
 package final class Sampler {
   private let glow: Glow<Float>
   private let workspace: Workspace<Float>
+  /// The processes that share out the samples, with batches of one size: in each round every one draws the next.
+  package var ranks = Ranks.one
   /// All images that this sampler has drawn or decoded.
   package private(set) var decoded = DecodedCount()
   /// Is told, after every pass, how many images of how many are done.
@@ -47,7 +51,8 @@ package final class Sampler {
     return images
   }
 
-  /// The same, each batch handed to `body` as it is drawn, with the number of its first sample.
+  /// The same, what is drawn handed to `body` as it is there, with the number of its first sample. Of several processes
+  /// each has all.
   ///
   /// - Throws: what `body` throws, too.
   package func sample(
@@ -56,16 +61,43 @@ package final class Sampler {
   ) throws {
     let size = glow.latentCount
     let latents = try Slab<Float>(count: workspace.batch * size)
-    for start in stride(from: 0, to: count, by: workspace.batch) {
-      let batch = min(workspace.batch, count - start)
-      glow.team.run(batch) { item, _ in
+    func draw(_ samples: Range<Int>) throws -> [ByteImage] {
+      if samples.isEmpty { return [] }
+      glow.team.run(samples.count) { item, _ in
         let own = UnsafeMutableBufferPointer(start: latents.base + item * size, count: size)
-        Philox(seed: seed, purpose: .latents, stream: UInt64(start + item)).fillNormal(own)
+        Philox(seed: seed, purpose: .latents, stream: UInt64(samples.lowerBound + item)).fillNormal(own)
         for index in own.indices { own[index] *= Float(temperature) }
       }
-      workspace.setLatents(latents.base, count: batch)
-      try body(start, decode(batch, labels: (start..<start + batch).map { labels[$0 % labels.count] }))
-      progress(start + batch, count)
+      workspace.setLatents(latents.base, count: samples.count)
+      return try decode(samples.count, labels: samples.map { labels[$0 % labels.count] })
+    }
+    let round = workspace.batch * ranks.count
+    for start in stride(from: 0, to: count, by: round) {
+      let first = min(count, start + ranks.rank * workspace.batch)
+      let images = try gather { try draw(first..<min(count, first + workspace.batch)) }
+      try body(start, images)
+      progress(start + images.count, count)
+    }
+  }
+
+  /// The images that all processes make, in their order; they count as decoded in each.
+  private func gather(_ own: () throws -> [ByteImage]) throws -> [ByteImage] {
+    if ranks.count == 1 { return try own() }
+    let shape = ImageShape(glow.configuration)
+    let before = decoded
+    let parts = try ranks.exchangeValues {
+      let images = try own()
+      return DrawnImages(
+        pixels: Data(images.flatMap(\.pixels)), nonFinite: decoded.nonFinite - before.nonFinite)
+    }
+    decoded = before
+    return parts.flatMap { part in
+      let count = part.pixels.count / shape.count
+      decoded.images += count
+      decoded.nonFinite += part.nonFinite
+      return (0..<count).map {
+        ByteImage(shape: shape, pixels: Array(part.pixels.dropFirst($0 * shape.count).prefix(shape.count)))
+      }
     }
   }
 
@@ -104,6 +136,12 @@ package final class Sampler {
     decoded.nonFinite += isFinite.count { !$0 }
     return glow.images(in: workspace, count: count, toNearest: toNearest)
   }
+}
+
+/// What one process tells the others of its samples.
+private struct DrawnImages: Codable {
+  let pixels: Data
+  let nonFinite: Int
 }
 
 extension Glow<Float> {

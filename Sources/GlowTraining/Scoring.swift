@@ -2,6 +2,7 @@ import GlowFiles
 import GlowFlow
 import GlowImages
 import GlowKernels
+import GlowRanks
 
 /// Scores images with a model, in batches through one workspace.
 ///
@@ -12,6 +13,8 @@ package final class Scorer {
   let workspace: Workspace<Float>
   /// Is told, after every pass, how many images of how many are done.
   package var progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
+  /// The processes that share out the images of `score`: in each round every one has the next batch.
+  package var ranks = Ranks.one
   private var imagesDone = 0
   /// What reading has cost in all.
   package private(set) var readingCost = ReadAhead.Cost()
@@ -24,7 +27,7 @@ package final class Scorer {
   }
 
   /// Calls `body` with each image's record, in order. Where an image has many draws of the noise, they make up the
-  /// batch, so that records come one by one.
+  /// batch, so that records come one by one. Of several processes each has the records of all.
   ///
   /// - Parameter shouldStop: asked before each pass, it must not go back to false.
   /// - Throws: unless `settings.onError` is `skip`, `FileError` of the first image that cannot be read, or whose
@@ -35,31 +38,45 @@ package final class Scorer {
   ) throws {
     let count = max(1, workspace.batch / settings.importanceSamples)
     try forEachBatch(dataset, of: count, shouldStop: shouldStop) { items in
-      let readable = items.filter { $0.error == nil }
-      let found = try scores(readable, dataset, settings) {
-        progress(imagesDone, dataset.count)
-        return shouldStop()
+      if ranks.count == 1 { return try forEachRecord(items, dataset, settings, shouldStop, body) }
+      let told = try ranks.exchangeValues {
+        var records: [ScoreRecord] = []
+        try forEachRecord(items, dataset, settings, shouldStop) { records.append($0) }
+        return records
       }
-      guard var scores = found?.makeIterator() else { return }
-      var digests = (settings.takesDigests ? digests(readable) : []).makeIterator()
-      for item in items {
-        let path = dataset.source(item.index)
-        let result: Result<ImageScore, FileError>
-        let digest = item.error == nil ? digests.next() : nil
-        if let error = item.error {
-          result = .failure(error as? FileError ?? FileError(path, "\(error)"))
-        } else {
-          let score = scores.next()!
-          result =
-            score.nats.isFinite
-            ? .success(score) : .failure(FileError(path, "has a log-likelihood that is not finite"))
-        }
-        if settings.onError == .fail { _ = try result.get() }
-        var record = ScoreRecord(
-          index: item.index, path: path, label: dataset.label(item.index), result: result)
-        record.digest = digest
-        try body(record)
+      for record in told.joined() { try body(record) }
+    }
+  }
+
+  /// Scores a batch.
+  private func forEachRecord(
+    _ items: [ReadAhead.Item], _ dataset: any Dataset, _ settings: ScoringSettings, _ shouldStop: () -> Bool,
+    _ body: (ScoreRecord) throws -> Void
+  ) throws {
+    let readable = items.filter { $0.error == nil }
+    let found = try scores(readable, dataset, settings) {
+      progress(imagesDone, dataset.count)
+      return shouldStop()
+    }
+    guard var scores = found?.makeIterator() else { return }
+    var digests = (settings.takesDigests ? digests(readable) : []).makeIterator()
+    for item in items {
+      let path = dataset.source(item.index)
+      let result: Result<ImageScore, FileError>
+      let digest = item.error == nil ? digests.next() : nil
+      if let error = item.error {
+        result = .failure(error as? FileError ?? FileError(path, "\(error)"))
+      } else {
+        let score = scores.next()!
+        result =
+          score.nats.isFinite
+          ? .success(score) : .failure(FileError(path, "has a log-likelihood that is not finite"))
       }
+      if settings.onError == .fail { _ = try result.get() }
+      var record = ScoreRecord(
+        index: item.index, path: path, label: dataset.label(item.index), result: result)
+      record.digest = digest
+      try body(record)
     }
   }
 
@@ -84,7 +101,7 @@ package final class Scorer {
   /// - Throws: what `onError` throws.
   package func score(
     _ dataset: any Dataset, dequantization: DequantizationKind = .uniform, seed: UInt64 = 0,
-    shouldStop: () -> Bool = { false },
+    shouldStop: () throws -> Bool = { false },
     onError: (_ index: Int, _ error: any Error) throws -> Void = { throw $1 }
   ) throws -> Score {
     var settings = ScoringSettings()
@@ -92,8 +109,10 @@ package final class Scorer {
     settings.seed = seed
     var scores: [Double] = []
     try forEachBatch(dataset, shouldStop: shouldStop) { items in
-      for item in items { if let error = item.error { try onError(item.index, error) } }
-      scores += try forward(items.filter { $0.error == nil }, dataset, settings).map(\.bitsPerDimension)
+      scores += try ranks.gather {
+        for item in items { if let error = item.error { try onError(item.index, error) } }
+        return try forward(items.filter { $0.error == nil }, dataset, settings).map(\.bitsPerDimension)
+      }
     }
     return Score(scores)
   }
@@ -126,25 +145,26 @@ package final class Scorer {
     }
   }
 
+  /// Calls `body` in rounds, in each with the next batch; of several processes each has one, or nothing at the end.
+  ///
   /// - Parameter size: images a batch; by default as many as there is room for.
   func forEachBatch(
-    _ dataset: any Dataset, of size: Int? = nil, shouldStop: () -> Bool = { false },
+    _ dataset: any Dataset, of size: Int? = nil, shouldStop: () throws -> Bool = { false },
     _ body: ([ReadAhead.Item]) throws -> Void
   ) rethrows {
     let size = size ?? workspace.batch
+    let (rank, count) = (ranks.rank, ranks.count)
     imagesDone = 0
     let reader = ReadAhead(
-      dataset, 0..<dataset.count, capacity: 2 * size,
+      dataset, (0..<dataset.count).lazy.filter { $0 / size % count == rank }, capacity: 2 * size,
       threads: max(1, min(glow.team.count, dataset.count)))
     defer { readingCost += reader.cost }
-    var isAtEnd = false
-    while !isAtEnd && !shouldStop() {
-      try reader.withNext(size) { items in
-        isAtEnd = items.count < size
-        if !items.isEmpty { try body(items) }
-        imagesDone += items.count
-        progress(imagesDone, dataset.count)
-      }
+    for start in stride(from: 0, to: dataset.count, by: size * count) {
+      if try shouldStop() { return }
+      let images = min(size, dataset.count - start - rank * size)
+      if images > 0 { try reader.withNext(images, body) } else { try body([]) }
+      imagesDone = min(dataset.count, start + size * count)
+      progress(imagesDone, dataset.count)
     }
   }
 

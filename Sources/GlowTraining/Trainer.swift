@@ -3,6 +3,7 @@ import GlowFiles
 import GlowFlow
 import GlowImages
 import GlowKernels
+import GlowRanks
 import GlowStorage
 
 /// Training cannot go on; `description` says why and what to change.
@@ -34,6 +35,8 @@ package final class Trainer {
   /// Whether metrics and samples go into event files of TensorBoard too.
   package var writesEvents = false
 
+  /// The processes that train together (`join`).
+  private(set) var ranks = Ranks.one
   let train: any Dataset
   let test: (any Dataset)?
   let state: TrainingState
@@ -70,6 +73,10 @@ package final class Trainer {
       throw TrainingError(
         "images of \(data.shape) do not fit a model for \(ImageShape(configuration.model))")
     }
+    if glow.normalizesByBatch && BatchParts(configuration.training).count > 1 {
+      throw TrainingError(
+        "batch normalization needs the whole batch at once: in one process, and without --micro-batch")
+    }
     memory = try MemoryEstimate(glow, configuration.training)
     self.configuration = configuration
     self.train = train
@@ -91,12 +98,35 @@ package final class Trainer {
     if skipped.insert(error.path).inserted { progress.note("skipped: \(error)") }
   }
 
+  /// Trains together with other processes, which have made the same trainer.
+  ///
+  /// - Throws: `TrainingError` if the batch has no part for each of them; `RankFailure` if one has something else to train.
+  package func join(_ ranks: Ranks) throws {
+    self.ranks = ranks
+    let parts = BatchParts(training)
+    if parts.count < ranks.count {
+      let most = training.batch / ranks.count
+      throw TrainingError(
+        "\(ranks.count) processes share a batch of \(training.batch) in parts of \(parts.size), which are too few: "
+          + (most == 0 ? "use a batch of \(ranks.count) or more" : "give --micro-batch \(most) or less"))
+    }
+    var settings = configuration
+    (settings.data, settings.test, settings.initFrom, settings.threads) = ("", nil, nil, nil)
+    (settings.dataDigest, settings.testDigest) = (nil, nil)
+    try ranks.requireSame([
+      ("version", Release.version), ("kernels", glow.kernels.identity),
+      ("training images", configuration.dataDigest ?? "\(train.count)"),
+      ("held-out images", configuration.testDigest ?? "\(test?.count ?? 0)"),
+      ("settings", try settings.text()),
+    ])
+  }
+
   /// Goes on from the newest whole checkpoint in the folder; damaged ones are reported and passed over. A run that
   /// was stopped before its first checkpoint starts again.
   ///
   /// - Throws: `FileError` if there are checkpoints and none can be read, or another process is training there.
   package func resume() throws {
-    lock = try lock ?? folder.create()
+    try takeFolder()
     let steps = folder.checkpointSteps()
     for step in steps.reversed() {
       do {
@@ -122,34 +152,57 @@ package final class Trainer {
   /// - Throws: `FileError`, for an image that cannot be read after the state before it has been saved;
   ///   `TrainingError` if the guards give up, with the last good state in the folder.
   package func run() throws -> Ending {
-    lock = try lock ?? folder.create()
+    try takeFolder()
     defer { lock = nil }
-    try configuration.write(to: folder.configuration)
-    let log = try MetricsLog(folder.metrics, after: state.step)
-    if writesEvents {
-      log.events = try EventLog(folder: folder.events, after: state.step, kept: log.kept)
+    if ranks.count > 1 { try ranks.requireSame([("weights", state.digest)]) }
+    var log: MetricsLog?
+    try ranks.first {
+      try configuration.write(to: folder.configuration)
+      log = try openLog()
     }
     if !glow.isInitialized { try initialize() }
     // There is nothing to save yet.
-    if let signal = signal(), !glow.isInitialized { return .interrupted(signal: signal) }
+    if let signal = try signal(), !glow.isInitialized { return .interrupted(signal: signal) }
     if state.step == 0 { state.beginAverage() }
     return try TrainingRun(self, log).run()
   }
 
-  /// The signal that asks to end, or that of a time limit.
-  func signal() -> Int32? { interruption() ?? (limit?.isUp() == true ? TimeLimit.signal : nil) }
+  /// Locks the folder, which only the first process writes to.
+  private func takeFolder() throws {
+    try ranks.first { lock = try lock ?? folder.create() }
+  }
+
+  private func openLog() throws -> MetricsLog {
+    let log = try MetricsLog(folder.metrics, after: state.step)
+    if writesEvents {
+      log.events = try EventLog(folder: folder.events, after: state.step, kept: log.kept)
+    }
+    return log
+  }
+
+  /// The signal that asks any of the processes to end, or that of a time limit.
+  ///
+  /// - Throws: `RankFailure`.
+  func signal() throws -> Int32? {
+    let own = interruption() ?? (limit?.isUp() == true ? TimeLimit.signal : nil)
+    let signal = try ranks.largest(Int(own ?? 0))
+    return signal == 0 ? nil : Int32(signal)
+  }
 
   /// Sets the actnorms from the first images of the sequence, in one batch.
   private func initialize() throws {
     let count = min(training.initializationImages, train.count)
     let workspace = try glow.workspace(batch: count, purpose: .inference)
     var feed = ImageFeed(train, training)
-    _ = try feed.load(
-      0, count: count, into: workspace.images, dequantization: glow.dequantization, team: glow.team)
+    // Each of several processes does all of it: the batch is one, and its moments are not sums of parts.
+    _ = try ranks.together {
+      try feed.load(
+        0, count: count, into: workspace.images, dequantization: glow.dequantization, team: glow.team)
+    }
     for (_, error) in feed.skipped { noteSkipped(error) }
     let isDone = try glow.initialize(workspace, count: count) { done, layers in
       progress.work(done, of: layers, "layers initialized")
-      return signal() != nil
+      return try signal() != nil
     }
     if isDone {
       progress.note("actnorms initialized from \(counted(count, "image"))")

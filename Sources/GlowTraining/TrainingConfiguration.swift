@@ -22,6 +22,10 @@ public enum ActivationPolicy: String, Sendable, Codable, CaseIterable {
 public struct TrainingConfiguration: Sendable, Hashable, Codable {
   /// Images a step.
   public var batch = 64
+  /// Images that go through the model at a time, in parts of the batch whose gradients are added up in a fixed order:
+  /// less memory, and what several processes share out. The result depends on it, to rounding, and not on how many
+  /// processes there are. Nil = the batch at once.
+  public var microBatch: Int?
   /// Updates in all.
   public var steps = 1000
   /// The learning rate after the warm-up.
@@ -105,6 +109,10 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
       if !holds { throw ConfigurationError("\(name(setting)) must \(rule)") }
     }
     try require((1...1_000_000).contains(batch), "batch", "be 1 to 1000000, not \(batch)")
+    if let microBatch {
+      try require(
+        (1...batch).contains(microBatch), "microBatch", "be 1 to the batch, \(batch), not \(microBatch)")
+    }
     // Times the batch, it must still be a number of images.
     try require((0...1_000_000_000_000).contains(steps), "steps", "be 0 to 10¹², not \(steps)")
     try require(

@@ -3,6 +3,7 @@ import GlowFiles
 import GlowFlow
 import GlowImages
 import GlowKernels
+import GlowRanks
 import GlowStorage
 
 /// What a trainer does at some steps besides the update.
@@ -41,12 +42,14 @@ extension TrainingRun {
         secondsLeft: Double((training.steps - state.step) * training.batch) / clock.imagesPerSecond,
         isLogged: isDue(training.logEvery)))
     guard isDue(training.logEvery) else { return }
-    try log.append(
-      Metrics(
-        step: state.step, images: imagesSeen, epoch: epoch, loss: objective.loss.ifFinite,
-        trainBitsPerDim: objective.bitsPerDimension.ifFinite, gradientNorm: gradientNorm.ifFinite,
-        learningRate: rate, largestCondition: watchConditions().ifFinite,
-        imagesPerSecond: clock.imagesPerSecond, seconds: clock.seconds))
+    try ranks.first {
+      try log?.append(
+        Metrics(
+          step: state.step, images: imagesSeen, epoch: epoch, loss: objective.loss.ifFinite,
+          trainBitsPerDim: objective.bitsPerDimension.ifFinite, gradientNorm: gradientNorm.ifFinite,
+          learningRate: rate, largestCondition: watchConditions().ifFinite,
+          imagesPerSecond: clock.imagesPerSecond, seconds: clock.seconds))
+    }
   }
 
   /// The largest condition number of a channel map; those that come near to having no inverse are warned of, and
@@ -77,7 +80,7 @@ extension TrainingRun {
     }
     let grid = ImageGrid.arrange(images)
     try PNG.write(grid, to: trainer.folder.samples(state.step))
-    try log.events?.append(samples: grid, step: state.step)
+    try log?.events?.append(samples: grid, step: state.step)
   }
 
   func evaluate(_ test: any Dataset) throws {
@@ -88,18 +91,22 @@ extension TrainingRun {
       let averaged = try score(test, with: trainer.evaluated)
       return (averaged, training.keepsAverage ? try score(test, with: glow) : averaged)
     }
-    if signal != nil { return }
-    let inverseError = try savingOnFailure { try watchInverse(test) }
+    if try signal != nil { return }
+    var inverseError = Double.nan
+    try savingOnFailure { try ranks.first { inverseError = try watchInverse(test) } }
     progress.note(
       "step \(state.step) (\(counted(imagesSeen, "image"))): test bits/dim \(averaged) with the averaged weights, "
         + String(format: "%.4f raw", raw.bitsPerDimension))
-    try log.append(
-      Metrics(
-        step: state.step, images: imagesSeen, epoch: epoch, seconds: clock.seconds,
-        testBitsPerDim: averaged.bitsPerDimension.ifFinite, testBitsPerDimRaw: raw.bitsPerDimension.ifFinite,
-        testStandardError: averaged.standardError?.ifFinite, inverseError: inverseError.ifFinite))
     state.evaluations.add(averaged.bitsPerDimension, step: state.step)
-    try keepIfBest(averaged.bitsPerDimension)
+    try ranks.first {
+      try log?.append(
+        Metrics(
+          step: state.step, images: imagesSeen, epoch: epoch, seconds: clock.seconds,
+          testBitsPerDim: averaged.bitsPerDimension.ifFinite,
+          testBitsPerDimRaw: raw.bitsPerDimension.ifFinite,
+          testStandardError: averaged.standardError?.ifFinite, inverseError: inverseError.ifFinite))
+      try keepIfBest(averaged.bitsPerDimension)
+    }
   }
 
   /// How far a batch of images is from what its latents decode to. Long before samples show it, this says that a model
@@ -143,21 +150,26 @@ extension TrainingRun {
     do { try trainer.evaluated.parametersChanged() } catch is SingularMapError { return nil }
     let count = TrainingBits.imageCount(trainedOn: imagesSeen, batch: training.batch)
     let mean = try score(trainer.train.spread(over: count), with: trainer.evaluated).bitsPerDimension
-    return signal == nil ? mean.ifFinite : nil
+    return try signal == nil ? mean.ifFinite : nil
   }
 
-  /// Of as many images as there are before a signal asks to end.
+  /// Of as many images as there are before a signal asks to end. Several processes share the images out.
   private func score(_ images: any Dataset, with glow: Glow<Float>) throws -> Score {
-    // A score does not depend on the batch, and the memory for training is in use.
-    let scorer = try Scorer(glow, batch: glow.batchThatFits(training.batch))
+    // A score does not depend on the batch, and the memory for training is in use. The least that fits for all.
+    let batch = -(try ranks.largest(-glow.batchThatFits(training.batch)))
+    let scorer = try Scorer(glow, batch: batch)
+    scorer.ranks = ranks
     scorer.progress = { [progress] in progress.work($0, of: $1, "images scored") }
-    return try scorer.score(
+    var skipped: [FileError] = []
+    let score = try scorer.score(
       images, dequantization: training.dequantization, seed: training.seed,
-      shouldStop: { self.signal != nil },
+      shouldStop: { try self.signal != nil },
       onError: { index, error in
         if training.onError == .fail { throw error }
-        trainer.noteSkipped(FileError(images.source(index), (error as? FileError)?.reason ?? "\(error)"))
+        skipped.append(FileError(images.source(index), (error as? FileError)?.reason ?? "\(error)"))
       })
+    for error in try ranks.gather(skipped) { trainer.noteSkipped(error) }
+    return score
   }
 }
 

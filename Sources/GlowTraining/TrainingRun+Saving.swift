@@ -1,6 +1,7 @@
 import Foundation
 import GlowFlow
 import GlowKernels
+import GlowRanks
 import GlowStorage
 
 /// The model files and checkpoints of a run.
@@ -8,6 +9,10 @@ extension TrainingRun {
   /// Writes model and checkpoint, and removes checkpoints that are older than those to keep. Later ones, which were
   /// damaged and passed over, do not count.
   func save(meanTrainingBits: Double? = nil) throws {
+    try ranks.first { try write(meanTrainingBits: meanTrainingBits) }
+  }
+
+  private func write(meanTrainingBits: Double?) throws {
     let start = ContinuousClock.now
     defer { trainer.limit?.saved(in: start.duration(to: .now)) }
     let bits = meanTrainingBits.map { TrainingBits(mean: $0, dequantization: training.dequantization) }
@@ -25,7 +30,7 @@ extension TrainingRun {
       try? FileManager.default.removeItem(atPath: folder.checkpoint(step))
     }
     // After the weights, which are worth more than the lines.
-    try log.synchronize()
+    try log?.synchronize()
   }
 
   /// An image that cannot be read must not cost the steps so far: the weights know nothing of it.
@@ -35,7 +40,9 @@ extension TrainingRun {
       do {
         try save()
         progress.note("saved at step \(state.step)")
-      } catch { progress.note("\(error)") }
+      } catch let second where !(second is RankFailure && error is RankFailure) {
+        progress.note("\(second)")
+      } catch {}
       throw error
     }
   }

@@ -1,6 +1,7 @@
 import Foundation
 import GlowFlow
 import GlowKernels
+import GlowRanks
 
 /// One run of a trainer, from its first step to its end. It is always at one stage, whose method does the work and
 /// returns the stage that follows:
@@ -46,45 +47,40 @@ final class TrainingRun {
 
   /// What a step is judged by, and updates with.
   struct Measurement {
-    /// In a conditional model.
-    let labels: [Int]?
     /// A failure if a channel map could not be inverted.
     let objective: Result<Objective, any Error>
     let gradientNorm: Double
   }
 
   let trainer: Trainer
-  let log: MetricsLog
+  /// Of the first of several processes.
+  let log: MetricsLog?
   let clock: StepClock
   /// Lowest test bits/dim so far, that of `best.safetensors`.
   var best: Double?
-  private var feed: ImageFeed
-  private let workspace: Workspace<Float>
-  private let gradients: Slab<Float>
+  private var batch: BatchPass
   private var ending = Trainer.Ending.finished
   /// Steps between two states that are kept to go back to.
   private static let goodInterval = 100
 
   /// - Parameter trainer: its model is initialized.
   /// - Throws: `MemoryError`.
-  init(_ trainer: Trainer, _ log: MetricsLog) throws {
-    let (glow, training) = (trainer.glow, trainer.training)
+  init(_ trainer: Trainer, _ log: MetricsLog?) throws {
     self.trainer = trainer
     self.log = log
     // A run that starts has none, whatever lies there.
     best = trainer.state.step == 0 ? nil : trainer.folder.bestBitsPerDimension()
-    feed = ImageFeed(trainer.train, training)
-    workspace = try glow.workspace(batch: training.batch, purpose: trainer.memory.purpose)
-    gradients = try Slab(count: glow.parameters.count)
-    clock = StepClock(batch: training.batch)
+    batch = try BatchPass(trainer)
+    clock = StepClock(batch: trainer.training.batch)
   }
 
   var state: TrainingState { trainer.state }
   var training: TrainingConfiguration { trainer.training }
   var glow: Glow<Float> { trainer.glow }
   var progress: any ProgressReport { trainer.progress }
-  /// The signal that asks to end, if any.
-  var signal: Int32? { trainer.signal() }
+  var ranks: Ranks { trainer.ranks }
+  /// The signal that asks to end, if any. Asked for by all of several processes at the same points.
+  var signal: Int32? { get throws { try trainer.signal() } }
   var isLast: Bool { state.step >= training.steps }
 
   /// - Throws: as `Trainer.run`.
@@ -113,25 +109,12 @@ final class TrainingRun {
   // MARK: A step
 
   private func measure() throws -> Stage {
-    if let signal { return .interrupt(signal: signal) }
-    let labels = try savingOnFailure { try clock.outside { try loadBatch() } }
-    let classes = glow.configuration.isConditional ? labels : nil
-    let objective = Result {
-      try glow.objective(
-        workspace, count: training.batch, labels: classes, gradients: gradients.base)
+    if let signal = try signal { return .interrupt(signal: signal) }
+    let outcome = try savingOnFailure {
+      try batch.run(step: state.step) { load in try clock.outside(load) }
     }
-    return .judge(
-      Measurement(
-        labels: classes, objective: objective,
-        gradientNorm: glow.gradientNorm))
-  }
-
-  private func loadBatch() throws -> [Int] {
-    let labels = try feed.load(
-      state.step * training.batch, count: training.batch, into: workspace.images,
-      dequantization: glow.dequantization, team: glow.team)
-    for (_, error) in feed.skipped { trainer.noteSkipped(error) }
-    return labels
+    for error in outcome.skipped { trainer.noteSkipped(error) }
+    return .judge(Measurement(objective: outcome.objective, gradientNorm: glow.gradientNorm))
   }
 
   private func judge(_ measurement: Measurement) throws -> Stage {
@@ -149,9 +132,9 @@ final class TrainingRun {
       return .perform(due, then: .conclude)
     case (let trouble?, false):
       state.safeguard = safeguard
-      return .recover(trouble, diagnosis: diagnosis(of: measurement))
+      return .recover(trouble, diagnosis: batch.diagnosis())
     case (let trouble?, true):
-      return .restore(trouble, diagnosis: diagnosis(of: measurement))
+      return .restore(trouble, diagnosis: batch.diagnosis())
     }
   }
 
@@ -165,12 +148,6 @@ final class TrainingRun {
     }
   }
 
-  private func diagnosis(of measurement: Measurement) -> String {
-    glow.diagnose(
-      workspace, count: training.batch, labels: measurement.labels, gradients: gradients.base
-    ).description
-  }
-
   /// The state whose loss has just been seen to be fine becomes the one to go back to. That of a scheduled
   /// checkpoint always does, so that the checkpoint needs no second state.
   private func keepIfDue(_ due: Duties) throws {
@@ -182,9 +159,9 @@ final class TrainingRun {
 
   private func perform(_ due: Duties, then next: Stage) throws -> Stage {
     if let test = trainer.test, due.contains(.evaluation) { try clock.pausing { try evaluate(test) } }
-    if due.contains(.samples) { try clock.pausing { try drawSamples() } }
+    if due.contains(.samples) { try clock.pausing { try ranks.first { try drawSamples() } } }
     if due.contains(.checkpoint) { try clock.pausing { try save() } }
-    if signal != nil { return .measure }
+    if try signal != nil { return .measure }
     return due.contains(.evaluation) && endsByPatience() ? .conclude : next
   }
 
@@ -195,9 +172,9 @@ final class TrainingRun {
     let rate =
       training.rate(ofStep: state.step, imageCount: trainer.train.count) * safeguard.rateFactor
     let norm = measurement.gradientNorm
-    glow.followStatistics(of: workspace)
+    glow.followStatistics(of: batch.workspace)
     let change = state.optimizer.update(
-      glow.values.base, gradients: gradients.base, step: state.step, rate: rate,
+      glow.values.base, gradients: batch.gradients.base, step: state.step, rate: rate,
       scale: training.clipNorm > 0 ? min(1, training.clipNorm / norm) : 1,
       average: (state.averaged.values.base, training.averageDecay(ofStep: state.step)))
     state.averageStatistics(decay: training.averageDecay(ofStep: state.step))
@@ -250,7 +227,7 @@ final class TrainingRun {
         format: "%.2f %% of the time of the steps went into images, dequantization and log lines",
         100 * clock.outsideShare))
     let mean = try savingOnFailure { try meanTrainingBits() }
-    if let signal { return .interrupt(signal: signal) }
+    if let signal = try signal { return .interrupt(signal: signal) }
     try save(meanTrainingBits: mean)
     return nil
   }

@@ -30,6 +30,18 @@ final class TrainingState {
     ]
   }
 
+  /// A number that tells whether two states are the same.
+  var digest: String {
+    var digest = UInt64(step)
+    for (_, slab) in slabs {
+      for value in slab.values {
+        digest = (digest ^ UInt64(value.bitPattern)) &* 0x9E37_79B9_7F4A_7C15
+        digest ^= digest >> 32
+      }
+    }
+    return String(digest, radix: 16)
+  }
+
   /// Starts the average at the present weights, and takes over what is not learned.
   func beginAverage() { averaged.values.base.update(from: glow.values.base, count: glow.parameters.count) }
 

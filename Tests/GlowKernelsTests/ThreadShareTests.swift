@@ -17,6 +17,18 @@ struct ThreadShareTests {
     #expect(share.count == count && share.variable == variable && share.misunderstood.isEmpty)
   }
 
+  @Test(
+    "processes of a job that are bound to no processors share them",
+    arguments: [
+      ("4", false, 2), ("3", false, 2), ("16", false, 1), ("4", true, 8), ("1", false, 8), ("x", false, 8),
+    ])
+  func shared(processes: String, isBound: Bool, count: Int) {
+    let environment = ["OMPI_COMM_WORLD_LOCAL_SIZE": processes]
+    #expect(ThreadShare(granted: 8, environment: environment, isBound: isBound).count == count)
+    let fewer = environment.merging(["OMP_NUM_THREADS": "1"]) { $1 }
+    #expect(ThreadShare(granted: 8, environment: fewer, isBound: isBound).count == 1)
+  }
+
   @Test("what is no number is passed over", arguments: ["0", "-1", "two", "4x", ",2"])
   func misunderstood(value: String) {
     let share = ThreadShare(granted: 8, environment: ["OMP_NUM_THREADS": value, "SLURM_CPUS_PER_TASK": "5"])

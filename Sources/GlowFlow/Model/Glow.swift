@@ -34,7 +34,7 @@ package final class Glow<S: Scalar> {
   /// Folded weights of all layers; the gradient of them has the same layout.
   let folded: Slab<S>
   /// Booked with the first workspace for training, as are the panels of the transposes.
-  private(set) var foldedGradient: Slab<S>?
+  package private(set) var foldedGradient: Slab<S>?
   /// Of each layer, Σ of the squares of its parameters' gradients.
   private(set) var squares: Slab<Double>?
   /// The matrices among the folded weights as packed products take them; nil if OpenBLAS makes the products.
@@ -109,6 +109,9 @@ package final class Glow<S: Scalar> {
 
   /// Levels that log-likelihoods are told of one by one (`LogLikelihood`).
   package var levelCount: Int { architecture.levels.count }
+
+  /// Whether an image's gradient depends on the images beside it, through batch normalization.
+  package var normalizesByBatch: Bool { architecture.levels.contains(where: \.needs.meetsBatch) }
 
   /// The total number of channel values that leave as latents, equal to the image's H·W·C.
   package var latentCount: Int { configuration.dimensions }

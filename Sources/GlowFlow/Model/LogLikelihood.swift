@@ -1,7 +1,7 @@
 import GlowKernels
 
 /// The parts of one image's log-likelihood in nats, and their sum.
-package struct LogLikelihood: Sendable, Hashable {
+package struct LogLikelihood: Sendable, Hashable, Codable {
   /// −D·ln 2^b.
   package let dequantizationConstant: Double
   /// Log-determinant of each level's flow steps.

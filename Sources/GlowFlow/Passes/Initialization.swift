@@ -10,12 +10,13 @@ extension Glow {
   /// - Parameter shouldStop: asked before each layer, and told how many of how many are done; if it says so, the model stays
   ///   as it was.
   /// - Returns: whether it was not stopped.
-  /// - Throws: `SingularMapError`; the model stays as it was.
+  /// - Throws: `SingularMapError`, or what `shouldStop` throws; the model stays as it was.
   @discardableResult
   @specialized(where S == Float)
   @specialized(where S == Double)
   package func initialize(
-    _ workspace: Workspace<S>, count: Int, shouldStop: (_ done: Int, _ count: Int) -> Bool = { _, _ in false }
+    _ workspace: Workspace<S>, count: Int,
+    shouldStop: (_ done: Int, _ count: Int) throws -> Bool = { _, _ in false }
   ) throws -> Bool {
     let former = Array(values.values)
     do {
@@ -37,14 +38,14 @@ extension Glow {
   @specialized(where S == Float)
   @specialized(where S == Double)
   private func setActNorms(
-    _ workspace: Workspace<S>, count: Int, _ shouldStop: (_ done: Int, _ count: Int) -> Bool
+    _ workspace: Workspace<S>, count: Int, _ shouldStop: (_ done: Int, _ count: Int) throws -> Bool
   ) throws -> Bool {
     workspace.begin(count: count, normalization: .batch)
     let layerCount = architecture.levels.reduce(0) { $0 + $1.layers.count }
     var done = 0
     for (level, layers) in architecture.levels.map(\.layers).enumerated() {
       for (index, placed) in layers.enumerated() {
-        if shouldStop(done, layerCount) { return false }
+        if try shouldStop(done, layerCount) { return false }
         done += 1
         try placed.layer.initialize(from: DataPass(self, workspace, level: level, layer: index))
         // What leaves the flow has nothing after it to be initialized.

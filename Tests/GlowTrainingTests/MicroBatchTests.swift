@@ -1,0 +1,171 @@
+import Foundation
+import GlowFlow
+import GlowImages
+import GlowKernels
+import GlowStorage
+import Testing
+
+@testable import GlowTraining
+
+@Suite("Batches in parts")
+struct MicroBatchTests {
+  private let runs = Runs()
+
+  private func trainer(_ name: String, _ microBatch: Int?, threads: Int = 2, steps: Int = 12) throws
+    -> Trainer
+  {
+    try runs.trainer(name, steps: steps, threads: threads) {
+      $0.training.batch = 8
+      $0.training.microBatch = microBatch
+      $0.training.evaluateEvery = 5
+      $0.training.flips = true
+    }
+  }
+
+  @Test("a batch in one part is the batch; in several it is the same to rounding, and uses each image once")
+  func parts() throws {
+    defer { runs.remove() }
+    func losses(_ microBatch: Int?) throws -> [Double] {
+      let run = try trainer("\(microBatch ?? 0)", microBatch)
+      _ = try run.run()
+      return try runs.metrics(run).compactMap { $0["loss"] }
+    }
+    let whole = try losses(nil)
+    #expect(try losses(8) == whole)
+    #expect(
+      try runs.bytes("\(runs.root)/0/model.safetensors") == runs.bytes("\(runs.root)/8/model.safetensors"))
+    // The last part of three has two images.
+    for microBatch in [1, 3, 4] {
+      let parts = try losses(microBatch)
+      #expect(parts.count == whole.count)
+      for (loss, expected) in zip(parts, whole) {
+        #expect(abs(loss - expected) < 1e-3 * expected, "\(microBatch): \(loss), \(expected)")
+      }
+    }
+  }
+
+  @Test(
+    "the gradient of parts, added up, is that of the batch, to rounding in Double; a part left out is seen")
+  func gradient() throws {
+    var configuration = GlowConfiguration()
+    configuration.imageHeight = 16
+    configuration.imageWidth = 16
+    (configuration.levels, configuration.depth, configuration.width) = (2, 2, 8)
+    configuration.classCount = 3
+    let glow = try Glow<Double>(configuration: configuration, seed: 1, team: ThreadTeam(count: 2))
+    // The last convolution of a new conditioner is zero: from there no gradient would come.
+    for index in glow.parameters.trainableRanges.joined() {
+      glow.values.base[index] += 0.02 * (Double(index * 7919 % 101) / 50 - 1)
+    }
+    try glow.parametersChanged()
+    let (count, size) = (5, configuration.dimensions)
+    let workspace = try glow.workspace(batch: count, purpose: .training(keepsHidden: true))
+    let pixels = (0..<count * size).map { Double($0 * 31 % 97) / 97 - 0.5 }
+    let labels = [0, 1, 2, 1, 0]
+    func gradient(_ parts: [Range<Int>]) throws -> ([Double], Objective) {
+      let sum = try Slab<Double>(count: glow.foldedGradient?.count ?? 0)
+      var images: [ImageBits] = []
+      for part in parts {
+        for (place, value) in pixels[part.lowerBound * size..<part.upperBound * size].enumerated() {
+          workspace.images[place] = value
+        }
+        images += glow.pullBackObjective(
+          workspace, count: part.count, of: count, labels: Array(labels[part]))
+        for index in 0..<sum.count { sum.base[index] += glow.foldedGradient!.base[index] }
+      }
+      glow.foldedGradient!.base.update(from: sum.base, count: sum.count)
+      let gradients = try Slab<Double>(count: glow.parameters.count)
+      try glow.foldObjectiveBackward(batch: count, into: gradients.base)
+      return (Array(gradients.values), Objective(images))
+    }
+    let (whole, objective) = try gradient([0..<5])
+    let largest = whole.map(abs).max()!
+    func difference(_ parts: [Range<Int>]) throws -> Double {
+      zip(try gradient(parts).0, whole).map { abs($0 - $1) }.max()! / largest
+    }
+    #expect(try difference([0..<2, 2..<4, 4..<5]) < 1e-12)
+    #expect(try gradient([0..<2, 2..<4, 4..<5]).1.loss == objective.loss)
+    #expect(try difference([0..<2, 2..<4]) > 1e-3)
+    #expect(try difference([0..<2, 2..<4, 3..<4]) > 1e-3)
+  }
+
+  @Test("threads change nothing; a run goes on in the same parts")
+  func threads() throws {
+    defer { runs.remove() }
+    let one = try trainer("one", 3, threads: 1)
+    _ = try one.run()
+    let first = try trainer("parts", 3, threads: 2)
+    first.interruption = { first.step >= 5 ? SIGTERM : nil }
+    _ = try first.run()
+    let second = try trainer("parts", 3, threads: 2)
+    try second.resume()
+    _ = try second.run()
+    #expect(try runs.bytes(one.folder.model) == runs.bytes(second.folder.model))
+    #expect(try runs.bytes(one.folder.checkpoint(12)) == runs.bytes(second.folder.checkpoint(12)))
+  }
+
+  @Test("a share of each batch holds the images that the whole has there")
+  func shares() throws {
+    var training = TrainingConfiguration()
+    (training.batch, training.flips) = (7, true)
+    let data = FaceDataset(count: 10, seed: 0, part: .train)
+    let glow = try Glow<Float>(
+      configuration: RunsModel.configuration, seed: 0, team: ThreadTeam(count: 1))
+    let size = data.shape.count
+    func images(_ feed: inout ImageFeed, _ start: Int, _ count: Int) throws -> [Float] {
+      let slab = try Slab<Float>(count: count * size)
+      _ = try feed.load(
+        start, count: count, into: slab.base, dequantization: glow.dequantization, team: glow.team)
+      return Array(slab.values)
+    }
+    var whole = ImageFeed(data, training)
+    var share = ImageFeed(data, training, share: 2..<5)
+    // Some of an epoch, and over its end.
+    for step in 0..<4 {
+      let all = try images(&whole, 7 * step, 7)
+      #expect(try images(&share, 7 * step + 2, 2) == Array(all[2 * size..<4 * size]), "\(step)")
+      #expect(try images(&share, 7 * step + 4, 1) == Array(all[4 * size..<5 * size]), "\(step)")
+    }
+  }
+
+  private enum RunsModel {
+    static var configuration: GlowConfiguration {
+      var model = GlowConfiguration()
+      (model.levels, model.depth, model.width) = (1, 1, 8)
+      return model
+    }
+  }
+
+  @Test("the sums of parts that wait for each other are few")
+  func sums() {
+    for count in 1...64 {
+      #expect(1 << (BatchPass.sumCount(0..<count) - 1) <= count)
+    }
+  }
+
+  @Test("parts cover the batch, and processes the parts", arguments: [(16, 4), (16, 5), (7, 1), (8, 8)])
+  func cover(batch: Int, microBatch: Int) {
+    var training = TrainingConfiguration()
+    (training.batch, training.microBatch) = (batch, microBatch)
+    let parts = BatchParts(training)
+    #expect((0..<parts.count).flatMap { Array(parts.images(of: $0)) } == Array(0..<batch))
+    for processes in 1...parts.count {
+      let shares = parts.shares(of: processes)
+      #expect(shares.flatMap { Array($0) } == Array(0..<parts.count) && shares.allSatisfy { !$0.isEmpty })
+      #expect(shares.flatMap { Array(parts.images(of: $0)) } == Array(0..<batch))
+    }
+  }
+
+  @Test("batch normalization and parts exclude each other; a part is no larger than the batch")
+  func refused() throws {
+    defer { runs.remove() }
+    #expect(throws: TrainingError.self) {
+      try runs.trainer("realnvp", steps: 1) {
+        $0.model.architecture = .realNVP
+        $0.training.microBatch = 4
+      }
+    }
+    #expect(throws: ConfigurationError.self) { try trainer("large", 9) }
+    #expect(throws: ConfigurationError.self) { try trainer("none", 0) }
+  }
+}
