@@ -183,7 +183,7 @@ struct DetectCommand: ParsableCommand {
       throw FileError(path, "keeps no \(score.rawValue) of its images: give another --by")
     }
     // What is judged without classes of its own, a reference of all classes fits.
-    let settings = settings(try scoring.classes(stored, model: model, default: reference.classes))
+    let settings = try settings(stored, scoring.classes(stored, model: model, default: reference.classes))
     var provenance = try provenance(of: judged, stored, settings)
     let differences = reference.differences(to: provenance)
     if !differences.isEmpty {
@@ -249,8 +249,8 @@ struct DetectCommand: ParsableCommand {
     for line in provenance.lines { try answer(line) }
   }
 
-  private func settings(_ classes: ClassChoice) -> ScoringSettings {
-    var settings = scoring.settings
+  private func settings(_ stored: StoredModel, _ classes: ClassChoice) throws -> ScoringSettings {
+    var settings = try scoring.settings(stored)
     settings.compressor = compressor
     settings.takesDigests = true
     settings.classes = classes
@@ -295,7 +295,7 @@ struct DetectCommand: ParsableCommand {
     let scorer = try Scorer(stored.glow, batch: scoring.batch)
     scorer.progress = Countdown("images").reached
     let mean = try meanTrainingBits(stored, scorer, classes)
-    let settings = settings(classes)
+    let settings = try settings(stored, classes)
     var columns = try scoreColumns(stored, scoring, path: model)
     columns.detection = DetectionScore.allCases
     columns.meanTrainingBits = mean
@@ -336,11 +336,12 @@ struct DetectCommand: ParsableCommand {
       metrics[score] = DetectionMetrics(known: known, foreign: foreign)
       if let scores { try draw(score, known: known, foreign: foreign, in: scores) }
     }
-    try answer(json ? jsonLine(result(sides, mean, metrics, seconds)) : text(sides, mean, metrics))
+    try answer(json ? jsonLine(result(sides, settings, mean, metrics, seconds)) : text(sides, mean, metrics))
   }
 
   private func result(
-    _ sides: [Side], _ mean: Double?, _ metrics: [DetectionScore: DetectionMetrics], _ seconds: Double
+    _ sides: [Side], _ settings: ScoringSettings, _ mean: Double?,
+    _ metrics: [DetectionScore: DetectionMetrics], _ seconds: Double
   ) -> Result {
     var scores: [String: Metrics] = [:]
     for (score, values) in metrics {
@@ -351,7 +352,7 @@ struct DetectCommand: ParsableCommand {
     return Result(
       model: model, known: sides[0], foreign: sides[1], split: split.rawValue, limit: images.limit,
       meanTrainingBitsPerDim: mean, scores: scores, compressor: compressor.rawValue,
-      dequantization: scoring.dequantization.rawValue,
+      dequantization: settings.dequantization.rawValue,
       importanceSamples: scoring.importanceSamples, seed: scoring.seed, seconds: seconds,
       imagesPerSecond: Double(sides.reduce(0) { $0 + $1.images + ($1.provenance.skipped ?? 0) }) / seconds)
   }
@@ -365,7 +366,7 @@ struct DetectCommand: ParsableCommand {
       var collected = CollectedScores()
       let opened = try openData(
         train, images, .train, for: stored, path: model, needsClasses: classes == .ofImages)
-      var settings = scoring.settings
+      var settings = try scoring.settings(stored)
       // The first draw of several: what typicality compares with the mean.
       settings.importanceSamples = 1
       settings.classes = classes
@@ -379,10 +380,11 @@ struct DetectCommand: ParsableCommand {
           + "best.safetensors does not), so \(advice)")
       return nil
     }
-    if let noise = kept.dequantization, noise != scoring.dequantization {
+    let asked = try scoring.settings(stored).dequantization
+    if let noise = kept.dequantization, noise != asked {
       warn(
         "\(model) keeps the mean bits/dim of its training images with --dequantization \(noise.rawValue), not "
-          + "\(scoring.dequantization.rawValue), so \(advice)")
+          + "\(asked.rawValue), so \(advice)")
       return nil
     }
     return kept.mean

@@ -108,7 +108,7 @@ package final class Glow<S: Scalar> {
   }
 
   /// Levels that log-likelihoods are told of one by one (`LogLikelihood`).
-  package var levelCount: Int { architecture.levels.count }
+  package var levelCount: Int { architecture.flow.count }
 
   /// The total number of channel values that leave as latents, equal to the image's H·W·C.
   package var latentCount: Int { configuration.dimensions }
