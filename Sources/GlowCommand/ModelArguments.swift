@@ -148,6 +148,9 @@ struct ModelArguments: ParsableArguments {
   private func setDequantizer(
     _ kind: DequantizationKind?, _ configuration: inout GlowConfiguration
   ) throws {
+    if let dequantizerWidth, dequantizerWidth < 1 {
+      throw ConfigurationError("--dequantizer-width must be 1 to 16384, not \(dequantizerWidth)")
+    }
     if kind == .variational && !configuration.hasDequantizer {
       configuration.dequantizerWidth = dequantizerWidth ?? 32
     } else if let kind, kind != .variational, configuration.hasDequantizer {
@@ -157,9 +160,6 @@ struct ModelArguments: ParsableArguments {
     if let dequantizerWidth {
       if !configuration.hasDequantizer {
         throw ConfigurationError("--dequantizer-width is of --dequantization variational")
-      }
-      if dequantizerWidth < 1 {
-        throw ConfigurationError("--dequantizer-width must be 1 to 16384, not \(dequantizerWidth)")
       }
       configuration.dequantizerWidth = dequantizerWidth
     }

@@ -28,7 +28,8 @@ struct PlainConditioner: Conditioner {
   private let hiddenGradient1: Buffer
   private let hiddenGradient2: Buffer
   private let outputPatches: Buffer
-  private let inputPatchesGradient: Buffer
+  /// None where nobody needs the gradient at z1.
+  private let inputPatchesGradient: Buffer?
 
   static func hiddenWeights(_ settings: NetworkSettings) -> Int { settings.width * settings.width }
 
@@ -58,7 +59,9 @@ struct PlainConditioner: Conditioner {
     hiddenGradient1 = blueprint.buffer(columns: width, .stage, isForBackward: true)
     hiddenGradient2 = blueprint.buffer(columns: width, .stage, isForBackward: true)
     outputPatches = blueprint.buffer(columns: 9 * output, .halo)
-    inputPatchesGradient = blueprint.buffer(columns: 9 * input, .halo, isForBackward: true)
+    inputPatchesGradient =
+      shape.settings.readsConstants
+      ? nil : blueprint.buffer(columns: 9 * input, .halo, isForBackward: true)
 
     blueprint.product(inner: 9 * input, columns: width)
     blueprint.product(inner: width, columns: width)
@@ -188,7 +191,8 @@ struct PlainConditioner: Conditioner {
         site)
     }
     clock.lap(.patches)
-    let (dOutput, dPatches) = (site[outputPatches].own, site[inputPatchesGradient].own)
+    let dOutput = site[outputPatches].own
+    let dPatches = inputPatchesGradient.map { site[$0].own }
     for rows in site.fewRows(width: width) {
       // dh2 = [rows × 9·out]·[9·out × width], where the ReLU let something pass
       GlowKernels.multiply(
@@ -200,8 +204,10 @@ struct PlainConditioner: Conditioner {
         .rectifierBackward(
           hidden1.rows(rows), sums: gradient[first.foldedBias], site.classes.from(rows.lowerBound)))
       // dpatches = [rows × width]·[width × 9·in]
-      GlowKernels.multiply(
-        dHidden1.rows(rows), weights.transposed(first.foldedWeight), into: dPatches.rows(rows))
+      if let dPatches {
+        GlowKernels.multiply(
+          dHidden1.rows(rows), weights.transposed(first.foldedWeight), into: dPatches.rows(rows))
+      }
     }
     clock.lap(.products)
     // dW3 += [width × rows]·[rows × 9·out]
@@ -217,6 +223,7 @@ struct PlainConditioner: Conditioner {
   @specialized(where S == Float)
   @specialized(where S == Double)
   func addInputGradient<S: Scalar>(_ image: Int, to gradient: Matrix<S>, _ site: Site<S>) {
+    guard let inputPatchesGradient else { return }
     addPatches(
       site[inputPatchesGradient].interleaved(image), to: gradient, bordered: bordered, site)
   }

@@ -13,7 +13,7 @@ struct NoiseCoupling: Layer {
       .exponential, channels: (shape.channels / 2, shape.channels / 2),
       NetworkSettings(
         kind: .plain, width: configuration.dequantizerWidth, blocks: 1, kernel: 1,
-        padding: configuration.padding), prefix: "\(name).coupling", in: &blueprint)
+        padding: configuration.padding, readsConstants: true), prefix: "\(name).coupling", in: &blueprint)
   }
 
   func stages(_ direction: Direction) -> [Stage] { coupling.stages(direction) }

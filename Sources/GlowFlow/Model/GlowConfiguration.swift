@@ -114,7 +114,9 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   }
 
   /// Parameters that a model has at least, counted without making it.
-  package var leastParameters: Double { architecture.design.leastParameters(self) }
+  package var leastParameters: Double {
+    architecture.design.leastParameters(self) + Double(dequantizerWidth) * Double(dequantizerWidth)
+  }
 
   /// Outputs of the conditioners for each value that a coupling changes.
   package var outputsPerValue: Int { coupling.transform.outputsPerValue }
