@@ -94,7 +94,8 @@ struct TrainCommand: ParsableCommand {
       dequantization: training.dequantization)
     if shape.hasDequantizer { settings.dequantization = .variational }
     var configuration = RunConfiguration(
-      data: location, images: images.settings, model: shape, training: settings, imageCount: opened.dataset.count, threads: team.count, initFrom: source)
+      data: location, images: images.settings, model: shape, training: settings,
+      imageCount: opened.dataset.count, threads: team.count, initFrom: source)
     configuration.test = testLocation
     if configuration.model.isConditional, test?.dataset.classNames.isEmpty == true {
       if let testLocation {
