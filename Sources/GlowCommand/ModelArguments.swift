@@ -155,7 +155,8 @@ struct ModelArguments: ParsableArguments {
       configuration.dequantizerWidth = dequantizerWidth ?? 32
     } else if let kind, kind != .variational, configuration.hasDequantizer {
       throw ConfigurationError(
-        "--dequantization is \(kind.rawValue), and the model has a dequantizer, of variational noise: leave it out")
+        "--dequantization is \(kind.rawValue), and the model has a dequantizer, of variational noise: leave it out"
+      )
     }
     if let dequantizerWidth {
       if !configuration.hasDequantizer {

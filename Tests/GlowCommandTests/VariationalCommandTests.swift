@@ -34,7 +34,8 @@ struct VariationalCommandTests {
       inspection.contains("dequantizerWidth: 6") && inspection.contains("dequantizer.coupling.conv1.weight"))
     for line in [
       "evaluate run \(data) --scores scores.jsonl --batch 8 --importance-samples 3",
-      "evaluate run \(data) --scores scores.csv", "evaluate run \(data) --scores part.csv --shard 1/2 --resume",
+      "evaluate run \(data) --scores scores.csv",
+      "evaluate run \(data) --scores part.csv --shard 1/2 --resume",
       "compare scores.csv scores.csv", "sample run --out samples.png --count 4",
       "encode run \(data) --out latents.npy", "decode run --latents latents.npy --out decoded",
       "encode run \(data) --out noisy.npy --dequantization variational",

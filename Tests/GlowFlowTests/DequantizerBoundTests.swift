@@ -104,7 +104,8 @@ struct DequantizerBoundTests {
     }
   }
 
-  @Test("it is below the probability, rises to it with the draws as that of uniform noise does, and is tighter")
+  @Test(
+    "it is below the probability, rises to it with the draws as that of uniform noise does, and is tighter")
   func bound() throws {
     let expected = logProbability()
     try learnNoise(steps: 300)

@@ -165,7 +165,8 @@ struct DequantizerTests {
 
 @Suite("Noise and the cells of pixel values")
 struct CellTests {
-  @Test("logits, sigmoids and their log-determinants are those of the definitions", arguments: [1, 8, 21, 600])
+  @Test(
+    "logits, sigmoids and their log-determinants are those of the definitions", arguments: [1, 8, 21, 600])
   func logistic(count: Int) {
     let least = 0x1p-17
     let step = (1 - 2 * least) / Double(count)

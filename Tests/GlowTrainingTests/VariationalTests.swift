@@ -38,7 +38,8 @@ struct VariationalTests {
     try second.resume()
     _ = try second.run()
     #expect(try runs.bytes(whole.folder.model) == runs.bytes(second.folder.model))
-    #expect(try runs.metrics(whole).compactMap { $0["loss"] } == runs.metrics(second).compactMap { $0["loss"] })
+    #expect(
+      try runs.metrics(whole).compactMap { $0["loss"] } == runs.metrics(second).compactMap { $0["loss"] })
     // All that has been learned is in the file.
     let read = try ModelFile.read(whole.folder.model, as: Float.self, team: ThreadTeam(count: 1)).glow
     #expect(read.configuration == whole.configuration.model)

@@ -31,7 +31,9 @@ package struct Dequantization: Sendable {
     let target = UnsafeMutableBufferPointer(start: values, count: pixels.count)
     if let noise { noise.fillUniform(target) } else { target.update(repeating: 0) }
     if byParts {
-      for index in target.indices { target[index] = ((target[index] * 0x1p15).rounded(.down) + 0.5) * 0x1p-15 }
+      for index in target.indices {
+        target[index] = ((target[index] * 0x1p15).rounded(.down) + 0.5) * 0x1p-15
+      }
     }
     let step = S(1) / S(1 << bits)
     for index in pixels.indices {
