@@ -76,8 +76,10 @@ extension GlowModel {
     if let former, former.configuration.model != model {
       throw GlowError("\(folder): holds a run of another model")
     }
+    var settings = plan.settings
+    if model.hasDequantizer && settings.dequantization == .uniform { settings.dequantization = .variational }
     let configuration = RunConfiguration(
-      data: "images of a program", model: model, training: plan.settings, imageCount: images.count)
+      data: "images of a program", model: model, training: settings, imageCount: images.count)
     let trainer = try Trainer(
       configuration,
       glow: Glow(configuration: model, seed: plan.settings.seed, team: team(plan.threads)),

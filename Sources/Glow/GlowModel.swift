@@ -111,6 +111,7 @@ public actor GlowModel {
   private func score(_ images: ImageSet, _ seed: UInt64, _ body: (ScoredImage) throws -> Void) throws {
     try check(images)
     var settings = ScoringSettings()
+    settings.dequantization = flow.configuration.dequantization
     settings.seed = seed
     settings.onError = .skip
     func isCancelled() -> Bool { Task.isCancelled }

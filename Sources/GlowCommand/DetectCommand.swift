@@ -187,7 +187,7 @@ struct DetectCommand: SharedCommand {
       throw FileError(path, "keeps no \(score.rawValue) of its images: give another --by")
     }
     // What is judged without classes of its own, a reference of all classes fits.
-    let settings = settings(try scoring.classes(stored, model: model, default: reference.classes))
+    let settings = try settings(stored, scoring.classes(stored, model: model, default: reference.classes))
     var provenance = try provenance(of: judged, stored, settings)
     let differences = reference.differences(to: provenance)
     if !differences.isEmpty {
@@ -255,8 +255,8 @@ struct DetectCommand: SharedCommand {
     for line in provenance.lines { try answer(line) }
   }
 
-  private func settings(_ classes: ClassChoice) -> ScoringSettings {
-    var settings = scoring.settings
+  private func settings(_ stored: StoredModel, _ classes: ClassChoice) throws -> ScoringSettings {
+    var settings = try scoring.settings(stored)
     settings.compressor = compressor
     settings.takesDigests = true
     settings.classes = classes
@@ -303,7 +303,7 @@ struct DetectCommand: SharedCommand {
     scorer.ranks = ranks
     scorer.progress = Countdown("images").reached
     let mean = try meanTrainingBits(stored, scorer, classes)
-    let settings = settings(classes)
+    let settings = try settings(stored, classes)
     var columns = try scoreColumns(stored, scoring, path: model)
     columns.detection = DetectionScore.allCases
     columns.meanTrainingBits = mean
@@ -344,11 +344,12 @@ struct DetectCommand: SharedCommand {
       metrics[score] = DetectionMetrics(known: known, foreign: foreign)
       if let scores { try draw(score, known: known, foreign: foreign, in: scores) }
     }
-    try answer(json ? jsonLine(result(sides, mean, metrics, seconds)) : text(sides, mean, metrics))
+    try answer(json ? jsonLine(result(sides, settings, mean, metrics, seconds)) : text(sides, mean, metrics))
   }
 
   private func result(
-    _ sides: [Side], _ mean: Double?, _ metrics: [DetectionScore: DetectionMetrics], _ seconds: Double
+    _ sides: [Side], _ settings: ScoringSettings, _ mean: Double?,
+    _ metrics: [DetectionScore: DetectionMetrics], _ seconds: Double
   ) -> Result {
     var scores: [String: Metrics] = [:]
     for (score, values) in metrics {
@@ -359,7 +360,7 @@ struct DetectCommand: SharedCommand {
     return Result(
       model: model, known: sides[0], foreign: sides[1], split: split.rawValue, limit: images.limit,
       meanTrainingBitsPerDim: mean, scores: scores, compressor: compressor.rawValue,
-      dequantization: scoring.dequantization.rawValue,
+      dequantization: settings.dequantization.rawValue,
       importanceSamples: scoring.importanceSamples, seed: scoring.seed, seconds: seconds,
       imagesPerSecond: Double(sides.reduce(0) { $0 + $1.images + ($1.provenance.skipped ?? 0) }) / seconds)
   }
@@ -373,7 +374,7 @@ struct DetectCommand: SharedCommand {
       var collected = CollectedScores()
       let opened = try openData(
         train, images, .train, for: stored, path: model, needsClasses: classes == .ofImages)
-      var settings = scoring.settings
+      var settings = try scoring.settings(stored)
       // The first draw of several: what typicality compares with the mean.
       settings.importanceSamples = 1
       settings.classes = classes
@@ -387,10 +388,11 @@ struct DetectCommand: SharedCommand {
           + "best.safetensors does not), so \(advice)")
       return nil
     }
-    if let noise = kept.dequantization, noise != scoring.dequantization {
+    let asked = try scoring.settings(stored).dequantization
+    if let noise = kept.dequantization, noise != asked {
       warn(
         "\(model) keeps the mean bits/dim of its training images with --dequantization \(noise.rawValue), not "
-          + "\(scoring.dequantization.rawValue), so \(advice)")
+          + "\(asked.rawValue), so \(advice)")
       return nil
     }
     return kept.mean

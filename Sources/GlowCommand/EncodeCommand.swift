@@ -17,7 +17,7 @@ struct EncodeCommand: SharedCommand {
   @OptionGroup var data: DataArguments
   @Option(help: "The .npy file to write.") var out: String
   @Option(help: "train, valid or test, where the data has them.") var split = DataPart.test
-  @Option(help: "uniform, or none for latents that decode to the very images.")
+  @Option(help: "uniform, variational, or none for latents that decode to the very images.")
   var dequantization = DequantizationKind.none
   @Option(help: "Seed of the dequantization noise.") var seed: UInt64 = 0
   @OptionGroup var classes: ClassArguments

@@ -122,7 +122,7 @@ struct EvaluateCommand: SharedCommand {
     let team = try threads.team()
     let stored = try weights.read(model, team)
     let glow = stored.glow
-    var settings = scoring.settings
+    var settings = try scoring.settings(stored)
     settings.classes = try scoring.classes(stored, model: model)
     settings.takesDigests = true
     let location = try formerLocation() ?? data.data

@@ -1,6 +1,7 @@
 import ArgumentParser
 import GlowFlow
 import GlowImages
+import GlowTraining
 
 extension ArchitectureKind: ExpressibleByArgument {}
 extension CouplingKind: ExpressibleByArgument {}
@@ -93,12 +94,19 @@ struct ModelArguments: ParsableArguments {
   @Flag(inversion: .prefixedNo, help: "Let the top prior depend on the class (default: no).")
   var conditional: Bool?
 
+  @Option(
+    help: "Channels of the hidden layers of the dequantizer, of --dequantization variational (default: 32).")
+  var dequantizerWidth: Int?
+
   /// The model for images of a data set.
   ///
-  /// - Parameter present: a model that is there, and what it is.
+  /// - Parameters:
+  ///   - present: a model that is there, and what it is.
+  ///   - dequantization: what is asked for.
   /// - Throws: `ConfigurationError`, with both values of options that do not agree with the present model.
   func configuration(
-    for dataset: any Dataset, of present: (model: GlowConfiguration, name: String)?
+    for dataset: any Dataset, of present: (model: GlowConfiguration, name: String)?,
+    dequantization: DequantizationKind?
   ) throws -> GlowConfiguration {
     var result = present?.model ?? .standard(for: dataset.shape)
     try couplings.set(&result)
@@ -119,6 +127,7 @@ struct ModelArguments: ParsableArguments {
     result.padding = padding ?? result.padding
     result.bits = bits ?? result.bits
     result.learnsTopPrior = learnTop ?? result.learnsTopPrior
+    try setDequantizer(dequantization, &result)
     if let conditional, conditional != result.isConditional {
       if conditional && dataset.classNames.isEmpty {
         throw ConfigurationError("--conditional needs data with classes, and these images have none")
@@ -134,6 +143,27 @@ struct ModelArguments: ParsableArguments {
     ]
     try result.validate { options[$0] ?? $0 }
     return result
+  }
+
+  private func setDequantizer(
+    _ kind: DequantizationKind?, _ configuration: inout GlowConfiguration
+  ) throws {
+    if let dequantizerWidth, dequantizerWidth < 1 {
+      throw ConfigurationError("--dequantizer-width must be 1 to 16384, not \(dequantizerWidth)")
+    }
+    if kind == .variational && !configuration.hasDequantizer {
+      configuration.dequantizerWidth = dequantizerWidth ?? 32
+    } else if let kind, kind != .variational, configuration.hasDequantizer {
+      throw ConfigurationError(
+        "--dequantization is \(kind.rawValue), and the model has a dequantizer, of variational noise: leave it out"
+      )
+    }
+    if let dequantizerWidth {
+      if !configuration.hasDequantizer {
+        throw ConfigurationError("--dequantizer-width is of --dequantization variational")
+      }
+      configuration.dequantizerWidth = dequantizerWidth
+    }
   }
 
   /// The settings in which two models differ, with both values.

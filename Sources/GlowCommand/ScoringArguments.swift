@@ -9,7 +9,8 @@ extension ErrorPolicy: ExpressibleByArgument {}
 /// How a command scores images.
 struct ScoringArguments: ParsableArguments {
   @Option(help: "Images a pass; the result does not depend on it.") var batch = 64
-  @Option(help: "uniform or none.") var dequantization = DequantizationKind.uniform
+  @Option(help: "uniform, none or variational (default: as the model was trained, but never none).")
+  var dequantization: DequantizationKind?
   @Option(help: "Seed of the dequantization noise.") var seed: UInt64 = 0
   @Option(help: "Draws of the noise for each image; more than one tighten the bound.")
   var importanceSamples = 1
@@ -34,7 +35,7 @@ struct ScoringArguments: ParsableArguments {
       throw ValidationError(
         "--importance-samples must be 1 to \(Self.largestSamples), not \(importanceSamples)")
     }
-    if importanceSamples > 1 && dequantization == .none {
+    if importanceSamples > 1 && dequantization == DequantizationKind.none {
       throw ValidationError("--importance-samples needs noise to draw: leave out --dequantization none")
     }
   }
@@ -63,9 +64,11 @@ struct ScoringArguments: ParsableArguments {
     }
   }
 
-  var settings: ScoringSettings {
+  /// - Throws: `ConfigurationError` if the model has not learned the noise that is asked for.
+  func settings(_ stored: StoredModel) throws -> ScoringSettings {
     var settings = ScoringSettings()
-    settings.dequantization = dequantization
+    settings.dequantization = dequantization ?? stored.glow.configuration.dequantization
+    try stored.glow.configuration.requireNoise(settings.dequantization)
     settings.seed = seed
     settings.importanceSamples = importanceSamples
     settings.onError = onError
@@ -80,6 +83,7 @@ struct ScoringArguments: ParsableArguments {
 func scoreColumns(_ stored: StoredModel, _ scoring: ScoringArguments, path: String) throws -> ScoreColumns {
   let configuration = stored.glow.configuration
   var columns = ScoreColumns(levels: stored.glow.levelCount)
+  columns.hasDequantizer = configuration.hasDequantizer
   columns.draws = scoring.importanceSamples
   columns.classNames =
     try ClassNames.read(stored.metadata, count: configuration.classCount, path: path) ?? []

@@ -84,16 +84,18 @@ struct TrainCommand: SharedCommand {
       try testLocation.map { try openTest($0, images, like: opened.dataset) }
       ?? openTest(opened, terminal) { try open(.test) }
     if let note = opened.note { terminal.note(note) }
-    let settings = training.configuration(
+    var settings = training.configuration(
       imageCount: opened.dataset.count, former: former?.configuration.training)
     try settings.validate { TrainingArguments.options[$0] ?? $0 }
+    let shape = try model.configuration(
+      for: opened.dataset,
+      of: former.map { ($0.configuration.model, "\(out): the run") }
+        ?? origin.map { ($0.glow.configuration, "\(source!): the model to start from") },
+      dequantization: training.dequantization)
+    if shape.hasDequantizer { settings.dequantization = .variational }
     var configuration = RunConfiguration(
-      data: location, images: images.settings,
-      model: try model.configuration(
-        for: opened.dataset,
-        of: former.map { ($0.configuration.model, "\(out): the run") }
-          ?? origin.map { ($0.glow.configuration, "\(source!): the model to start from") }),
-      training: settings, imageCount: opened.dataset.count, threads: team.count, initFrom: source)
+      data: location, images: images.settings, model: shape, training: settings,
+      imageCount: opened.dataset.count, threads: team.count, initFrom: source)
     configuration.test = testLocation
     if configuration.model.isConditional, test?.dataset.classNames.isEmpty == true {
       if let testLocation {
@@ -323,7 +325,13 @@ struct TrainingArguments: ParsableArguments {
   @Option(help: "Checkpoints to keep (default: 2).") var keep: Int?
   @Option(help: "End the run after so many evaluations without lower test bits/dim; 0 = do not (default).")
   var patience: Int?
-  @Option(help: "uniform (default) or none.") var dequantization: DequantizationKind?
+  @Option(
+    help: ArgumentHelp(
+      "uniform (default), none or variational.",
+      discussion:
+        "What pixel values get to have a density. variational: noise of a density that the model learns with the rest, "
+        + "by a network of the image; its bound of the likelihood is tighter, and a step takes longer."))
+  var dequantization: DequantizationKind?
   @Flag(inversion: .prefixedNo, help: "Skip or undo updates that ruin the model (default).") var guards: Bool?
   @Flag(inversion: .prefixedNo, help: "Take the images in a new order each epoch (default).") var shuffle:
     Bool?

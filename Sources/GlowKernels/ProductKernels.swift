@@ -20,7 +20,7 @@ package enum ProductKernels: String, Sendable, CaseIterable, CustomStringConvert
   }()
 
   /// To be raised with whatever changes the bits of results of packed products, such as the size of tiles in training.
-  private static let packedVersion = 2
+  private static let packedVersion = 3
 
   /// On what the bits of results depend; a checkpoint names it.
   package var identity: String {

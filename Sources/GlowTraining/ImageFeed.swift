@@ -98,8 +98,9 @@ struct ImageFeed {
       mirror(UnsafeMutableBufferPointer(mutating: item.pixels), shape: dataset.shape)
     }
     let noise = Philox(seed: configuration.seed, purpose: .dequantization, stream: stream)
+    let kind = configuration.dequantization
     dequantization.apply(
-      item.pixels, noise: configuration.dequantization == .uniform ? noise : nil, into: values)
+      item.pixels, noise: kind == .none ? nil : noise, byParts: kind == .variational, into: values)
   }
 
   /// The image at `place`, and at each place after it that is in the share.

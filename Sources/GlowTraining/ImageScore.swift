@@ -60,8 +60,8 @@ package struct ImageScore: Sendable, Hashable, Codable {
 
   package var bitsPerDimension: Double { -nats / (Double(likelihood.dimensions) * Elementary.ln2) }
 
-  /// - Parameter draws: one log-likelihood for each draw u_k of the noise. The bound is log 1/K Σ p(x + u_k), the
-  ///   importance-weighted bound with the uniform noise as proposal (Burda et al. 2016, section 3).
+  /// - Parameter draws: one log-likelihood for each draw u_k of the noise. The bound is log 1/K Σ p(x + u_k)/q(u_k | x), the
+  ///   importance-weighted bound with the noise as proposal (Burda et al. 2016, section 3); q is 1 if it is uniform.
   init(draws: [LogLikelihood], label: Int? = nil, compressedBitsPerDimension: Double? = nil) {
     let differences = draws.map { $0.nats - draws[0].nats }
     self.init(
@@ -112,7 +112,8 @@ extension LogLikelihood {
   init(mixing classes: [LogLikelihood]) {
     let one = classes[0]
     self.init(
-      dequantizationConstant: one.dequantizationConstant, logDeterminants: one.logDeterminants,
+      dequantizationConstant: one.dequantizationConstant, dequantizer: one.dequantizer,
+      logDeterminants: one.logDeterminants,
       priors: one.priors.dropLast() + [logMeanExponential(classes.map { $0.priors.last! })],
       dimensions: one.dimensions)
   }

@@ -31,7 +31,8 @@ extension Scorer {
   /// Takes images to their latents and back, batch by batch.
   ///
   /// - Parameters:
-  ///   - dequantization: without noise, values are taken back to the nearest level; with noise, down.
+  ///   - dequantization: without noise, values are taken back to the nearest level; with noise, down. Learned noise is
+  ///     taken back to the uniform noise that it was made of.
   ///   - body: gets each image's index, latents (laid out as `encode` gives them) and what they decode to, in order; of
   ///     several processes each gets all.
   /// - Throws: `FileError` of the first image that cannot be read, `LinearAlgebraError` if a channel map has no

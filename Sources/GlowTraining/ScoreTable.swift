@@ -4,6 +4,8 @@ import GlowFiles
 package struct ScoreColumns: Sendable {
   /// Of the model.
   package var levels: Int
+  /// Whether the model has a dequantizer.
+  package var hasDequantizer = false
   /// Of the noise, for each image.
   package var draws = 1
   /// Names of the model's classes; none if it is not conditional.
@@ -92,6 +94,7 @@ package struct ScoreTable {
       ("log_likelihood", .real(score?.nats)), ("bits_per_dim", .real(score?.bitsPerDimension)),
       ("dequantization_constant", .real(likelihood?.dequantizationConstant)),
     ]
+    if columns.hasDequantizer { fields.append(("dequantizer", .real(likelihood?.dequantizer))) }
     for level in 0..<columns.levels {
       fields.append(("log_determinant_\(level)", .real(likelihood?.logDeterminants[level])))
     }

@@ -173,9 +173,11 @@ extension ScoreColumns {
     guard let constant = fields.real("dequantization_constant"), logDeterminants.count == levels,
       priors.count == levels, gains.count == ImageScore.gainCounts(draws).count
     else { return nil }
+    let dequantizer = hasDequantizer ? fields.real("dequantizer") : nil
+    if hasDequantizer && dequantizer == nil { return nil }
     let likelihood = LogLikelihood(
-      dequantizationConstant: constant, logDeterminants: logDeterminants, priors: priors,
-      dimensions: dimensions)
+      dequantizationConstant: constant, dequantizer: dequantizer, logDeterminants: logDeterminants,
+      priors: priors, dimensions: dimensions)
     let name = fields.text("class")
     return record(
       .success(

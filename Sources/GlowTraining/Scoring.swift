@@ -89,6 +89,7 @@ package final class Scorer {
         "an image of \(image.shape) does not fit a model for \(ImageShape(glow.configuration))")
     }
     var settings = ScoringSettings()
+    settings.dequantization = glow.configuration.dequantization
     settings.seed = seed
     var result: LogLikelihood?
     try forEachBatch(ImageArray([image])) { result = try forward($0, ImageArray([image]), settings)[0] }
@@ -212,7 +213,7 @@ package final class Scorer {
   private func likelihoods(
     _ draws: [Draw], _ dataset: any Dataset, _ settings: ScoringSettings
   ) throws -> [[LogLikelihood]] {
-    load(draws, dataset, settings)
+    try load(draws, dataset, settings)
     switch settings.classes {
     case .ofImages:
       let labels = try glow.configuration.labels(of: draws.map(\.item.index), in: dataset)
@@ -244,21 +245,26 @@ package final class Scorer {
     _ items: [ReadAhead.Item], _ dataset: any Dataset, _ settings: ScoringSettings
   ) throws -> [LogLikelihood] {
     if items.isEmpty { return [] }
-    load(items.map { Draw(item: $0, number: 0) }, dataset, settings)
+    try load(items.map { Draw(item: $0, number: 0) }, dataset, settings)
     let labels = try glow.configuration.labels(of: items.map(\.index), in: dataset)
     return glow.forward(workspace, count: items.count, labels: labels)
   }
 
   /// Puts images into the workspace.
-  private func load(_ draws: [Draw], _ dataset: any Dataset, _ settings: ScoringSettings) {
+  ///
+  /// - Throws: `ConfigurationError` if the model has not learned the noise that is asked for.
+  private func load(_ draws: [Draw], _ dataset: any Dataset, _ settings: ScoringSettings) throws {
     let size = dataset.shape.count
+    let kind = settings.dequantization
+    try glow.configuration.requireNoise(kind)
+    workspace.imagesAreFinal = kind != .variational
     glow.team.run(draws.count) { place, _ in
       let pixels = draws[place].item.pixels
       let noise = Philox(
         seed: settings.seed, purpose: .evaluation,
         stream: Dequantization.digest(pixels, draw: draws[place].number))
       glow.dequantization.apply(
-        pixels, noise: settings.dequantization == .uniform ? noise : nil,
+        pixels, noise: kind == .none ? nil : noise, byParts: kind == .variational,
         into: workspace.images + place * size)
     }
   }

@@ -69,6 +69,12 @@ package final class Trainer {
     folder: RunFolder, progress: any ProgressReport
   ) throws {
     try configuration.training.validate()
+    let noise = configuration.training.dequantization
+    if (noise == .variational) != configuration.model.hasDequantizer {
+      throw TrainingError(
+        "a model \(configuration.model.hasDequantizer ? "with" : "without") a dequantizer cannot be trained with "
+          + "\(noise.rawValue) dequantization")
+    }
     for data in [train] + (test.map { [$0] } ?? []) where data.shape != ImageShape(configuration.model) {
       throw TrainingError(
         "images of \(data.shape) do not fit a model for \(ImageShape(configuration.model))")

@@ -7,6 +7,22 @@ public enum DequantizationKind: String, Sendable, Codable, CaseIterable {
   case uniform
   /// u = 0: for comparison with other implementations.
   case none
+  /// u follows the density that the model has learned, given the image: of a model with a dequantizer
+  /// (`GlowConfiguration.dequantizerWidth`).
+  case variational
+}
+
+extension GlowConfiguration {
+  /// The noise that the model is trained with and scores images with, if no other is asked for.
+  package var dequantization: DequantizationKind { hasDequantizer ? .variational : .uniform }
+
+  /// - Throws: `ConfigurationError` if the model has not learned the noise that is asked for.
+  package func requireNoise(_ kind: DequantizationKind) throws {
+    if kind == .variational && !hasDequantizer {
+      throw ConfigurationError(
+        "the model has no dequantizer, which variational noise comes from: its noise is uniform or none")
+    }
+  }
 }
 
 /// Whether a training step keeps the hidden activations of the conditioners or computes them again.

@@ -116,11 +116,13 @@ extension TrainingRun {
     let batch = model.batchThatFits(training.batch)
     let images = training.onError == .skip ? test.readable(batch) : test.prefix(batch)
     if images.count == 0 { return .nan }
+    // The flow is watched, not its dequantizer, which is near the end of its range wherever noise is.
+    let noise = training.dequantization == .variational ? .uniform : training.dequantization
     var error = Double.infinity
     do {
       error =
         try Scorer(model, batch: batch).reconstruct(
-          images, dequantization: training.dequantization, seed: training.seed
+          images, dequantization: noise, seed: training.seed
         ).largestError / 256
     } catch is LinearAlgebraError {}
     let levels = error * Double(1 << model.configuration.bits)

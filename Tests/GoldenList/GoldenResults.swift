@@ -83,17 +83,19 @@ struct GoldenResults {
     let scorer = try Scorer(glow, batch: 5)
     var settings = ScoringSettings()
     settings.importanceSamples = 2
+    settings.dequantization = glow.configuration.dequantization
     var parts: [Double] = []
     try scorer.score(held, settings) { record in
       let score = try record.result.get()
       let likelihood = score.likelihood
       parts += [likelihood.dequantizationConstant, score.importanceGain]
       parts += likelihood.logDeterminants + likelihood.priors
+      if let dequantizer = likelihood.dequantizer { parts.append(dequantizer) }
       if let bits = likelihood.classifierBits { parts.append(bits) }
     }
     add("scores", parts)
     var latents: [Float] = []
-    try scorer.encode(held) { latents += $1 }
+    try scorer.encode(held, dequantization: settings.dequantization) { latents += $1 }
     add("latents", latents)
     var errors = [try scorer.reconstruct(held).largestError]
     for index in 0..<held.count {

@@ -59,6 +59,7 @@ struct GoldenRun {
     },
     GoldenRun("width-72") { $0.model.width = 72 },
     GoldenRun("one-step") { $0.model.depth = 1 },
+    GoldenRun("variational") { makeVariational(&$0) },
     GoldenRun("residual") { $0.model.network = .residual },
     GoldenRun("residual-kernel-3") {
       $0.model.network = .residual
@@ -101,6 +102,11 @@ struct GoldenRun {
       makeBands(&$0)
       $0.training.activations = .recompute
     },
+    GoldenRun("bands-variational-recomputed") {
+      makeBands(&$0)
+      makeVariational(&$0)
+      $0.training.activations = .recompute
+    },
     GoldenRun("bands-residual-recomputed") {
       makeBands(&$0)
       $0.model.network = .residual
@@ -129,6 +135,11 @@ struct GoldenRun {
       $0.rollsBack = true
     },
   ]
+
+  private static func makeVariational(_ run: inout GoldenRun) {
+    run.model.dequantizerWidth = 12
+    run.training.dequantization = .variational
+  }
 
   /// Pictures whose first level is larger than a tile.
   private static func makeBands(_ run: inout GoldenRun) {

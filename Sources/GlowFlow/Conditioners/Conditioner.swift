@@ -99,4 +99,6 @@ struct NetworkSettings: Sendable {
   /// Side of the first filter of each block of a residual network.
   let kernel: Int
   let padding: Padding
+  /// Whether z1 depends on no parameter, so that nobody needs the gradient at it, and a network may leave it out.
+  var readsConstants = false
 }

@@ -29,7 +29,8 @@ struct PlainConditioner: Conditioner {
   private let hiddenGradient2: Buffer
   private let outputPatches: Buffer
   private let outputPatchesGradient: Buffer
-  private let inputPatchesGradient: Buffer
+  /// None where nobody needs the gradient at z1.
+  private let inputPatchesGradient: Buffer?
 
   static func hiddenWeights(_ settings: NetworkSettings) -> Int { settings.width * settings.width }
 
@@ -60,7 +61,9 @@ struct PlainConditioner: Conditioner {
     hiddenGradient2 = blueprint.buffer(columns: width, .contribution, isForBackward: true)
     outputPatches = blueprint.buffer(columns: 9 * output, .halo)
     outputPatchesGradient = blueprint.buffer(columns: 9 * output, .contribution, isForBackward: true)
-    inputPatchesGradient = blueprint.buffer(columns: 9 * input, .halo, isForBackward: true)
+    inputPatchesGradient =
+      shape.settings.readsConstants
+      ? nil : blueprint.buffer(columns: 9 * input, .halo, isForBackward: true)
 
     blueprint.product(inner: 9 * input, columns: width)
     blueprint.product(inner: width, columns: width)
@@ -191,7 +194,8 @@ struct PlainConditioner: Conditioner {
         site)
     }
     clock.lap(.patches)
-    let (dOutput, dPatches) = (site[outputPatchesGradient].own, site[inputPatchesGradient].own)
+    let dOutput = site[outputPatchesGradient].own
+    let dPatches = inputPatchesGradient.map { site[$0].own }
     for rows in site.fewRows(width: width) {
       // dh2 = [rows × 9·out]·[9·out × width], where the ReLU let something pass
       GlowKernels.multiply(
@@ -203,8 +207,10 @@ struct PlainConditioner: Conditioner {
         .rectifierBackward(
           hidden1.rows(rows), sums: gradient[first.foldedBias], site.classes.from(rows.lowerBound)))
       // dpatches = [rows × width]·[width × 9·in]
-      GlowKernels.multiply(
-        dHidden1.rows(rows), weights.transposed(first.foldedWeight), into: dPatches.rows(rows))
+      if let dPatches {
+        GlowKernels.multiply(
+          dHidden1.rows(rows), weights.transposed(first.foldedWeight), into: dPatches.rows(rows))
+      }
     }
     clock.lap(.products)
     if site.sharesGradients { return }
@@ -221,6 +227,7 @@ struct PlainConditioner: Conditioner {
   @specialized(where S == Float)
   @specialized(where S == Double)
   func addInputGradient<S: Scalar>(_ image: Int, to gradient: Matrix<S>, _ site: Site<S>) {
+    guard let inputPatchesGradient else { return }
     addPatches(
       site[inputPatchesGradient].interleaved(image), to: gradient, bordered: bordered, site)
   }

@@ -4,7 +4,8 @@ import GlowKernels
 ///
 /// With b bits, a byte v is reduced to q = ⌊v / 2^(8−b)⌋ and becomes x = q/2^b − ½ + u/2^b with u uniform in
 /// [0, 1): log p(x) plus the constant −D·ln 2^b bounds the log-probability of the discrete image from below
-/// (section 2 of Kingma & Dhariwal 2018; Theis et al. 2016).
+/// (section 2 of Kingma & Dhariwal 2018; Theis et al. 2016). A model with a dequantizer changes the noise before the flow
+/// sees it (`Level.dequantizer`).
 package struct Dequantization: Sendable {
   /// Bits a channel value, 1...8.
   package let bits: Int
@@ -18,13 +19,22 @@ package struct Dequantization: Sendable {
   package func constant(dimensions: Int) -> Double { -Double(dimensions) * Double(bits) * Elementary.ln2 }
 
   /// x of each pixel value, with u from `noise`, or u = 0 without.
+  ///
+  /// - Parameter byParts: u is the middle of one of 2¹⁵ equal parts of [0, 1), so that it can be told from x, in `Float`
+  ///   exactly, and is at neither end: for a dequantizer.
   @specialized(where S == Float)
   @specialized(where S == Double)
   package func apply<S: Scalar>(
-    _ pixels: UnsafeBufferPointer<UInt8>, noise: Philox?, into values: UnsafeMutablePointer<S>
+    _ pixels: UnsafeBufferPointer<UInt8>, noise: Philox?, byParts: Bool = false,
+    into values: UnsafeMutablePointer<S>
   ) {
     let target = UnsafeMutableBufferPointer(start: values, count: pixels.count)
     if let noise { noise.fillUniform(target) } else { target.update(repeating: 0) }
+    if byParts {
+      for index in target.indices {
+        target[index] = ((target[index] * 0x1p15).rounded(.down) + 0.5) * 0x1p-15
+      }
+    }
     let step = S(1) / S(1 << bits)
     for index in pixels.indices {
       target[index] = (S(pixels[index] >> (8 - bits)) + target[index]) * step - 0.5

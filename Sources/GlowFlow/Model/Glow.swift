@@ -108,7 +108,7 @@ package final class Glow<S: Scalar> {
   }
 
   /// Levels that log-likelihoods are told of one by one (`LogLikelihood`).
-  package var levelCount: Int { architecture.levels.count }
+  package var levelCount: Int { architecture.flow.count }
 
   /// Whether an image's gradient depends on the images beside it, through batch normalization.
   package var normalizesByBatch: Bool { architecture.levels.contains(where: \.needs.meetsBatch) }

@@ -7,8 +7,10 @@ struct GlowArchitecture: Sendable {
   let parameters: ParameterList
   /// The entry that says whether the actnorms have been initialized.
   let initialized: Parameter
-  /// In the order of the flow.
+  /// In the order of a pass: that of the dequantizer, if there is one, and those of the flow.
   let levels: [Level]
+  /// Those of the flow.
+  let flow: Range<Int>
   /// What has folded weights: the layers, and the classifier if there is one.
   let foldables: [Placed<any Foldable>]
   /// Of the level of each of these, and 0 for the classifier, which is at no position.
@@ -32,7 +34,13 @@ struct GlowArchitecture: Sendable {
     try configuration.validate()
     var blueprint = Blueprint()
     initialized = blueprint.parameter("initialised", [1], .fixed)
-    levels = configuration.architecture.design.levels(configuration, in: &blueprint)
+    let flow = configuration.architecture.design.levels(configuration, in: &blueprint)
+    // After the flow, which so has the weights that it has without.
+    let dequantizer =
+      configuration.hasDequantizer ? [Level.dequantizer(configuration, in: &blueprint)] : []
+    levels = dequantizer + flow
+    self.flow = dequantizer.count..<levels.count
+    let made = flow + dequantizer
     let top = levels.last!.shape
     classifier =
       configuration.isConditional
@@ -40,10 +48,10 @@ struct GlowArchitecture: Sendable {
         Classifier(top, classCount: configuration.classCount, in: &$0)
       } : nil
     foldables =
-      levels.flatMap { $0.layers.map { $0.map { $0 as any Foldable } } }
+      made.flatMap { $0.layers.map { $0.map { $0 as any Foldable } } }
       + (classifier.map { [$0.map { $0 as any Foldable }] } ?? [])
     positions =
-      levels.flatMap { level in level.layers.map { _ in level.shape.positions } }
+      made.flatMap { level in level.layers.map { _ in level.shape.positions } }
       + (classifier == nil ? [] : [0])
     let sizes = foldables.map(\.needs.weights.count)
     largestFirst = sizes.indices.sorted { (sizes[$1], $0) < (sizes[$0], $1) }

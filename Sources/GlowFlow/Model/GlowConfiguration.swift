@@ -34,13 +34,16 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   public var learnsTopPrior = true
   /// Classes that the top prior depends on; 0 for an unconditional model.
   public var classCount = 0
+  /// Channels of the hidden layers of the dequantizer, the network that learns what noise makes densities of pixel values
+  /// (variational dequantization); 0 for a model without one, whose noise is uniform.
+  public var dequantizerWidth = 0
 
   /// A Glow of three levels of eight steps, for images of 32×32×3.
   public init() {}
 
   private enum CodingKeys: CodingKey {
     case imageHeight, imageWidth, imageChannels, architecture, levels, depth, width, coupling, network, blocks
-    case kernel, permutation, padding, bits, learnsTopPrior, classCount
+    case kernel, permutation, padding, bits, learnsTopPrior, classCount, dequantizerWidth
   }
 
   /// Settings that an earlier version did not have stand at their defaults.
@@ -63,9 +66,11 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
     bits = try values.decode(Int.self, forKey: .bits)
     learnsTopPrior = try values.decode(Bool.self, forKey: .learnsTopPrior)
     classCount = try values.decode(Int.self, forKey: .classCount)
+    dequantizerWidth =
+      try values.decodeIfPresent(Int.self, forKey: .dequantizerWidth) ?? dequantizerWidth
   }
 
-  /// Files of a Glow are those that versions without other architectures read and wrote.
+  /// Files of a Glow with uniform noise are those that versions without other architectures or noise read and wrote.
   public func encode(to encoder: any Encoder) throws {
     var values = encoder.container(keyedBy: CodingKeys.self)
     try values.encode(imageHeight, forKey: .imageHeight)
@@ -84,6 +89,7 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
     try values.encode(bits, forKey: .bits)
     try values.encode(learnsTopPrior, forKey: .learnsTopPrior)
     try values.encode(classCount, forKey: .classCount)
+    if hasDequantizer { try values.encode(dequantizerWidth, forKey: .dequantizerWidth) }
   }
 
   /// H·W·C of an image: the number of dimensions that bits/dim divides by.
@@ -91,6 +97,9 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
 
   /// Whether the model knows classes.
   public var isConditional: Bool { classCount > 0 }
+
+  /// Whether the model learns the noise that makes densities of pixel values.
+  public var hasDequantizer: Bool { dequantizerWidth > 0 }
 
   /// The shape of the activations of a level of a Glow, after its squeeze.
   package func shape(ofLevel level: Int) -> LevelShape {
@@ -105,7 +114,9 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   }
 
   /// Parameters that a model has at least, counted without making it.
-  package var leastParameters: Double { architecture.design.leastParameters(self) }
+  package var leastParameters: Double {
+    architecture.design.leastParameters(self) + Double(dequantizerWidth) * Double(dequantizerWidth)
+  }
 
   /// Outputs of the conditioners for each value that a coupling changes.
   package var outputsPerValue: Int { coupling.transform.outputsPerValue }
@@ -134,6 +145,9 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
     try require(
       (1...16384).contains(imageHeight) && (1...16384).contains(imageWidth),
       "images must have sides of 1 to 16384 pixels, not \(imageHeight)×\(imageWidth)")
+    try require(
+      (0...16384).contains(dequantizerWidth),
+      "the dequantizer's width must be 1 to 16384, or 0 for none, not \(dequantizerWidth)")
     try architecture.design.validate(self)
     let halvings = architecture.design.halvings(self)
     let factor = 1 << halvings

@@ -11,11 +11,13 @@ enum GlowLevels: Architecture {
   ) -> Level {
     let name = "level\(number)"
     let shape = configuration.shape(ofLevel: number)
+    let title = number == 0 ? "the images" : "the input of \(name)"
+    // A dequantizer has squeezed the images already.
+    let isSqueezed = number == 0 && configuration.hasDequantizer
     var layers: [Placed<any Layer>] = [
-      blueprint.place { _ in
-        Squeeze(
-          name: "\(name).squeeze", title: number == 0 ? "the images" : "the input of \(name)", shape: shape)
-      }
+      isSqueezed
+        ? blueprint.place { _ in Continuation(name: "\(name).input", title: title) }
+        : blueprint.place { _ in Squeeze(name: "\(name).squeeze", title: title, shape: shape) }
     ]
     for step in 0..<configuration.depth {
       layers.append(
@@ -31,7 +33,9 @@ enum GlowLevels: Architecture {
         : blueprint.place { TopPrior(configuration, channels: shape.channels, in: &$0) })
     return Level(
       shape: shape,
-      inputShape: number > 0 ? configuration.shape(ofLevel: number - 1) : configuration.imageShape,
+      inputShape: isSqueezed
+        ? configuration.dequantizerShape
+        : number > 0 ? configuration.shape(ofLevel: number - 1) : configuration.imageShape,
       layers: layers)
   }
 

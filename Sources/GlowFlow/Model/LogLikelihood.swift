@@ -4,6 +4,8 @@ import GlowKernels
 package struct LogLikelihood: Sendable, Hashable, Codable {
   /// −D·ln 2^b.
   package let dequantizationConstant: Double
+  /// −ln q(u | v), of a model that learns the density q of the noise u that pixel values v get; 0 of uniform noise.
+  package let dequantizer: Double?
   /// Log-determinant of each level's flow steps.
   package let logDeterminants: [Double]
   /// ln of the prior density of the latents that leave at each level, the top's last.
@@ -14,19 +16,20 @@ package struct LogLikelihood: Sendable, Hashable, Codable {
   package let classifierBits: Double?
 
   package init(
-    dequantizationConstant: Double, logDeterminants: [Double], priors: [Double], dimensions: Int,
-    classifierBits: Double? = nil
+    dequantizationConstant: Double, dequantizer: Double? = nil, logDeterminants: [Double],
+    priors: [Double], dimensions: Int, classifierBits: Double? = nil
   ) {
     self.dequantizationConstant = dequantizationConstant
+    self.dequantizer = dequantizer
     self.logDeterminants = logDeterminants
     self.priors = priors
     self.dimensions = dimensions
     self.classifierBits = classifierBits
   }
 
-  /// log p(x) in nats.
+  /// log p(x) in nats, less log q of a learned noise.
   package var nats: Double {
-    dequantizationConstant + logDeterminants.reduce(0, +) + priors.reduce(0, +)
+    dequantizationConstant + logDeterminants.reduce(0, +) + priors.reduce(0, +) + (dequantizer ?? 0)
   }
 
   /// −log p(x)/(D·ln 2).

@@ -94,6 +94,7 @@ enum RealNVPLevels: Architecture {
       if !holds { throw ConfigurationError(message()) }
     }
     try require(!configuration.isConditional, "a RealNVP has no classes")
+    try require(!configuration.hasDequantizer, "a RealNVP has uniform noise, and no dequantizer")
     try require(
       configuration.width << (configuration.levels - 1) <= 16384,
       "width \(configuration.width) is doubled at each scale and must stay below 16384: use fewer scales")

@@ -26,6 +26,7 @@ extension Glow {
     _ workspace: Workspace<S>, classifierWeight: Double, imageGradient: UnsafeMutablePointer<S>?
   ) {
     precondition(workspace.purpose.isTraining)
+    precondition(!(configuration.hasDequantizer && workspace.imagesAreFinal), "the dequantizer had no part")
     for level in architecture.levels.indices.reversed() {
       let layers = architecture.levels[level].layers.indices
       // The classifier looks at the latents of the top prior, the last layer.

@@ -57,7 +57,8 @@ extension Glow {
     (workspace.labels ?? []).withUnsafeBufferPointer { labels in
       let facts = PassFacts(
         images: ImageFacts(
-          labels: labels.isEmpty ? nil : labels.baseAddress, weights: workspace.likelihoodWeights),
+          labels: labels.isEmpty ? nil : labels.baseAddress, weights: workspace.likelihoodWeights,
+          areFinal: workspace.imagesAreFinal),
         imageGradient: imageGradient)
       body(LevelPass(self, level, workspace, facts))
     }
@@ -66,8 +67,9 @@ extension Glow {
   func logLikelihood(ofImage image: Int, _ workspace: Workspace<S>) -> LogLikelihood {
     LogLikelihood(
       dequantizationConstant: dequantization.constant(dimensions: configuration.dimensions),
-      logDeterminants: architecture.levels.indices.map { logDeterminant(ofLevel: $0, image, workspace) },
-      priors: architecture.levels.indices.map { logPrior(ofLevel: $0, image, workspace) },
+      dequantizer: configuration.hasDequantizer ? logDeterminant(ofLevel: 0, image, workspace) : nil,
+      logDeterminants: architecture.flow.map { logDeterminant(ofLevel: $0, image, workspace) },
+      priors: architecture.flow.map { logPrior(ofLevel: $0, image, workspace) },
       dimensions: configuration.dimensions,
       classifierBits: workspace.classifierResult?.bits[image])
   }

@@ -109,6 +109,8 @@ struct ImageFacts<S: Scalar> {
   let labels: UnsafePointer<Int>?
   /// In backward: the gradients of the images' ln p.
   let weights: UnsafePointer<S>
+  /// Whether they have got the noise that the flow is to see (`Workspace.imagesAreFinal`).
+  let areFinal: Bool
 }
 
 /// Sums over the positions of each picture of each tile of a level (`Tiling.slots`).

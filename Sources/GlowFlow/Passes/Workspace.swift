@@ -22,6 +22,9 @@ package final class Workspace<S: Scalar> {
   package private(set) var count = 0
   /// The images as real values, [batch, H, W, C]: input of `forward`, output of `inverse`.
   package let images: UnsafeMutablePointer<S>
+  /// Whether a dequantizer lets `images` pass, forward and inverse. Else their noise is uniform (`Dequantization.apply`, by
+  /// parts), and it makes of it the one that the flow sees.
+  package var imagesAreFinal = false
   private(set) var levels: [LevelMemory<S>]
   /// Each thread's own memory, for the buffers of the layer that it works at.
   let scratch: [UnsafeMutablePointer<S>]
@@ -147,9 +150,11 @@ package final class Workspace<S: Scalar> {
     }
   }
 
-  /// Sets the latents of `count` images, each laid out as `readLatents` gives them, for `Glow.inverse`.
+  /// Sets the latents of `count` images, each laid out as `readLatents` gives them, for `Glow.inverse`. It gives those that
+  /// the flow sees.
   package func setLatents(_ source: UnsafePointer<S>, count: Int) {
     begin(count: count)
+    imagesAreFinal = true
     for image in 0..<count {
       var offset = image * latentBuffers.reduce(0) { $0 + $1.count }
       for (latents, count) in latentBuffers {

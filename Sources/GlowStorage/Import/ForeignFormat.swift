@@ -55,6 +55,9 @@ package enum ForeignFormat: String, Sendable, CaseIterable {
         "models of \(rawValue) have affine or additive couplings of plain networks, and this one has "
           + "\(configuration.coupling.rawValue) couplings of \(configuration.network.rawValue) networks")
     }
+    if configuration.hasDequantizer {
+      throw ConfigurationError("models of \(rawValue) have uniform noise, and this one has a dequantizer")
+    }
     guard paddings.contains(configuration.padding) else {
       throw ConfigurationError(
         "models of \(rawValue) pad with \(paddings.last!), and this one was trained with --padding "
