@@ -10,9 +10,6 @@ import Synchronization
 /// slow thread takes fewer; results must therefore not depend on which thread did which piece. Between two
 /// runs the threads watch for a while before they sleep, because the next run is usually microseconds away.
 ///
-/// Where the process has more threads than processors they sleep at once, and a run wakes only as many as there are
-/// processors for: more would get in each other's way.
-///
 /// A team does one run at a time: two at once, or one within another, end the process.
 package final class ThreadTeam: @unchecked Sendable {
   /// OpenBLAS hands each concurrent caller one of a fixed number of buffers. Debian builds it for 64 threads, which
@@ -134,9 +131,8 @@ private final class Crew: @unchecked Sendable {
   private let isRunning = Atomic<Bool>(false)
   private let counters = Counters(count: 3)
   private var nextPiece: UnsafeMutablePointer<Atomic<Int>> { counters[0] }
-  /// Odd while a run takes threads in; each run adds two.
-  private var door: UnsafeMutablePointer<Atomic<Int>> { counters[1] }
-  /// The other threads that are in.
+  /// Counts the runs; a change of it starts the others.
+  private var generation: UnsafeMutablePointer<Atomic<Int>> { counters[1] }
   private var working: UnsafeMutablePointer<Atomic<Int>> { counters[2] }
   private let isEnding = Atomic<Bool>(false)
   private let sleepers = Atomic<Int>(0)
@@ -173,12 +169,10 @@ private final class Crew: @unchecked Sendable {
       self.body = escapable
       pieceCount = pieces
       nextPiece.pointee.store(0, ordering: .relaxed)
-      turnDoor()
-      wakeSleepers(isCrowded() ? max(1, processors - 1) : count - 1)
+      working.pointee.store(count - 1, ordering: .relaxed)
+      startOthers()
       takePieces(thread: 0)
-      // Nobody waits for a thread that has not come yet: there is nothing left for it.
-      turnDoor()
-      watch { working.pointee.load(ordering: .sequentiallyConsistent) == 0 }
+      watch { working.pointee.load(ordering: .acquiring) == 0 }
       self.body = nil
     }
   }
@@ -186,24 +180,16 @@ private final class Crew: @unchecked Sendable {
   /// Lets the other threads return.
   func end() {
     isEnding.store(true, ordering: .releasing)
-    turnDoor()
-    wakeSleepers(count - 1)
+    startOthers()
   }
 
-  /// Opens or closes the door. A thread that comes in says so before it looks whether the door is still open, and whoever closes
-  /// it looks for such threads afterwards: one of the two sees the other.
-  private func turnDoor() { door.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent) }
-
-  private func wakeSleepers(_ most: Int) {
-    let asleep = sleepers.load(ordering: .sequentiallyConsistent)
-    if asleep == 0 { return }
-    pthread_mutex_lock(mutex)
-    if most < asleep {
-      for _ in 0..<most { pthread_cond_signal(wake) }
-    } else {
+  private func startOthers() {
+    generation.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    if sleepers.load(ordering: .sequentiallyConsistent) > 0 {
+      pthread_mutex_lock(mutex)
       pthread_cond_broadcast(wake)
+      pthread_mutex_unlock(mutex)
     }
-    pthread_mutex_unlock(mutex)
   }
 
   private func takePieces(thread: Int) {
@@ -218,35 +204,28 @@ private final class Crew: @unchecked Sendable {
   /// The life of one other thread.
   func work(_ index: Int) {
     _ = glow_flush_denormals()
-    var run = 0
+    var seen = 0
     while true {
-      run = nextRun(after: run)
+      waitForRun(after: seen)
+      seen &+= 1
       if isEnding.load(ordering: .acquiring) { return }
-      working.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
-      if door.pointee.load(ordering: .sequentiallyConsistent) == run { takePieces(thread: index) }
+      takePieces(thread: index)
       working.pointee.wrappingSubtract(1, ordering: .releasing)
     }
   }
 
-  /// Waits for the door to open for another run than the one it was last open for, and returns what it then shows.
-  private func nextRun(after last: Int) -> Int {
+  /// Returns when a run later than number `seen` has started.
+  private func waitForRun(after seen: Int) {
     // Threads without a processor of their own would keep it from those that work.
     for _ in 0..<(isCrowded() ? 0 : 1000) {
-      let run = door.pointee.load(ordering: .acquiring)
-      if run % 2 == 1 && run != last { return run }
+      if generation.pointee.load(ordering: .acquiring) != seen { return }
       glow_pause()
     }
     pthread_mutex_lock(mutex)
     sleepers.wrappingAdd(1, ordering: .sequentiallyConsistent)
-    defer {
-      sleepers.wrappingSubtract(1, ordering: .sequentiallyConsistent)
-      pthread_mutex_unlock(mutex)
-    }
-    while true {
-      let run = door.pointee.load(ordering: .sequentiallyConsistent)
-      if run % 2 == 1 && run != last { return run }
-      pthread_cond_wait(wake, mutex)
-    }
+    while generation.pointee.load(ordering: .sequentiallyConsistent) == seen { pthread_cond_wait(wake, mutex) }
+    sleepers.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+    pthread_mutex_unlock(mutex)
   }
 }
 
