@@ -223,7 +223,9 @@ private final class Crew: @unchecked Sendable {
     }
     pthread_mutex_lock(mutex)
     sleepers.wrappingAdd(1, ordering: .sequentiallyConsistent)
-    while generation.pointee.load(ordering: .sequentiallyConsistent) == seen { pthread_cond_wait(wake, mutex) }
+    while generation.pointee.load(ordering: .sequentiallyConsistent) == seen {
+      pthread_cond_wait(wake, mutex)
+    }
     sleepers.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     pthread_mutex_unlock(mutex)
   }
