@@ -187,4 +187,48 @@ struct LeftOutTests {
     #expect(opened.part == .test && opened.dataset.count == 1)
     #expect(try opened.dataset.image(0) == testImage(2, 2, 3, seed: 2))
   }
+
+  @Test(
+    "folders that wrap what a part holds are no classes",
+    arguments: [
+      ["seg_train/seg_train/a", "seg_test/seg_test/a"], ["train/train/a", "test/test/a"],
+      ["train/DATA/a", "test/DATA/a"], ["train/dataset_train/a", "test/dataset_test/a"],
+    ])
+  func wrappers(folders: [String]) throws {
+    for folder in folders + folders.map({ $0.dropLast() + "b" }) {
+      try self.folder.write(image, "\(folder)/1.png")
+    }
+    let opened = try open()
+    #expect(opened.part == .train && opened.dataset.count == 2 && opened.dataset.classNames == ["a", "b"])
+    #expect(opened.notes.contains("taken from \(folders[0].dropLast())"))
+    let archive = try TestFolder()
+    let files = folders.map { (name: "all/\($0)/1.png", content: image) }
+    #expect(try open(archive.write(CraftedArchive.zip(files), "a.zip")).dataset.classNames == ["a"])
+  }
+
+  @Test("a class alone in a part is a class, and so is what stands above a folder of images")
+  func noWrappers() throws {
+    for name in ["train/cat/1.png", "train/dog/1.png", "test/cat/1.png"] {
+      try folder.write(image, "a/\(name)")
+    }
+    #expect(try open("\(folder.path)/a").dataset.classNames == ["cat", "dog"])
+    for name in ["train/n01/images/1.png", "test/n01/images/1.png"] { try folder.write(image, "b/\(name)") }
+    #expect(try open("\(folder.path)/b").dataset.classNames == ["n01"])
+    for name in ["train/train/1.png", "test/test/1.png"] { try folder.write(image, "c/\(name)") }
+    #expect(try open("\(folder.path)/c").dataset.classNames.isEmpty)
+  }
+
+  @Test("parts of two sides are refused until one is named")
+  func sides() throws {
+    for name in ["trainA", "trainB", "testA", "testB"] { try folder.write(image, "\(name)/1.png") }
+    let error = #expect(throws: FileError.self) { try open() }
+    #expect(error?.reason.contains("has two folders for the part 'test', testA and testB") == true)
+  }
+
+  @Test("gray images among others are counted where every file is looked at")
+  func gray() throws {
+    for index in 0..<40 { try folder.write(testImage(2, 2, index == 1 ? 1 : 3, seed: index), "\(index).png") }
+    #expect(
+      try open().dataset.checkAll() == "of 40 images 1 are gray and are repeated in three channels")
+  }
 }

@@ -25,6 +25,10 @@ package struct ImageTraits: OptionSet, Sendable, Hashable {
   static let unended = ImageTraits(rawValue: 16)
   /// Is an animation, of which the default image is taken.
   static let animated = ImageTraits(rawValue: 32)
+  /// Is gray, and is repeated in three channels.
+  static let repeated = ImageTraits(rawValue: 64)
+  /// Holds three channels that agree, of which one is taken.
+  static let agreeing = ImageTraits(rawValue: 128)
 }
 
 /// How many images have which traits.
@@ -36,6 +40,7 @@ struct TraitCounts {
     (.deep, "have 16-bit values, reduced to 8"), (.alpha, "have transparency, which is dropped"),
     (.turned, "are turned as their EXIF orientation says"), (.inks, "are CMYK and become RGB"),
     (.unended, "lack their last chunk"), (.animated, "are animations, of which one picture is taken"),
+    (.repeated, "are gray and are repeated in three channels"), (.agreeing, "are RGB and become gray"),
   ]
 
   mutating func add(_ traits: ImageTraits) {

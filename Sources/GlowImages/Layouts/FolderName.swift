@@ -10,7 +10,13 @@ enum FolderName {
   /// The part that a word in a folder's name says, whatever the others say, and these: "birds" of "train_birds" and of
   /// "test-birds", which belong together.
   static func wordOfPart(_ name: ArraySlice<UInt8>) -> (part: DataPart, rest: [Substring])? {
-    var rest = RawPath.text(name).lowercased().split { !$0.isLetter }
+    // "trainA" is two words.
+    var words = ""
+    for letter in RawPath.text(name) {
+      if letter.isUppercase && words.last?.isLowercase == true { words.append(" ") }
+      words.append(letter)
+    }
+    var rest = words.lowercased().split { !$0.isLetter }
     guard let place = rest.firstIndex(where: { partOfWord($0) != nil }) else { return nil }
     return (partOfWord(rest.remove(at: place))!, rest)
   }

@@ -119,6 +119,9 @@ package struct ImageFolderDataset: Dataset {
     return try file.withBytes { bytes in
       let header = try ImageFile.header(of: bytes, path: file.path)
       let found = header.shape
+      var traits = header.traits
+      if found.channels == 1 && shape.channels == 3 { traits.insert(.repeated) }
+      if found.channels == 3 && shape.channels == 1 { traits.insert(.agreeing) }
       try check(found, path: file.path)
       // Only its pixels tell whether an RGB file is gray.
       if found.channels == 3 && shape.channels == 1,
@@ -126,7 +129,7 @@ package struct ImageFolderDataset: Dataset {
       {
         throw wrongColors(found, path: file.path)
       }
-      return background == nil ? header.traits : header.traits.subtracting(.alpha)
+      return background == nil ? traits : traits.subtracting(.alpha)
     }
   }
 

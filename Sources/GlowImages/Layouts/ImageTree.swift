@@ -54,8 +54,11 @@ struct ImageTree {
     let parts = try Parts(Tops(images, below: root), container)
     let folder = try parts.folder(of: wanted, container)
     part = folder?.part
-    base = root + (folder.map { $0.name + [slash] } ?? [])
+    let wrappers = folder == nil ? [:] : Self.wrappers(parts.names, images, below: root)
+    let wrapper = folder.map { wrappers[$0.name[...]]! } ?? []
+    base = root + (folder.map { $0.name + [slash] } ?? []) + wrapper
     if folder != nil { notes.append(parts.note(wanted)) }
+    if !wrapper.isEmpty { notes.append("taken from \(RawPath.text(base[...]))") }
 
     // The classes of all parts are numbered together.
     var folders: Set<[UInt8]> = []
@@ -71,7 +74,7 @@ struct ImageTree {
           leftOut.add(name, "beside the parts")
           continue
         }
-        rest = rest.dropFirst(top.count + 1)
+        rest = rest.dropFirst(top.count + 1 + wrappers[top]!.count)
       }
       let found = Self.classFolder(rest)
       if let found {
@@ -183,10 +186,41 @@ struct ImageTree {
     }
   }
 
+  /// Folders that only wrap what a part holds: one that repeats the part's name, as in Kaggle's `seg_train/seg_train/`, or in
+  /// every part one that holds no images itself.
+  ///
+  /// - Returns: of each part's folder what follows it, "seg_train/", or nothing.
+  private static func wrappers(
+    _ parts: Set<ArraySlice<UInt8>>, _ images: NameList, below root: [UInt8]
+  ) -> [ArraySlice<UInt8>: [UInt8]] {
+    func tops(_ prefix: [UInt8]) -> Tops {
+      var own = NameList()
+      for index in 0..<images.count where images.bytes(index).starts(with: prefix) {
+        own.append(images.bytes(index))
+      }
+      return Tops(own, below: prefix)
+    }
+    var wrappers: [ArraySlice<UInt8>: [UInt8]] = [:]
+    var inner: [ArraySlice<UInt8>: [UInt8]] = [:]
+    for part in parts {
+      let folder = Array(part) + [slash]
+      let doubled = tops(root + folder)
+      wrappers[part] = !doubled.hasFiles && doubled.folders == [Array(part)] ? folder : []
+      let start = root + folder + wrappers[part]!
+      let found = tops(start)
+      guard !found.hasFiles, found.folders.count == 1 else { continue }
+      let below = tops(start + found.folders[0] + [slash])
+      // A word for images says of the folder above that it is a class.
+      if below.hasFiles || below.folders.contains(where: { FolderName.isImages($0[...]) }) { continue }
+      inner[part] = found.folders[0] + [slash]
+    }
+    return inner.count == parts.count ? wrappers.merging(inner) { $0 + $1 } : wrappers
+  }
+
   /// The folders that are named after parts.
   private struct Parts {
     private var folders: [DataPart: [UInt8]] = [:]
-    private var names: Set<ArraySlice<UInt8>> = []
+    private(set) var names: Set<ArraySlice<UInt8>> = []
 
     /// - Throws: `FileError` if two folders are the same part, or if one alone stands among other folders of images.
     init(_ tops: Tops, _ container: any Container) throws {
