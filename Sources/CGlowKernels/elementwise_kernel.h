@@ -90,14 +90,31 @@ TARGET void NAME(glow_add)(float *sums, const float *values, intptr_t count) {
 
 TARGET void NAME(glow_add_parts)(
     const float *parts, intptr_t count, intptr_t stride, float *sum, intptr_t values) {
+  // So many at a time stay in the nearest cache, where all parts at once would be too many streams of memory.
+  enum { most = 1024 };
+  for (intptr_t start = 0; start < values; start += most) {
+    const intptr_t length = values - start < most ? values - start : most;
+    const float *part = parts + start;
+    float *total = sum + start;
+#define COPY_PART(type, i) AT(type, total, i) = CONST_AT(type, part, i)
+#define ADD_PART(type, i) AT(type, total, i) += CONST_AT(type, part, i)
 #define ADD_PARTS(type, i) \
-  { \
-    type total = CONST_AT(type, parts, i); \
-    for (intptr_t p = 1; p < count; ++p) total += CONST_AT(type, parts + p * stride, i); \
-    AT(type, sum, i) = total; \
-  }
-  FOR_RUN(values, ADD_PARTS);
+  AT(type, total, i) = AT(type, total, i) + CONST_AT(type, part, i) + CONST_AT(type, part + stride, i) + \
+                       CONST_AT(type, part + 2 * stride, i) + CONST_AT(type, part + 3 * stride, i)
+    FOR_RUN(length, COPY_PART);
+    intptr_t p = 1;
+    for (; p + 4 <= count; p += 4) {
+      part = parts + p * stride + start;
+      FOR_RUN(length, ADD_PARTS);
+    }
+    for (; p < count; ++p) {
+      part = parts + p * stride + start;
+      FOR_RUN(length, ADD_PART);
+    }
 #undef ADD_PARTS
+#undef ADD_PART
+#undef COPY_PART
+  }
 }
 
 /// Two interleaved planes, four, two or one channel at a time.

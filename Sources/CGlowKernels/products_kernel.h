@@ -71,6 +71,13 @@ INLINE void NAME(start)(
       UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = READ(c + r * product->c_row, v);
     }
   }
+  // Kept activations have left the near caches since: they are asked for while the chains go on.
+  if (product->activations) {
+    const float *from = product->activations + place->first * product->activation_row + place->column;
+    UNROLL for (int r = 0; r < rows; ++r) {
+      UNROLL for (int v = 0; v < vectors * LANES; v += 16) __builtin_prefetch(from + r * product->activation_row + v);
+    }
+  }
   if (product->bias) {
     NAME(class_walk) walk = NAME(classes_from)(product, place->first);
     UNROLL for (int r = 0; r < rows; ++r) {
