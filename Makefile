@@ -177,7 +177,7 @@ bench-products: deps ## Measure matrix products of a conditioner's shapes: OpenB
 
 # PEER_PYTHON=PYTHON uses a Python that has PyTorch, NumPy and safetensors; PEERS="--rounds 1 …" are options of compare.py.
 PEER = Benchmarks/pytorch
-PEER_LINES = Benchmarks/results/peers.jsonl
+PEER_LINES = .build/peers.jsonl
 bench-peers: deps build $(if $(PEER_PYTHON),,$(PEER)/.venv/installed) ## Compare the speed with PyTorch's (not part of CI).
 	$(or $(PEER_PYTHON),$(PEER)/.venv/bin/python) $(PEER)/check.py $(GLOW)
 	$(or $(PEER_PYTHON),$(PEER)/.venv/bin/python) $(PEER)/compare.py --glow $(GLOW) --out $(PEER_LINES) $(PEERS)
@@ -208,7 +208,8 @@ study-stability: deps build ## Count the runs at too-high rates that end in a us
 
 study-paper: deps build ## Make the table of Glow's paper, RealNVP beside it (DATA=CIFAR-10 SEEDS=3 BUDGET=4 core-hours a run).
 	@[ -n "$(DATA)" ] || { echo "give the folder of CIFAR-10's binary batches: make $@ DATA=FOLDER" >&2; exit 64; }
-	SEEDS="$(or $(SEEDS),3)" BUDGET="$(or $(BUDGET),4)" nice Studies/paper.sh $(GLOW) "$(DATA)" "$(STUDIES)/paper"
+	SEEDS="$(or $(SEEDS),3)" BUDGET="$(or $(BUDGET),4)" nice Studies/paper.sh $(GLOW) "$(DATA)" "$(STUDIES)/paper" \
+	  "$(or $(RESULTS),$(STUDIES)/paper/results)"
 
 study-many-cores: deps build ## Measure how speed grows with threads, as many as there are processors.
 	Studies/many-cores.sh $(GLOW) "$(STUDIES)/many-cores"

@@ -13,12 +13,15 @@ from collections import defaultdict
 
 
 def read(path: str) -> tuple[dict, dict]:
-    """The machine, and by (model, job) and program the lines of the rounds in order."""
+    """The machine, and by (model, job) the rounds in order, each with the lines of the programs that it had."""
     with open(path) as file:
         machine, *lines = (json.loads(line) for line in file)
-    results = defaultdict(lambda: defaultdict(list))
+    results = defaultdict(lambda: [{}])
     for line in lines:
-        results[title(line["model"]), line["job"]][line.get("variant", "glow")].append(line)
+        turns, program = results[title(line["model"]), line["job"]], line.get("variant", "glow")
+        if program in turns[-1]:
+            turns.append({})
+        turns[-1][program] = line
     return machine, results
 
 
@@ -29,21 +32,21 @@ def title(model: str) -> str:
     return f"RealNVP, {text}" if architecture else text
 
 
-def rounds(programs: dict) -> list[dict]:
-    """For each round the fastest variant, and the ratio to it: of speeds, and of shares of the peak."""
+def compare(turn: dict) -> dict:
+    """The fastest variant of a round, and the ratio to it: of speeds, and of shares of the peak."""
 
-    def ratio(lines: dict, figure: str) -> tuple[str, float]:
-        values = {name: line[figure] for name, line in lines.items()}
+    def ratio(figure: str) -> tuple[str, float]:
+        values = {name: line[figure] for name, line in turn.items()}
         fastest = max((name for name in values if name != "glow"), key=values.get)
         return fastest, values["glow"] / values[fastest]
 
-    found = []
-    for lines in zip(*programs.values()):
-        lines = dict(zip(programs, lines))
-        fastest, of_speeds = ratio(lines, "images_per_second")
-        _, of_shares = ratio(lines, "fraction_of_peak")
-        found.append({"fastest": fastest, "ratio": of_speeds, "ratio of shares": of_shares})
-    return found
+    fastest, of_speeds = ratio("images_per_second")
+    _, of_shares = ratio("fraction_of_peak")
+    return {"fastest": fastest, "ratio": of_speeds, "ratio of shares": of_shares}
+
+
+def figures(turns: list[dict], program: str, figure: str) -> list[float]:
+    return [turn[program][figure] for turn in turns if program in turn]
 
 
 def spread(values: list[float], form: str) -> str:
@@ -51,21 +54,22 @@ def spread(values: list[float], form: str) -> str:
 
 
 def table(results: dict) -> str:
-    variants = [name for name in next(iter(results.values())) if name != "glow"]
+    variants = [name for name in next(iter(results.values()))[0] if name != "glow"]
     header = ["model", "job", "glow, images/s", *(f"PyTorch {name}" for name in variants), "glow / fastest",
               "the same by shares", "glow, of the sgemm peak", "of the limit", "PyTorch's fastest, of its own sgemm peak"]
     rows = [header, ["---"] * len(header)]
-    for (model, job), programs in results.items():
-        turns = rounds(programs)
+    for (model, job), turns in results.items():
+        compared = [compare(turn) for turn in turns]
         row = [model, job]
         for name in ["glow", *variants]:
-            row.append(f"{statistics.median(line['images_per_second'] for line in programs[name]):.1f}")
+            found = figures(turns, name, "images_per_second")
+            row.append(f"{statistics.median(found):.1f}" if found else "")
         for figure in ["ratio", "ratio of shares"]:
-            row.append(spread([turn[figure] for turn in turns], ".2f"))
-        row.append(spread([line["fraction_of_peak"] for line in programs["glow"]], ".0%"))
-        row.append(spread([line["fraction_of_limit"] for line in programs["glow"]], ".0%"))
-        fastest = statistics.mode(turn["fastest"] for turn in turns)
-        row.append(spread([line["fraction_of_peak"] for line in programs[fastest]], ".0%"))
+            row.append(spread([turn[figure] for turn in compared], ".2f"))
+        row.append(spread(figures(turns, "glow", "fraction_of_peak"), ".0%"))
+        row.append(spread(figures(turns, "glow", "fraction_of_limit"), ".0%"))
+        fastest = statistics.mode(turn["fastest"] for turn in compared)
+        row.append(spread(figures(turns, fastest, "fraction_of_peak"), ".0%"))
         rows.append(row)
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
@@ -77,7 +81,7 @@ def draw(machine: dict, results: dict, path: str) -> None:
     from matplotlib import pyplot
 
     places = list(results)
-    ratios = [[turn["ratio"] for turn in rounds(results[place])] for place in places]
+    ratios = [[compare(turn)["ratio"] for turn in results[place]] for place in places]
     figure, axes = pyplot.subplots(figsize=(8, 0.5 * len(places) + 1.6), layout="constrained")
     axes.barh(range(len(places)), [statistics.median(values) for values in ratios], color="#4477aa")
     for row, values in enumerate(ratios):

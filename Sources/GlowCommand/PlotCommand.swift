@@ -6,10 +6,13 @@ import GlowTraining
 struct PlotCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "plot",
-    abstract: "Draw what a run has logged: bits/dim, learning rate and images/s against images seen.")
+    abstract: "Draw what a run has logged: bits/dim, learning rate and images/s against images seen or hours."
+  )
 
   @Argument(help: "Run folders; the curves of several are laid over each other.") var runs: [String]
   @Option(help: "The PNG to write the curves to.") var out: String?
+  @Option(help: "What the curves are drawn against: images (default) or hours of training.")
+  var against = TrainingChart.Axis.images
   @Option(help: "The PNG to write the sample grids to, a row a grid.") var samples: String?
   @Option(help: "Rows of --samples at most.") var rows = 12
   @OptionGroup var log: LogArguments
@@ -34,7 +37,8 @@ struct PlotCommand: ParsableCommand {
     if let out {
       let names = PlotCommand.names(runs)
       let chart = TrainingChart(
-        runs: try zip(names, runs).map { .init(name: $0, history: try TrainingHistory(RunFolder($1))) })
+        runs: try zip(names, runs).map { .init(name: $0, history: try TrainingHistory(RunFolder($1))) },
+        axis: against)
       try PNG.write(chart.column().image(height: 560), to: out)
     }
     if let samples {

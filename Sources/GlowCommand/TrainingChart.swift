@@ -1,16 +1,29 @@
+import ArgumentParser
 import GlowPlots
 import GlowTraining
 
-/// Bits/dim, learning rate and speed of one or several runs, against the images seen.
+/// Bits/dim, learning rate and speed of one or several runs, against the images seen or the time.
 struct TrainingChart {
+  enum Axis: String, CaseIterable, ExpressibleByArgument {
+    case images, hours
+
+    var title: String {
+      switch self {
+      case .images: "images seen"
+      case .hours: "hours"
+      }
+    }
+  }
+
   struct Run {
     let name: String
     let history: TrainingHistory
   }
 
   let runs: [Run]
+  var axis = Axis.images
 
-  /// The first values, far above the rest, may leave the chart; this is their share of the images.
+  /// The first values, far above the rest, may leave the chart; this is their share of the axis.
   private static let beginning = 0.02
 
   /// What there is to show, one chart below the other.
@@ -25,10 +38,10 @@ struct TrainingChart {
     if charts.isEmpty {
       throw DrawingError("\(runs.map(\.name).joined(separator: ", ")): nothing is logged that can be drawn")
     }
-    let last = max(1, charts.flatMap(\.series).flatMap(\.points).map(\.x).max() ?? 1)
+    let last = charts.flatMap(\.series).flatMap(\.points).map(\.x).max() ?? 0
     for index in charts.indices {
-      charts[index].horizontalRange = 0...last * 1.01
-      charts[index].horizontalTitle = index == charts.count - 1 ? "images seen" : ""
+      charts[index].horizontalRange = 0...(last > 0 ? last * 1.01 : 1)
+      charts[index].horizontalTitle = index == charts.count - 1 ? axis.title : ""
     }
     return ChartColumn(charts, heights: charts.indices.map { $0 == 0 ? 1.8 : 1 })
   }
@@ -78,6 +91,11 @@ struct TrainingChart {
   }
 
   private func points(_ values: [TrainingHistory.Value]) -> [Point] {
-    values.map { Point(Double($0.images), $0.value) }
+    values.map { value in
+      switch axis {
+      case .images: Point(Double(value.images), value.value)
+      case .hours: Point(value.seconds / 3600, value.value)
+      }
+    }
   }
 }

@@ -1,10 +1,11 @@
 import Foundation
 import GlowFiles
 
-/// What `metrics.jsonl` tells of a run: each quantity against the images seen by then.
+/// What `metrics.jsonl` tells of a run: each quantity against the images seen and the time used by then.
 package struct TrainingHistory: Sendable {
   package struct Value: Sendable, Hashable {
     package let images: Int
+    package let seconds: Double
     package let value: Double
   }
 
@@ -35,7 +36,7 @@ package struct TrainingHistory: Sendable {
 
   private mutating func add(_ metrics: Metrics) {
     func value(_ number: Double?) -> [Value] {
-      number.map { [Value(images: metrics.images, value: $0)] } ?? []
+      number.map { [Value(images: metrics.images, seconds: metrics.seconds, value: $0)] } ?? []
     }
     trainBitsPerDimension += value(metrics.trainBitsPerDim)
     testBitsPerDimension += value(metrics.testBitsPerDim)

@@ -82,6 +82,25 @@ struct PlotTests {
     #expect(both.series[0].color == both.series[1].color && both.series[1].color != both.series[2].color)
   }
 
+  @Test("curves stand against images, or against hours of training")
+  func axes() throws {
+    defer { try? FileManager.default.removeItem(atPath: root) }
+    let lines = [(64, 1800), (128, 5400)].map { images, seconds in
+      #"{"step":1,"images":\#(images),"epoch":0,"seconds":\#(seconds),"test_bits_per_dim":4.5}"# + "\n"
+    }
+    let run = TrainingChart.Run(
+      name: "run", history: try TrainingHistory(RunFolder(try run("a", lines.joined()))))
+    for (axis, places, title) in [
+      (TrainingChart.Axis.images, [64.0, 128], "images seen"), (.hours, [0.5, 1.5], "hours"),
+    ] {
+      let chart = try #require(
+        try TrainingChart(runs: [run], axis: axis).column().charts.first as? LineChart)
+      #expect(chart.series[0].points.map(\.x) == places)
+      #expect(chart.horizontalTitle == title)
+      #expect(chart.horizontalRange == 0...places[1] * 1.01)
+    }
+  }
+
   @Test("runs are named by the ends of their paths, or by the paths where those are alike")
   func names() {
     #expect(PlotCommand.names(["a/x", "b/y/"]) == ["x", "y"])

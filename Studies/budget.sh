@@ -1,0 +1,70 @@
+#!/bin/sh
+# What learns most of CIFAR-10 in a given time on the cores: by successive halving over sizes, batches, rates and schedules.
+#
+# All settings of the grid have HOURS core-hours at the speed of their model on one core; the better third has four times as much,
+# and its better third again, ROUNDS times in all. Prints a table a round, best first, with the images seen and the work in TFLOP
+# (multiply-adds of the conditioners' products, counted as two), and draws the curves against core-hours. What RESULTS holds is not
+# done again (runs.sh).
+#
+# usage: Studies/budget.sh GLOW CIFAR OUT RESULTS      (HOURS, ROUNDS, JOBS and GRID, a file, may be set in the environment)
+#
+# A line of the grid: name, kind (what decides the speed: models of one kind are equally fast), batch, options of the model, then
+# after a bar those of training.
+set -eu
+glow=$1 data=$2 out=$3 results=$4
+hours=${HOURS:-0.25} rounds=${ROUNDS:-3} jobs=${JOBS:-2} grid=${GRID:-$(dirname "$0")/budget.grid}
+. "$(dirname "$0")/runs.sh"
+keep "$out" "the grid at $hours core-hours and more"
+keep "$results" "the grid at $hours core-hours and more"
+
+if [ "${RUN:-}" ]; then # one line of the grid, with its core-hours before it
+  hours=${RUN%% *}
+  line=${RUN#* }
+  training=${line#*|} line=${line%%|*}
+  # shellcheck disable=SC2086
+  set -- $line
+  name=$1 kind=$2 batch=$3
+  shift 3
+  # shellcheck disable=SC2086
+  speed "$kind" --batch "$batch" "$@"
+  # shellcheck disable=SC2086
+  run "$name-$hours" "$kind" "$hours" "$batch" "$@" $training
+  exit
+fi
+
+lines() { grep -v -e '^#' -e '^$' "$grid"; }
+# best HOURS < lines of the grid: those with a result, best first.
+best() {
+  while read -r line; do
+    result=$results/${line%% *}-$1/result
+    [ ! -e "$result" ] || echo "$(field bits_per_dim <"$result") $line"
+  done | sort -n | cut -d' ' -f2-
+}
+
+# Speeds one after the other, before anything else runs.
+lines | while read -r name kind batch rest; do
+  # shellcheck disable=SC2086
+  speed "$kind" --batch "$batch" ${rest%%|*}
+done
+lines >"$out/round"
+for round in $(seq "$rounds"); do
+  sed "s/^/$hours /" "$out/round" | each "$0" "$@"
+  echo "$hours core-hours a run:"
+  echo "| settings | images seen | TFLOP | test bits/dim | standard error | options |"
+  echo "|---|---|---|---|---|---|"
+  best "$hours" <"$out/round" >"$out/ranked"
+  while read -r line; do
+    result=$results/${line%% *}-$hours/result
+    echo "| ${line%% *} | $(field images <"$result") | $(field tflop <"$result") | $(field bits_per_dim <"$result") |" \
+      "$(field standard_error <"$result") | $(sed 's/.*"options":"\([^"]*\)".*/\1/' "$result") |"
+  done <"$out/ranked"
+  set -- "$glow" "$data" "$out" "$results"
+  count=$(($(wc -l <"$out/ranked") / 3))
+  head -n $((count > 0 ? count : 1)) "$out/ranked" >"$out/round"
+  hours=$(awk -v hours="$hours" 'BEGIN { print hours * 4 }')
+done
+set --
+for folder in "$results"/*/; do
+  if [ -e "$folder/result" ]; then set -- "$@" "${folder%/}"; fi
+done
+"$glow" plot "$@" --against hours --out "$results/core-hours.png"
