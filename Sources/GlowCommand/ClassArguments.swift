@@ -36,7 +36,7 @@ struct ClassArguments: ParsableArguments {
 
   static func label(_ name: String, _ stored: StoredModel, model: String) throws -> Int {
     let classes = stored.glow.configuration.classCount
-    if classes == 0 { throw ConfigurationError("\(model) is not conditional: leave out --class") }
+    if classes == 0 { throw ConfigurationError("\(model) is not conditional: it takes no class") }
     let names = try ClassNames.read(stored.metadata, count: classes, path: model)
     if let label = names?.firstIndex(of: name) { return label }
     guard let label = Int(name), (0..<classes).contains(label) else {

@@ -67,7 +67,7 @@ extension GlowConfiguration {
   /// What a person knows a model by.
   var outline: String {
     switch architecture {
-    case .realNVP: "RealNVP of \(levels) scales, \(blocks) blocks, width \(width)"
+    case .realNVP: "RealNVP of \(counted(levels, "scale")), \(counted(blocks, "block")), width \(width)"
     default: "\(levels) levels, depth \(depth), width \(width)"
     }
   }

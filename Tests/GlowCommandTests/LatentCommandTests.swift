@@ -129,7 +129,7 @@ extension CommandTests {
     try expectFailure("not 3", "interpolate", "run", "a", "b", "c", "--out", "x.png", status: 64)
     try expectFailure("--grid", "interpolate", "run", "a", "b", "--grid", "3", "--out", "x.png", status: 64)
     try expectFailure(
-      "leave out --class", "interpolate", "run", names[0], names[1], "--class", "1", "--out", "x.png")
+      "it takes no class", "interpolate", "run", names[0], names[1], "--class", "1", "--out", "x.png")
     #expect(!FileManager.default.fileExists(atPath: "\(root)/x.png"))
   }
 

@@ -66,6 +66,15 @@ struct GoldenRun {
       $0.model.kernel = 3
       $0.model.blocks = 1
     },
+    GoldenRun("realnvp") { makeRealNVP(&$0) },
+    GoldenRun("realnvp-resumed") {
+      makeRealNVP(&$0)
+      $0.pause = 7
+    },
+    GoldenRun("bands-realnvp") {
+      makeBands(&$0)
+      makeRealNVP(&$0)
+    },
   ]
 
   private static let shapes = [
@@ -139,6 +148,15 @@ struct GoldenRun {
   private static func makeVariational(_ run: inout GoldenRun) {
     run.model.dequantizerWidth = 12
     run.training.dequantization = .variational
+  }
+
+  private static func makeRealNVP(_ run: inout GoldenRun) {
+    run.model.architecture = .realNVP
+    run.model.levels = 2
+    run.model.blocks = 1
+    run.model.width = 8
+    run.model.learnsTopPrior = false
+    run.training.optimizer = .adam
   }
 
   /// Pictures whose first level is larger than a tile.
