@@ -68,8 +68,7 @@ def table(results: dict) -> str:
             row.append(spread([turn[figure] for turn in compared], ".2f"))
         row.append(spread(figures(turns, "glow", "fraction_of_peak"), ".0%"))
         row.append(spread(figures(turns, "glow", "fraction_of_limit"), ".0%"))
-        fastest = statistics.mode(turn["fastest"] for turn in compared)
-        row.append(spread(figures(turns, fastest, "fraction_of_peak"), ".0%"))
+        row.append(spread([turn[each["fastest"]]["fraction_of_peak"] for turn, each in zip(turns, compared)], ".0%"))
         rows.append(row)
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # How speed grows with threads: glow bench with 1, 2, 4, … and all of the processors that this process may use, for three models, in
-# training and scoring, once as the system places the threads and once bound to as many processors. Lines of JSON go to
+# training and scoring, once as the system places the threads and once each thread on a processor of its own. Lines of JSON go to
 # FOLDER/many-cores.jsonl, of which a second call makes no line again; then come the table of images/s with its efficiency (images/s
 # for each of those of one thread, for each thread) and, where python3 has matplotlib, the picture FOLDER/many-cores.png.
 #
@@ -25,13 +25,13 @@ for model in $models; do
   width=${rest%x*} batch=${rest#*x}
   for job in evaluate train; do
     for threads in $THREADS; do
-      for placing in free bound; do
+      for placing in free pinned; do
         key="\"study\":\"$model $job $threads $placing\""
         ! grep -qF "$key" "$lines" || continue
         set -- "$glow" bench "$job" --depth "$depth" --width "$width" --batch "$batch" --runs "$runs" \
           --threads "$threads" --json --quiet
-        if [ "$placing" = bound ]; then
-          set -- taskset -c "$(printf '%s\n' "$allowed" | head -n "$threads" | paste -sd,)" "$@"
+        if [ "$placing" = pinned ]; then
+          set -- taskset -c "$(printf '%s\n' "$allowed" | head -n "$threads" | paste -sd,)" "$@" --pin
         fi
         # Threads without a processor of their own would only show how they get on.
         [ "$threads" -le "$cores" ] || { echo "$threads threads on $cores processors: left out" >&2; continue; }

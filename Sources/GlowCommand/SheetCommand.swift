@@ -132,7 +132,7 @@ struct SheetCommand: ParsableCommand {
   ) throws -> Double {
     // The probe holds its images in memory.
     let count = max(1, min(4000, (1 << 26) / space.shape.count))
-    let probe = try AttributeProbe(train.spread(over: count))
+    let probe = try AttributeProbe(train.spread(over: count), kernels: space.kernels)
     var pushes: [AttributePush] = []
     // No further than needed: latents that lie far from those of images decode to nothing.
     for strength in stride(from: 0.25, through: Self.largestStrength, by: 0.25) {

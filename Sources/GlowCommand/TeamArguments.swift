@@ -12,6 +12,8 @@ struct TeamArguments: ParsableArguments {
       "Threads; by default one for each processor this process may use, or as OMP_NUM_THREADS, OMP_THREAD_LIMIT or SLURM_CPUS_PER_TASK say."
   )
   var threads: Int?
+  @Flag(help: "Keep each thread on a processor of its own, of those that this process may use.")
+  var pin = false
   @Option(
     help:
       "What makes matrix products: packed (this package's, the same bits on every processor) or openblas; packed by default where the processor has AVX2 with FMA."
@@ -39,12 +41,13 @@ struct TeamArguments: ParsableArguments {
   /// A team of as many threads as asked for, or as OpenBLAS allows. The first thing that is said is how many these are,
   /// and what says so.
   ///
-  /// - Throws: `MemoryError` if there is no room for what OpenBLAS needs.
+  /// - Throws: `MemoryError` if there is no room for what OpenBLAS needs, `ConfigurationError` if there are no processors for
+  ///   `--pin`.
   func team() throws -> ThreadTeam {
     let share = ThreadShare()
     let wanted = min(threads ?? share.count, ThreadTeam.maximumCount)
     let source = threads == nil ? share.variable ?? "all that are granted" : "--threads"
-    remark("\(counted(wanted, "thread")) (\(source))")
+    remark("\(counted(wanted, "thread")) (\(source))\(pin ? ", each on a processor of its own" : "")")
     if threads == nil {
       for value in share.misunderstood { warn("\(value) is no number of threads: it is passed over") }
     }
@@ -67,9 +70,23 @@ struct TeamArguments: ParsableArguments {
     if team.count < wanted {
       remark("the system has room for \(counted(team.count, "thread")), not \(wanted)")
     }
+    if pin { try pin(team, share) }
     if ProductKernels.best == .openBLAS && self.kernels == nil {
       remark("this processor has no AVX2 with FMA: OpenBLAS makes the matrix products")
     }
     return team
+  }
+
+  private func pin(_ team: ThreadTeam, _ share: ThreadShare) throws {
+    if share.mustShareProcessors {
+      throw ConfigurationError(
+        "--pin: the processes that mpirun has started here share their processors; let it bind each to its own"
+      )
+    }
+    if !team.pin() {
+      throw ConfigurationError(
+        "--pin: \(counted(team.count, "thread")) cannot have a processor each, of "
+          + "\(counted(ThreadTeam.allowedCount ?? 0, "processor")) that this process may use")
+    }
   }
 }

@@ -52,13 +52,11 @@ package struct Philox: Sendable {
   @specialized(where S == Float)
   @specialized(where S == Double)
   package func fillUniform<S: Scalar>(_ values: UnsafeMutableBufferPointer<S>) {
-    var index = 0
-    while index < values.count {
-      let block = words(index / 4)
-      for lane in 0..<min(4, values.count - index) {
-        values[index + lane] = S(block[lane] >> 8) * S(0x1p-24)
-      }
-      index += 4
+    fill(values) { words in
+      (
+        Philox.double(words.0 &>> 8) * 0x1p-24, Philox.double(words.1 &>> 8) * 0x1p-24,
+        Philox.double(words.2 &>> 8) * 0x1p-24, Philox.double(words.3 &>> 8) * 0x1p-24
+      )
     }
   }
 
@@ -67,16 +65,29 @@ package struct Philox: Sendable {
   @specialized(where S == Float)
   @specialized(where S == Double)
   package func fillNormal<S: Scalar>(_ values: UnsafeMutableBufferPointer<S>) {
-    for first in stride(from: 0, to: values.count, by: 32) {
-      let words = eightBlocks(first / 4)
+    fill(values) { words in
       let pairs = (Philox.normalPair(words.0, words.1), Philox.normalPair(words.2, words.3))
+      return (pairs.0.0, pairs.0.1, pairs.1.0, pairs.1.1)
+    }
+  }
+
+  /// A word of each of eight blocks, one in a lane, for all four words of a block.
+  private typealias Words = (SIMD8<UInt64>, SIMD8<UInt64>, SIMD8<UInt64>, SIMD8<UInt64>)
+
+  /// Fills `values` with what becomes of the words, in their order.
+  @inline(__always)
+  private func fill<S: Scalar>(
+    _ values: UnsafeMutableBufferPointer<S>,
+    _ numbers: (Words) -> (SIMD8<Double>, SIMD8<Double>, SIMD8<Double>, SIMD8<Double>)
+  ) {
+    for first in stride(from: 0, to: values.count, by: 32) {
+      let (n0, n1, n2, n3) = numbers(eightBlocks(first / 4))
       for block in 0..<8 {
         let index = first + 4 * block
-        let numbers = (pairs.0.0[block], pairs.0.1[block], pairs.1.0[block], pairs.1.1[block])
-        if index < values.count { values[index] = S(numbers.0) }
-        if index + 1 < values.count { values[index + 1] = S(numbers.1) }
-        if index + 2 < values.count { values[index + 2] = S(numbers.2) }
-        if index + 3 < values.count { values[index + 3] = S(numbers.3) }
+        if index < values.count { values[index] = S(n0[block]) }
+        if index + 1 < values.count { values[index + 1] = S(n1[block]) }
+        if index + 2 < values.count { values[index + 2] = S(n2[block]) }
+        if index + 3 < values.count { values[index + 3] = S(n3[block]) }
       }
     }
   }
@@ -97,9 +108,7 @@ package struct Philox: Sendable {
   }
 
   /// The words of the `index`-th block and of the seven after it, block by block in the lanes.
-  private func eightBlocks(
-    _ index: Int
-  ) -> (SIMD8<UInt64>, SIMD8<UInt64>, SIMD8<UInt64>, SIMD8<UInt64>) {
+  private func eightBlocks(_ index: Int) -> Words {
     // 64-bit lanes hold 32-bit words, whose products then need no widening.
     let low = SIMD8<UInt64>(repeating: 0xFFFF_FFFF)
     var c0 = (SIMD8(0, 1, 2, 3, 4, 5, 6, 7) &+ SIMD8(repeating: UInt64(truncatingIfNeeded: index))) & low

@@ -289,7 +289,7 @@ extension Double {
 
   @usableFromInline
   package static func pack(_ matrix: Matrix<Double>, into panels: UnsafeMutablePointer<Double>) {
-    fatalError()
+    refuse()
   }
 
   @usableFromInline

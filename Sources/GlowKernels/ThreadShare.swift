@@ -8,6 +8,8 @@ package struct ThreadShare: Sendable, Equatable {
   package let variable: String?
   /// Variables that are no number of threads, with their values; they are passed over.
   package let misunderstood: [String]
+  /// Whether other processes of the same `mpirun` may run on the same processors.
+  package let mustShareProcessors: Bool
 
   /// Set by Open MPI: the processes of a job on this machine.
   private static let processesVariable = "OMPI_COMM_WORLD_LOCAL_SIZE"
@@ -24,7 +26,8 @@ package struct ThreadShare: Sendable, Equatable {
   ) {
     var lowest: (count: Int, variable: String?) = (granted, nil)
     let processes = ThreadShare.processes(environment)
-    if processes > 1 && !isBound {
+    mustShareProcessors = processes > 1 && !isBound
+    if mustShareProcessors {
       lowest = (max(1, granted / processes), ThreadShare.processesVariable)
     }
     var misunderstood: [String] = []

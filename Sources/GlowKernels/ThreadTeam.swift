@@ -77,22 +77,29 @@ package final class ThreadTeam: @unchecked Sendable {
 
   /// The processors that this process may run on, as its affinity mask and the quota of its control group say.
   package static var grantedCount: Int {
-    let processors = affinityCount() ?? ProcessInfo.processInfo.activeProcessorCount
+    let processors = allowedCount ?? ProcessInfo.processInfo.activeProcessorCount
     return max(1, min(processors, ControlGroup().processorQuota ?? processors, maximumCount))
   }
 
   /// Whether the affinity mask leaves out processors of the machine. Calls `sysconf`.
   package static var isBound: Bool {
-    affinityCount().map { $0 < sysconf(Int32(_SC_NPROCESSORS_ONLN)) } ?? false
+    allowedCount.map { $0 < sysconf(Int32(_SC_NPROCESSORS_ONLN)) } ?? false
   }
 
-  /// Processors in the affinity mask, whose call the C library does not show to Swift: the system also says it in
-  /// hexadecimal words between commas.
-  private static func affinityCount() -> Int? {
-    let status = (try? String(contentsOfFile: "/proc/thread-self/status", encoding: .utf8)) ?? ""
-    let line = status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed:") }
-    let words = line?.dropFirst("Cpus_allowed:".count).split { $0 == "," || $0.isWhitespace }
-    return words?.reduce(0) { $0 + (UInt64($1, radix: 16) ?? 0).nonzeroBitCount }
+  /// Processors in the affinity mask of this thread.
+  package static var allowedCount: Int? {
+    let count = glow_allowed_processors(nil, 0)
+    return count < 0 ? nil : count
+  }
+
+  /// Gives each thread but the caller's a processor of its own among those that the caller may run on, whose first is left
+  /// for the caller: that stays free to go where it may, because threads that it starts later may go there too.
+  ///
+  /// Returns whether there were enough processors, and the system did it.
+  package func pin() -> Bool {
+    var processors = [Int32](repeating: 0, count: count)
+    guard glow_allowed_processors(&processors, count) >= count else { return false }
+    return zip(threads, processors.dropFirst()).allSatisfy { glow_pin($0, $1) == 0 }
   }
 
   /// Calls `body(piece, thread)` once for every piece in 0..<pieces and returns when all are done.

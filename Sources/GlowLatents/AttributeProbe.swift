@@ -1,4 +1,5 @@
 import GlowImages
+import GlowKernels
 
 /// Logistic regression from the pixels of an image to each of its yes-or-no attributes: an observer from outside
 /// of the model that tells whether a changed image has an attribute.
@@ -19,7 +20,10 @@ package struct AttributeProbe: Sendable {
   ///   - dataset: images with attributes, at least one; they are held in memory as Float.
   ///   - seed: of the order of the images.
   /// - Throws: `FileError` of an image that cannot be read.
-  package init(_ dataset: any Dataset, epochs: Int = 60, penalty: Float = 1e-4, seed: UInt64 = 0) throws {
+  package init(
+    _ dataset: any Dataset, epochs: Int = 60, penalty: Float = 1e-4, seed: UInt64 = 0,
+    kernels: ProductKernels = .standard
+  ) throws {
     let attributes = DatasetAttributes(dataset)
     precondition(!attributes.names.isEmpty && dataset.count > 0)
     names = attributes.names
@@ -29,7 +33,7 @@ package struct AttributeProbe: Sendable {
     }
     let fit = try LogisticFit(
       inputs: images.map { [mean] in Self.centered($0, mean) }, truths: images.indices.map(attributes.values),
-      penalty: penalty)
+      penalty: penalty, kernels)
     try fit.run(epochs: epochs, seed: seed)
     (weights, bias) = (fit.weights, fit.bias)
   }

@@ -6,6 +6,8 @@ import GlowTraining
 /// A model as a map between a few images and their latents, without noise: what is encoded decodes to itself.
 package final class LatentSpace {
   package let shape: ImageShape
+  /// What the model is multiplied with.
+  package let kernels: ProductKernels
   private let scorer: Scorer
   private let sampler: Sampler
   private let label: Int
@@ -16,6 +18,7 @@ package final class LatentSpace {
   /// - Throws: `MemoryError` if not even one image fits.
   package init(_ glow: Glow<Float>, batch: Int = 16, label: Int = 0) throws {
     shape = ImageShape(glow.configuration)
+    kernels = glow.team.kernels
     let batch = glow.batchThatFits(batch, passes: 2)
     scorer = try Scorer(glow, batch: batch)
     sampler = try Sampler(glow, batch: batch)

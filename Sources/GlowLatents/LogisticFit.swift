@@ -17,7 +17,7 @@ final class LogisticFit {
   private static let batch = 256
 
   /// - Throws: `MemoryError`.
-  init(inputs: [[Float]], truths: [[Bool]], penalty: Float) throws {
+  init(inputs: [[Float]], truths: [[Bool]], penalty: Float, _ kernels: ProductKernels = .standard) throws {
     (rows, columns, outputs) = (inputs.count, inputs[0].count + 1, truths[0].count)
     self.inputs = try Slab(count: rows * columns)
     for (row, values) in inputs.enumerated() {
@@ -27,7 +27,7 @@ final class LogisticFit {
     self.penalty = penalty
     values = try Slab(count: columns * outputs)
     gradient = try Slab(count: columns * outputs)
-    let isPacked = ProductKernels.standard == .packed
+    let isPacked = kernels == .packed
     panels = isPacked ? try Slab(count: Operand<Float>.panelCount(rows: columns, columns: outputs)) : nil
     scratch = isPacked ? try Slab(count: gradientScratchCount(columns: outputs)) : nil
     firstMoment = try Slab(count: columns * outputs)

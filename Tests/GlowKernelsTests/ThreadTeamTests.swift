@@ -46,6 +46,24 @@ struct ThreadTeamTests {
     #expect(seen.value == 1 << threads - 1)
   }
 
+  @Test("pinned threads have a processor each, the caller and the threads that it starts have all")
+  func pinned() throws {
+    let allowed = try #require(ThreadTeam.allowedCount)
+    #expect(!ThreadTeam(count: allowed + 1).pin() || allowed >= ThreadTeam.maximumCount)
+    let team = ThreadTeam(count: min(allowed, 4))
+    #expect(team.pin())
+    let arrived = Counter()
+    let alone = Counter()
+    team.run(team.count) { _, thread in
+      arrived.add(1)
+      // Each waits for all, so that none has two pieces.
+      for _ in 0..<100_000 where arrived.value < team.count { usleep(100) }
+      if ThreadTeam.allowedCount == (thread == 0 ? allowed : 1) { alone.add(1) }
+    }
+    #expect(alone.value == team.count)
+    #expect(ThreadTeam(count: 1).count == 1 && ThreadTeam.allowedCount == allowed)
+  }
+
   @Test("run follows run, at once or after the threads have fallen asleep")
   func manyRuns() {
     let team = ThreadTeam(count: 3)
