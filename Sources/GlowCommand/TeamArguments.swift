@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import GlowFlow
 import GlowImages
 import GlowKernels
 

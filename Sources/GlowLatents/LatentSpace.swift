@@ -18,7 +18,7 @@ package final class LatentSpace {
   /// - Throws: `MemoryError` if not even one image fits.
   package init(_ glow: Glow<Float>, batch: Int = 16, label: Int = 0) throws {
     shape = ImageShape(glow.configuration)
-    kernels = glow.team.kernels
+    kernels = glow.kernels
     let batch = glow.batchThatFits(batch, passes: 2)
     scorer = try Scorer(glow, batch: batch)
     sampler = try Sampler(glow, batch: batch)
