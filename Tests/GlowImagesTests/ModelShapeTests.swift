@@ -15,7 +15,7 @@ struct ModelShapeTests {
     var options = DataOptions()
     options.modelShape = model
     options.imageSize = imageSize
-    return try DataSource.open(location ?? folder.path, part: .test, options: options)
+    return try DataSource.open(location ?? folder.path, part: .train, options: options)
   }
 
   private let rgb = ImageShape(height: 4, width: 4, channels: 3)
