@@ -115,7 +115,7 @@ package enum DataSource {
       opened = try heldOut(opened, part: part, share: share, location)
     } else if opened.part == nil && part != .train {
       opened = opened.with(
-        opened.dataset, note: "no parts: these are all images, not those of a part '\(part)'")
+        opened.dataset, note: "no parts: all images are taken for '\(part)'")
     }
     return limited(resized(repeated(opened, options), options), options)
   }

@@ -17,10 +17,13 @@ extension CommandTests {
       ("evaluate run --data images", count, [note]),
       ("evaluate run/model.safetensors --data ./images/", count, [note]),
       ("evaluate run --data images --split train", 60 - count, [note]),
-      ("evaluate run --data images --hold-out 0", 60, ["no parts: these are all images"]),
+      ("evaluate run --data images --hold-out 0", 60, ["no parts: all images are taken for 'test'"]),
       (
         "evaluate run --data copy", 60,
-        ["no parts: these are all images", "run was trained with --hold-out 0.3: give it where these are"]
+        [
+          "no parts: all images are taken for 'test'",
+          "run was trained with --hold-out 0.3: give it where these are",
+        ]
       ),
       ("evaluate run --data copy --hold-out 0.3", count, ["\(count) held out of 60 images"]),
       ("encode run --data images --out latents.npy", count, [note]),

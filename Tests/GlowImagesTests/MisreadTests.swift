@@ -129,7 +129,7 @@ struct MisreadTests {
       let opened = try DataSource.open(folder.path, part: part)
       #expect(
         opened.part == nil
-          && opened.note == "no parts: these are all images, not those of a part '\(part)'")
+          && opened.note == "no parts: all images are taken for '\(part)'")
     }
   }
 
