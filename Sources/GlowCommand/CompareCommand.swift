@@ -67,7 +67,10 @@ struct CompareCommand: ParsableCommand {
         "\(first) and \(second) have no image in common that both score: \(paired.unmatched.first) are only in the one, "
           + "\(paired.unmatched.second) only in the other, \(paired.withoutScore) without a score")
     }
+    var images = images
+    if let scored = try? ScoreProvenance.read(for: first) { images.fill(from: scored.imageOptions) }
     let opened = try data.map { try images.open($0, split) }
+    if let note = opened?.note { remark(note) }
     try Destination.prepare(
       destination.map { [$0] } ?? [], inputs: [first, second], data: data.map { [$0] } ?? [])
     let interval = paired.interval(

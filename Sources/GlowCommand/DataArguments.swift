@@ -42,19 +42,26 @@ struct ImageArguments: ParsableArguments {
   @Option(help: "Use only so many images: the first ones, of folders as many of each class as of the others.")
   var limit: Int?
 
-  @Option(help: "The share of the images to hold out for testing, such as 0.1, where the data has no parts.")
-  var holdOut: Double?
+  @Option(
+    help:
+      "The share of the images to hold out for testing, such as 0.1, where the data has no parts; 0 for none, of a run's own data too."
+  )
+  private var holdOut: Double?
 
   @Option(help: "Classes of CIFAR-100: fine (the default) or coarse.")
   private var labels: CIFARLabels?
 
-  @Option(help: "How arrays are understood where that is not clear: NHWC, NCHW or planes.")
+  @Option(
+    help: "How arrays are understood where that is not clear: NHWC, NCHW, planes or HW (one gray image).")
   var layout: ArrayLayout?
 
   @Option(help: "Lay transparent pixels on white, black, a level (128) or a color (255,128,0).")
   var background: Background?
 
   var resizing: Resizing { resize ?? .box }
+
+  /// Whether something is said of holding images out, if only that none are.
+  var isHoldOutGiven: Bool { holdOut != nil }
 
   /// What the images of a run were, where nothing else is asked for.
   mutating func fill(from former: ImageSettings) {
@@ -68,10 +75,27 @@ struct ImageArguments: ParsableArguments {
     background = background ?? former.background.flatMap { Background($0) }
   }
 
+  /// The same where the images are a run's own: what the run held out is held out again, unless something is said of it.
+  ///
+  /// - Parameters:
+  ///   - model: the run's folder or one of its models.
+  ///   - location: where the images are.
+  func heldOut(asIn model: String, _ location: String) -> ImageArguments {
+    guard !isHoldOutGiven, let run = RunFolder.configuration(ofModel: model), let images = run.images,
+      let own = Folder.resolved(run.data), own == Folder.resolved(location)
+    else { return self }
+    var result = self
+    result.holdOut = images.holdOut
+    return result
+  }
+
+  /// Without images that are held out.
+  mutating func holdOutNone() { holdOut = nil }
+
   var settings: ImageSettings {
     var settings = ImageSettings(imageSize: imageSize, resizing: resizing, limit: limit)
     settings.crop = crop
-    settings.holdOut = holdOut
+    settings.holdOut = holdOut == 0 ? nil : holdOut
     settings.hasCoarseLabels = labels == .coarse ? true : nil
     settings.layout = layout
     settings.background = background.map { $0.color.map(String.init).joined(separator: ",") }
@@ -85,8 +109,8 @@ struct ImageArguments: ParsableArguments {
     if let crop, !(1...PNG.maximumSide).contains(crop) {
       throw ValidationError("--crop must be 1 to \(PNG.maximumSide), not \(crop)")
     }
-    if let holdOut, !(holdOut > 0 && holdOut < 1) {
-      throw ValidationError("--hold-out must be between 0 and 1, not \(holdOut)")
+    if let holdOut, !(holdOut >= 0 && holdOut < 1) {
+      throw ValidationError("--hold-out must be between 0 and 1, or 0 for none, not \(holdOut)")
     }
     if let limit, !(1...DataSource.largestLimit).contains(limit) {
       throw ValidationError("--limit must be 1 to \(DataSource.largestLimit), not \(limit)")
@@ -102,7 +126,7 @@ struct ImageArguments: ParsableArguments {
     options.resizing = resizing
     options.crop = crop
     options.limit = limit
-    options.holdOut = holdOut
+    options.holdOut = settings.holdOut
     options.hasCoarseLabels = labels == .coarse
     options.layout = layout
     options.background = background
@@ -145,7 +169,9 @@ func openData(
   readsAttributes: Bool = false, needsClasses: Bool = true
 ) throws -> OpenedData {
   let shape = ImageShape(model.glow.configuration)
-  let opened = try images.open(location, part, model: shape, readsAttributes: readsAttributes)
+  let asTrained = images.heldOut(asIn: path, location)
+  let found = try asTrained.open(location, part, model: shape, readsAttributes: readsAttributes)
+  let opened = found.with(found.dataset, note: holdOutNote(images, asTrained, found, path: path))
   if opened.dataset.shape != shape {
     throw ConfigurationError(
       "\(location): images of \(opened.dataset.shape) do not fit \(path), a model of \(shape) images")
@@ -155,6 +181,18 @@ func openData(
     needsClasses: needsClasses)
   if needsClasses { warnOfUntrainedClasses(matching.dataset, location, model.glow, path: path) }
   return matching
+}
+
+/// What is to be known of images that a run held out, if these may be its own.
+private func holdOutNote(
+  _ asked: ImageArguments, _ asTrained: ImageArguments, _ opened: OpenedData, path: String
+) -> String? {
+  guard !asked.isHoldOutGiven, let share = RunFolder.configuration(ofModel: path)?.images?.holdOut else {
+    return nil
+  }
+  if asTrained.isHoldOutGiven { return "--hold-out \(share) as in training (--hold-out 0 takes all images)" }
+  return opened.part == nil
+    ? "\(path) was trained with --hold-out \(share): give it where these are its images" : nil
 }
 
 /// Says which of the images' classes the model has never learned anything of.

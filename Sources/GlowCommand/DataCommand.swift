@@ -39,9 +39,6 @@ struct DataCommand: ParsableCommand {
     let opened = try images.open(location, split ?? .train, readsAttributes: true)
     let dataset = opened.dataset
     try answer(opened.summary)
-    if let split, opened.part == nil {
-      try answer("no parts: these are all images, not those of a part '\(split)'")
-    }
     if !dataset.classNames.isEmpty { try answer("classes: \(dataset.classNames.joined(separator: ", "))") }
     if !dataset.attributeNames.isEmpty {
       try answer("attributes: \(dataset.attributeNames.joined(separator: ", "))")

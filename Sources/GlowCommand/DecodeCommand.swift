@@ -95,7 +95,9 @@ struct DecodeCommand: ParsableCommand {
     if !stored.glow.configuration.isConditional {
       throw ConfigurationError("\(model) is not conditional: leave out --data")
     }
-    let dataset = try openData(data, images, split, for: stored, path: model).dataset
+    let opened = try openData(data, images, split, for: stored, path: model)
+    if let note = opened.note { try answer(note) }
+    let dataset = opened.dataset
     if dataset.count != count {
       throw FileError(
         data, "holds \(counted(dataset.count, "image")), expected the \(count) that are in \(latents)")

@@ -268,7 +268,7 @@ struct DetectCommand: SharedCommand {
     of data: String, _ stored: StoredModel, _ settings: ScoringSettings
   ) throws -> ScoreProvenance {
     var provenance = ScoreProvenance(stored.glow, model: model, data: data, count: 0, settings)
-    provenance.imageOptions = images.settings
+    provenance.imageOptions = images.heldOut(asIn: model, data).settings
     provenance.classes = try scoring.classText(settings.classes, stored, path: model)
     return provenance
   }
@@ -336,7 +336,7 @@ struct DetectCommand: SharedCommand {
     if foreign == nil {
       return try answer(
         "\(reference!): the scores of \(counted(sides[0].images, "image")) of \(data[0]); compressed as \(compressor.rawValue)"
-      )
+          + (sides[0].note.map { "; \($0)" } ?? ""))
     }
     var metrics: [DetectionScore: DetectionMetrics] = [:]
     for score in DetectionScore.allCases {
@@ -374,6 +374,7 @@ struct DetectCommand: SharedCommand {
       var collected = CollectedScores()
       let opened = try openData(
         train, images, .train, for: stored, path: model, needsClasses: classes == .ofImages)
+      if let note = opened.note { remark("\(train): \(note)") }
       var settings = try scoring.settings(stored)
       // The first draw of several: what typicality compares with the mean.
       settings.importanceSamples = 1

@@ -142,7 +142,7 @@ struct EvaluateCommand: SharedCommand {
     }
     var provenance = ScoreProvenance(glow, model: model, data: location, count: range.count, settings)
     provenance.split = opened.part?.rawValue
-    provenance.imageOptions = data.images.settings
+    provenance.imageOptions = data.images.heldOut(asIn: model, location).settings
     provenance.shard = shard?.description
     provenance.classes = try scoring.classText(settings.classes, stored, path: model)
     let scorer = try Scorer(glow, batch: scoring.batch)
@@ -225,9 +225,7 @@ struct EvaluateCommand: SharedCommand {
 
   /// Whether the run that the model is of has learned from these very images.
   private func isTrainedOn(_ dataset: any Dataset) throws -> Bool {
-    let folder = RunFolder(
-      Folder.isFolder(model) ? model : URL(filePath: model).deletingLastPathComponent().path)
-    guard let run = try? RunConfiguration.read(in: folder), run.imageCount == dataset.count,
+    guard let run = RunFolder.configuration(ofModel: model), run.imageCount == dataset.count,
       let digest = run.dataDigest
     else { return false }
     return try DataDigest.of(dataset, onError: .skip) == digest

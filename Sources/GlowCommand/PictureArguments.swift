@@ -10,6 +10,8 @@ import GlowTraining
 struct PictureArguments: ParsableArguments {
   @Option(help: "How larger images are reduced to the model's size: box (area average) or crop.")
   var resize = Resizing.box
+  @Option(help: "Lay transparent pixels on white, black, a level (128) or a color (255,128,0).")
+  var background: Background?
   @OptionGroup var classes: ClassArguments
   @Option(help: "Enlargement of each image.") var scale = 2
 
@@ -29,7 +31,8 @@ struct PictureArguments: ParsableArguments {
   /// - Throws: `FileError`.
   func read(_ paths: [String], shape: ImageShape) throws -> [ByteImage] {
     try paths.map { path in
-      var image = try ImageFile.read(path)
+      for note in ImageFile.notes(path, background: background) { try answer(note) }
+      var image = try ImageFile.read(path, background: background)
       if image.shape.channels != shape.channels, let converted = image.with(channels: shape.channels) {
         try answer(
           "\(path): \(shape.channels == 3 ? "gray is repeated in three channels" : "RGB without colors becomes gray")"

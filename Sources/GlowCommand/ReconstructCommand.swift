@@ -27,7 +27,9 @@ struct ReconstructCommand: ParsableCommand {
   func run() throws {
     let stored = try weights.read(model, threads.team())
     let glow = stored.glow
-    let data = try openData(data, .test, for: stored, path: model, classes: classes).dataset
+    let opened = try openData(data, .test, for: stored, path: model, classes: classes)
+    if let note = opened.note { try answer(note) }
+    let data = opened.dataset
     try Destination.prepare([destination], inputs: [model], data: [self.data.data])
     let shown = data.prefix(count)
     let columns = shown.count

@@ -45,7 +45,7 @@ struct TrainCommand: SharedCommand {
       throw ValidationError("Missing expected argument '--data <data>': only --resume does without")
     }
     if resume && overwrite { throw ValidationError("give --resume or --overwrite, not both") }
-    if test != nil && images.holdOut != nil {
+    if test != nil && images.settings.holdOut != nil {
       throw ValidationError("give --test or --hold-out, not both")
     }
   }
@@ -74,8 +74,8 @@ struct TrainCommand: SharedCommand {
         opened, location, of: known.model, metadata: known.metadata, path: known.path)
     }
     // Held-out images of their own are for data without parts too, all of which are then trained on.
-    let testLocation = test ?? (self.images.holdOut == nil ? former?.configuration.test : nil)
-    if testLocation != nil { images.holdOut = nil }
+    let testLocation = test ?? (self.images.isHoldOutGiven ? nil : former?.configuration.test)
+    if testLocation != nil { images.holdOutNone() }
     if former == nil {
       try Destination("--out", out, .folder).refuse(in: [location] + [testLocation].compactMap { $0 })
     }
@@ -84,6 +84,8 @@ struct TrainCommand: SharedCommand {
       try testLocation.map { try openTest($0, images, like: opened.dataset) }
       ?? openTest(opened, terminal) { try open(.test) }
     if let note = opened.note { terminal.note(note) }
+    let held = test?.notes.filter { !opened.notes.contains($0) } ?? []
+    if !held.isEmpty { terminal.note("held out: " + held.joined(separator: "; ")) }
     var settings = training.configuration(
       imageCount: opened.dataset.count, former: former?.configuration.training)
     try settings.validate { TrainingArguments.options[$0] ?? $0 }

@@ -107,9 +107,16 @@ package enum DataSource {
     if let share = options.holdOut, !(share > 0 && share < 1) {
       throw FileError(location, "cannot hold out \(share) of the images, expected a number between 0 and 1")
     }
-    var opened = try find(location, part: part, options: options)
+    var opened =
+      try options.holdOut == nil
+      ? find(location, part: part, options: options) : withoutHeldOut(location, options)
     for note in unused(options, opened) { opened = opened.with(opened.dataset, note: note) }
-    if let share = options.holdOut { opened = try heldOut(opened, part: part, share: share, location) }
+    if let share = options.holdOut {
+      opened = try heldOut(opened, part: part, share: share, location)
+    } else if opened.part == nil && part != .train {
+      opened = opened.with(
+        opened.dataset, note: "no parts: all images are taken for '\(part)'")
+    }
     return limited(resized(repeated(opened, options), options), options)
   }
 
@@ -168,8 +175,15 @@ package enum DataSource {
       return opened
     }
     // Files may differ in size, so image files are converted by their data set, before they have one shape.
-    let images = try ImageFolderDataset(files.names, in: files.container, part: part, options: options)
-    return OpenedData(images, part: images.part, notes: images.notes, kind: imageFiles)
+    let images: ImageFolderDataset
+    do {
+      images = try ImageFolderDataset(files.names, in: files.container, part: part, options: options)
+    } catch {
+      try files.refuseUnread()
+      throw error
+    }
+    return OpenedData(
+      images, part: images.part, notes: images.notes + [files.passedOver].compactMap { $0 }, kind: imageFiles)
   }
 
   /// What a data set is called that converts its images itself.
@@ -199,7 +213,9 @@ package enum DataSource {
   private static func container(_ path: String) throws -> any Container {
     if RawPath(path).isFolder { return PlainFolder(path) }
     let file = try FileContent(MappedFile(path))
-    return try archive(file) ?? SingleFile(path)
+    if let archive = try Self.archive(file) { return archive }
+    try UnreadFile.refuse(file.prefix(UnreadFile.startSize), path: path)
+    return SingleFile(path)
   }
 
   /// Of a .tar.gz, which cannot be read in any order.
@@ -216,9 +232,17 @@ package enum DataSource {
       TarArchive.recognizes(start)
     else { return nil }
     let bytes = try file.withBytes { bytes in
-      try requireMemory(
-        Gzip.claimedSize(of: bytes), for: "\(file.path), unpacked,", advice: "gunzip it to need less")
-      return try Gzip.inflateAll(bytes, largest: largestUnpacked, path: file.path)
+      do {
+        try requireMemory(
+          Gzip.claimedSize(of: bytes), for: "\(file.path), unpacked,", advice: "gunzip it to need less")
+        return try Gzip.inflateAll(bytes, largest: largestUnpacked, path: file.path)
+      } catch {
+        // Its last bytes, which say how long the content is, are then others'.
+        if try Gzip.isCutOff(bytes, largest: largestUnpacked, path: file.path) {
+          throw FileError(file.path, "is a .tar.gz file that is cut off: it has not come as a whole")
+        }
+        throw error
+      }
     }
     return try TarArchive(
       FileContent(bytes, path: file.path), note: "unpacked into memory: gunzip .tar.gz files to need less")
@@ -231,11 +255,24 @@ package enum DataSource {
     CIFARDataset.open, IDXDataset.open, MatlabDataset.open, RecordDataset.open, ArrayFiles.open,
   ]
 
-  /// - Throws: `FileError` if the data have parts already, or an image cannot be read.
+  /// All images of data that hold none out by themselves: those without parts, or with the part `train` alone.
+  ///
+  /// - Throws: `FileError` if the data have other parts.
+  private static func withoutHeldOut(_ location: String, _ options: DataOptions) throws -> OpenedData {
+    let opened = try find(location, part: .train, options: options)
+    if opened.part == nil { return opened }
+    let other: OpenedData
+    do { other = try find(location, part: .test, options: options) } catch let error as FileError
+      where error.isOfMissing
+    { return opened }
+    throw FileError(
+      location, "has a part '\(other.part ?? .test)': --hold-out is for data that hold no images out")
+  }
+
+  /// - Throws: `FileError` if an image cannot be read, or none is left.
   private static func heldOut(
     _ opened: OpenedData, part: DataPart, share: Double, _ location: String
   ) throws -> OpenedData {
-    if opened.part != nil { throw FileError(location, "has parts: --hold-out is for data that have none") }
     if part == .valid { throw FileError.missing(location, "has no part 'valid', expected train or test") }
     let chosen = try HeldOut.indices(of: opened.dataset, share: share, isHeldOut: part == .test)
     if chosen.isEmpty {

@@ -25,6 +25,14 @@ package struct RunFolder: Sendable {
 
   private func padded(_ step: Int) -> String { String(format: "%08d", step) }
 
+  /// The configuration of the run that a model is of; nil if it is of none.
+  ///
+  /// - Parameter path: the run's folder, or a file in it.
+  package static func configuration(ofModel path: String) -> RunConfiguration? {
+    let folder = Folder.isFolder(path) ? path : URL(filePath: path).deletingLastPathComponent().path
+    return (try? RunConfiguration.read(in: RunFolder(folder))) ?? nil
+  }
+
   /// Whether a name in a run folder is that of a file of the run.
   package static func owns(_ name: String) -> Bool {
     let run = RunFolder(".")

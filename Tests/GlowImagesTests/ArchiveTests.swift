@@ -215,6 +215,91 @@ struct ArchiveTests {
     #expect(try open(Crafted.gzip(old), "old").dataset.classNames == ["a", "b"])
     let zip = try CraftedArchive.zip(images([#"a\1.png"#, #"b\2.png"#]))
     #expect(try open(zip, "windows.zip").dataset.classNames == ["a", "b"])
+    // Not every writer says that it runs there. A letter of a drive is a folder that wraps the data.
+    func fromUnix(_ names: [String]) throws -> [UInt8] {
+      var zip = try CraftedArchive.zip(images(names))
+      for place in zip.indices.dropLast(6) where Array(zip[place..<place + 4]) == [0x50, 0x4B, 1, 2] {
+        zip[place + 5] = 3
+      }
+      return zip
+    }
+    let unix = try open(fromUnix([#"C:\data\a\1.png"#, #"C:\data\b\2.png"#]), "unix.zip")
+    #expect(unix.dataset.classNames == ["a", "b"] && unix.note == "taken from C:/data/")
+    // Beside true separators it is a letter.
+    let mixed = try open(fromUnix([#"a/1\2.png"#, #"b/3.png"#]), "mixed.zip")
+    #expect(mixed.dataset.classNames == ["a", "b"] && mixed.dataset.source(0).hasSuffix(#"/a/1\2.png"#))
+  }
+
+  @Test("of a file in a .zip that is no image, or too large a label, no more is unpacked than tells")
+  func bombs() throws {
+    let zeros = [UInt8](repeating: 0, count: 1 << 22)
+    let bomb = try ZipArchive(
+      FileContent(CraftedArchive.zip([("a.png", zeros), ("b", zeros), ("c.cls", zeros)]), path: "a.zip"))
+    #expect(try bomb.start(of: "a.png", 12) == [UInt8](repeating: 0, count: 12))
+    #expect(bomb.size(of: Array("b".utf8)[...]) == zeros.count)
+    expectError("a.zip/a.png", "is not a PNG, JPEG or WebP image") {
+      try bomb.openImage(Array("a.png".utf8)[...])
+    }
+    expectError("a.zip/c.cls", "has \(zeros.count) bytes, too many for a class") {
+      try bomb.open(Array("c.cls".utf8)[...], largest: 1 << 20, for: "a class")
+    }
+    // The checksum of a damaged file is not asked for: it is that of the whole.
+    var damaged = CraftedArchive.zip([("a.png", zeros)])
+    let entry = try #require(damaged.indices.last { Array(damaged[$0...].prefix(4)) == [0x50, 0x4B, 1, 2] })
+    damaged[entry + 16] ^= 1
+    let archive = try ZipArchive(FileContent(damaged, path: "a.zip"))
+    #expect(try archive.start(of: "a.png", 4) == [0, 0, 0, 0])
+    expectError("a.zip/a.png", "is damaged: its checksum is wrong") { try archive.open("a.png") }
+  }
+
+  @Test("what is not read is named, with what to do about it")
+  func unread() throws {
+    func expect(_ reason: String, _ name: String, _ bytes: [UInt8]) throws {
+      let other = try TestFolder()
+      let path = try other.write(bytes, name)
+      for location in name.contains("data_batch") ? [other.path] : [path, other.path] {
+        let error = #expect(throws: FileError.self) { try DataSource.open(location, part: .train) }
+        #expect(error?.path == path && error?.reason.contains(reason) == true, "\(String(describing: error))")
+      }
+    }
+    try expect(
+      "is compressed by xz, which is not read: unxz it first", "a.tar.xz",
+      [0xFD, 0x37, 0x7A, 0x58, 0x5A, 0, 0])
+    try expect("is compressed by bzip2", "a.tar.bz2", Array("BZh91AY".utf8))
+    try expect("is compressed by zstd", "a.tar.zst", [0x28, 0xB5, 0x2F, 0xFD, 0])
+    try expect("is a 7z archive", "a.7z", [0x37, 0x7A, 0xBC, 0xAF, 0x27, 0x1C])
+    try expect("is a RAR archive", "a.rar", Array("Rar!".utf8))
+    try expect("is an HDF5 file", "a.h5", [0x89, 0x48, 0x44, 0x46, 0x0D])
+    try expect("is a Parquet file", "a.parquet", Array("PAR1".utf8))
+    try expect("is a pickle as ImageNet32 comes in for Python", "train_data_batch_1", [0x80, 2, 0x7D])
+    let inner = try CraftedArchive.zip(images(["a.png"]))
+    for (name, bytes) in [
+      ("a.zip", CraftedArchive.zip([("inner.zip", inner)])),
+      ("a.tar", CraftedArchive.tar([("inner.zip", inner)])),
+    ] {
+      let path = try folder.write(bytes, name)
+      expectError(path + "/inner.zip", "is an archive in another: unpack \(path) and give the folder") {
+        try DataSource.open(path, part: .train)
+      }
+    }
+  }
+
+  @Test("a .tar.gz that is cut off is said to be, whatever its last bytes claim")
+  func cutOff() throws {
+    let content = try CraftedArchive.tar(images((0..<40).map { "\($0).png" }))
+    let whole = Crafted.gzip(content)
+    for size in [600, whole.count / 2, whole.count - 1] {
+      let path = try folder.write(Array(whole.prefix(size)), "a.tar.gz")
+      expectError(path, "is a .tar.gz file that is cut off: it has not come as a whole") {
+        try DataSource.open(path, part: .train)
+      }
+    }
+    var damaged = whole
+    damaged[whole.count - 8] ^= 1
+    let path = try folder.write(damaged, "a.tar.gz")
+    expectError(path, "is a damaged .gz file: incorrect data check") {
+      try DataSource.open(path, part: .train)
+    }
   }
 
   @Test("long names of GNU and pax")
@@ -362,12 +447,40 @@ struct ArrayFilesTests {
     #expect(error?.description.contains("whose arrays are compressed, needs about 4294967 MB") == true)
   }
 
-  @Test("an array beside images is not the data")
+  @Test("an array beside many images is not the data")
   func besideImages() throws {
     try folder.write(npy([2, 2, 2], [UInt8](0..<8)), "embedding.npy")
-    for index in 0..<3 { try folder.write(testImage(4, 4, 3, seed: index), "\(index).png") }
+    for index in 10..<30 { try folder.write(testImage(4, 4, 3, seed: index), "\(index).png") }
     let opened = try DataSource.open(folder.path, part: .train)
-    #expect(try opened.dataset.count == 3 && opened.dataset.image(1) == testImage(4, 4, 3, seed: 1))
+    #expect(try opened.dataset.count == 20 && opened.dataset.image(1) == testImage(4, 4, 3, seed: 11))
+  }
+
+  @Test("ImageNet64's two folders of batches are one part, and rows with labels are images of any shape")
+  func twoFolders() throws {
+    for (place, file) in [
+      "Imagenet64_train_part1_npz/train_data_batch_1", "Imagenet64_train_part2_npz/train_data_batch_6",
+      "Imagenet64_val_npz/val_data",
+    ].enumerated() {
+      let labels = npy([12], [UInt8](1...12))
+      try folder.write(
+        CraftedArchive.zip([
+          ("data.npy", npy([12, 12], [UInt8](repeating: UInt8(place), count: 144))), ("labels.npy", labels),
+        ]), "\(file).npz")
+    }
+    let train = try DataSource.open(folder.path, part: .train)
+    #expect(try train.dataset.count == 24 && train.dataset.image(12).pixels.allSatisfy { $0 == 1 })
+    #expect(train.dataset.shape == ImageShape(height: 2, width: 2, channels: 3))
+    #expect(train.dataset.classNames == (1...12).map(String.init))
+    #expect(try DataSource.open(folder.path, part: .valid).dataset.image(0).pixels[0] == 2)
+    // A folder of a part may say what the file does not; files of one name in pieces are not told apart.
+    let other = try TestFolder()
+    for (place, name) in ["train/data.npy", "val/data.npy"].enumerated() {
+      try other.write(npy([2, 2, 2], [UInt8](repeating: UInt8(place), count: 8)), name)
+    }
+    let valid = try DataSource.open(other.path, part: .valid)
+    #expect(try valid.part == .valid && valid.dataset.image(0).pixels[0] == 1)
+    for name in ["part1/a.npy", "part2/a.npy"] { try other.write(npy([1, 2, 2], [0, 1, 2, 3]), name) }
+    #expect(throws: FileError.self) { try DataSource.open(other.path, part: .valid) }
   }
 
   @Test("one file with both parts, as Keras has it")
@@ -381,7 +494,7 @@ struct ArrayFilesTests {
     #expect(try train.dataset.count == 4 && train.dataset.image(2).pixels == [8, 9, 10, 11])
     #expect((0..<3).map(train.dataset.label) == [0, 1, 2])
     #expect(try DataSource.open(path, part: .test).dataset.label(0) == 2)
-    expectError(path, "has arrays of the part 'train' but none of the part 'valid'") {
+    expectError(path, "has no array of the part 'valid', only of train and test (--split train or test)") {
       try DataSource.open(path, part: .valid)
     }
   }

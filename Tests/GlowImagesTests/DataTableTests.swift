@@ -258,16 +258,18 @@ struct DataTableTests {
       }
     ),
     (
-      "data without parts",
+      "data without parts, or with `train/` alone",
       {
-        try $0.write($0.images((0..<60).map { "\($0).png" }))
-        let path = $0.folder.path
-        func count(_ part: DataPart) throws -> Int {
-          var options = DataOptions()
-          options.holdOut = 0.3
-          return try DataSource.open(path, part: part, options: options).dataset.count
+        for folder in ["plain", "parts/train"] {
+          try $0.write($0.images((0..<60).map { "\(folder)/\($0).png" }))
+          let path = $0.folder.path + "/" + folder.split(separator: "/")[0]
+          func count(_ part: DataPart) throws -> Int {
+            var options = DataOptions()
+            options.holdOut = 0.3
+            return try DataSource.open(path, part: part, options: options).dataset.count
+          }
+          #expect(try count(.train) + count(.test) == 60 && count(.test) > 0)
         }
-        #expect(try count(.train) + count(.test) == 60 && count(.test) > 0)
       }
     ),
     (

@@ -26,8 +26,13 @@ struct IDXTests {
     #expect((0..<3).map(dataset.label) == [7, 0, 9])
     #expect(dataset.classNames.count == 10)
     #expect(dataset.source(2) == "\(folder.path)/train-images-idx3-ubyte\(suffix)#2")
-    expectError(folder.path, "has no t10k-images-idx3-ubyte and no t10k-images-idx3-ubyte.gz") {
-      try DataSource.open(folder.path, part: .test)
+    for (part, reason) in [
+      (DataPart.test, "has no t10k-images-idx3-ubyte and no t10k-images-idx3-ubyte.gz"),
+      (.valid, "has nothing of the part 'valid'"),
+    ] {
+      expectError(folder.path, reason + ", only of train (--split train)") {
+        try DataSource.open(folder.path, part: part)
+      }
     }
   }
 
@@ -51,9 +56,25 @@ struct IDXTests {
     #expect(try letters.dataset.image(0).pixels == [0, 2, 1, 3])
     #expect((0..<2).map(letters.dataset.label) == [0, 25] && letters.dataset.classNames.count == 26)
     #expect(letters.note == "EMNIST's pixels are brought upright; labels count from 1")
+    #expect(letters.dataset.classNames.first == "1")
     try second.write(square, "emnist-digits-train-images-idx3-ubyte")
     let error = #expect(throws: FileError.self) { try DataSource.open(second.path, part: .train) }
     #expect(error?.reason.contains("holds more than one data set") ?? false)
+  }
+
+  @Test(
+    "EMNIST under plain names is told by its folder, or by the list of what its labels stand for",
+    arguments: [["EMNIST/raw/", ""], ["emnist_letters/", ""], ["", "emnist-letters-mapping.txt"]])
+  func plainEMNIST(place: [String]) throws {
+    try folder.write(Crafted.idx(0x803, [1, 2, 2], [0, 1, 2, 3]), place[0] + "train-images-idx3-ubyte")
+    if !place[1].isEmpty { try folder.write([1], place[1]) }
+    let opened = try open()
+    #expect(try opened.dataset.image(0).pixels == [0, 2, 1, 3])
+    #expect(
+      opened.notes.first == "EMNIST's pixels are brought upright, as the folder's name or list says")
+    try folder.write(Crafted.idx(0x803, [1, 2, 2], [0, 1, 2, 3]), "femnist/train-images-idx3-ubyte")
+    let other = try DataSource.open(folder.path + "/femnist", part: .train).dataset
+    #expect(try other.image(0).pixels == [0, 1, 2, 3])
   }
 
   @Test("labels may be absent")

@@ -61,7 +61,9 @@ struct ImageFolderTests {
   @Test("a part that is not there is refused")
   func missingPart() throws {
     try folder.write(testImage(4, 4, 1), "train/1.png")
-    expectError(folder.path, "has a folder 'train' but no folder 'test'") { try open(.test) }
+    expectError(folder.path, "has no folder of the part 'test', only of train (--split train)") {
+      try open(.test)
+    }
   }
 
   @Test("mixed sizes are refused with the fix, and the fix works")
@@ -123,10 +125,12 @@ struct ImageFolderTests {
     try write(attributes, "list_attr_celeba")
     var options = DataOptions()
     options.readsAttributes = true
+    // The innermost folder, too, is given.
     for (part, index, values) in [
       (DataPart.train, 1, [false, true]), (.valid, 2, [true, true]), (.test, 3, [true, false]),
     ] {
-      let opened = try DataSource.open(parent, part: part, options: options)
+      let inner = index == 3 ? "/img_align_celeba" : ""
+      let opened = try DataSource.open(parent + inner, part: part, options: options)
       #expect(
         try opened.part == part && opened.dataset.count == 1
           && opened.dataset.image(0) == testImage(2, 2, 3, seed: index))
@@ -134,6 +138,25 @@ struct ImageFolderTests {
         opened.dataset.attributeNames == ["Smiling", "Young"] && opened.dataset.attributes(0) == values)
       #expect(opened.dataset.classNames.isEmpty)
       #expect(opened.note?.contains("left out: 1 image without a line there, such as 000004.png") ?? false)
+    }
+  }
+
+  @Test("CelebA's own folders: the images in Img, as they come or unpacked, and the lists in Anno and Eval")
+  func celebAFolders() throws {
+    let files = try (1...3).map {
+      ("img_align_celeba/00000\($0).jpg", try PNG.encode(testImage(2, 2, 3, seed: $0)))
+    }
+    try folder.write(CraftedArchive.zip(files), "Img/img_align_celeba.zip")
+    for file in files { try folder.write(file.1, "Img/\(file.0)") }
+    try folder.write(Array("000001.jpg 0\n000002.jpg 1\n000003.jpg 2\n".utf8), "Eval/list_eval_partition.txt")
+    try folder.write(
+      Array("3\nYoung\n000001.jpg 1\n000002.jpg -1\n000003.jpg 1\n".utf8), "Anno/list_attr_celeba.txt")
+    var options = DataOptions()
+    options.readsAttributes = true
+    for place in ["Img/img_align_celeba.zip", "Img/img_align_celeba"] {
+      let opened = try DataSource.open("\(folder.path)/\(place)", part: .valid, options: options)
+      #expect(try opened.dataset.image(0) == testImage(2, 2, 3, seed: 2))
+      #expect(opened.dataset.attributeNames == ["Young"] && opened.dataset.attributes(0) == [false])
     }
   }
 

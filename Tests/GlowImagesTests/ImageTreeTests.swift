@@ -23,7 +23,7 @@ struct ImageTreeTests {
       ["train_32x32", "valid_32x32"], ["train", "val"], ["train", "valid"], ["Train", "Test"],
       ["train2017", "val2017"], ["training", "validation"], ["training_set", "test_set"],
       ["train_large", "val_large"], ["train_images", "test_images"], ["images-train", "images-valid"],
-      ["train_birds", "test_birds"], ["trainset", "testset"],
+      ["train_birds", "test_birds"], ["trainset", "testset"], ["trn", "tst"],
     ])
   func parts(folders: [String]) throws {
     let files = ["\(folders[0])/a.png", "\(folders[0])/b.png", "\(folders[1])/c.png"]
@@ -41,9 +41,28 @@ struct ImageTreeTests {
     let three = files + ["test/c.png"]
     #expect(
       try names(tree(three, .test)) == ["test/c.png"] && names(tree(three, .valid)) == ["val/b.png"])
-    expectError(folder.path, "has a folder 'train' but no folder 'valid'") {
+    expectError(
+      folder.path, "has no folder of the part 'valid', only of train and test (--split train or test)"
+    ) {
       try tree(["train/a.png", "test/a.png"], .valid)
     }
+  }
+
+  @Test("pieces of a part are one part, with the classes of all; other folders of one part are refused")
+  func pieces() throws {
+    let files = [
+      "Imagenet64_train_part1/cat/1.png", "Imagenet64_train_part2/cat/2.png",
+      "Imagenet64_train_part2/dog/3.png", "Imagenet64_val/dog/4.png",
+    ]
+    let train = try tree(files)
+    #expect(names(train) == Array(files[..<3]) && train.part == .train && train.labels == [0, 0, 1])
+    #expect(
+      train.notes == ["parts Imagenet64_train_part1/, Imagenet64_train_part2/, Imagenet64_val/"])
+    #expect(names(try tree(files, .valid)) == [files[3]])
+    // Without a folder for tests, too, and where all images of a part stand in the pieces themselves.
+    let flat = try tree(["train_part_1/1.png", "train_part_2/2.png"])
+    #expect(flat.part == .train && flat.names.count == 2 && flat.classNames.isEmpty)
+    #expect(try tree(["spare_parts/1.png", "train_station/2.png"]).classNames.count == 2)
   }
 
   @Test("classes whose names have such a word are classes")

@@ -43,6 +43,9 @@ struct LeftOutTests {
   func kinds() throws {
     for name in ["a.png", "b.PNG", "c.jpg", "d"] { try folder.write(image, name) }
     #expect(try open().note == "2 .png, 1 without a suffix, 1 .jpg")
+    // What a download has not finished is no image.
+    for name in ["e.JPG.part", "f.png.crdownload"] { try folder.write(Array(image.prefix(40)), name) }
+    #expect(try open().notes.last == "left out: 1 .crdownload, 1 .part")
   }
 
   @Test("a sample that has several images counts once, by the one whose name has one point")

@@ -68,7 +68,119 @@ struct MisreadTests {
       try folder.write(batch, name)
     }
     let opened = try DataSource.open(folder.path, part: .train)
-    #expect(opened.dataset.count == 1 && opened.note == "left out: 2 .bin")
+    #expect(opened.dataset.count == 1 && opened.notes.last == "left out: 2 .bin")
+  }
+
+  @Test("batches of CIFAR that are missing are named, and a batch by itself keeps its classes' names")
+  func batches() throws {
+    let batch = [UInt8](repeating: 3, count: 3073)
+    for number in [1, 2, 4, 5] { try folder.write(batch, "data_batch_\(number).bin") }
+    try folder.write(batch, "test_batch.bin")
+    try folder.write(Array("abcdefghij".map { "\($0)\n" }.joined().utf8), "batches.meta.txt")
+    #expect(try DataSource.open(folder.path, part: .train).note == "missing: data_batch_3.bin")
+    #expect(try DataSource.open(folder.path, part: .test).note == nil)
+    let one = try DataSource.open("\(folder.path)/data_batch_4.bin", part: .train)
+    #expect(one.dataset.classNames == "abcdefghij".map { "\($0)" })
+    #expect(
+      one.note == "missing: data_batch_1.bin, data_batch_2.bin, data_batch_3.bin, data_batch_5.bin")
+    let path = "\(folder.path)/test_batch.bin"
+    expectError(path, "has no data_batch_1.bin, only of test (--split test)") {
+      try DataSource.open(path, part: .train)
+    }
+  }
+
+  @Test("a few images beside an archive or an array are not the data; beside many of them it is named")
+  func strays() throws {
+    let image = try PNG.encode(testImage(4, 4, 3))
+    let archive = CraftedArchive.zip([("a.png", image), ("b.png", image)])
+    for (name, bytes, count) in [
+      ("data.zip", archive, 2), ("data.npy", npy([5, 4, 4, 3]), 5),
+    ] {
+      let folder = try TestFolder()
+      try folder.write(bytes, name)
+      try folder.write(image, "preview.png")
+      let opened = try DataSource.open(folder.path, part: .train)
+      #expect(opened.dataset.count == count)
+      #expect(
+        opened.note?.contains(
+          "left out: 1 .png; images such as preview.png are not the data here: a folder of their own opens them"
+        )
+          == true, "\(opened.summary)")
+      for index in 0..<16 { try folder.write(image, "images/\(index).png") }
+      let images = try DataSource.open("\(folder.path)", part: .train, options: sized)
+      #expect(
+        images.kind == "images"
+          && images.note?.contains("\(name) may be data too, and is left out: give it by itself to open it")
+            == true,
+        "\(images.summary)")
+    }
+    // What is no array of images is not the data.
+    try folder.write(
+      NumpyHeader(dataType: "<f4", shape: [2, 2]).encoded() + [UInt8](repeating: 0, count: 16), "mean.npy")
+    try folder.write(image, "a.png")
+    #expect(try DataSource.open(folder.path, part: .train).kind == "images")
+  }
+
+  @Test("data without parts are all images, whatever part is asked for, and that is said")
+  func noParts() throws {
+    try folder.write(npy([6, 4, 4]), "a.npy")
+    #expect(try DataSource.open(folder.path, part: .train).note == nil)
+    for part in [DataPart.valid, .test] {
+      let opened = try DataSource.open(folder.path, part: part)
+      #expect(
+        opened.part == nil
+          && opened.note == "no parts: all images are taken for '\(part)'")
+    }
+  }
+
+  private func labels(_ numbers: [UInt8]) -> [UInt8] {
+    NumpyHeader(dataType: "|u1", shape: [numbers.count]).encoded() + numbers
+  }
+
+  @Test(
+    "classes of arrays are called by the labels that are stored, so that parts opened by themselves agree")
+  func labelNames() throws {
+    // Where one part shows the first class and the other does not; the numbers of both say the same.
+    func names(_ numbers: [UInt8], _ name: String) throws -> [String] {
+      let dataset = try DataSource.open(
+        folder.write(
+          CraftedArchive.zip([("data.npy", npy([numbers.count, 48])), ("labels.npy", labels(numbers))]), name),
+        part: .valid
+      ).dataset
+      return try (0..<dataset.count).map { dataset.classNames[try #require(dataset.label($0))] }
+    }
+    #expect(try names([1, 2, 3], "val_data_batch_1.npz") == ["1", "2", "3"])
+    #expect(try names([2, 3], "val_data.npz") == ["2", "3"])
+    #expect(try names([0, 2], "val_data.npz") == ["0", "2"])
+  }
+
+  @Test("one array of labels or of means in each batch is named once, and one-hot rows are not labels")
+  func oneHot() throws {
+    func batch(_ number: Int, _ type: String) throws {
+      let size = type == "|u1" ? 1 : 4
+      let rows =
+        NumpyHeader(dataType: type, shape: [2, 10]).encoded() + [UInt8](repeating: 0, count: 20 * size)
+      try folder.write(
+        CraftedArchive.zip([
+          ("x.npy", npy([2, 4, 4])), ("y.npy", rows),
+          ("mean.npy", NumpyHeader(dataType: "<f4", shape: [4]).encoded() + [UInt8](repeating: 0, count: 16)),
+        ]), "batch_\(number).npz")
+    }
+    for type in ["<f4", "|u1"] {
+      for number in 1...3 { try batch(number, type) }
+      let opened = try DataSource.open(folder.path, part: .train)
+      #expect(opened.dataset.count == 6 && opened.dataset.classNames.isEmpty)
+      #expect(
+        opened.note
+          == "left out: the arrays mean.npy, y.npy; labels are one whole number an image, and y.npy is [2, 10]: of "
+          + "one-hot rows save numpy.argmax(y, axis=1)", "\(opened.summary)")
+    }
+  }
+
+  private var sized: DataOptions {
+    var options = DataOptions()
+    options.imageSize = 4
+    return options
   }
 
   @Test("parts below classes are refused")

@@ -10,12 +10,12 @@ struct ModelShapeTests {
   init() throws { folder = try TestFolder() }
 
   private func open(
-    _ model: ImageShape, imageSize: Int? = nil, location: String? = nil
+    _ model: ImageShape, imageSize: Int? = nil, location: String? = nil, part: DataPart = .train
   ) throws -> OpenedData {
     var options = DataOptions()
     options.modelShape = model
     options.imageSize = imageSize
-    return try DataSource.open(location ?? folder.path, part: .test, options: options)
+    return try DataSource.open(location ?? folder.path, part: part, options: options)
   }
 
   private let rgb = ImageShape(height: 4, width: 4, channels: 3)
@@ -132,8 +132,8 @@ struct ModelShapeTests {
   @Test("constant images have one color, noise all values; both depend on seed and index alone")
   func synthetic() throws {
     let shape = ImageShape(height: 16, width: 16, channels: 3)
-    let constant = try open(shape, location: "constant").dataset
-    let noise = try open(shape, location: "noise").dataset
+    let constant = try open(shape, location: "constant", part: .test).dataset
+    let noise = try open(shape, location: "noise", part: .test).dataset
     #expect(constant.count == 1000 && noise.shape == shape)
     let colors = try (0..<20).map { index in
       let pixels = try constant.image(index).pixels

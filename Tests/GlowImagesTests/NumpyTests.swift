@@ -54,7 +54,7 @@ struct NumpyTests {
     var options = DataOptions()
     options.layout = layout
     return try DataSource.open(
-      folder.write(header.encoded() + values, "a.npy"), part: .test, options: options)
+      folder.write(header.encoded() + values, "a.npy"), part: .train, options: options)
   }
 
   @Test(
@@ -73,6 +73,14 @@ struct NumpyTests {
     #expect(try understand([2, 5, 4]).dataset.shape == ImageShape(height: 5, width: 4, channels: 1))
     let gray = try understand([2, 4], .planes).dataset
     #expect(gray.shape == ImageShape(height: 2, width: 2, channels: 1))
+    let pixels = try understand([2, 12], .channelsLast)
+    #expect(pixels.note == "an array [2, 12] is taken for [images, 2 × 2 × channels]")
+    #expect(try pixels.dataset.image(1).pixels == [UInt8](12..<24))
+    #expect(try understand([2, 12], .channelsFirst).dataset.image(1) == first.dataset.image(1))
+    let photograph = try understand([6, 4], .gray)
+    #expect(photograph.note == "an array [6, 4] is taken for one gray image")
+    #expect(photograph.dataset.shape == ImageShape(height: 6, width: 4, channels: 1))
+    #expect(try photograph.dataset.count == 1 && photograph.dataset.image(0).pixels == [UInt8](0..<24))
     #expect(try understand([3, 4, 5], .channelsLast).dataset.count == 3)
     #expect(try understand([3, 4, 5], .channelsFirst).dataset.image(0).pixels.prefix(4) == [0, 20, 40, 1])
     #expect(try understand([2, 3, 2, 3], .channelsLast).dataset.shape.height == 3)
@@ -88,10 +96,15 @@ struct NumpyTests {
       let error = #expect(throws: FileError.self) { _ = try understand(shape, layout) }
       #expect(error?.reason.contains(part) ?? false, "\(String(describing: error))")
     }
-    expect([2, 3, 2, 3], "choose with --layout NHWC, NCHW or planes")
+    expect([2, 3, 2, 3], "choose with --layout NHWC or NCHW")
     expect(
       [3, 4, 5], "three gray images (--layout NHWC) or one of [channels, height, width] (--layout NCHW)")
-    expect([4, 16], "one gray image or 4 of 4×4 values: for the latter use --layout planes")
+    expect([4, 16], "one gray image (--layout HW) or 4 of 4×4×1 values (--layout planes)")
+    expect(
+      [1024, 768],
+      "one gray image (--layout HW) or 1024 of 16×16×3 values (--layout planes, or NHWC if the values of a pixel"
+    )
+    expect([4, 10], as: .channelsLast, "expected [images, values] of square images")
     expect([4, 10], "expected [images, values] of square images")
     expect([4, 2, 2, 3], as: .channelsFirst, "that fits --layout NCHW")
     expect([2, 2, 2, 4], "expected [images, height, width, 1 or 3]")

@@ -95,7 +95,9 @@ struct OtherLayoutTests {
     #expect(try opened.dataset.image(1).pixels[0] == 18)
     // A file that says its part is not taken for the other.
     try FileManager.default.removeItem(atPath: "\(folder.path)/test_32x32.mat")
-    expectError(folder.path, "has no test_32x32.mat") { try DataSource.open(folder.path, part: .test) }
+    expectError(folder.path, "has no test_32x32.mat, only of train (--split train)") {
+      try DataSource.open(folder.path, part: .test)
+    }
     try folder.write(
       CraftedLayouts.matlab([CraftedLayouts.matlabArray("X", [2, 3, 3, 2], [UInt8](0..<36))]), "all.mat")
     try FileManager.default.removeItem(atPath: "\(folder.path)/train_32x32.mat")
@@ -141,6 +143,42 @@ struct OtherLayoutTests {
     let dataset = try DataSource.open(folder.path, part: .train).dataset
     expectError("\(path)#0", "is damaged: its checksum is wrong") { try dataset.checkAll() }
     expectError("\(path)#0", "is damaged: its checksum is wrong") { try dataset.image(0) }
+  }
+
+  private func record(_ shape: [UInt8]) -> [UInt8] {
+    let count = shape.reduce(1) { $0 * Int($1) }
+    return CraftedLayouts.record(CraftedLayouts.example(shape, (0..<count).map { UInt8($0) }, label: 0))
+  }
+
+  @Test("records with the channels first are read as they are meant, and that is said")
+  func planarRecords() throws {
+    try folder.write(record([3, 2, 4]), "celeba.tfrecords")
+    let opened = try DataSource.open(folder.path, part: .train)
+    #expect(opened.dataset.shape == ImageShape(height: 2, width: 4, channels: 3))
+    #expect(try opened.dataset.image(0).pixels.prefix(6) == [0, 8, 16, 1, 9, 17])
+    #expect(opened.note == "records hold [channels, height, width]")
+  }
+
+  @Test("of records of several resolutions one is taken: what is wanted, or the largest")
+  func resolutions() throws {
+    for level in 2...4 {
+      try folder.write(record([1 << level, 1 << level, 1]), "train-r0\(level)-s-0000-of-0001.tfrecords")
+    }
+    func open(_ size: Int?, _ model: ImageShape? = nil) throws -> OpenedData {
+      var options = DataOptions()
+      (options.imageSize, options.modelShape) = (size, model)
+      return try DataSource.open(folder.path, part: .train, options: options)
+    }
+    let largest = try open(nil)
+    #expect(
+      largest.dataset.shape.height == 16
+        && largest.note == "r04 is taken of the resolutions r02, r03, r04, see --image-size")
+    #expect(try open(8).note == "r03 is taken of the resolutions r02, r03, r04")
+    // The next larger one is reduced, and the largest is padded.
+    #expect(try open(6).notes[1].contains("8×8 images are averaged to 6×6"))
+    #expect(try open(32).notes[1].contains("16×16 images are padded to 32×32"))
+    #expect(
+      try open(nil, ImageShape(height: 4, width: 4, channels: 1)).note?.contains("r02 is taken") == true)
   }
 
   @Test("changed records")
@@ -194,8 +232,24 @@ struct OtherLayoutTests {
     try other.write([1, 2, 3], "damaged.png")
     #expect(try names(other.path, .test).count + names(other.path, .train).count == 61)
     try FileManager.default.removeItem(atPath: other.path + "/damaged.png")
-    try other.write(testImage(2, 2, 1), "train/a.png")
+    for part in ["train", "val"] { try other.write(testImage(2, 2, 1), "\(part)/a.png") }
     #expect(throws: FileError.self) { try images(other.path, .train) }
+  }
+
+  @Test("of data with the part train alone images are held out as of data without parts")
+  func holdOutOfTrain() throws {
+    for index in 0..<40 {
+      try folder.write(testImage(2, 2, 1, seed: index), "train/\(index % 2)/\(index).png")
+    }
+    var options = DataOptions()
+    options.holdOut = 0.3
+    let (train, test) = try (
+      DataSource.open(folder.path, part: .train, options: options),
+      DataSource.open(folder.path, part: .test, options: options)
+    )
+    #expect(train.part == .train && test.part == .test && test.dataset.count > 0)
+    #expect(train.dataset.count + test.dataset.count == 40 && test.dataset.classNames == ["0", "1"])
+    #expect(test.note == "parts train/; \(test.dataset.count) held out of 40 images")
   }
 
   @Test("a crop and a share that cannot be are refused, and so is a share of data with parts")
@@ -218,7 +272,7 @@ struct OtherLayoutTests {
     expect("has no part 'valid', expected train or test", .valid) { $0.holdOut = 0.5 }
     expect("has no image left for the part 'test' with --hold-out 1e-12", .test) { $0.holdOut = 1e-12 }
     for part in ["train", "test"] { try folder.write(testImage(4, 4, 1), "parts/\(part)/a.png") }
-    expectError("\(path)/parts", "has parts: --hold-out is for data that have none") {
+    expectError("\(path)/parts", "has a part 'test': --hold-out is for data that hold no images out") {
       var options = DataOptions()
       options.holdOut = 0.5
       return try DataSource.open("\(path)/parts", part: .train, options: options)

@@ -116,7 +116,10 @@ let imageTargets = [
   Target(
     name: "names", maximumLength: 512,
     seeds: {
-      [Array("train/a/1.png\ntrain/b/2.jpg\nval/a/3.png\n".utf8), Array("10/a.png\n9/a.png\nx.txt\n".utf8)]
+      [
+        Array("train/a/1.png\ntrain/b/2.jpg\nval/a/3.png\n".utf8), Array("10/a.png\n9/a.png\nx.txt\n".utf8),
+        Array("train_part1/a/1.png\ntrain_part2/b/2.png\ntst/a/3.png\n".utf8),
+      ]
     },
     read: { bytes in
       var names = NameList()
@@ -184,7 +187,11 @@ private func readImage(_ bytes: UnsafeRawBufferPointer, _ codec: (some ImageCode
 
 private func readArchive(_ archive: some Container) throws {
   let names = try archive.list()
-  for index in 0..<min(names.count, 16) { _ = try archive.open(names.bytes(index)).prefix(4) }
+  for index in 0..<min(names.count, 16) {
+    let name = names.bytes(index)
+    let start = try archive.start(of: name, 4)
+    precondition(try archive.open(name).prefix(4) == start)
+  }
 }
 
 /// Files in memory.

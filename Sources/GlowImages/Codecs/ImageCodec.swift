@@ -119,10 +119,19 @@ protocol ImageCodec: Sendable {
 /// Image files of any format that is read. The content says which it is, not the name.
 package enum ImageFile {
   static let codecs: [any ImageCodec.Type] = [PNG.self, JPEG.self, WebP.self]
+  /// Of a file's first bytes, those that tell its format.
+  static let startSize = 12
 
+  /// - Parameter background: what transparent pixels are laid on; nil takes their colors as stored.
   /// - Throws: `FileError`.
-  package static func read(_ path: String) throws -> ByteImage {
-    try MappedFile(path).withBytes { try decode($0, path: path) }
+  package static func read(_ path: String, background: Background? = nil) throws -> ByteImage {
+    try MappedFile(path).withBytes { try decode($0, path: path, background: background) }
+  }
+
+  /// What a person should know of how a file becomes bytes; nothing if it cannot be read.
+  package static func notes(_ path: String, background: Background?) -> [String] {
+    let file = SingleFile(path)
+    return (try? file.list()).map { FolderProbe($0, in: file, background: background).notes } ?? []
   }
 
   static func header(of bytes: UnsafeRawBufferPointer, path: String) throws -> ImageHeader {
@@ -187,7 +196,7 @@ package enum ImageFile {
 
   /// What follows the last point of a name, in small letters; empty if that is not a few ASCII letters.
   static func suffix(_ name: ArraySlice<UInt8>) -> String {
-    guard let point = name.lastIndex(of: UInt8(ascii: ".")), name.endIndex - point <= 9 else { return "" }
+    guard let point = name.lastIndex(of: UInt8(ascii: ".")), name.endIndex - point <= 13 else { return "" }
     let text = name[(point + 1)...]
     guard text.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x7A).contains($0 | 0x20) }) else {
       return ""

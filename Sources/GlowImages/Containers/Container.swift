@@ -1,3 +1,5 @@
+import GlowFiles
+
 /// What holds files under names: a folder, or an archive that is read as if it were one.
 ///
 /// A name is the way from the container to the file, "train/cat/1.png", in bytes that need not be UTF-8. Layouts know
@@ -27,6 +29,14 @@ protocol Container: Sendable {
   /// - Throws: `FileError`.
   func open(_ name: ArraySlice<UInt8>) throws -> FileContent
 
+  /// The first bytes of a file, at most `count`, without unpacking more.
+  ///
+  /// - Throws: `FileError`.
+  func start(of name: ArraySlice<UInt8>, _ count: Int) throws -> [UInt8]
+
+  /// Bytes of a file, before it is unpacked. Nil if it cannot be told.
+  func size(of name: ArraySlice<UInt8>) -> Int?
+
   /// What changes when the content of a file does: its size at least. Nil if it cannot be told.
   func fingerprint(_ name: ArraySlice<UInt8>) -> Int?
 
@@ -40,15 +50,50 @@ extension Container {
   var leftOut: LeftOut { LeftOut() }
   var note: String? { nil }
 
-  func fingerprint(_ name: ArraySlice<UInt8>) -> Int? { (try? open(name))?.count }
+  func start(of name: ArraySlice<UInt8>, _ count: Int) throws -> [UInt8] { try open(name).prefix(count) }
+
+  func size(of name: ArraySlice<UInt8>) -> Int? { (try? open(name))?.count }
+
+  func fingerprint(_ name: ArraySlice<UInt8>) -> Int? { size(of: name) }
 
   func path(of name: ArraySlice<UInt8>) -> String { "\(path)/\(RawPath.text(name))" }
 
   /// - Parameter name: as a person reads it.
-  func open(_ name: String) throws -> FileContent {
-    do { return try open(Array(name.utf8)[...]) } catch {
+  func open(_ name: String) throws -> FileContent { try withBytes(of: name) { try open($0) } }
+
+  /// - Parameter name: as a person reads it.
+  func start(of name: String, _ count: Int) throws -> [UInt8] {
+    try withBytes(of: name) { try start(of: $0, count) }
+  }
+
+  private func withBytes<Result>(
+    of name: String, _ body: (ArraySlice<UInt8>) throws -> Result
+  ) throws -> Result {
+    do { return try body(Array(name.utf8)[...]) } catch {
       guard let bytes = RawPath.bytes(ofShown: name) else { throw error }
-      return try open(bytes[...])
+      return try body(bytes[...])
     }
+  }
+
+  /// The content of an image file, which is unpacked only if its first bytes say that it is one.
+  ///
+  /// - Throws: `FileError`.
+  func openImage(_ name: ArraySlice<UInt8>) throws -> FileContent {
+    if unpackedBytes > 0 {
+      let path = path(of: name)
+      try start(of: name, ImageFile.startSize).withUnsafeBytes { _ = try ImageFile.codec(of: $0, path: path) }
+    }
+    return try open(name)
+  }
+
+  /// The content of a file that can only be small.
+  ///
+  /// - Parameter what: what it is taken for, "a class".
+  /// - Throws: `FileError`, if it has more than `largest` bytes too, before they are unpacked.
+  func open(_ name: ArraySlice<UInt8>, largest: Int, for what: String) throws -> FileContent {
+    if let size = size(of: name), size > largest {
+      throw FileError(path(of: name), "has \(size) bytes, too many for \(what)")
+    }
+    return try open(name)
   }
 }

@@ -6,8 +6,13 @@ struct DataFiles {
   let names: NameList
   /// Those whose names are not those of images: few, where there are many images.
   let others: [String]
-  /// Whether there are images too: an array or a table beside them is then not the data.
-  let hasImages: Bool
+  /// Whether there are so many images that an array or an archive beside them is not the data.
+  var hasImages: Bool { imageCount > Self.fewImages }
+  let imageCount: Int
+  private let firstImage: String?
+
+  /// So many may have come beside an array or an archive, to show what is in it.
+  private static let fewImages = 16
 
   /// - Throws: `FileError`.
   init(_ container: any Container) throws {
@@ -16,19 +21,38 @@ struct DataFiles {
     self.names = names
     let kinds = (0..<names.count).map { ImageFile.kind(names.bytes($0)) }
     others = (0..<names.count).filter { kinds[$0] == nil }.map { names[$0] }
-    hasImages = kinds.contains { $0 == .read }
+    imageCount = kinds.count { $0 == .read }
+    firstImage = kinds.firstIndex(of: .read).map { names[$0] }
   }
 
-  /// Files by their names without folders, where these fit; all must stand in one folder.
+  /// Files by their names without folders, where these fit; all must stand in one folder, or in folders that differ only in the
+  /// part that they are of, or a piece of it: "Imagenet64_train_part1_npz".
   ///
-  /// - Throws: `FileError` if they do not.
+  /// - Throws: `FileError` if they do not, or if files of one name cannot be told apart by parts.
   func matching(_ fits: (Substring) -> Bool) throws -> [String] {
     let found = others.filter { fits(Self.split($0).name) }
-    if let other = found.first(where: { Self.split($0).folder != Self.split(found[0]).folder }) {
-      throw FileError(
-        container.path, "holds more than one data set, such as \(found[0]) and \(other): give one of them")
+    if found.isEmpty { return [] }
+    var first: [String: String] = [:]
+    let kind = Self.kind(ofFolder: found[0])
+    for name in found {
+      let (folder, last) = Self.split(name)
+      let part = FolderName.partOfAnyWord(folder).map { "\($0)" } ?? ""
+      let twin = first.updateValue(name, forKey: "\(part)/\(last)")
+      if let other = twin ?? (Self.kind(ofFolder: name) == kind ? nil : found[0]) {
+        throw FileError(
+          container.path, "holds more than one data set, such as \(other) and \(name): give one of them")
+      }
     }
     return found
+  }
+
+  /// A file's folder without what tells the folders of one data set apart.
+  private static func kind(ofFolder name: String) -> [String] {
+    split(name).folder.split(separator: "/").map { folder in
+      let name = Array(folder.utf8)[...]
+      guard let (_, rest) = FolderName.wordOfPart(name) else { return FolderName.withoutPiece(name) }
+      return rest.joined(separator: " ")
+    }
   }
 
   /// What is not among `used`, for a person to read; nil if that is nothing.
@@ -37,7 +61,27 @@ struct DataFiles {
     var leftOut = container.leftOut
     leftOut.add(kind: LeftOut.hidden, names.hiddenCount)
     for index in 0..<names.count where !used.contains(names[index]) { leftOut.add(names.bytes(index)) }
-    return leftOut.note
+    guard let note = leftOut.note, let firstImage else { return leftOut.note }
+    return note + "; images such as \(firstImage) are not the data here: a folder of their own opens them"
+  }
+
+  /// What may be data by itself where images are taken; nil if there is nothing.
+  var passedOver: String? {
+    let found = others.filter { Self.isArchive($0) || Self.isArray($0) }
+    if found.isEmpty { return nil }
+    return
+      "\(found[0])\(found.count == 1 ? "" : " and \((found.count - 1).grouped) more") may be data too, and "
+      + "\(found.count == 1 ? "is" : "are") left out: give it by itself to open it"
+  }
+
+  static func isArchive(_ name: String) -> Bool {
+    ["zip", "tar", "tgz"].contains(ImageFile.suffix(Array(name.utf8)[...]))
+      || name.lowercased().hasSuffix(".tar.gz")
+  }
+
+  /// Whether it holds many images in one file that is no archive.
+  private static func isArray(_ name: String) -> Bool {
+    ["npy", "npz", "mat"].contains(ImageFile.suffix(Array(name.utf8)[...])) || name.contains("tfrecord")
   }
 
   /// A name's folder, "a/b/" or "", and what follows.

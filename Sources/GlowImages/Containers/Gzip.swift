@@ -56,50 +56,76 @@ enum Gzip {
     return content
   }
 
+  /// Whether a .gz file lacks its end, as far as its first `largest` bytes of content tell.
+  static func isCutOff(_ bytes: UnsafeRawBufferPointer, largest: Int, path: String) throws -> Bool {
+    try withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1 << 18) { room in
+      try withStream(.gzip, path: path) { stream in
+        var (read, written) = (0, 0)
+        while written < largest {
+          switch step(&stream, from: bytes, &read, into: room, &written) {
+          case Z_OK: continue
+          case Z_BUF_ERROR: return true
+          default: return false
+          }
+        }
+        return false
+      }
+    }
+  }
+
   /// The content, or its first `limit` bytes if it is longer; the checksum is compared if it is not.
   ///
   /// - Throws: `FileError` if the stream is damaged or ends early.
   static func inflate(
     _ bytes: UnsafeRawBufferPointer, limit: Int, path: String, form: Form = .gzip
   ) throws -> [UInt8] {
+    let damaged = form == .gzip ? "is a damaged .gz file" : "is damaged"
+    return try withStream(form, path: path) { stream in
+      try [UInt8](unsafeUninitializedCapacity: limit) { output, written in
+        var read = 0
+        while written < limit {
+          let room = UnsafeMutableBufferPointer(rebasing: output[written..<limit])
+          let status = step(&stream, from: bytes, &read, into: room, &written)
+          switch status {
+          case Z_STREAM_END: return
+          case Z_OK: continue
+          case Z_BUF_ERROR: throw FileError(path, "\(damaged): it ends early")
+          default: throw FileError(path, "\(damaged): \(text(stream, status))")
+          }
+        }
+      }
+    }
+  }
+
+  private static func withStream<Result>(
+    _ form: Form, path: String, _ body: (inout z_stream) throws -> Result
+  ) throws -> Result {
     var stream = z_stream()
     let status = inflateInit2_(&stream, form.windowBits, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
     if status != Z_OK { throw FileError(path, "cannot be decompressed: \(text(stream, status))") }
     defer { inflateEnd(&stream) }
-    return try [UInt8](unsafeUninitializedCapacity: limit) { output, done in
-      done = try run(
-        &stream, from: bytes, into: output, limit: limit, path: path,
-        damaged: form == .gzip ? "is a damaged .gz file" : "is damaged")
-    }
+    return try body(&stream)
   }
 
-  /// Returns how many bytes were written.
-  private static func run(
-    _ stream: inout z_stream, from input: UnsafeRawBufferPointer,
-    into output: UnsafeMutableBufferPointer<UInt8>, limit: Int, path: String, damaged: String
-  ) throws -> Int {
-    var read = 0
-    var written = 0
-    while written < limit {
-      // zlib counts in 32 bits, so longer inputs and outputs are handed over in pieces.
-      let offered = min(input.count - read, 1 << 30)
-      let room = min(limit - written, 1 << 30)
-      let source = input.bindMemory(to: UInt8.self).baseAddress.map { $0 + read }
-      stream.next_in = UnsafeMutablePointer(mutating: source)
-      stream.avail_in = UInt32(offered)
-      stream.next_out = output.baseAddress! + written
-      stream.avail_out = UInt32(room)
-      let status = CZlib.inflate(&stream, Z_NO_FLUSH)
-      read += offered - Int(stream.avail_in)
-      written += room - Int(stream.avail_out)
-      switch status {
-      case Z_STREAM_END: return written
-      case Z_OK: continue
-      case Z_BUF_ERROR: throw FileError(path, "\(damaged): it ends early")
-      default: throw FileError(path, "\(damaged): \(text(stream, status))")
-      }
-    }
-    return written
+  /// Goes on with what follows the `read` bytes of the input, and adds what was read and written.
+  ///
+  /// - Returns: what zlib says of it.
+  private static func step(
+    _ stream: inout z_stream, from input: UnsafeRawBufferPointer, _ read: inout Int,
+    into output: UnsafeMutableBufferPointer<UInt8>, _ written: inout Int
+  ) -> Int32 {
+    // zlib counts in 32 bits, so longer inputs and outputs are handed over in pieces.
+    let offered = min(input.count - read, 1 << 30)
+    let room = min(output.count, 1 << 30)
+    let source = input.bindMemory(to: UInt8.self).baseAddress.map { $0 + read }
+    stream.next_in = UnsafeMutablePointer(mutating: source)
+    stream.avail_in = UInt32(offered)
+    stream.next_out = output.baseAddress
+    stream.avail_out = UInt32(room)
+    let status = CZlib.inflate(&stream, Z_NO_FLUSH)
+    read += offered - Int(stream.avail_in)
+    written += room - Int(stream.avail_out)
+    return status
   }
 
   private static func text(_ stream: z_stream, _ status: Int32) -> String {

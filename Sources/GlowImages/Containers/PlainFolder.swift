@@ -21,7 +21,7 @@ struct PlainFolder: Container {
     FileContent(try base.appending(name).open())
   }
 
-  func fingerprint(_ name: ArraySlice<UInt8>) -> Int? { base.appending(name).size }
+  func size(of name: ArraySlice<UInt8>) -> Int? { base.appending(name).size }
 
   private func list(_ folder: RawPath, prefix: [UInt8], depth: Int, into names: inout NameList) throws {
     if depth > Self.deepest {

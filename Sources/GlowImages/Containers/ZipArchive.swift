@@ -49,7 +49,28 @@ struct ZipArchive: Container {
 
   func fingerprint(_ name: ArraySlice<UInt8>) -> Int? { index[name].map { Int($0.checksum) } }
 
+  func size(of name: ArraySlice<UInt8>) -> Int? { index[name]?.size }
+
+  func start(of name: ArraySlice<UInt8>, _ count: Int) throws -> [UInt8] {
+    let (packed, entry) = try stored(name)
+    if !entry.isDeflated { return packed.prefix(count) }
+    return try packed.withBytes {
+      try Gzip.inflate($0, limit: min(count, entry.size), path: packed.path, form: .raw)
+    }
+  }
+
   func open(_ name: ArraySlice<UInt8>) throws -> FileContent {
+    let (packed, entry) = try stored(name)
+    let content = entry.isDeflated ? FileContent(try Self.unpack(packed, entry), path: packed.path) : packed
+    let sum = try content.withBytes {
+      UInt32(crc32_z(0, $0.bindMemory(to: UInt8.self).baseAddress, $0.count))
+    }
+    if sum != entry.checksum { throw FileError(packed.path, "is damaged: its checksum is wrong") }
+    return content
+  }
+
+  /// A file's bytes as they stand in the archive.
+  private func stored(_ name: ArraySlice<UInt8>) throws -> (packed: FileContent, entry: Entry) {
     let path = path(of: name)
     guard let entry = index[name] else { throw FileError(path, "is not in the archive") }
     let start = try file.withBytes { bytes in
@@ -64,13 +85,7 @@ struct ZipArchive: Container {
       throw FileError(
         path, "claims \(entry.packed) bytes in the archive, which has \(max(0, file.count - start)) left")
     }
-    let packed = file.part(start..<start + entry.packed, path: path)
-    let content = entry.isDeflated ? FileContent(try Self.unpack(packed, entry), path: path) : packed
-    let sum = try content.withBytes {
-      UInt32(crc32_z(0, $0.bindMemory(to: UInt8.self).baseAddress, $0.count))
-    }
-    if sum != entry.checksum { throw FileError(path, "is damaged: its checksum is wrong") }
-    return content
+    return (file.part(start..<start + entry.packed, path: path), entry)
   }
 
   private static func unpack(_ packed: FileContent, _ entry: Entry) throws -> [UInt8] {
@@ -105,6 +120,7 @@ struct ZipArchive: Container {
     var entries: [(name: [UInt8], place: Entry)] = []
     entries.reserveCapacity(count)
     var at = start
+    let hasSlashes = try self.hasSlashes(fields, count, at: start)
     for _ in 0..<count {
       guard try fields.number(at, 4) == 0x0201_4B50 else {
         throw fields.damaged("an entry that is none at \(at)")
@@ -114,8 +130,8 @@ struct ZipArchive: Container {
       let extra = try fields.number(at + 30, 2)
       let comment = try fields.number(at + 32, 2)
       var name = Array(try fields.slice(at + 46, nameSize))
-      // Some that run on Windows write its separators.
-      if try fields.number(at + 5, 1) == 0, !name.contains(UInt8(ascii: "/")) {
+      // Some that run on Windows write its separators, and not all of those say that they run there.
+      if try !hasSlashes || fields.number(at + 5, 1) == 0 && !name.contains(UInt8(ascii: "/")) {
         name = name.map { $0 == UInt8(ascii: "\\") ? UInt8(ascii: "/") : $0 }
       }
       if let normalized = ArchiveNames.normalized(name) {
@@ -144,6 +160,17 @@ struct ZipArchive: Container {
       at += 46 + nameSize + extra + comment
     }
     return entries
+  }
+
+  /// Whether the separator of folders stands in a name: a backslash is then a letter like others.
+  private static func hasSlashes(_ fields: Fields, _ count: Int, at start: Int) throws -> Bool {
+    var at = start
+    for _ in 0..<count {
+      let sizes = try (fields.number(at + 28, 2), fields.number(at + 30, 2), fields.number(at + 32, 2))
+      if try fields.slice(at + 46, sizes.0).contains(UInt8(ascii: "/")) { return true }
+      at += 46 + sizes.0 + sizes.1 + sizes.2
+    }
+    return false
   }
 
   /// Files, offset and bytes of the central directory, from the record at the file's end.

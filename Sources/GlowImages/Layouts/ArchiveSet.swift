@@ -10,14 +10,15 @@ enum ArchiveSet {
     _ files: DataFiles, part: DataPart, _ open: (any Container) throws -> OpenedData
   ) throws -> OpenedData? {
     if files.hasImages || files.container.isArchive { return nil }
-    let names = files.others.filter(isArchive)
+    let names = files.others.filter(DataFiles.isArchive)
       .sorted { $0.compare($1, options: .numeric) == .orderedAscending }
     if names.isEmpty { return nil }
     let parts = Set(names.compactMap(Self.part))
     let chosen = part.chosen(among: parts)
     let own = parts.isEmpty ? names : names.filter { Self.part($0) == chosen }
     if own.isEmpty {
-      throw FileError.missing(files.container.path, "has archives of parts but none of the part '\(part)'")
+      throw FileError.missing(
+        files.container.path, "has no archive of the part '\(part)'" + DataPart.only(of: parts))
     }
     let opened = try own.map { name in
       let file = try files.container.open(name)
@@ -41,11 +42,6 @@ enum ArchiveSet {
     return OpenedData(
       try JoinedSets(opened.map(\.dataset)), part: parts.isEmpty ? opened[0].part : chosen, notes: notes,
       kind: opened[0].kind)
-  }
-
-  private static func isArchive(_ name: String) -> Bool {
-    ["zip", "tar", "tgz"].contains(ImageFile.suffix(Array(name.utf8)[...]))
-      || name.lowercased().hasSuffix(".tar.gz")
   }
 
   /// What tells archives apart that are no numbered shards.

@@ -6,7 +6,7 @@ import GlowKernels
 /// batch, as ImageNet32 comes.
 ///
 /// The names say which is which: "x_train", "train_images", "val_data", "y_test", "labels". Labels are whole numbers, one an
-/// image; where the lowest of all parts is 1, as in ImageNet32, they count from 1.
+/// image; where none is 0, as in ImageNet32, they count from 1. Classes are called by the numbers that are stored.
 enum ArrayFiles {
   private struct Item {
     /// Of its file: "x_train", "data".
@@ -25,6 +25,8 @@ enum ArrayFiles {
     if names.isEmpty { return nil }
     try requireRoom(for: files.container)
     let items = try names.flatMap { try Self.items(files.container.open($0), name: $0) }
+    // An array of other things may lie beside a few images.
+    if files.imageCount > 0, !items.contains(where: isOfBytes) { return nil }
     let (ofPart, found, note) = try choose(items, part, files.container)
     let own = try withoutOthers(ofPart, files.container)
     // In the order of the files; a batch's images and labels stand in one.
@@ -42,8 +44,11 @@ enum ArrayFiles {
     }
     var batches: [NumpyDataset] = []
     var labels: [Int] = []
+    let labelItems = own.filter(isLabels)
     for item in images {
-      let batch = try NumpyDataset(item.file, layout: options.layout)
+      // Labels make an image of each row.
+      let isOfRows = item.header.shape.count == 2 && !labelItems.isEmpty
+      let batch = try NumpyDataset(item.file, layout: options.layout ?? (isOfRows ? .planes : nil))
       if let first = batches.first, first.shape != batch.shape {
         throw FileError(
           item.file.path,
@@ -55,7 +60,6 @@ enum ArrayFiles {
       throw FileError(
         files.container.path, "has no array of images" + (found.map { " of the part '\($0)'" } ?? ""))
     }
-    let labelItems = own.filter(isLabels)
     for item in labelItems { labels += try readLabels(item.file, item.header) }
     let count = batches.reduce(0) { $0 + $1.count }
     if !labelItems.isEmpty && labels.count != count {
@@ -65,12 +69,10 @@ enum ArrayFiles {
     let known = try Dictionary(grouping: items.filter { found == nil || $0.part != nil }, by: \.part).values
       .flatMap { try withoutOthers($0, files.container).filter(isLabels) }
       .flatMap { try readLabels($0.file, $0.header) }
-    let isFromOne = known.min() == 1
-    let dataset = JoinedDataset(
-      batches, labels: isFromOne ? labels.map { $0 - 1 } : labels,
-      classCount: (known.max() ?? -1) + (isFromOne ? 0 : 1))
+    let first = min(known.min() ?? 0, 1)
+    let dataset = JoinedDataset(batches, labels: labels, classes: first..<(known.max() ?? -1) + 1)
     let notes = [
-      note, batches[0].note, isFromOne ? "labels count from 1" : nil,
+      note, batches[0].note, first == 1 ? IDXDataset.countFromOne : nil,
       items.count > ofPart.count
         ? "left out: \((items.count - ofPart.count).counted("array")) of other parts" : nil,
       leftOut(ofPart, own),
@@ -94,13 +96,14 @@ enum ArrayFiles {
   private static func items(_ file: FileContent, name: String) throws -> [Item] {
     let base = DataFiles.split(name).name
     guard let archive = try DataSource.archive(file) else {
-      return [try item(file, key: String(base), part: part(base), isOfArchive: false)]
+      return [try item(file, key: String(base), part: FolderName.partOfFile(name), isOfArchive: false)]
     }
     try requireRoom(for: archive)
     let keys = try archive.list()
     return try (0..<keys.count).map { index in
       try item(
-        archive.open(keys.bytes(index)), key: keys[index], part: part(keys[index][...]) ?? part(base),
+        archive.open(keys.bytes(index)), key: keys[index],
+        part: FolderName.partOfAnyWord(keys[index]) ?? FolderName.partOfFile(name),
         isOfArchive: true)
     }
   }
@@ -113,20 +116,25 @@ enum ArrayFiles {
       header: try file.withBytes { try NumpyHeader.start(of: $0, path: file.path).header })
   }
 
-  /// The part that a word in a name says.
-  private static func part(_ name: Substring) -> DataPart? {
-    FolderName.partOfAnyWord(name)
-  }
-
   private static func isLabels(_ item: Item) -> Bool {
     item.header.shape.count == 1 || item.header.shape.count == 2 && item.header.shape[1] == 1
+  }
+
+  private static func isOfBytes(_ item: Item) -> Bool {
+    !isLabels(item) && item.header.dataType.hasSuffix("u1")
+  }
+
+  /// Whether a name says of a table that its rows are labels, one value a class.
+  private static func isOneHot(_ item: Item) -> Bool {
+    item.header.shape.count == 2 && !isLabels(item) && isNamedLabels(item.key)
   }
 
   /// What can be images or labels, where there is other knowledge beside them: a mean in floating point, names of files.
   ///
   /// - Throws: `FileError` if it cannot be said which array the labels are.
   private static func withoutOthers(_ items: [Item], _ container: any Container) throws -> [Item] {
-    let bytes = items.filter { !isLabels($0) && $0.header.dataType.hasSuffix("u1") }
+    var bytes = items.filter(isOfBytes)
+    if !bytes.allSatisfy(isOneHot) { bytes.removeAll(where: isOneHot) }
     // Where nothing is an image, the error says so of each.
     let images = bytes.isEmpty ? items.filter { !isLabels($0) } : bytes
     var labels = items.filter { isLabels($0) && ($0.header.isOfWholeNumbers || isNamedLabels($0.key)) }
@@ -152,12 +160,20 @@ enum ArrayFiles {
     return words.contains { ["label", "labels", "y", "target", "targets", "class", "classes"].contains($0) }
   }
 
-  /// "left out: the arrays mean.npy, names.npy"; nil if nothing is.
+  /// "left out: the arrays mean.npy, names.npy"; nil if nothing is. Batches have the same ones.
   private static func leftOut(_ items: [Item], _ own: [Item]) -> String? {
-    let others = items.map(\.key).filter { key in !own.contains { $0.key == key } }
+    var others: [String] = []
+    for key in items.map(\.key) where !others.contains(key) && !own.contains(where: { $0.key == key }) {
+      others.append(key)
+    }
     if others.isEmpty { return nil }
-    return "left out: the \(others.count == 1 ? "array" : "arrays") "
+    let names =
+      "left out: the \(others.count == 1 ? "array" : "arrays") "
       + others.prefix(6).joined(separator: ", ") + (others.count > 6 ? ", …" : "")
+    guard let table = items.first(where: { isOneHot($0) && others.contains($0.key) }) else { return names }
+    return names
+      + "; labels are one whole number an image, and \(table.key) is \(table.header.shape): of one-hot rows "
+      + "save numpy.argmax(y, axis=1)"
   }
 
   /// Those of a part; all where there are no parts.
@@ -169,9 +185,8 @@ enum ArrayFiles {
     let chosen = part.chosen(among: parts)
     let own = items.filter { $0.part == chosen }
     if own.isEmpty {
-      let first = DataPart.allCases.first(where: parts.contains)!
       throw FileError.missing(
-        container.path, "has arrays of the part '\(first)' but none of the part '\(part)'")
+        container.path, "has no array of the part '\(part)'" + DataPart.only(of: parts))
     }
     return (own, chosen, chosen == part ? nil : "\(chosen) is taken for \(part)")
   }
@@ -217,14 +232,15 @@ struct JoinedDataset: Dataset {
 
   /// - Parameters:
   ///   - batches: at least one, all of one shape.
-  ///   - labels: none, or one an image, each below `classCount`.
-  init(_ batches: [NumpyDataset], labels: [Int], classCount: Int) {
+  ///   - labels: none, or one an image, each among `classes`.
+  ///   - classes: those that labels of all parts say.
+  init(_ batches: [NumpyDataset], labels: [Int], classes: Range<Int>) {
     self.batches = batches
-    self.labels = labels
+    self.labels = labels.map { $0 - classes.lowerBound }
     shape = batches[0].shape
     starts = batches.indices.map { batches[..<$0].reduce(0) { $0 + $1.count } }
     count = batches.reduce(0) { $0 + $1.count }
-    classNames = labels.isEmpty ? [] : (0..<classCount).map(String.init)
+    classNames = labels.isEmpty ? [] : classes.map(String.init)
   }
 
   func label(_ index: Int) -> Int? { labels.isEmpty ? nil : labels[index] }

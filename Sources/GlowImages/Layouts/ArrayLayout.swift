@@ -2,12 +2,15 @@ import GlowFiles
 
 /// Where the bytes of many images stand in an array.
 package enum ArrayLayout: String, Sendable, CaseIterable {
-  /// [images, height, width, channels]; [images, height, width] if gray; [height, width, channels] of one image.
+  /// [images, height, width, channels]; [images, height, width] if gray; [height, width, channels] of one image; [images, height ×
+  /// width × channels] of square images.
   case channelsLast = "NHWC"
   /// [images, channels, height, width]; [channels, height, width] of one image.
   case channelsFirst = "NCHW"
   /// [images, channels × height × width] of square images, one channel after the other as in CIFAR-10.
   case planes
+  /// [height, width] of one gray image.
+  case gray = "HW"
 }
 
 /// Images of one shape whose bytes are reached by steps of the same length.
@@ -47,7 +50,7 @@ struct ImageStrides: Sendable, Equatable {
         image: steps[0],
         row: steps[1], column: steps[2], channel: steps[3])
     }
-    let choose = ": choose with --layout NHWC, NCHW or planes"
+    let choose = ": choose with --layout NHWC or NCHW"
     switch (dimensions.count, wanted) {
     case (4, nil) where isChannels(1) && isChannels(3):
       throw refusal(
@@ -66,22 +69,32 @@ struct ImageStrides: Sendable, Equatable {
       self = make([nil, 0, 1, 2])
       note = "an array \(dimensions) is taken for one image [height, width, channels]"
     case (3, nil), (3, .channelsLast): self = make([0, 1, 2, nil])
-    case (2, nil), (2, .planes):
+    case (2, .gray):
+      self = make([nil, 0, 1, nil])
+      note = "an array \(dimensions) is taken for one gray image"
+    case (2, nil), (2, .planes), (2, .channelsFirst), (2, .channelsLast):
       let (channels, side) = Self.square(dimensions[1])
       guard side > 0 else {
-        throw refusal(", expected [images, values] of square images, or [images, height, width]")
-      }
-      if channels == 1 && wanted == nil {
         throw refusal(
-          ", which may be one gray image or \(dimensions[0]) of \(side)×\(side) values: for the latter use --layout planes"
+          ", expected [images, values] of square images, or [images, height, width]; of one gray image with --layout HW"
         )
       }
+      // A photograph is about as high as wide, or a few times as much; rows that are images are many more, or few.
+      let isLikePhotograph = max(dimensions[0], dimensions[1]) <= 4 * min(dimensions[0], dimensions[1])
+      if wanted == nil && (channels == 1 || isLikePhotograph) {
+        throw refusal(
+          ", which may be one gray image (--layout HW) or \(dimensions[0]) of \(side)×\(side)×\(channels) values (--layout "
+            + "planes\(channels == 1 ? "" : ", or NHWC if the values of a pixel follow each other"))")
+      }
       let step = strides[1]
+      let isOfPlanes = wanted != .channelsLast
       self = ImageStrides(
         count: dimensions[0], shape: ImageShape(height: side, width: side, channels: channels),
-        image: strides[0],
-        row: step * side, column: step, channel: step * side * side)
-      note = "an array \(dimensions) is taken for [images, channels × \(side) × \(side)]"
+        image: strides[0], row: step * side * (isOfPlanes ? 1 : channels),
+        column: step * (isOfPlanes ? 1 : channels), channel: step * (isOfPlanes ? side * side : 1))
+      note =
+        "an array \(dimensions) is taken for [images, "
+        + (isOfPlanes ? "channels × \(side) × \(side)]" : "\(side) × \(side) × channels]")
     default:
       throw refusal(
         ", expected [images, height, width, 1 or 3], [images, 1 or 3, height, width], [images, height, width] or "

@@ -20,6 +20,8 @@ package struct CIFARDataset: Dataset {
     let step: Int
   }
 
+  /// Batches of the part that are not there.
+  private let missing: [String]
   private let batches: [Batch]
   private let labels: [UInt8]
 
@@ -34,7 +36,7 @@ package struct CIFARDataset: Dataset {
       if !isThere { continue }
       let all = try files.matching(version.isPart)
       let dataset = try CIFARDataset(all, in: files.container, part: part, version: version)
-      var notes = [files.leftOut(all)].compactMap { $0 }
+      var notes = [dataset.missingNote, files.leftOut(all)].compactMap { $0 }
       if version.isHundred {
         notes.insert("\(version.isCoarse ? "coarse" : "fine") labels, see --labels", at: 0)
       }
@@ -49,14 +51,21 @@ package struct CIFARDataset: Dataset {
     _ names: [String], in container: any Container, part: DataPart, version: CIFARVersion = .binary10
   ) throws {
     classNames =
-      try names.first { DataFiles.split($0).name == version.meta }
-      .map { try version.readClassNames(container.open($0)) } ?? (0..<version.classCount).map(String.init)
+      try Self.meta(names, in: container, version).map(version.readClassNames)
+      ?? (0..<version.classCount).map(String.init)
     let wanted = names.filter { version.isBatch(DataFiles.split($0).name, of: part) }
       .sorted { $0.compare($1, options: .numeric) == .orderedAscending }
     if wanted.isEmpty {
+      let found = DataPart.allCases.filter { part in
+        names.contains { version.isBatch(DataFiles.split($0).name, of: part) }
+      }
       throw FileError.missing(
         container.path,
-        part == .valid ? "has no part 'valid', expected train or test" : "has no \(version.firstBatch(part))")
+        "has \(part == .valid ? "nothing of the part 'valid'" : "no \(version.batches(of: part)[0])")"
+          + DataPart.only(of: Set(found)))
+    }
+    missing = version.batches(of: part).filter { batch in
+      !wanted.contains { DataFiles.split($0).name == batch }
     }
     var batches: [Batch] = []
     var labels: [UInt8] = []
@@ -69,6 +78,21 @@ package struct CIFARDataset: Dataset {
     }
     self.batches = batches
     self.labels = labels
+  }
+
+  /// "missing: data_batch_3.bin"; nil if all batches are there.
+  var missingNote: String? { missing.isEmpty ? nil : "missing: " + missing.joined(separator: ", ") }
+
+  /// The list of class names: among the files, or beside the one that is given by itself.
+  private static func meta(
+    _ names: [String], in container: any Container, _ version: CIFARVersion
+  ) throws -> FileContent? {
+    if let name = names.first(where: { DataFiles.split($0).name == version.meta }) {
+      return try container.open(name)
+    }
+    let path = URL(filePath: container.path).deletingLastPathComponent().appending(path: version.meta).path
+    guard container is SingleFile, FileManager.default.fileExists(atPath: path) else { return nil }
+    return FileContent(try MappedFile(path))
   }
 
   package func label(_ index: Int) -> Int? { Int(labels[index]) }

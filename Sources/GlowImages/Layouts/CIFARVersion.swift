@@ -49,8 +49,10 @@ struct CIFARVersion {
   /// Copies of a batch, "data_batch_1 (1).bin", are none.
   private func isNumber(_ text: Substring) -> Bool { !text.isEmpty && text.allSatisfy(\.isNumber) }
 
-  func firstBatch(_ part: DataPart) -> String {
-    isHundred ? "\(part)\(suffix)" : part == .train ? "data_batch_1\(suffix)" : "test_batch\(suffix)"
+  /// The names of a part's files.
+  func batches(of part: DataPart) -> [String] {
+    if isHundred { return ["\(part)\(suffix)"] }
+    return part == .train ? (1...5).map { "data_batch_\($0)\(suffix)" } : ["test_batch\(suffix)"]
   }
 
   /// Whether a file is what its name, which others use too, makes one think.

@@ -15,7 +15,7 @@ struct FolderProbe {
     let count = min(Self.largestCount, names.count)
     for index in (0..<count).map({ $0 * names.count / count }) {
       let path = container.path(of: names.bytes(index))
-      guard let content = try? container.open(names.bytes(index)) else { continue }
+      guard let content = try? container.openImage(names.bytes(index)) else { continue }
       try? content.withBytes { bytes in
         guard let header = try? ImageFile.header(of: bytes, path: path) else { return }
         found.append((header, path))

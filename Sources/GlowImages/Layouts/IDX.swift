@@ -12,32 +12,49 @@ package struct IDXDataset: Dataset {
   private let labels: [UInt8]
   /// Rows are columns.
   private let isTransposed: Bool
-  let isFromOne: Bool
 
   static func open(_ files: DataFiles, part: DataPart, options: DataOptions) throws -> OpenedData? {
     let all = try files.matching { IDXName($0) != nil }
     let names = all.compactMap { IDXName(DataFiles.split($0).name) }
     guard let first = names.first(where: { $0.isImages }) else { return nil }
+    let isOfEMNIST = first.isOfEMNIST || Self.isOfEMNIST(files, all)
     if let other = names.first(where: { $0.isImages && $0.family != first.family }) {
       throw FileError(
         files.container.path,
         "holds more than one data set, \(first.family) and \(other.family): give a folder with one of them")
     }
-    let dataset = try IDXDataset(all, in: files.container, part: part)
+    let dataset = try IDXDataset(all, in: files.container, part: part, isOfEMNIST: isOfEMNIST)
     let notes = [
       all.first { all.contains($0 + ".gz") }.map { "\($0) is read, and not \($0).gz" },
-      first.isTransposed ? "EMNIST's pixels are brought upright" : nil,
-      dataset.isFromOne ? "labels count from 1" : nil, files.leftOut(all),
+      isOfEMNIST
+        ? "EMNIST's pixels are brought upright"
+          + (first.isOfEMNIST ? "" : ", as the folder's name or list says")
+        : nil,
+      dataset.classNames.first == "1" ? Self.countFromOne : nil, files.leftOut(all),
     ]
     return OpenedData(dataset, part: part, notes: notes.compactMap { $0 }, kind: "IDX")
   }
 
-  /// - Parameter names: the files in `container`.
-  /// - Throws: `FileError` if a file is missing or is not what its header says.
-  init(_ names: [String], in container: any Container, part: DataPart) throws {
-    if part == .valid {
-      throw FileError.missing(container.path, "has no part 'valid', expected train or test")
+  /// What is said where no label is 0.
+  static let countFromOne = "labels count from 1"
+
+  /// Whether plain names are EMNIST's: the folder that they stand in is called so, or the one above, or a list of what its labels
+  /// stand for is beside them.
+  private static func isOfEMNIST(_ files: DataFiles, _ names: [String]) -> Bool {
+    func isNamed(_ name: some StringProtocol) -> Bool {
+      name.lowercased().split { !$0.isLetter }.contains("emnist")
     }
+    let path = "\(files.container.path)/\(names.first.map { DataFiles.split($0).folder } ?? "")"
+    let last = URL(filePath: path).standardized.pathComponents.suffix(2)
+    return last.contains(where: isNamed) || files.others.contains { isNamed($0) && $0.contains("mapping") }
+  }
+
+  /// - Parameters:
+  ///   - names: the files in `container`.
+  ///   - isOfEMNIST: whether rows are columns.
+  /// - Throws: `FileError` if a file is missing or is not what its header says.
+  init(_ names: [String], in container: any Container, part: DataPart, isOfEMNIST: Bool = false) throws {
+    isTransposed = isOfEMNIST
     func find(isImages: Bool) throws -> String? {
       let found = names.filter {
         let name = IDXName(DataFiles.split($0).name)
@@ -50,10 +67,13 @@ package struct IDXDataset: Dataset {
       return found.first { !$0.hasSuffix(".gz") } ?? found.first
     }
     guard let name = try find(isImages: true) else {
-      let wanted = part == .train ? "train-images-idx3-ubyte" : "t10k-images-idx3-ubyte"
-      throw FileError.missing(container.path, "has no \(wanted) and no \(wanted).gz")
+      let found = names.compactMap { IDXName(DataFiles.split($0).name) }.filter(\.isImages).map(\.part)
+      let file = part == .train ? "train-images-idx3-ubyte" : "t10k-images-idx3-ubyte"
+      throw FileError.missing(
+        container.path,
+        "has \(part == .valid ? "nothing of the part 'valid'" : "no \(file) and no \(file).gz")"
+          + DataPart.only(of: Set(found)))
     }
-    isTransposed = IDXName(DataFiles.split(name).name)!.isTransposed
     images = try IDXFile(container.open(name), magic: 0x803)
     count = images.dimensions[0]
     shape = ImageShape(height: images.dimensions[1], width: images.dimensions[2], channels: 1)
@@ -61,7 +81,7 @@ package struct IDXDataset: Dataset {
       throw FileError(images.path, "holds \(count) images of \(shape), expected at least one value")
     }
     guard let labelsName = try find(isImages: false) else {
-      (labels, classNames, isFromOne) = ([], [], false)
+      (labels, classNames) = ([], [])
       return
     }
     if IDXName(DataFiles.split(labelsName).name)!.family != IDXName(DataFiles.split(name).name)!.family {
@@ -74,16 +94,19 @@ package struct IDXDataset: Dataset {
         "has \(file.dimensions[0]) labels for \(counted(count, "image")) in \(DataFiles.split(name).name)")
     }
     let stored = try file.withValues { Array($0) }
-    // EMNIST's letters, of which the other part may show the first where this one does not. Ten digits are classes even where a
-    // small part does not show all of them.
-    let others = names.filter { IDXName(DataFiles.split($0).name)?.isImages == false && $0 != labelsName }
+    // What all parts show counts, for one may lack a class; ten digits are classes even where few are shown.
+    let all =
+      [stored]
+      + names.filter { IDXName(DataFiles.split($0).name)?.isImages == false && $0 != labelsName }
       .compactMap { name in
-        try? IDXFile(container.open(name), magic: 0x801).withValues { $0.min() }
+        try? IDXFile(container.open(name), magic: 0x801).withValues { Array($0) }
       }
-    isFromOne =
-      isTransposed && ([stored.min()] + others).allSatisfy { $0.map { $0 > 0 } ?? true } && !stored.isEmpty
+    let largest = Int(all.compactMap { $0.max() }.max() ?? 0)
+    // EMNIST's letters. Classes are called by the numbers that are stored, so that those of parts that are opened by themselves
+    // agree.
+    let isFromOne = isTransposed && largest > 0 && all.allSatisfy { $0.min().map { $0 > 0 } ?? true }
     labels = isFromOne ? stored.map { $0 - 1 } : stored
-    classNames = (0...max(9, Int(labels.max() ?? 0))).map(String.init)
+    classNames = (isFromOne ? 1...largest : 0...max(9, largest)).map(String.init)
   }
 
   private static func unpacked(_ name: String) -> Substring {
@@ -115,8 +138,8 @@ private struct IDXName {
   let part: DataPart
   /// What stands before the part: "emnist-letters-".
   let family: Substring
-  /// EMNIST's images lie on their side.
-  var isTransposed: Bool { family.hasPrefix("emnist") }
+  /// Whose images lie on their side.
+  var isOfEMNIST: Bool { family.hasPrefix("emnist") }
 
   init?(_ name: Substring) {
     let name = name.lowercased()

@@ -98,7 +98,7 @@ package struct ImageFolderDataset: Dataset {
   }
 
   package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
-    let file = try container.open(names.bytes(index))
+    let file = try container.openImage(names.bytes(index))
     try file.withBytes { bytes in
       let codec = try ImageFile.codec(of: bytes, path: file.path)
       let found = try codec.header(of: bytes, path: file.path).shape
@@ -115,7 +115,7 @@ package struct ImageFolderDataset: Dataset {
   }
 
   package func check(_ index: Int) throws -> ImageTraits {
-    let file = try container.open(names.bytes(index))
+    let file = try container.openImage(names.bytes(index))
     return try file.withBytes { bytes in
       let header = try ImageFile.header(of: bytes, path: file.path)
       let found = header.shape
@@ -156,7 +156,7 @@ package struct ImageFolderDataset: Dataset {
   private static func first(
     _ names: NameList, in container: any Container
   ) throws -> (shape: ImageShape, like: String) {
-    let file = try container.open(names.bytes(0))
+    let file = try container.openImage(names.bytes(0))
     return (try file.withBytes { try ImageFile.header(of: $0, path: file.path).shape }, file.path)
   }
 }

@@ -52,13 +52,19 @@ struct ImageTree {
     let root = Self.root(images, container)
     if !root.isEmpty { notes.append("taken from \(RawPath.text(root[...]))") }
     let parts = try Parts(Tops(images, below: root), container)
-    let folder = try parts.folder(of: wanted, container)
-    part = folder?.part
-    let wrappers = folder == nil ? [:] : Self.wrappers(parts.names, images, below: root)
-    let wrapper = folder.map { wrappers[$0.name[...]]! } ?? []
-    base = root + (folder.map { $0.name + [slash] } ?? []) + wrapper
-    if folder != nil { notes.append(parts.note(wanted)) }
-    if !wrapper.isEmpty { notes.append("taken from \(RawPath.text(base[...]))") }
+    let chosen = try parts.folders(of: wanted, container)
+    part = chosen?.part
+    let wrappers = chosen == nil ? [:] : Self.wrappers(parts.names, images, below: root)
+    if chosen != nil { notes.append(parts.note(wanted)) }
+    // The pieces of a part have nothing in common but what they stand in.
+    var base = root
+    for folder in chosen?.names ?? [] {
+      let wrapper = wrappers[folder[...]]!
+      let place = root + folder + [slash] + wrapper
+      if !wrapper.isEmpty { notes.append("taken from \(RawPath.text(place[...]))") }
+      if chosen?.names.count == 1 { base = place }
+    }
+    self.base = base
 
     // The classes of all parts are numbered together.
     var folders: Set<[UInt8]> = []
@@ -69,11 +75,13 @@ struct ImageTree {
     for index in 0..<images.count {
       let name = images.bytes(index)
       var rest = name.dropFirst(root.count)
-      if folder != nil {
+      var isOwn = true
+      if let chosen {
         guard let top = Self.firstFolder(rest), parts.contains(top) else {
           leftOut.add(name, "beside the parts")
           continue
         }
+        isOwn = chosen.names.contains { $0.elementsEqual(top) }
         rest = rest.dropFirst(top.count + 1 + wrappers[top]!.count)
       }
       let found = Self.classFolder(rest)
@@ -85,7 +93,7 @@ struct ImageTree {
         hasDeeper = hasDeeper || found.below != nil
         if let part = found.below.flatMap({ FolderName.part($0) }) { partsBelow.insert(part) }
       }
-      if name.starts(with: base) { own.append((index, found == nil ? nil : latest)) }
+      if isOwn { own.append((index, found == nil ? nil : latest)) }
     }
     if let flat = own.first(where: { $0.folder == nil }), let other = own.first(where: { $0.folder != nil }) {
       throw FileError(
@@ -115,10 +123,8 @@ struct ImageTree {
   }
 
   private static func isImage(_ name: ArraySlice<UInt8>, in container: any Container) -> Bool {
-    let isRead = try? container.open(name).withBytes { bytes in
-      ImageFile.codecs.contains { $0.recognizes(bytes) }
-    }
-    return isRead ?? false
+    let start = (try? container.start(of: name, ImageFile.startSize)) ?? []
+    return start.withUnsafeBytes { bytes in ImageFile.codecs.contains { $0.recognizes(bytes) } }
   }
 
   // MARK: Names
@@ -219,30 +225,34 @@ struct ImageTree {
 
   /// The folders that are named after parts.
   private struct Parts {
-    private var folders: [DataPart: [UInt8]] = [:]
+    /// Several are pieces of one.
+    private var folders: [DataPart: [[UInt8]]] = [:]
     private(set) var names: Set<ArraySlice<UInt8>> = []
 
-    /// - Throws: `FileError` if two folders are the same part, or if one alone stands among other folders of images.
+    /// - Throws: `FileError` if two folders that are no pieces of one are the same part, or if one alone stands among other
+    ///   folders of images.
     init(_ tops: Tops, _ container: any Container) throws {
       let words = tops.folders.map { FolderName.wordOfPart($0[...]) }
       for (folder, word) in zip(tops.folders, words) {
         // Of "train_birds" alone nobody can say; beside "test_birds" it is clear.
         let hasCounterpart = words.contains { $0?.rest == word?.rest && $0?.part != word?.part }
         guard let part = hasCounterpart ? word?.part : FolderName.part(folder[...]) else { continue }
-        if let other = folders[part] {
+        if let other = folders[part]?.first,
+          FolderName.withoutPiece(other[...]) != FolderName.withoutPiece(folder[...])
+        {
           throw FileError(
             container.path,
             "has two folders for the part '\(part)', \(RawPath.text(other[...])) and \(RawPath.text(folder[...])): "
               + "give one of them")
         }
-        folders[part] = folder
+        folders[part, default: []].append(folder)
         names.insert(folder[...])
       }
       // One class may be called "train".
       if folders.count == 1, let other = tops.folders.first(where: { !names.contains($0[...]) }) {
         throw FileError(
           container.path,
-          "has a folder '\(RawPath.text(folders.first!.value[...]))' like a part's and also '\(RawPath.text(other[...]))': "
+          "has a folder '\(RawPath.text(folders.first!.value[0][...]))' like a part's and also '\(RawPath.text(other[...]))': "
             + "it cannot be said whether these are parts or classes")
       }
     }
@@ -252,21 +262,22 @@ struct ImageTree {
     /// nil if there are no parts. Where nothing is called test, the images to choose a model by are held out too.
     ///
     /// - Throws: `FileError` if there are only others.
-    func folder(of part: DataPart, _ container: any Container) throws -> (part: DataPart, name: [UInt8])? {
+    func folders(
+      of part: DataPart, _ container: any Container
+    ) throws -> (part: DataPart, names: [[UInt8]])? {
       if folders.isEmpty { return nil }
       let chosen = part.chosen(among: Set(folders.keys))
-      if let folder = folders[chosen] { return (chosen, folder) }
-      let first = DataPart.allCases.compactMap { folders[$0] }[0]
+      if let own = folders[chosen] { return (chosen, own) }
       throw FileError.missing(
-        container.path, "has a folder '\(RawPath.text(first[...]))' but no folder '\(part)'")
+        container.path, "has no folder of the part '\(part)'" + DataPart.only(of: Set(folders.keys)))
     }
 
     /// "parts train/, val/; val/ is taken for test".
     func note(_ wanted: DataPart) -> String {
-      let all = DataPart.allCases.compactMap { folders[$0] }.map { RawPath.text($0[...]) + "/" }
+      let all = DataPart.allCases.flatMap { folders[$0] ?? [] }.map { RawPath.text($0[...]) + "/" }
       let note = "parts " + all.joined(separator: ", ")
       if folders[wanted] != nil { return note }
-      return note + "; \(RawPath.text(folders[.valid]![...]))/ is taken for \(wanted)"
+      return note + "; \(RawPath.text(folders[.valid]![0][...]))/ is taken for \(wanted)"
     }
   }
 

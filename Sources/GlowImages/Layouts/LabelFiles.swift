@@ -98,10 +98,7 @@ struct LabelFiles {
 
   /// Nil if it is a .json file without a class.
   private static func label(_ name: ArraySlice<UInt8>, in container: any Container) throws -> Label? {
-    let file = try container.open(name)
-    if file.count > largestFile {
-      throw FileError(file.path, "has \(file.count) bytes, too many for a class")
-    }
+    let file = try container.open(name, largest: largestFile, for: "a class")
     let bytes = try file.withBytes { Data($0) }
     func number(_ number: Int) throws -> Label {
       if !(0...JoinedDataset.largestLabel).contains(number) {

@@ -17,7 +17,9 @@ struct MatlabDataset: Dataset {
     let parts = all.map { FolderName.part(Array(DataFiles.split($0).name.dropLast(4).utf8)[...]) }
     let isWhole = all.count == 1 && parts[0] == nil
     guard let place = isWhole ? 0 : parts.firstIndex(of: part) else {
-      throw FileError.missing(files.container.path, "has no \(part)_32x32.mat")
+      throw FileError.missing(
+        files.container.path,
+        "has no \(part)_32x32.mat" + DataPart.only(of: Set(parts.compactMap { $0 })))
     }
     if let other = parts.lastIndex(of: part), other != place {
       throw FileError(files.container.path, "holds both \(all[place]) and \(all[other]): give one of them")

@@ -69,8 +69,13 @@ struct TextLines {
 
 /// Lists that stand beside images.
 enum SideFile {
-  /// Looks for a file of one of these names among `files`, and, on the disk, in the folder that the images stand in and in the
-  /// one above it, or beside the archive.
+  /// Bytes of a list.
+  private static let largestFile = 1 << 30
+  /// Where CelebA's own folders have lists.
+  private static let folders = ["", "/Anno", "/Eval"]
+
+  /// Looks for a file of one of these names among `files`, and, on the disk, in the folder that the images or the archive stand
+  /// in and in those above it, up to two above what was given.
   ///
   /// - Throws: `FileError` if it cannot be opened.
   static func find(
@@ -81,16 +86,22 @@ enum SideFile {
       let last = name.lastIndex(of: UInt8(ascii: "/")).map { name[($0 + 1)...] } ?? name
       // The first letter is compared first, because there may be a million images.
       if last.first == UInt8(ascii: "l"), names.contains(RawPath.text(last)) {
-        return try container.open(name)
+        return try container.open(name, largest: largestFile, for: "a list")
       }
     }
-    let folder = container.isArchive ? "" : "/" + RawPath.text(base[...])
-    let places = container.isArchive ? ["/.."] : [folder, folder + "/..", "/.."]
-    for place in places {
-      for name in names {
-        let path = URL(filePath: "\(container.path)\(place)").standardized.path + "/\(name)"
+    var folder = URL(filePath: container.path).absoluteURL.standardized
+    if container.isArchive {
+      folder.deleteLastPathComponent()
+    } else {
+      folder.append(path: RawPath.text(base[...]))
+    }
+    let below = container.isArchive ? 0 : base.split(separator: UInt8(ascii: "/")).count
+    for _ in 0...below + 2 {
+      for name in folders.flatMap({ own in names.map { "\(own)/\($0)" } }) {
+        let path = folder.path + name
         if FileManager.default.fileExists(atPath: path) { return FileContent(try MappedFile(path)) }
       }
+      folder.deleteLastPathComponent()
     }
     return nil
   }

@@ -2,7 +2,9 @@ import Foundation
 import GlowFiles
 
 /// Images in TensorFlow's records, as the original Glow reads CelebA-HQ and ImageNet: each a `tf.train.Example` with `shape`
-/// [height, width, channels], `data`, and perhaps `label` and `attr`: CelebA's attributes, 1 or −1 (or 0) each.
+/// [height, width, channels], `data`, and perhaps `label` and `attr`: CelebA's attributes, 1 or −1 (or 0) each. Progressive GAN's
+/// have the shape [channels, height, width]. Where names have a level of resolution, "train-r06-s-0000-of-0120.tfrecords",
+/// images are 2 to its power wide.
 ///
 /// Records are indexed when the files are opened; the checksum of a record's content is looked at when it is read.
 struct RecordDataset: Dataset {
@@ -20,6 +22,7 @@ struct RecordDataset: Dataset {
     /// The whole content, and the image in it.
     let content: Range<Int>
     let pixels: Range<Int>
+    let isPlanar: Bool
     let label: Int
     let attributes: [Bool]
   }
@@ -27,19 +30,44 @@ struct RecordDataset: Dataset {
   static func open(_ files: DataFiles, part: DataPart, options: DataOptions) throws -> OpenedData? {
     let all = files.others.filter { DataFiles.split($0).name.contains("tfrecord") }
     if all.isEmpty || files.hasImages { return nil }
-    let parts = all.map { FolderName.partOfAnyWord($0) }
+    let parts = all.map(FolderName.partOfFile)
     let found = Set(parts.compactMap { $0 })
     let chosen = part.chosen(among: found)
-    let own = found.isEmpty ? all : zip(all, parts).filter { $0.1 == chosen }.map { $0.0 }
-    if own.isEmpty { throw FileError.missing(files.container.path, "has no records of the part '\(part)'") }
+    let ofPart = found.isEmpty ? all : zip(all, parts).filter { $0.1 == chosen }.map { $0.0 }
+    if ofPart.isEmpty {
+      throw FileError.missing(
+        files.container.path, "has no records of the part '\(part)'" + DataPart.only(of: found))
+    }
+    let (own, resolution) = ofOneResolution(ofPart, options)
     let dataset = try RecordDataset(own.map { try files.container.open($0) })
     let notes = [
-      found.isEmpty || chosen == part ? nil : "\(chosen) is taken for \(part)",
+      found.isEmpty || chosen == part ? nil : "\(chosen) is taken for \(part)", resolution,
+      dataset.records.contains(where: \.isPlanar) ? "records hold [channels, height, width]" : nil,
       // Those of other parts are where they belong; what says no part is in none.
       files.leftOut(found.isEmpty ? all : zip(all, parts).filter { $0.1 != nil }.map { $0.0 }),
     ]
     return OpenedData(
       dataset, part: found.isEmpty ? nil : chosen, notes: notes.compactMap { $0 }, kind: "TFRecord")
+  }
+
+  /// Those files whose images are as large as is wanted, or the next larger ones; the largest where nothing is wanted, or where
+  /// none is as large.
+  ///
+  /// - Returns: what was taken, too, if there are several sizes.
+  private static func ofOneResolution(
+    _ names: [String], _ options: DataOptions
+  ) -> (names: [String], note: String?) {
+    let levels = names.map { $0.firstMatch(of: /-r([0-9]{2})[-.]/).flatMap { Int($0.1) } }
+    let all = Set(levels.compactMap { $0 }).sorted()
+    guard all.count > 1, let largest = all.last else { return (names, nil) }
+    func name(_ level: Int) -> String { String(format: "r%02d", level) }
+    let wanted = options.imageSize ?? options.crop ?? options.modelShape?.height
+    let chosen = wanted.flatMap { size in all.first { 1 << min($0, 30) >= size } } ?? largest
+    return (
+      zip(names, levels).filter { $0.1 == nil || $0.1 == chosen }.map { $0.0 },
+      "\(name(chosen)) is taken of the resolutions \(all.map(name).joined(separator: ", "))"
+        + (wanted == nil ? ", see --image-size" : "")
+    )
   }
 
   /// - Throws: `FileError` if a record is damaged, or its image has another shape than the first one.
@@ -53,7 +81,9 @@ struct RecordDataset: Dataset {
           let place = records.count
           let content = try Self.content(bytes, at, path: file.path)
           let example = try Example(bytes, content, path: "\(file.path)#\(place)")
-          let sizes = example.shape
+          var sizes = example.shape
+          let isPlanar = sizes.count == 3 && [1, 3].contains(sizes[0]) && ![1, 3].contains(sizes[2])
+          if isPlanar { sizes = [sizes[1], sizes[2], sizes[0]] }
           guard sizes.count == 3, sizes[2] == 1 || sizes[2] == 3, sizes[0] > 0, sizes[1] > 0,
             max(sizes[0], sizes[1]) <= PNG.maximumSide
           else {
@@ -71,7 +101,8 @@ struct RecordDataset: Dataset {
           first = found
           records.append(
             Record(
-              file: number, place: place, content: content, pixels: example.data, label: example.label ?? -1,
+              file: number, place: place, content: content, pixels: example.data, isPlanar: isPlanar,
+              label: example.label ?? -1,
               attributes: example.attributes))
           at = content.upperBound + 4
         }
@@ -100,9 +131,19 @@ struct RecordDataset: Dataset {
     let record = records[index]
     try files[record.file].withBytes { bytes in
       try Self.verify(bytes, record.content, path: source(index))
-      UnsafeMutableRawBufferPointer(pixels).copyMemory(
-        from: UnsafeRawBufferPointer(rebasing: bytes[record.pixels]))
+      let stored = UnsafeRawBufferPointer(rebasing: bytes[record.pixels])
+      (record.isPlanar ? planar : interleaved).copy(0, of: stored, into: pixels)
     }
+  }
+
+  private var interleaved: ImageStrides {
+    ImageStrides(
+      count: 1, shape: shape, image: 0, row: shape.width * shape.channels, column: shape.channels, channel: 1)
+  }
+
+  private var planar: ImageStrides {
+    ImageStrides(
+      count: 1, shape: shape, image: 0, row: shape.width, column: 1, channel: shape.height * shape.width)
   }
 
   func check(_ index: Int) throws -> ImageTraits {
