@@ -320,8 +320,8 @@ struct TrainingArguments: ParsableArguments {
   @Option(help: "The same in epochs.") var warmupEpochs: Double?
   @Option(
     help: ArgumentHelp(
-      "What an update takes off the filters besides, times the rate and the filter itself (default: 0).",
-      valueName: "factor"))
+      "Decoupled weight decay: an update takes this share, times the rate, off each filter (default: 0).",
+      valueName: "decay"))
   var weightDecay: Double?
   @Option(help: "(default: 0.9)") var beta1: Double?
   @Option(help: "(default: 0.999)") var beta2: Double?

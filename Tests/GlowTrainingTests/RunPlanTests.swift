@@ -105,8 +105,7 @@ struct RunPlanTests {
   ) throws -> RunPlan {
     let images = images ?? self.images(20_000)
     return try planner(images, heldOut: heldOut, seconds: seconds).plan(
-      elapsed: { 0 }, evaluateEvery: evaluateEvery
-    ) { settings($0, for: images.shape) }
+      elapsed: { 0 }, evaluateEvery: evaluateEvery, settings: { settings($0, for: images.shape) })
   }
 
   @Test("a run of 15 minutes takes them, and its evaluations a twentieth")
@@ -143,9 +142,8 @@ struct RunPlanTests {
   func measuring() throws {
     var count = 0
     let images = images(100)
-    _ = try planner(images, seconds: 900) { count += 1 }.plan(elapsed: { 0 }, evaluateEvery: nil) {
-      settings($0, for: images.shape)
-    }
+    _ = try planner(images, seconds: 900) { count += 1 }.plan(
+      elapsed: { 0 }, evaluateEvery: nil, settings: { settings($0, for: images.shape) })
     #expect(count == 2)
   }
 
@@ -170,12 +168,14 @@ struct RunPlanTests {
     let large = try plan(900, images(20_000, side: 36))
     #expect(large.model.levels == 2 && large.expectation == nil && large.isExtrapolated == nil)
     let images = images(20_000)
-    let wide = try planner(images, seconds: 900).plan(elapsed: { 0 }, evaluateEvery: nil) {
-      var own = settings($0, for: images.shape)
+    func wide(_ run: MeasuredRun) -> RunPlanner.Settings {
+      var own = settings(run, for: images.shape)
       own.model.width = 96
       return own
     }
-    #expect(wide.model.width == 96 && wide.expectation == nil)
+    let planned = try planner(images, seconds: 900).plan(
+      elapsed: { 0 }, evaluateEvery: nil, settings: wide)
+    #expect(planned.model.width == 96 && planned.expectation == nil)
   }
 
   @Test("what is over of the time is not planned again; a time too short for a step is refused")
@@ -183,7 +183,8 @@ struct RunPlanTests {
     let images = images(20_000)
     let planner = try planner(images, seconds: 900)
     func plan(after elapsed: Double) throws -> RunPlan {
-      try planner.plan(elapsed: { elapsed }, evaluateEvery: nil) { settings($0, for: images.shape) }
+      try planner.plan(
+        elapsed: { elapsed }, evaluateEvery: nil, settings: { settings($0, for: images.shape) })
     }
     #expect(try plan(after: 450).seconds <= 450)
     for elapsed in [899, 900, 1000] as [Double] {
