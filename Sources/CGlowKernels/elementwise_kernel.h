@@ -253,7 +253,7 @@ TARGET void NAME(glow_affine_backward)(
       const float size = second_moment; \
       m[i] = moment; \
       v[i] = size; \
-      values[i] -= u.rate * moment / (root(size) + u.epsilon); \
+      values[i] = u.keep_value * values[i] - u.rate * moment / (root(size) + u.epsilon); \
     } \
     if (!u.average) return; \
     float *restrict average = u.average + first; \

@@ -237,6 +237,16 @@ func matchingClasses(
   return opened.with(opened.dataset.relabeled(known ?? names, places: places))
 }
 
+/// The held-out images, if the data have any; why not is said, since training can do without.
+func openHeldOut(of train: OpenedData, note: (String) -> Void, _ open: () throws -> OpenedData) -> OpenedData?
+{
+  if train.part == nil { return nil }
+  do { return try open() } catch {
+    note("no held-out images: \(error)")
+    return nil
+  }
+}
+
 /// Runs `body`, whose error of a file says what to do about it too.
 ///
 /// - Throws: `FileError`, as `body`.

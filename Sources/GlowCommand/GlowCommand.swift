@@ -14,7 +14,7 @@ struct GlowCommand: ParsableCommand {
       "Normalizing flows (Glow, RealNVP) on CPUs: score images in bits/dim, detect what does not belong, sample.",
     version: Release.version,
     subcommands: [
-      TrainCommand.self, EvaluateCommand.self, SampleCommand.self, ReconstructCommand.self,
+      TrainCommand.self, PlanCommand.self, EvaluateCommand.self, SampleCommand.self, ReconstructCommand.self,
       EncodeCommand.self, DecodeCommand.self, InterpolateCommand.self, AttributeCommand.self,
       ManipulateCommand.self, SheetCommand.self,
       DetectCommand.self, CompareCommand.self,

@@ -79,10 +79,11 @@ final class Terminal: ProgressReport {
   private func line(_ progress: TrainingProgress) -> String {
     String(
       format: "step %d/%d  %.3f bits/dim  %.1f images/s  %@ left", progress.step, progress.steps,
-      progress.bitsPerDimension, progress.imagesPerSecond, time(progress.secondsLeft))
+      progress.bitsPerDimension, progress.imagesPerSecond, Self.time(progress.secondsLeft))
   }
 
-  private func time(_ seconds: Double) -> String {
+  /// "5:07" or "3 h 50 min".
+  static func time(_ seconds: Double) -> String {
     let whole = Int(min(seconds, 1e9).rounded())
     if whole < 3600 { return String(format: "%d:%02d", whole / 60, whole % 60) }
     return String(format: "%d h %02d min", whole / 3600, whole / 60 % 60)

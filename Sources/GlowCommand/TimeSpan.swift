@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// A length of time: 3h50m, 90s, 1d12h, 2:30:00 or, as Slurm writes it, 1-12:00:00.
+/// A length of time: 3h50m, 90s, 30min, 1d12h, 2:30:00 or, as Slurm writes it, 1-12:00:00.
 struct TimeSpan: ExpressibleByArgument {
   let seconds: Int
   var duration: Duration { .seconds(seconds) }
@@ -14,6 +14,7 @@ struct TimeSpan: ExpressibleByArgument {
 
   /// Of each unit at most one number, the larger units first.
   private static func units(_ text: String) -> Int? {
+    let text = text.replacing("min", with: "m")
     var rest = text[...]
     var total = 0
     for (unit, seconds) in [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)] as [(Character, Int)] {

@@ -36,6 +36,12 @@ struct TrainCommand: SharedCommand {
   @Flag(help: "Write event files for TensorBoard too.") var tensorboard = false
   @Option(
     help: ArgumentHelp(
+      "Train for about this time, such as 90m or 3h: steps, and what else is not given of model and rate, are chosen by a "
+        + "few seconds of measuring (glow plan says how). A run that goes on keeps the steps it began with.",
+      valueName: "time"))
+  var budget: TimeSpan?
+  @Option(
+    help: ArgumentHelp(
       "Save and end within this time, \(TimeSpan.help), with status 142 if the run is not finished; --resume goes on.",
       valueName: "time"))
   var maxTime: TimeSpan?
@@ -48,6 +54,7 @@ struct TrainCommand: SharedCommand {
     if test != nil && images.settings.holdOut != nil {
       throw ValidationError("give --test or --hold-out, not both")
     }
+    if budget != nil { try training.refuseLength(beside: "--budget") }
   }
 
   func run() throws {
@@ -82,18 +89,32 @@ struct TrainCommand: SharedCommand {
     let opened = try open(.train)
     var test =
       try testLocation.map { try openTest($0, images, like: opened.dataset) }
-      ?? openTest(opened, terminal) { try open(.test) }
+      ?? openHeldOut(of: opened, note: terminal.note) { try open(.test) }
     if let note = opened.note { terminal.note(note) }
     let held = test?.notes.filter { !opened.notes.contains($0) } ?? []
     if !held.isEmpty { terminal.note("held out: " + held.joined(separator: "; ")) }
+    let present =
+      former.map { ($0.configuration.model, "\(out): the run") }
+      ?? origin.map { ($0.glow.configuration, "\(source!): the model to start from") }
+    var choice = OpenSettings(self.model, self.training)
+    if let former, budget != nil {
+      terminal.note("--budget: the run keeps the \(former.configuration.training.steps) steps it began with")
+    } else if let budget {
+      if ranks.count > 1 {
+        throw ConfigurationError(
+          "--budget measures one process, and mpirun has started \(ranks.count): give --steps")
+      }
+      let planner = RunPlanner(
+        opened.dataset, heldOut: test?.dataset, team: team, seconds: Double(budget.seconds))
+      let plan = try choice.fill(by: planner, from: present) { start.duration(to: .now) / .seconds(1) }
+      terminal.note("--budget chooses \(choice.options.joined(separator: " ")): \(plan.outlook)")
+    }
+    let (model, training) = (choice.model, choice.training)
     var settings = training.configuration(
       imageCount: opened.dataset.count, former: former?.configuration.training)
     try settings.validate { TrainingArguments.options[$0] ?? $0 }
     let shape = try model.configuration(
-      for: opened.dataset,
-      of: former.map { ($0.configuration.model, "\(out): the run") }
-        ?? origin.map { ($0.glow.configuration, "\(source!): the model to start from") },
-      dequantization: training.dequantization)
+      for: opened.dataset, of: present, dequantization: training.dequantization)
     if shape.hasDequantizer { settings.dequantization = .variational }
     var configuration = RunConfiguration(
       data: location, images: images.settings, model: shape, training: settings,
@@ -270,17 +291,6 @@ struct TrainCommand: SharedCommand {
     return opened.with(opened.dataset.relabeled(train.classNames, places: places))
   }
 
-  /// The held-out images, if the data have any; why not is said, since training can do without.
-  private func openTest(
-    _ train: OpenedData, _ terminal: Terminal, _ open: () throws -> OpenedData
-  ) -> OpenedData? {
-    if train.part == nil { return nil }
-    do { return try open() } catch {
-      terminal.note("no held-out images: \(error)")
-      return nil
-    }
-  }
-
   /// Says of which classes there are only held-out images: their scores come from weights that are never trained.
   private func warnOfNewClasses(_ train: any Dataset, _ test: any Dataset, _ terminal: Terminal) {
     let trained = Set((0..<train.count).map { train.label($0) })
@@ -310,6 +320,11 @@ struct TrainingArguments: ParsableArguments {
   @Option(help: "The fraction of the rate at the last update (default: 0.05).") var lrFinal: Double?
   @Option(help: "Updates during which the rate rises from 0 (default: 200).") var warmupSteps: Int?
   @Option(help: "The same in epochs.") var warmupEpochs: Double?
+  @Option(
+    help: ArgumentHelp(
+      "Decoupled weight decay: an update takes this share, times the rate, off each filter (default: 0).",
+      valueName: "decay"))
+  var weightDecay: Double?
   @Option(help: "(default: 0.9)") var beta1: Double?
   @Option(help: "(default: 0.999)") var beta2: Double?
   @Option(
@@ -358,11 +373,19 @@ struct TrainingArguments: ParsableArguments {
     }
   }
 
+  /// - Throws: `ValidationError` if the number of steps is given, where `option` is to decide on it.
+  func refuseLength(beside option: String) throws {
+    for (name, isGiven) in [("--steps", steps != nil), ("--epochs", epochs != nil)] where isGiven {
+      throw ValidationError("give \(option) or \(name), not both")
+    }
+  }
+
   /// What the settings of a configuration are called here.
   static let options = [
     "batch": "--batch", "microBatch": "--micro-batch", "steps": "--steps", "learningRate": "--lr",
     "warmupEpochs": "--warmup-epochs",
-    "warmupSteps": "--warmup-steps", "finalRate": "--lr-final", "beta1": "--beta1", "beta2": "--beta2",
+    "warmupSteps": "--warmup-steps", "finalRate": "--lr-final", "weightDecay": "--weight-decay",
+    "beta1": "--beta1", "beta2": "--beta2",
     "averageDecay": "--ema", "averageImages": "--ema-images", "clipNorm": "--clip-norm",
     "initializationImages": "--init-images", "checkpointsKept": "--keep", "patience": "--patience",
     "logEvery": "--log-every", "evaluateEvery": "--eval-every", "sampleEvery": "--sample-every",
@@ -392,6 +415,7 @@ struct TrainingArguments: ParsableArguments {
     result.finalRate = lrFinal ?? result.finalRate
     if let warmupEpochs { (result.warmupEpochs, result.warmupSteps) = (warmupEpochs, nil) }
     result.warmupSteps = warmupSteps ?? result.warmupSteps
+    result.weightDecay = weightDecay ?? result.weightDecay
     result.beta1 = beta1 ?? result.beta1
     result.beta2 = beta2 ?? result.beta2
     if let ema { result.averageDecay = ema }

@@ -4,7 +4,7 @@ import CGlowKernels
 ///
 ///     m ← keepFirst·m + takeFirst·g
 ///     v ← max(keepSecond·v, |g|)            (Adamax)        v ← keepSecond·v + takeSecond·g²   (Adam)
-///     w ← w − rate·m/(v + ε)                                 … m/(√v + ε)
+///     w ← keepValue·w − rate·m/(v + ε)                       … m/(√v + ε)
 ///     average ← keepAverage·average + takeAverage·w
 ///
 /// where g is the gradient times `scale`.
@@ -22,6 +22,7 @@ package struct MomentUpdate<S: Scalar> {
   package var takeSecond: S = 1
   package var rate: S = 0
   package var epsilon: S = 0
+  package var keepValue: S = 1
   package var keepAverage: S = 0
   package var takeAverage: S = 1
 
@@ -42,8 +43,8 @@ package struct MomentUpdate<S: Scalar> {
         values: values, gradients: floats(gradients), first: floats(first), second: floats(second),
         average: average.flatMap(floats), scale: Float(scale), keep_first: Float(keepFirst),
         take_first: Float(takeFirst), keep_second: Float(keepSecond), take_second: Float(takeSecond),
-        rate: Float(rate), epsilon: Float(epsilon), keep_average: Float(keepAverage),
-        take_average: Float(takeAverage))
+        rate: Float(rate), epsilon: Float(epsilon), keep_value: Float(keepValue),
+        keep_average: Float(keepAverage), take_average: Float(takeAverage))
       let apply = isAdamax ? glow_adamax : glow_adam
       apply(&update, range.lowerBound, range.count, InstructionSet.code)
       return
@@ -55,7 +56,8 @@ package struct MomentUpdate<S: Scalar> {
       let kept = keepSecond * second[index]
       let size = isAdamax ? max(kept, abs(g)) : kept + takeSecond * g * g
       second[index] = size
-      let value = values[index] - rate * moment / ((isAdamax ? size : size.squareRoot()) + epsilon)
+      let value =
+        keepValue * values[index] - rate * moment / ((isAdamax ? size : size.squareRoot()) + epsilon)
       values[index] = value
       if let average { average[index] = keepAverage * average[index] + takeAverage * value }
     }

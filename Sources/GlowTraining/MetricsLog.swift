@@ -77,6 +77,8 @@ struct Metrics: Codable {
   var testBitsPerDim: Double?
   var testBitsPerDimRaw: Double?
   var testStandardError: Double?
+  /// Of training images that are scored as the held-out ones are, with the averaged weights.
+  var trainBitsPerDimEvaluated: Double?
   /// The largest |x − f⁻¹(f(x))| over the values of a batch of held-out images, which span 1; absent if it is not finite.
   var inverseError: Double?
 }

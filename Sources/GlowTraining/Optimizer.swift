@@ -14,10 +14,11 @@ public enum OptimizerKind: String, Sendable, Codable, CaseIterable {
 ///
 ///     m ← β1·m + (1 − β1)·g
 ///     v ← max(β2·v, |g|)            (Adamax)        v ← β2·v + (1 − β2)·g²   (Adam)
-///     w ← w − rate·√(1 − β2ᵗ)/(1 − β1ᵗ)·m/(v + ε)   … m/(√v + ε)
+///     w ← (1 − rate·λ)·w − rate·√(1 − β2ᵗ)/(1 − β1ᵗ)·m/(v + ε)   … m/(√v + ε)
 ///     average ← decay·average + (1 − decay)·w
 ///
-/// The bias factor is the original implementation's for both. ε = 10⁻⁸.
+/// The bias factor is the original implementation's for both. ε = 10⁻⁸. λ is that of decoupled weight decay (Loshchilov &
+/// Hutter 2019, algorithm 2), and 0 for all parameters that are no filters.
 package final class Optimizer<S: Scalar> {
   package let kind: OptimizerKind
   package let beta1: Double
@@ -25,29 +26,35 @@ package final class Optimizer<S: Scalar> {
   package let firstMoment: Slab<S>
   /// Adamax: the largest past gradient, decayed.
   package let secondMoment: Slab<S>
-  private let ranges: [Range<Int>]
+  /// Values that are learned, and their λ.
+  private let parts: [(ranges: [Range<Int>], decay: Double)]
 
-  /// - Parameter ranges: the values that are learned (`ParameterList.trainableRanges`).
+  /// - Parameters:
+  ///   - ranges: the values that are learned and do not decay.
+  ///   - decayed: those that are learned and decay, and their λ.
   /// - Throws: `MemoryError`.
   package init(
-    _ kind: OptimizerKind, beta1: Double = 0.9, beta2: Double = 0.999, count: Int, ranges: [Range<Int>]
+    _ kind: OptimizerKind, betas: (Double, Double) = (0.9, 0.999), count: Int, ranges: [Range<Int>],
+    decayed: (ranges: [Range<Int>], decay: Double) = ([], 0)
   ) throws {
     self.kind = kind
-    self.beta1 = beta1
-    self.beta2 = beta2
+    (beta1, beta2) = betas
     firstMoment = try Slab(count: count)
     secondMoment = try Slab(count: count)
-    self.ranges = ranges
+    parts = [(ranges, 0), decayed]
   }
 
   /// An update of all learned parameters, to be applied to them in parts.
   package struct Update {
-    fileprivate let moments: MomentUpdate<S>
-    /// Of the learned parameters, in order.
-    fileprivate let ranges: [Range<Int>]
+    /// For the parameters that do not decay, and for those that do; ranges are in order.
+    fileprivate let parts: [(moments: MomentUpdate<S>, ranges: [Range<Int>])]
 
     /// Updates those of the learned parameters that are in a range; each must be in one such range and no more.
     package func apply(to part: Range<Int>) {
+      for (moments, ranges) in parts { apply(moments, to: part, of: ranges) }
+    }
+
+    private func apply(_ moments: MomentUpdate<S>, to part: Range<Int>, of ranges: [Range<Int>]) {
       var (low, high) = (0, ranges.count)
       while low < high {
         let middle = (low + high) / 2
@@ -79,6 +86,10 @@ package final class Optimizer<S: Scalar> {
     (update.keepFirst, update.takeFirst) = (S(beta1), S(1 - beta1))
     (update.keepSecond, update.takeSecond) = (S(beta2), S(1 - beta2))
     (update.keepAverage, update.takeAverage) = (S(average?.decay ?? 0), S(1 - (average?.decay ?? 0)))
-    return Update(moments: update, ranges: ranges)
+    return Update(
+      parts: parts.map { ranges, decay in
+        update.keepValue = S(1 - rate * decay)
+        return (update, ranges)
+      })
   }
 }

@@ -16,6 +16,8 @@ struct ProductCeiling {
 
   /// Of each level, what the rows of its tiles are multiplied by, and how often.
   private let levels: [(shape: LevelShape, products: [ProductShape: Int])]
+  /// Of one image forward.
+  let multiplyAdds: Double
   private let batch: Int
   private let team: ThreadTeam
 
@@ -23,17 +25,9 @@ struct ProductCeiling {
     levels = try configuration.products().map { level in
       (level.shape, level.products.reduce(into: [:]) { $0[$1, default: 0] += 1 })
     }
+    multiplyAdds = try configuration.multiplyAdds()
     self.batch = batch
     self.team = team
-  }
-
-  /// Multiply-adds of one image forward.
-  var multiplyAdds: Double {
-    levels.reduce(0) { sum, level in
-      level.products.reduce(sum) { sum, product in
-        sum + Double(product.value * product.key.inner * product.key.columns * level.shape.positions)
-      }
-    }
   }
 
   /// Floating-point operations a second over all products of a pass, each weighed by its share of the work, as a fraction
@@ -112,5 +106,16 @@ struct ProductCeiling {
         return 2 * product.multiplyAdds * Double(repetitions * team.count) / seconds
           / peak.operationsPerSecond()
       })
+  }
+}
+
+extension GlowConfiguration {
+  /// Multiply-adds of the conditioners' products for one image forward.
+  ///
+  /// - Throws: `ConfigurationError`.
+  func multiplyAdds() throws -> Double {
+    try products().reduce(0) { sum, level in
+      level.products.reduce(sum) { $0 + Double($1.inner * $1.columns * level.shape.positions) }
+    }
   }
 }

@@ -50,6 +50,8 @@ package final class SpeedMeasurement {
 
   let glow: Glow<Float>
   let batch: Int
+  /// Of a batch, in a conditional model.
+  private let labels: [Int]?
   /// Seconds in the optimizer and in folding, by the caller's watch.
   private var optimizerSeconds = 0.0
   /// Is told how many timed repetitions of how many are done.
@@ -64,6 +66,7 @@ package final class SpeedMeasurement {
     try MemoryEstimate.check(configuration, TrainingConfiguration(), team.kernels)
     glow = try Glow(configuration: configuration, seed: 1, team: team)
     self.batch = batch
+    labels = configuration.isConditional ? [Int](repeating: 0, count: batch) : nil
     let purposes: [Purpose] =
       jobs.contains(.train) ? [.inference, .training(keepsHidden: false)] : [.inference]
     try requireMemory(
@@ -103,6 +106,19 @@ package final class SpeedMeasurement {
       breakdown: breakdown(prepared.workspace, total: times.reduce(0, +)))
   }
 
+  /// Images a second of repetitions that fill some time, after one that is not timed. Their mean, not their median: a
+  /// long run, too, has its share of what else the machine does.
+  package func imagesPerSecond(_ job: Job, during seconds: Double) throws -> Double {
+    let prepared = try prepare(job)
+    try prepared.run()
+    var (count, total) = (0, 0.0)
+    while total < seconds {
+      total += try secondsOf(prepared.run)
+      count += 1
+    }
+    return Double(batch * count) / total
+  }
+
   /// - Parameter total: seconds of all timed runs.
   private func breakdown(_ workspace: Workspace<Float>, total: Double) -> [Share] {
     var shares = workspace.phaseSeconds.map { phase, seconds in
@@ -122,14 +138,16 @@ package final class SpeedMeasurement {
     case .evaluate:
       let workspace = try glow.workspace(batch: batch, purpose: .inference)
       fillImages(workspace)
-      return Prepared(workspace: workspace) { [glow, batch] in _ = glow.forward(workspace, count: batch) }
+      return Prepared(workspace: workspace) { [glow, batch, labels] in
+        _ = glow.forward(workspace, count: batch, labels: labels)
+      }
     case .sample:
       let workspace = try glow.workspace(batch: batch, purpose: .inference)
       let latents = try Slab<Float>(count: batch * glow.latentCount)
       Philox(seed: 1, purpose: .latents).fillNormal(latents.values)
-      return Prepared(workspace: workspace) { [glow, batch] in
+      return Prepared(workspace: workspace) { [glow, batch, labels] in
         workspace.setLatents(latents.base, count: batch)
-        try glow.inverse(workspace, count: batch)
+        try glow.inverse(workspace, count: batch, labels: labels)
       }
     }
   }
@@ -142,9 +160,9 @@ package final class SpeedMeasurement {
     let state = try TrainingState(glow, TrainingConfiguration())
     state.beginAverage()
     let gradients = try Slab<Float>(count: glow.parameters.count)
-    return Prepared(workspace: workspace) { [glow, batch] in
+    return Prepared(workspace: workspace) { [glow, batch, labels] in
       self.fillImages(workspace)
-      _ = try glow.objective(workspace, count: batch, gradients: gradients.base)
+      _ = try glow.objective(workspace, count: batch, labels: labels, gradients: gradients.base)
       state.step += 1
       self.optimizerSeconds += try secondsOf {
         // A rate so small that the timed model stays the same.

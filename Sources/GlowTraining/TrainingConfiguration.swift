@@ -56,6 +56,8 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var schedule = RateSchedule.constant
   /// The fraction of the rate that is left at the last update.
   public var finalRate = 0.05
+  /// λ of decoupled weight decay: an update takes rate·λ·w off the filters w besides (Loshchilov & Hutter 2019).
+  public var weightDecay = 0.0
   /// Decay of the mean of the gradients.
   public var beta1 = 0.9
   /// Decay of the size of the gradients: their largest with Adamax, the mean of their squares with Adam.
@@ -140,6 +142,9 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
     }
     try require(
       finalRate > 0 && finalRate <= 1, "finalRate", "be above 0 and at most 1, not \(finalRate)")
+    try require(
+      weightDecay >= 0 && weightDecay * learningRate < 1, "weightDecay",
+      "be at least 0 and less than 1 over the learning rate, not \(weightDecay)")
     for (setting, decay) in [("beta1", beta1), ("beta2", beta2), ("averageDecay", averageDecay)] {
       try require((0..<1).contains(decay), setting, "be in [0, 1), not \(decay)")
     }

@@ -87,24 +87,36 @@ extension TrainingRun {
     do { try trainer.evaluated.parametersChanged() } catch let error as SingularMapError {
       return progress.note("step \(state.step): no evaluation: \(error)")
     }
-    let (averaged, raw) = try savingOnFailure {
+    let (averaged, raw, seen) = try savingOnFailure {
       let averaged = try score(test, with: trainer.evaluated)
-      return (averaged, training.keepsAverage ? try score(test, with: glow) : averaged)
+      let raw = training.keepsAverage ? try score(test, with: glow) : averaged
+      let count = TrainingConfiguration.trainingImagesOfEvaluation(heldOut: test.count)
+      return (averaged, raw, try score(trainer.train.spread(over: count), with: trainer.evaluated))
     }
     if try signal != nil { return }
     var inverseError = Double.nan
     try savingOnFailure { try ranks.first { inverseError = try watchInverse(test) } }
     progress.note(
       "step \(state.step) (\(counted(imagesSeen, "image"))): test bits/dim \(averaged) with the averaged weights, "
-        + String(format: "%.4f raw", raw.bitsPerDimension))
-    state.evaluations.add(averaged.bitsPerDimension, step: state.step)
+        + String(format: "%.4f raw; %.4f of training images", raw.bitsPerDimension, seen.bitsPerDimension))
+    if state.evaluations.add(
+      averaged.bitsPerDimension, training: seen.bitsPerDimension, step: state.step)
+    {
+      progress.note(
+        String(
+          format:
+            "warning: step %d: test images got worse for the third time in a row, now %.2f bits/dim, while "
+            + "training images got better, now %.2f: the model learns these by heart; best.safetensors is of step %d",
+          state.step, averaged.bitsPerDimension, seen.bitsPerDimension, state.evaluations.bestStep))
+    }
     try ranks.first {
       try log?.append(
         Metrics(
           step: state.step, images: imagesSeen, epoch: epoch, seconds: clock.seconds,
           testBitsPerDim: averaged.bitsPerDimension.ifFinite,
           testBitsPerDimRaw: raw.bitsPerDimension.ifFinite,
-          testStandardError: averaged.standardError?.ifFinite, inverseError: inverseError.ifFinite))
+          testStandardError: averaged.standardError?.ifFinite,
+          trainBitsPerDimEvaluated: seen.bitsPerDimension.ifFinite, inverseError: inverseError.ifFinite))
       try keepIfBest(averaged.bitsPerDimension)
     }
   }
@@ -172,6 +184,17 @@ extension TrainingRun {
       })
     for error in try ranks.gather(skipped) { trainer.noteSkipped(error) }
     return score
+  }
+}
+
+extension TrainingConfiguration {
+  /// Training images that an evaluation scores beside the held-out ones: enough to tell whether they get better, since
+  /// they are the same ones with the same noise each time.
+  fileprivate static func trainingImagesOfEvaluation(heldOut: Int) -> Int { min(heldOut, 1000) }
+
+  /// Images that an evaluation scores in all.
+  func imagesOfEvaluation(heldOut: Int) -> Int {
+    (keepsAverage ? 2 : 1) * heldOut + Self.trainingImagesOfEvaluation(heldOut: heldOut)
   }
 }
 

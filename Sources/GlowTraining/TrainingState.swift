@@ -18,8 +18,9 @@ final class TrainingState {
     self.glow = glow
     averaged = try Glow(configuration: glow.configuration, seed: nil, team: glow.team)
     optimizer = try Optimizer(
-      configuration.optimizer, beta1: configuration.beta1, beta2: configuration.beta2,
-      count: glow.parameters.count, ranges: glow.parameters.trainableRanges)
+      configuration.optimizer, betas: (configuration.beta1, configuration.beta2),
+      count: glow.parameters.count, ranges: glow.parameters.ranges(of: .learned),
+      decayed: (glow.parameters.ranges(of: .decayed), configuration.weightDecay))
   }
 
   /// Weights, average and moments; all follow the model's parameter list.

@@ -188,7 +188,7 @@ struct VectorVariantTests {
         expectedM[index] = 0.9 * m[index] + 0.1 * g
         expectedV[index] = isAdamax ? max(0.99 * v[index], abs(g)) : 0.99 * v[index] + 0.01 * g * g
         let size = isAdamax ? expectedV[index] : expectedV[index].squareRoot()
-        expectedW[index] = w[index] - 0.001 * expectedM[index] / (size + 1e-8)
+        expectedW[index] = 0.96875 * w[index] - 0.001 * expectedM[index] / (size + 1e-8)
         expectedAverage[index] = 0.75 * average[index] + 0.25 * expectedW[index]
       }
       w.withUnsafeMutableBufferPointer { w in
@@ -200,7 +200,7 @@ struct VectorVariantTests {
                   values: w.baseAddress!, gradients: g.baseAddress!, first: m.baseAddress!,
                   second: v.baseAddress!, average: average.baseAddress!, scale: 0.5, keep_first: 0.9,
                   take_first: 0.1, keep_second: 0.99, take_second: 0.01, rate: 0.001, epsilon: 1e-8,
-                  keep_average: 0.75, take_average: 0.25)
+                  keep_value: 0.96875, keep_average: 0.75, take_average: 0.25)
                 let function = isAdamax ? glow_adamax : glow_adam
                 // In two parts, the second of which begins in the middle of a vector.
                 function(&update, 0, count / 3, variant)

@@ -179,6 +179,7 @@ struct EventTests {
       names = {
           "bits_per_dim/train": "train_bits_per_dim", "bits_per_dim/test": "test_bits_per_dim",
           "bits_per_dim/test_raw": "test_bits_per_dim_raw", "training/loss": "loss",
+          "bits_per_dim/evaluated_train": "train_bits_per_dim_evaluated",
           "training/gradient_norm": "gradient_norm", "training/learning_rate": "learning_rate",
           "training/images_per_second": "images_per_second",
       }

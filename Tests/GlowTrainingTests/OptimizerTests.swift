@@ -1,16 +1,18 @@
 import Foundation
+import GlowFlow
 import GlowKernels
 import GlowTraining
 import Testing
 
 @Suite("Optimizers, against the formulas written out")
 struct OptimizerTests {
-  @Test("five updates with a moving average", arguments: OptimizerKind.allCases)
-  func updates(kind: OptimizerKind) throws {
-    // Two ranges with a gap that must stay as it is.
+  @Test("five updates with a moving average and weight decay", arguments: OptimizerKind.allCases, [0, 0.3])
+  func updates(kind: OptimizerKind, decay: Double) throws {
+    // Three ranges, one of which decays, with a gap that must stay as it is.
     let count = 40_000
-    let ranges = [0..<20_001, 20_005..<count]
-    let optimizer = try Optimizer<Double>(kind, count: count, ranges: ranges)
+    let (ranges, decayed) = ([0..<20_001, 30_000..<count], 20_005..<30_000)
+    let optimizer = try Optimizer<Double>(
+      kind, count: count, ranges: ranges, decayed: ([decayed], decay))
     let values = try Slab<Double>(count: count)
     let average = try Slab<Double>(count: count)
     let gradients = try Slab<Double>(count: count)
@@ -27,7 +29,7 @@ struct OptimizerTests {
         average: (average.base, 0.9))
       // In parts that end anywhere.
       for part in [0..<7, 7..<7, 7..<20_003, 20_003..<20_006, 20_006..<count] { update.apply(to: part) }
-      for index in ranges.joined() {
+      for index in (ranges + [decayed]).joined() {
         let g = 0.5 * gradients.base[index]
         m[index] = 0.9 * m[index] + 0.1 * g
         let divisor: Double
@@ -40,12 +42,35 @@ struct OptimizerTests {
           divisor = v[index].squareRoot()
         }
         let bias = (1 - pow(0.999, Double(step))).squareRoot() / (1 - pow(0.9, Double(step)))
+        if decayed.contains(index) { expected[index] -= 0.01 * decay * expected[index] }
         expected[index] -= 0.01 * bias * m[index] / (divisor + 1e-8)
         expectedAverage[index] = 0.9 * expectedAverage[index] + 0.1 * expected[index]
       }
     }
     #expect((0..<count).allSatisfy { abs(values.base[$0] - expected[$0]) < 1e-12 })
     #expect((0..<count).allSatisfy { abs(average.base[$0] - expectedAverage[$0]) < 1e-12 })
+  }
+
+  @Test("filters decay, or their lengths where they are normalized; nothing else does")
+  func decayed() throws {
+    func names(_ change: (inout GlowConfiguration) -> Void) throws -> [String] {
+      var model = GlowConfiguration()
+      (model.levels, model.depth, model.classCount) = (2, 1, 3)
+      change(&model)
+      return try model.parameters().entries.filter { $0.role == .decayed }.map(\.name)
+    }
+    let glow = try names { $0.dequantizerWidth = 8 }
+    #expect(glow.contains { $0.hasPrefix("dequantizer") })
+    #expect(
+      glow.filter { $0.hasPrefix("level0") } == [
+        "level0.step0.coupling.conv1.weight", "level0.step0.coupling.conv2.weight",
+        "level0.step0.coupling.conv3.weight",
+        "level0.split.conv.weight",
+      ], "\(glow)")
+    let real = try names {
+      ($0.architecture, $0.learnsTopPrior, $0.classCount) = (.realNVP, false, 0)
+    }
+    #expect(!real.isEmpty && real.allSatisfy { $0.hasSuffix(".weight_g") }, "\(real)")
   }
 
   @Test("the rate rises linearly during the warm-up and then stays")

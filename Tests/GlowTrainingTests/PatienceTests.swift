@@ -1,4 +1,6 @@
+import Foundation
 import Glibc
+import GlowImages
 import Testing
 
 @testable import GlowTraining
@@ -13,9 +15,62 @@ struct PatienceTests {
     for (bits, step, count) in [
       (5, 1, 0), (6, 2, 1), (6, 2, 1), (.nan, 3, 2), (4, 4, 0), (4, 4, 0), (4, 5, 1), (4, 5, 1), (5, 6, 2),
     ] as [(Double, Int, Int)] {
-      history.add(bits, step: step)
+      _ = history.add(bits, training: 5, step: step)
       #expect(history.withoutGain == count)
     }
+  }
+
+  @Test("test images that get worse three times in a row, while training images get better, are told once")
+  func parting() throws {
+    func told(_ test: [Double], _ training: [Double]) throws -> [Int] {
+      var history = EvaluationHistory()
+      return try test.indices.filter { index in
+        // As a run that goes on from a checkpoint has it, which does the evaluation again.
+        history = try JSONDecoder().decode(EvaluationHistory.self, from: JSONEncoder().encode(history))
+        let isTold = history.add(test[index], training: training[index], step: index + 1)
+        let isToldAgain = history.add(test[index], training: training[index], step: index + 1)
+        #expect(!isToldAgain)
+        return isTold
+      }
+    }
+    let (rising, falling) = ([3, 3.1, 3.2, 3.3, 3.4, 3.5], [3, 2.9, 2.8, 2.7, 2.6, 2.5])
+    #expect(try told(rising, falling) == [3])
+    #expect(try told(rising, rising) == [] && told(falling, falling) == [])
+    #expect(try told([3, 3.1, 3.2, 3.1, 3.2, 3.3, 3.4], falling + [2.4]) == [6])
+    #expect(try told([3, .nan, 3.1, 3.2, 3.3, 3.4], falling) == [5])
+    #expect(try told([3, 3.1, 3.2, 3.3, 3.4, 3.5], [3, 2.9, .infinity, 2.7, 2.6, 2.5]) == [])
+    // What an earlier version wrote.
+    let former = Data(#"{"best": 3, "bestStep": 7, "latestStep": 9, "withoutGain": 2}"#.utf8)
+    #expect(try JSONDecoder().decode(EvaluationHistory.self, from: former).withoutGain == 2)
+  }
+
+  @Test("a run that learns its training images by heart says so, and what is best")
+  func byHeart() throws {
+    defer { runs.remove() }
+    let listener = Listener()
+    // What is learned of these images is wrong of others from the first step on.
+    let train = SyntheticDataset(
+      .constant, shape: ImageShape(height: 32, width: 32, channels: 3), count: 20, seed: 0, part: .train)
+    let run = try runs.trainer("run", steps: 120, listener: listener, train: train) {
+      $0.training.evaluateEvery = 10
+      $0.training.learningRate = 1e-2
+    }
+    #expect(try run.run() == .finished)
+    let lines = try runs.metrics(run).filter { $0["test_bits_per_dim"] != nil }
+    let test = lines.compactMap { $0["test_bits_per_dim"] }
+    let seen = lines.compactMap { $0["train_bits_per_dim_evaluated"] }
+    #expect(test.count == 12 && seen.count == 12, "\(lines)")
+    let score = try Scorer(run.evaluated, batch: 8).score(train.spread(over: 8), seed: 0)
+    #expect(seen.last == score.bitsPerDimension)
+    let third = try #require(
+      (3..<12).first { last in
+        (last - 2...last).allSatisfy { test[$0] > test[$0 - 1] && seen[$0] < seen[$0 - 1] }
+      },
+      "\(lines)")
+    let told = listener.notes.filter { $0.contains("learns these by heart") }
+    #expect(told.count == 1 && told[0].hasPrefix("warning: step \(10 * (third + 1)): "), "\(told)")
+    let best = test[...third].indices.min { test[$0] < test[$1] }!
+    #expect(told[0].hasSuffix("best.safetensors is of step \(10 * (best + 1))"), "\(told)")
   }
 
   /// Nothing changes: the first evaluation is the best, the second and third are no better.

@@ -22,5 +22,19 @@ struct RunConfigurationTests {
       text = text.replacing("\"\(name)\"", with: "\"\(former)\"")
     }
     #expect(try RunConfiguration.decode(Data(text.utf8), path: "config.json") == configuration)
+    // Settings that version 0.2 did not have.
+    let former = text.replacing(/"weightDecay":[^,}]*,?/, with: "")
+    #expect(former != text && !former.contains("weightDecay"))
+    #expect(try RunConfiguration.decode(Data(former.utf8), path: "config.json") == configuration)
+  }
+
+  @Test("a decay that would take all of a filter, or add to it, is refused", arguments: [-1, 1000, .nan])
+  func decay(value: Double) {
+    var training = TrainingConfiguration()
+    training.weightDecay = value
+    let error = #expect(throws: ConfigurationError.self) { try training.validate { "--\($0)" } }
+    #expect(
+      error?.description
+        == "--weightDecay must be at least 0 and less than 1 over the learning rate, not \(value)")
   }
 }

@@ -63,6 +63,33 @@ struct TrainerTests {
     #expect(try losses(second) == losses(whole) && losses(whole).count == 3)
   }
 
+  @Test("weight decay changes the filters, and what it comes to depends on neither threads nor stops")
+  func weightDecay() throws {
+    defer { runs.remove() }
+    func trainer(_ name: String, steps: Int = 14, threads: Int = 2, decay: Double = 2) throws -> Trainer {
+      try self.trainer(name, steps: steps, threads: threads) { $0.training.weightDecay = decay }
+    }
+    let whole = try trainer("whole")
+    _ = try whole.run()
+    _ = try trainer("parts", steps: 5).run()
+    let second = try trainer("parts", threads: 1)
+    try second.resume()
+    _ = try second.run()
+    let none = try trainer("none", decay: 0)
+    _ = try none.run()
+    func checkpoint(_ run: Trainer) throws -> [UInt8] { try runs.bytes(run.folder.checkpoint(14)) }
+    #expect(try checkpoint(second) == checkpoint(whole))
+    #expect(try checkpoint(none) != checkpoint(whole))
+    // An update takes them rate·2 nearer to zero, and the others nowhere.
+    func norm(_ run: Trainer, _ role: ParameterEntry.Role) -> Double {
+      run.glow.parameters.ranges(of: role).joined().reduce(0) {
+        $0 + Double(abs(run.glow.values.base[$1]))
+      }
+    }
+    #expect(norm(whole, .decayed) < 0.995 * norm(none, .decayed))
+    #expect(abs(norm(whole, .learned) / norm(none, .learned) - 1) < 1e-3)
+  }
+
   @Test(
     "a run whose rate falls ends in the same bytes, however it was stopped: in the warm-up and after it",
     arguments: [RateSchedule.cosine, .linear, .exponential], [3, 17])

@@ -76,6 +76,8 @@ typedef struct {
   /// How much of the moments is kept, and how much of the new is taken.
   float keep_first, take_first, keep_second, take_second;
   float rate, epsilon;
+  /// How much of the values is kept besides the update: below 1 where weights decay.
+  float keep_value;
   float keep_average, take_average;
 } glow_update;
 

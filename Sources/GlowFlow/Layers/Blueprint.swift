@@ -21,7 +21,7 @@ struct Blueprint {
   /// A parameter with so many values that its gradient, unlike others, is not cleared before it is written: the layer's
   /// `foldBackward` writes all of it, or adds to all of it, as `ParameterValues.lacksFilters` says.
   mutating func filter(_ name: String, _ shape: [Int]) -> Parameter {
-    let filter = parameter(name, shape)
+    let filter = parameter(name, shape, .decayed)
     needs.filters.append(filter.offset..<filter.offset + filter.count)
     return filter
   }

@@ -28,7 +28,7 @@ struct NormalizedConvolution: Sendable {
     self.shape = shape
     let (input, output, kernel) = (shape.inChannels, shape.outChannels, shape.kernel)
     direction = blueprint.parameter("\(prefix).weight_v", [kernel, kernel, input, output])
-    length = blueprint.parameter("\(prefix).weight_g", [output])
+    length = blueprint.parameter("\(prefix).weight_g", [output], .decayed)
     bias = shape.hasBias ? blueprint.parameter("\(prefix).bias", [output]) : nil
     foldedWeight = blueprint.matrix(kernel * kernel * input, output, taps: kernel * kernel)
     foldedBias = shape.hasBias ? blueprint.vector(output) : nil

@@ -15,6 +15,9 @@ package struct ParameterEntry: Sendable, Hashable {
   package enum Role: Sendable {
     /// The optimizer.
     case learned
+    /// The optimizer, and weight decay if there is any: the filters of convolutions, or the lengths of filters that are
+    /// normalized.
+    case decayed
     /// Nothing, once it has been set: permutations, signs, whether actnorm has been initialized.
     case fixed
     /// Every batch of training: means and variances that evaluation normalizes with.
@@ -22,7 +25,12 @@ package struct ParameterEntry: Sendable, Hashable {
   }
 
   /// Whether the optimizer changes it.
-  package var isTrainable: Bool { role == .learned }
+  package var isTrainable: Bool {
+    switch role {
+    case .learned, .decayed: true
+    case .fixed, .statistic: false
+    }
+  }
 
   package var count: Int { shape.reduce(1, *) }
   package var range: Range<Int> { offset..<(offset + count) }
@@ -57,12 +65,14 @@ package struct ParameterList: Sendable {
   package var trainableCount: Int { entries.reduce(0) { $0 + ($1.isTrainable ? $1.count : 0) } }
 
   /// Runs of neighboring values that are all learned, in order.
-  package var trainableRanges: [Range<Int>] { ranges(of: .learned) }
+  package var trainableRanges: [Range<Int>] { ranges { $0.isTrainable } }
 
   /// Runs of neighboring values of one role, in order.
-  package func ranges(of role: ParameterEntry.Role) -> [Range<Int>] {
+  package func ranges(of role: ParameterEntry.Role) -> [Range<Int>] { ranges { $0.role == role } }
+
+  private func ranges(where isWanted: (ParameterEntry) -> Bool) -> [Range<Int>] {
     entries.reduce(into: []) { ranges, entry in
-      guard entry.role == role else { return }
+      guard isWanted(entry) else { return }
       if let last = ranges.last, last.upperBound == entry.offset {
         ranges[ranges.count - 1] = last.lowerBound..<entry.range.upperBound
       } else {

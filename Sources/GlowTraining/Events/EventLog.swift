@@ -28,6 +28,7 @@ final class EventLog {
     let scalars: [(tag: String, value: Double?)] = [
       ("bits_per_dim/train", metrics.trainBitsPerDim), ("bits_per_dim/test", metrics.testBitsPerDim),
       ("bits_per_dim/test_raw", metrics.testBitsPerDimRaw), ("inverse_error", metrics.inverseError),
+      ("bits_per_dim/evaluated_train", metrics.trainBitsPerDimEvaluated),
       ("training/loss", metrics.loss),
       ("training/gradient_norm", metrics.gradientNorm), ("training/learning_rate", metrics.learningRate),
       ("training/images_per_second", metrics.imagesPerSecond),

@@ -1,0 +1,210 @@
+import Foundation
+import GlowFlow
+import GlowImages
+import GlowKernels
+import Testing
+
+@testable import GlowTraining
+
+@Suite("What a run comes to in a given time")
+struct RunPlanTests {
+  // MARK: The law
+
+  @Test("a law that points follow is found again; too few say nothing")
+  func fit() throws {
+    func points(_ count: Int) -> [(work: Double, bitsPerDimension: Double)] {
+      (0..<count).map {
+        let work = 7 * pow(2, Double($0))
+        return (work, 3.2 + 1.7 * pow(work, -0.4))
+      }
+    }
+    let law = try #require(ScalingLaw(points(5)))
+    #expect(abs(law.floor - 3.2) < 1e-9 && abs(law.scale - 1.7) < 1e-9 && abs(law.exponent - 0.4) < 1e-9)
+    #expect(abs(law.bitsPerDimension(after: 1000) - 3.2 - 1.7 * pow(1000, -0.4)) < 1e-9)
+    #expect(law.measured == 7...112)
+    #expect(ScalingLaw(points(3)) == nil && ScalingLaw([]) == nil)
+  }
+
+  @Test("the law of CIFAR-10 tells each run that is the best for its work, and goes on falling")
+  func table() throws {
+    let envelope = try MeasuredRun.envelope(of: MeasuredRun.all.filter { $0.data == .cifar10 })
+    let law = try #require(try ScalingLaw(MeasuredRun.all, of: .cifar10))
+    #expect(envelope.count >= 6)
+    for (run, work) in envelope {
+      #expect(abs(law.bitsPerDimension(after: work) - run.bitsPerDimension) < 0.03, "\(run)")
+    }
+    let far = [10, 50, 200, 1000, 10_000, 1e6].map { law.bitsPerDimension(after: $0) }
+    #expect(zip(far, far.dropFirst()).allSatisfy { $0 > $1 } && far.last! > 3)
+  }
+
+  @Test("of runs with as much work only the best is on the envelope")
+  func envelope() throws {
+    let runs = MeasuredRun.all.filter { $0.data == .mnist }
+    let found = try MeasuredRun.envelope(of: runs)
+    #expect(found.map(\.run.bitsPerDimension) == [1.979, 1.742])
+    #expect(zip(found, found.dropFirst()).allSatisfy { $0.work < $1.work })
+    #expect(try MeasuredRun.envelope(of: []).isEmpty)
+  }
+
+  @Test("every run has a model that can be")
+  func runs() throws {
+    for run in MeasuredRun.all {
+      try run.model.validate()
+      #expect(try run.work() > 0 && run.bitsPerDimension < 8 && run.bitsPerDimension > 1, "\(run)")
+    }
+    let shape = ImageShape(height: 36, width: 48, channels: 3)
+    #expect(MeasuredRun.all[0].fitting(shape).levels == 2)
+  }
+
+  @Test("work is six operations a multiply-add of the couplings' products")
+  func work() throws {
+    var model = GlowConfiguration()
+    (model.levels, model.depth, model.width) = (1, 1, 64)
+    // 16×16 positions of 12 channels, 6 of which go through 3×3, 1×1 and 3×3.
+    let multiplyAdds = 16 * 16 * (9 * 6 * 64 + 64 * 64 + 64 * 9 * 12)
+    #expect(try model.trainingWork() == Double(6 * multiplyAdds) / 1e12)
+  }
+
+  // MARK: The plan
+
+  private func images(_ count: Int, side: Int = 32, channels: Int = 3) -> any Dataset {
+    SyntheticDataset(
+      .constant, shape: ImageShape(height: side, width: side, channels: channels), count: count, seed: 0,
+      part: .train)
+  }
+
+  /// The model of a measured run, for other images.
+  private func settings(_ run: MeasuredRun, for shape: ImageShape) -> RunPlanner.Settings {
+    var (model, training) = (run.model, TrainingConfiguration.recommended)
+    (model.imageHeight, model.imageWidth, model.imageChannels) = (shape.height, shape.width, shape.channels)
+    (training.batch, training.learningRate) = (run.batch, run.rate)
+    return (model, training)
+  }
+
+  /// On a machine that does 200 GFLOP/s in training, with any model.
+  private func planner(
+    _ images: any Dataset, heldOut: Int = 5000, seconds: Double, measured: @escaping () -> Void = {}
+  ) throws -> RunPlanner {
+    let team = ThreadTeam(count: 1)
+    var planner = RunPlanner(
+      images, heldOut: heldOut == 0 ? nil : self.images(heldOut), team: team, seconds: seconds)
+    var small = GlowConfiguration()
+    (small.levels, small.depth, small.width) = (1, 1, 8)
+    let memory = try MemoryEstimate(
+      Glow(configuration: small, seed: 1, team: team), TrainingConfiguration(), available: nil)
+    planner.speed = { settings in
+      measured()
+      let speed = try 0.2 / settings.model.trainingWork()
+      return RunPlan.Speed(training: speed, scoring: 3 * speed, memory: memory)
+    }
+    return planner
+  }
+
+  private func plan(
+    _ seconds: Double, _ images: (any Dataset)? = nil, heldOut: Int = 5000, evaluateEvery: Int? = nil
+  ) throws -> RunPlan {
+    let images = images ?? self.images(20_000)
+    return try planner(images, heldOut: heldOut, seconds: seconds).plan(
+      elapsed: { 0 }, evaluateEvery: evaluateEvery, settings: { settings($0, for: images.shape) })
+  }
+
+  @Test("a run of 15 minutes takes them, and its evaluations a twentieth")
+  func time() throws {
+    let plan = try plan(900)
+    #expect(plan.model == settings(plan.base, for: ImageShape(plan.model)).model && plan.model.depth == 8)
+    #expect(plan.training.learningRate == 4e-3 && plan.training.batch == 16)
+    let ofStep = 16 / plan.speed.training
+    #expect(plan.seconds <= 900 && plan.seconds > 900 - ofStep)
+    let evaluations = (plan.training.steps + plan.training.evaluateEvery - 1) / plan.training.evaluateEvery
+    // Of the held-out images with both sets of weights, and of 1,000 training images.
+    let evaluating = Double(evaluations * 11_000) / plan.speed.scoring
+    #expect(evaluations > 1 && evaluating <= 45)
+    let rest = Double(256 + 2000) / plan.speed.scoring
+    #expect(abs(Double(plan.training.steps) * ofStep + evaluating + rest - plan.seconds) < 1e-6)
+    #expect(abs(plan.work - 0.2 * Double(plan.training.steps) * ofStep) < 1e-6)
+    let expectation = try #require(plan.expectation)
+    let law = try #require(try ScalingLaw(MeasuredRun.all, of: .cifar10))
+    #expect(expectation.bitsPerDimension == law.bitsPerDimension(after: plan.work))
+    #expect(plan.isExtrapolated == (plan.work > law.measured.upperBound))
+  }
+
+  @Test("more time takes over what was best after more work; beyond all of it, the expectation is a guess")
+  func settings() throws {
+    let (moment, minutes, day) = try (plan(45, heldOut: 0), plan(120, heldOut: 0), plan(86_400))
+    #expect(moment.model.depth == 4 && moment.model.width == 64)
+    #expect(minutes.model.depth == 8 && minutes.training.learningRate == 8e-3)
+    #expect(day.training.learningRate == 4e-3)
+    #expect(moment.isExtrapolated == true && minutes.isExtrapolated == false && day.isExtrapolated == true)
+    #expect(day.expectation!.bitsPerDimension < minutes.expectation!.bitsPerDimension)
+  }
+
+  @Test("each size of model is measured once")
+  func measuring() throws {
+    var count = 0
+    let images = images(100)
+    _ = try planner(images, seconds: 900) { count += 1 }.plan(
+      elapsed: { 0 }, evaluateEvery: nil, settings: { settings($0, for: images.shape) })
+    #expect(count == 2)
+  }
+
+  @Test("an interval of evaluations that is asked for, or none, leaves its time for steps")
+  func evaluations() throws {
+    let (often, never, nothing) = try (
+      plan(900, evaluateEvery: 1000), plan(900, evaluateEvery: 0), plan(900, heldOut: 0)
+    )
+    #expect(often.training.steps < never.training.steps && never.training.steps == nothing.training.steps)
+    let evaluations = Double(often.training.steps / 1000 + 1)
+    #expect(
+      abs(
+        Double(never.training.steps - often.training.steps) * 16 / often.speed.training
+          - evaluations * 11_000 / often.speed.scoring) < 12)
+    #expect(never.seconds <= 900 && often.seconds <= 900)
+  }
+
+  @Test("of other images, or with other settings, nothing is expected; levels are as many as fit")
+  func other() throws {
+    let digits = try plan(900, images(20_000, side: 28, channels: 1))
+    #expect(digits.model.levels == 2 && digits.training.learningRate == 8e-3 && digits.expectation == nil)
+    let large = try plan(900, images(20_000, side: 36))
+    #expect(large.model.levels == 2 && large.expectation == nil && large.isExtrapolated == nil)
+    let images = images(20_000)
+    func wide(_ run: MeasuredRun) -> RunPlanner.Settings {
+      var own = settings(run, for: images.shape)
+      own.model.width = 96
+      return own
+    }
+    let planned = try planner(images, seconds: 900).plan(
+      elapsed: { 0 }, evaluateEvery: nil, settings: wide)
+    #expect(planned.model.width == 96 && planned.expectation == nil)
+  }
+
+  @Test("what is over of the time is not planned again; a time too short for a step is refused")
+  func tooShort() throws {
+    let images = images(20_000)
+    let planner = try planner(images, seconds: 900)
+    func plan(after elapsed: Double) throws -> RunPlan {
+      try planner.plan(
+        elapsed: { elapsed }, evaluateEvery: nil, settings: { settings($0, for: images.shape) })
+    }
+    #expect(try plan(after: 450).seconds <= 450)
+    for elapsed in [899, 900, 1000] as [Double] {
+      let error = #expect(throws: TrainingError.self) { try plan(after: elapsed) }
+      #expect(error?.description.contains("before the first step") == true, "\(elapsed)")
+    }
+  }
+
+  @Test(
+    "a machine is measured: speeds, and the memory of a new run, with classes and learned noise too",
+    arguments: [false, true])
+  func measured(hasAll: Bool) throws {
+    var (model, training) = (GlowConfiguration(), TrainingConfiguration.recommended)
+    (model.levels, model.depth, model.width) = (2, 1, 16)
+    if hasAll { (model.classCount, model.dequantizerWidth) = (3, 8) }
+    training.initializationImages = 4000
+    let team = ThreadTeam(count: 2)
+    let speed = try RunPlan.Speed(model, training, team: team, measuringFor: 0.02)
+    #expect(speed.training > 0 && speed.scoring > 0)
+    let own = try MemoryEstimate(Glow(configuration: model, seed: 1, team: team), training)
+    #expect(speed.memory.bytes == own.bytes)
+  }
+}
