@@ -24,10 +24,10 @@ struct TrainingHistoryTests {
   func values() throws {
     for torn in ["", "{\"step\":6,\"ima", "{}"] {
       let history = try history("\(step)\n\(evaluation)\n\(torn)")
-      #expect(history.trainBitsPerDimension == [.init(images: 40, value: 6.5)])
-      #expect(history.testBitsPerDimension == [.init(images: 40, value: 6.25)])
-      #expect(history.learningRate == [.init(images: 40, value: 0.001)])
-      #expect(history.imagesPerSecond == [.init(images: 40, value: 80)])
+      #expect(history.trainBitsPerDimension == [.init(images: 40, seconds: 1, value: 6.5)])
+      #expect(history.testBitsPerDimension == [.init(images: 40, seconds: 1, value: 6.25)])
+      #expect(history.learningRate == [.init(images: 40, seconds: 1, value: 0.001)])
+      #expect(history.imagesPerSecond == [.init(images: 40, seconds: 1, value: 80)])
     }
   }
 
