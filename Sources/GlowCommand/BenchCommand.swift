@@ -46,7 +46,7 @@ struct BenchCommand: ParsableCommand {
     let levels, depth, width, blocks, batch, imageSize, threads: Int
     let imagesPerSecond, gflops, fractionOfPeak, peakGflops, ceiling: Double
     let peakMemoryMb: Int
-    let coupling, network: String
+    let coupling, network, flowNormalization: String
     /// Over what fused multiply-adds alone reach, without memory: the processor's limit.
     let fractionOfLimit, limitGflops: Nullable
     let kernels, openblasCore: String
@@ -85,7 +85,9 @@ struct BenchCommand: ParsableCommand {
           threads: team.count, imagesPerSecond: result.imagesPerSecond, gflops: result.gigaflops,
           fractionOfPeak: result.fractionOfPeak, peakGflops: result.peakGigaflops, ceiling: result.ceiling,
           peakMemoryMb: result.peakMemory / 1_000_000, coupling: configuration.coupling.rawValue,
-          network: configuration.network.rawValue, fractionOfLimit: Nullable(result.fractionOfLimit),
+          network: configuration.network.rawValue,
+          flowNormalization: configuration.flowNormalization.rawValue,
+          fractionOfLimit: Nullable(result.fractionOfLimit),
           limitGflops: Nullable(result.limitGigaflops), kernels: "\(team.kernels)",
           openblasCore: openBLASCoreName(),
           breakdown: Dictionary(uniqueKeysWithValues: result.breakdown.map { ($0.name, $0.fraction) }))

@@ -8,6 +8,7 @@ extension CouplingKind: ExpressibleByArgument {}
 extension NetworkKind: ExpressibleByArgument {}
 extension PermutationKind: ExpressibleByArgument {}
 extension Padding: ExpressibleByArgument {}
+extension FlowNormalization: ExpressibleByArgument {}
 
 /// What models and their couplings are made of. What is not given stays as it is.
 struct CouplingArguments: ParsableArguments {
@@ -22,6 +23,8 @@ struct CouplingArguments: ParsableArguments {
   var blocks: Int?
   @Option(help: "Side of the first filter of a residual network's blocks: 1 (the default) or 3.") var kernel:
     Int?
+  @Option(help: "Normalization of the output of each coupling of a realnvp (default: none).")
+  var flowNormalization: FlowNormalization?
 
   /// - Throws: `ConfigurationError` if what is given does not belong to the architecture or the network.
   func set(_ configuration: inout GlowConfiguration) throws {
@@ -29,7 +32,9 @@ struct CouplingArguments: ParsableArguments {
       configuration.architecture = architecture
       if architecture == .realNVP { configuration.setRealNVP() }
     }
-    try refuse(scales != nil ? "scales" : nil, unless: .realNVP, configuration)
+    try refuse(
+      scales != nil ? "scales" : flowNormalization != nil ? "flow-normalization" : nil, unless: .realNVP,
+      configuration)
     try refuse(
       coupling != nil ? "coupling" : network != nil ? "network" : kernel != nil ? "kernel" : nil,
       unless: .glow, configuration)
@@ -39,6 +44,7 @@ struct CouplingArguments: ParsableArguments {
     configuration.network = network ?? configuration.network
     configuration.blocks = blocks ?? configuration.blocks
     configuration.kernel = kernel ?? configuration.kernel
+    configuration.flowNormalization = flowNormalization ?? configuration.flowNormalization
     if configuration.architecture == .glow, configuration.network != .residual,
       let name = blocks != nil ? "blocks" : kernel != nil ? "kernel" : nil
     {
@@ -67,7 +73,9 @@ extension GlowConfiguration {
   /// What a person knows a model by.
   var outline: String {
     switch architecture {
-    case .realNVP: "RealNVP of \(counted(levels, "scale")), \(counted(blocks, "block")), width \(width)"
+    case .realNVP:
+      "RealNVP of \(counted(levels, "scale")), \(counted(blocks, "block")), width \(width)"
+        + (flowNormalization == .none ? "" : ", flow normalization \(flowNormalization)")
     default: "\(levels) levels, depth \(depth), width \(width)"
     }
   }

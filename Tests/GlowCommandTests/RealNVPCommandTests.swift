@@ -46,6 +46,28 @@ struct RealNVPCommandTests {
     #expect(bits[0] != nil && bits[0] == bits[1])
   }
 
+  @Test("couplings whose output is normalized: trained, resumed, scored and sampled, but not exported")
+  func flowNormalization() throws {
+    defer { try? FileManager.default.removeItem(atPath: root) }
+    let model = "--architecture realnvp --blocks 1 --width 4 --flow-normalization batch"
+    let data = "--data faces --limit 16"
+    try expectDone("train \(data) --out run \(model) --batch 8 --steps 2")
+    try expectDone("train \(data) --out run --batch 8 --steps 4 --resume")
+    let inspection = try glow("inspect run --entries").output
+    #expect(
+      inspection.contains("flowNormalization: batch")
+        && inspection.contains("scale0.channels0.norm.running_var [12] (not learned)"), "\(inspection)")
+    try expectDone("sample run --out samples.png --count 4")
+    let scores = try [1, 16].map { try glow("evaluate run \(data) --json --batch \($0)").output }
+      .map { $0.firstMatch(of: /"bits_per_dim":([0-9.]+)/)?.output.1 }
+    #expect(scores[0] != nil && scores[0] == scores[1])
+    let export = try glow("export run --to realnvp --out there.safetensors")
+    #expect(export.status != 0 && export.messages.count == 1, "\(export.error)")
+    #expect(export.error.contains("--flow-normalization batch"), "\(export.error)")
+    let other = try glow("train \(data) --out run --batch 8 --steps 6 --resume --flow-normalization none")
+    #expect(other.error.contains("flowNormalization is batch, asked for none"), "\(other.error)")
+  }
+
   @Test(
     "options of the other architecture are refused in one line",
     arguments: [
@@ -54,6 +76,7 @@ struct RealNVPCommandTests {
       ("--architecture realnvp --permutation reverse", "--permutation is of --architecture glow"),
       ("--architecture realnvp --conditional", "--conditional is of --architecture glow"),
       ("--scales 2", "--scales is of --architecture realnvp"),
+      ("--flow-normalization batch", "--flow-normalization is of --architecture realnvp"),
       ("--architecture realnvp --scales 7", "cannot be halved 6 times"),
     ])
   func refused(options: String, message: String) throws {

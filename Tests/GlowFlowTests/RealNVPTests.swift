@@ -11,7 +11,7 @@ struct RealNVPLayerTests {
   /// level has the channel-wise ones.
   static func model(
     _ cut: Cut, scales: Int = 1, keepsHidden: Bool = true, _ normalization: Normalization = .running,
-    width: Int = 3
+    width: Int = 3, change: (inout GlowConfiguration) -> Void = { _ in }
   ) throws -> SmallModel {
     let model = try SmallModel(
       {
@@ -19,6 +19,7 @@ struct RealNVPLayerTests {
         $0.levels = scales
         $0.blocks = 1
         $0.width = width
+        change(&$0)
       }, cut: cut, keepsHidden: keepsHidden)
     model.normalization = normalization
     // A normalization with the statistics of the batch follows: zero, or next to it, where differences are rounding. The
@@ -124,9 +125,12 @@ struct RealNVPLayerTests {
 
 @Suite("What a RealNVP comes to")
 struct RealNVPResultTests {
-  private func model(threads: Int, tileRows: Int = 64, images: Int = 16) throws -> Glow<Float> {
+  private func model(
+    threads: Int, tileRows: Int = 64, images: Int = 16, _ normalization: FlowNormalization
+  ) throws -> Glow<Float> {
     var configuration = GlowConfiguration()
     configuration.architecture = .realNVP
+    configuration.flowNormalization = normalization
     (configuration.levels, configuration.blocks, configuration.width) = (2, 1, 8)
     (configuration.imageHeight, configuration.imageWidth, configuration.imageChannels) = (images, images, 3)
     return try Glow(
@@ -140,8 +144,8 @@ struct RealNVPResultTests {
   }
 
   /// Bits of the gradients, and of the running statistics afterwards.
-  private func step(threads: Int) throws -> [UInt32] {
-    let glow = try model(threads: threads)
+  private func step(threads: Int, _ normalization: FlowNormalization) throws -> [UInt32] {
+    let glow = try model(threads: threads, normalization)
     let workspace = try glow.workspace(batch: 5, purpose: .training(keepsHidden: true))
     fill(workspace, 5 * glow.latentCount)
     let gradients = try Slab<Float>(count: glow.parameters.count)
@@ -150,15 +154,20 @@ struct RealNVPResultTests {
     return gradients.values.map(\.bitPattern) + glow.values.values.map(\.bitPattern)
   }
 
-  @Test("gradients and statistics have the same bits with 1, 2, 3 and 5 threads")
-  func threads() throws {
-    let one = try step(threads: 1)
-    for threads in [2, 3, 5] { #expect(try step(threads: threads) == one, "\(threads) threads") }
+  @Test(
+    "gradients and statistics have the same bits with 1, 2, 3 and 5 threads",
+    arguments: FlowNormalization.allCases)
+  func threads(normalization: FlowNormalization) throws {
+    let one = try step(threads: 1, normalization)
+    for threads in [2, 3, 5] {
+      #expect(try step(threads: threads, normalization) == one, "\(threads) threads")
+    }
   }
 
-  @Test("a score does not depend on the images beside it", arguments: [64, 256])
-  func scores(tileRows: Int) throws {
-    let glow = try model(threads: 2, tileRows: tileRows)
+  @Test(
+    "a score does not depend on the images beside it", arguments: [64, 256], FlowNormalization.allCases)
+  func scores(tileRows: Int, normalization: FlowNormalization) throws {
+    let glow = try model(threads: 2, tileRows: tileRows, normalization)
     let size = glow.latentCount
     let all = try glow.workspace(batch: 5, purpose: .inference)
     fill(all, 5 * size)
@@ -171,9 +180,9 @@ struct RealNVPResultTests {
     }
   }
 
-  @Test("latents decode to their images")
-  func decode() throws {
-    let glow = try model(threads: 2)
+  @Test("latents decode to their images", arguments: FlowNormalization.allCases)
+  func decode(normalization: FlowNormalization) throws {
+    let glow = try model(threads: 2, normalization)
     let size = glow.latentCount
     let workspace = try glow.workspace(batch: 3, purpose: .inference)
     fill(workspace, 3 * size)
@@ -190,9 +199,9 @@ struct RealNVPResultTests {
     #expect(worst < 1e-5)
   }
 
-  @Test("a model has its initial statistics, and needs no data")
-  func start() throws {
-    let glow = try model(threads: 1)
+  @Test("a model has its initial statistics, and needs no data", arguments: FlowNormalization.allCases)
+  func start(normalization: FlowNormalization) throws {
+    let glow = try model(threads: 1, normalization)
     #expect(glow.isInitialized)
     for range in glow.parameters.entries.filter({ $0.role == .statistic }) {
       let expected: Float = range.name.hasSuffix("var") ? 1 : 0

@@ -193,7 +193,8 @@ final class SmallModel {
       "model", parameters: "",
       forward: { x in
         self.workspace.images.update(from: x, count: x.count)
-        let likelihoods = self.glow.forward(self.workspace, count: self.images, labels: self.labels)
+        let likelihoods = self.glow.forward(
+          self.workspace, count: self.images, labels: self.labels, normalization: self.normalization)
         var latents = [Double](repeating: 0, count: x.count)
         let sums = latents.withUnsafeMutableBufferPointer { latents in
           (0..<self.images).map { image in

@@ -9,9 +9,12 @@ import Testing
 struct RealNVPRunTests {
   private let runs = Runs()
 
-  private func trainer(_ name: String, steps: Int, threads: Int = 2, decay: Double = 0.9) throws -> Trainer {
+  private func trainer(
+    _ name: String, steps: Int, threads: Int = 2, decay: Double = 0.9, _ normalization: FlowNormalization
+  ) throws -> Trainer {
     try runs.trainer(name, steps: steps, threads: threads) {
       $0.model.architecture = .realNVP
+      $0.model.flowNormalization = normalization
       ($0.model.levels, $0.model.blocks, $0.model.width) = (2, 1, 4)
       $0.training.optimizer = .adam
       $0.training.averageDecay = decay
@@ -25,26 +28,30 @@ struct RealNVPRunTests {
       try runs.bytes(one.folder.checkpoint(one.step)) == runs.bytes(other.folder.checkpoint(other.step)))
   }
 
-  @Test("one that stops and goes on, and one with other threads, come to the same bytes")
-  func continuation() throws {
+  @Test(
+    "one that stops and goes on, and one with other threads, come to the same bytes",
+    arguments: FlowNormalization.allCases)
+  func continuation(normalization: FlowNormalization) throws {
     defer { runs.remove() }
-    let whole = try trainer("whole", steps: 6)
+    let whole = try trainer("whole", steps: 6, normalization)
     #expect(try whole.run() == .finished)
-    _ = try trainer("parts", steps: 3).run()
-    let second = try trainer("parts", steps: 6, threads: 3)
+    _ = try trainer("parts", steps: 3, normalization).run()
+    let second = try trainer("parts", steps: 6, threads: 3, normalization)
     try second.resume()
     #expect(second.step == 3)
     #expect(try second.run() == .finished)
     try expectSame(whole, second)
   }
 
-  @Test("the statistics follow the batches, and the average has its own")
-  func statistics() throws {
+  @Test(
+    "the statistics follow the batches, and the average has its own", arguments: FlowNormalization.allCases)
+  func statistics(normalization: FlowNormalization) throws {
     defer { runs.remove() }
-    let run = try trainer("run", steps: 4)
+    let run = try trainer("run", steps: 4, normalization)
     _ = try run.run()
     let variances = run.glow.parameters.entries.filter { $0.name.hasSuffix("running_var") }
-    #expect(!variances.isEmpty)
+    // Ten couplings of four normalizations each, and their own.
+    #expect(variances.count == (normalization == .batch ? 50 : 40))
     var differ = false
     for index in variances.flatMap(\.range) {
       let (present, average) = (run.glow.values.values[index], run.evaluated.values.values[index])
@@ -54,8 +61,9 @@ struct RealNVPRunTests {
     #expect(differ)
     // The model file holds the average's.
     let read = try ModelFile.read(run.folder.path, as: Float.self).glow
+    #expect(read.configuration == run.glow.configuration)
     #expect(Array(read.values.values) == Array(run.evaluated.values.values))
-    let raw = try trainer("raw", steps: 4, decay: 0)
+    let raw = try trainer("raw", steps: 4, decay: 0, normalization)
     _ = try raw.run()
     #expect(Array(raw.evaluated.values.values) == Array(raw.glow.values.values))
   }

@@ -71,6 +71,10 @@ struct GoldenRun {
       makeRealNVP(&$0)
       $0.pause = 7
     },
+    GoldenRun("realnvp-normalized") {
+      makeRealNVP(&$0)
+      $0.model.flowNormalization = .batch
+    },
     GoldenRun("bands-realnvp") {
       makeBands(&$0)
       makeRealNVP(&$0)

@@ -1,6 +1,7 @@
 import GlowKernels
 
-/// Batch normalization (Ioffe & Szegedy 2015) of the channels of rows: y = γ·(x − μ)/√(v + ε) + β, and a ReLU after it.
+/// Batch normalization (Ioffe & Szegedy 2015) of the channels of rows: y = γ·(x − μ)/√(v + ε) + β, and a ReLU after it; or
+/// without γ and β, a map of the flow.
 ///
 /// In training μ and v are mean and variance over all positions of the batch, and the gradient goes through them; else they
 /// are those that training has kept: after each step running ← 0.9·running + 0.1·batch, where the variance is the unbiased
@@ -11,24 +12,35 @@ struct BatchNormalization: Sendable {
   static let momentum = 0.1
 
   let channels: Int
-  /// γ, β and the statistics that are kept, [channels] each.
-  let scale: Parameter
-  let shift: Parameter
-  let runningMean: Parameter
-  let runningVariance: Parameter
-  /// γ and β; their gradients.
-  private let affine: WeightVector
+  private let affine: Affine?
+  /// The statistics that are kept, [channels] each.
+  private let runningMean: Parameter
+  private let runningVariance: Parameter
   /// The running mean and 1/√(variance + ε).
   private let running: WeightVector
   private let statistics: BatchStatistics
 
-  init(channels: Int, prefix: String, in blueprint: inout Blueprint) {
+  /// What is learned.
+  private struct Affine {
+    /// γ and β, [channels] each.
+    let scale: Parameter
+    let shift: Parameter
+    /// Both; their gradients.
+    let folded: WeightVector
+
+    init(channels: Int, prefix: String, in blueprint: inout Blueprint) {
+      scale = blueprint.parameter("\(prefix).weight", [channels])
+      shift = blueprint.parameter("\(prefix).bias", [channels])
+      folded = blueprint.vector(2 * channels)
+    }
+  }
+
+  /// - Parameter isAffine: whether there are γ and β.
+  init(channels: Int, prefix: String, isAffine: Bool = true, in blueprint: inout Blueprint) {
     self.channels = channels
-    scale = blueprint.parameter("\(prefix).weight", [channels])
-    shift = blueprint.parameter("\(prefix).bias", [channels])
+    affine = isAffine ? Affine(channels: channels, prefix: prefix, in: &blueprint) : nil
     runningMean = blueprint.parameter("\(prefix).running_mean", [channels], .statistic)
     runningVariance = blueprint.parameter("\(prefix).running_var", [channels], .statistic)
-    affine = blueprint.vector(2 * channels)
     running = blueprint.vector(2 * channels)
     statistics = blueprint.statistics(channels: channels)
   }
@@ -36,15 +48,17 @@ struct BatchNormalization: Sendable {
   // MARK: Parameters
 
   func initialize<S: Scalar>(_ values: ParameterValues<S>) {
-    values[scale].update(repeating: 1, count: channels)
+    if let affine { values[affine.scale].update(repeating: 1, count: channels) }
     values[runningVariance].update(repeating: 1, count: channels)
   }
 
   func fold<S: Scalar>(_ values: ParameterValues<S>, into weights: Weights<S>) {
-    let (affine, running) = (weights[affine], weights[running])
+    if let affine {
+      weights[affine.folded].update(from: values[affine.scale], count: channels)
+      (weights[affine.folded] + channels).update(from: values[affine.shift], count: channels)
+    }
+    let running = weights[running]
     for channel in 0..<channels {
-      affine[channel] = values[scale][channel]
-      affine[channels + channel] = values[shift][channel]
       running[channel] = values[runningMean][channel]
       running[channels + channel] = S(
         1 / (Double(values[runningVariance][channel]) + BatchNormalization.epsilon).squareRoot())
@@ -52,9 +66,10 @@ struct BatchNormalization: Sendable {
   }
 
   func foldBackward<S: Scalar>(gradient: Weights<S>, into gradients: ParameterValues<S>) {
+    guard let affine else { return }
     for channel in 0..<channels {
-      gradients[scale][channel] += gradient[affine][channel]
-      gradients[shift][channel] += gradient[affine][channels + channel]
+      gradients[affine.scale][channel] += gradient[affine.folded][channel]
+      gradients[affine.shift][channel] += gradient[affine.folded][channels + channel]
     }
   }
 
@@ -125,23 +140,29 @@ struct BatchNormalization: Sendable {
     let sums = memory.tileSums(statistics)
     let (mean, inverse) = (memory.mean(statistics), memory.inverseDeviation(statistics))
     addProducts(gradient, x, mean, (sums, sums + channels))
-    let affine = site.weightGradient![affine]
+    for channel in 0..<channels { sums[channels + channel] *= inverse[channel] }
+    guard let affine = affine.map({ site.weightGradient![$0.folded] }) else { return }
     for channel in 0..<channels {
-      sums[channels + channel] *= inverse[channel]
       affine[channel] += S(sums[channels + channel])
       affine[channels + channel] += S(sums[channel])
     }
   }
 
   /// At the stage at which the tiles meet in backward.
-  func settleBackward<S: Scalar>(_ site: Site<S>) {
+  ///
+  /// - Parameter logDeterminantGradient: of a map of the flow, the mean over the pictures of that of their log-determinants.
+  func settleBackward<S: Scalar>(_ site: Site<S>, logDeterminantGradient: Double = 0) {
     let memory = site.statistics!
     let (meanGradient, meanProduct) = (memory.meanGradient(statistics), memory.meanProduct(statistics))
-    let isOfBatch = memory.normalization == .batch
-    let total = isOfBatch ? memory.total(statistics) : [Double](repeating: 0, count: 2 * channels)
+    guard memory.normalization == .batch else {
+      for channel in 0..<channels { (meanGradient[channel], meanProduct[channel]) = (0, 0) }
+      return
+    }
+    let total = memory.total(statistics)
+    let n = Double(memory.positions)
     for channel in 0..<channels {
-      meanGradient[channel] = total[channel] / Double(memory.positions)
-      meanProduct[channel] = total[channels + channel] / Double(memory.positions)
+      meanGradient[channel] = total[channel] / n
+      meanProduct[channel] = total[channels + channel] / n + logDeterminantGradient
     }
   }
 
@@ -153,6 +174,23 @@ struct BatchNormalization: Sendable {
         let centered = x - vector(coefficients.mean)
         return (g - vector(coefficients.meanGradient) - centered * vector(coefficients.product))
           * vector(coefficients.factor)
+      }
+    }
+  }
+
+  // MARK: As a map of the flow, without γ and β
+
+  /// ln |det| at one position: −½·Σ ln(v + ε) over the channels.
+  func logDeterminant<S: Scalar>(_ site: Site<S>) -> Double {
+    let inverse = site.statistics!.inverseDeviation(statistics)
+    return (0..<channels).reduce(0) { $0 + Elementary.log(inverse[$1]) }
+  }
+
+  /// The inverse of `normalize`: target ← y·√(v + ε) + μ.
+  func denormalize<S: Scalar>(_ y: Matrix<S>, into target: Matrix<S>, _ site: Site<S>) {
+    withCoefficients(site) { coefficients in
+      mapRows(y, into: target) { y, _, channel, vector in
+        y / vector(coefficients.factor) + vector(coefficients.mean)
       }
     }
   }
@@ -179,11 +217,11 @@ struct BatchNormalization: Sendable {
         product: base + 4 * channels)
       let (mean, inverse) = (memory.mean(statistics), memory.inverseDeviation(statistics))
       let (meanGradient, meanProduct) = (memory.meanGradient(statistics), memory.meanProduct(statistics))
-      let affine = site.weights[affine]
+      let affine = affine.map { site.weights[$0.folded] }
       for channel in 0..<channels {
         coefficients.mean[channel] = S(mean[channel])
-        coefficients.factor[channel] = S(Double(affine[channel]) * inverse[channel])
-        coefficients.shift[channel] = affine[channels + channel]
+        coefficients.factor[channel] = S(Double(affine?[channel] ?? 1) * inverse[channel])
+        coefficients.shift[channel] = affine?[channels + channel] ?? 0
         coefficients.meanGradient[channel] = S(meanGradient[channel])
         coefficients.product[channel] = S(meanProduct[channel] * inverse[channel])
       }

@@ -28,6 +28,8 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   public var permutation = PermutationKind.convolution
   /// What convolutions read outside of the picture.
   public var padding = Padding.edge
+  /// What follows each coupling of a RealNVP.
+  public var flowNormalization = FlowNormalization.none
   /// Bits a channel value is scored at, 1...8.
   public var bits = 8
   /// Whether the mean and scale of the top latent are learned.
@@ -43,7 +45,7 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
 
   private enum CodingKeys: CodingKey {
     case imageHeight, imageWidth, imageChannels, architecture, levels, depth, width, coupling, network, blocks
-    case kernel, permutation, padding, bits, learnsTopPrior, classCount, dequantizerWidth
+    case kernel, permutation, padding, flowNormalization, bits, learnsTopPrior, classCount, dequantizerWidth
   }
 
   /// Settings that an earlier version did not have stand at their defaults.
@@ -63,6 +65,8 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
     kernel = try values.decodeIfPresent(Int.self, forKey: .kernel) ?? kernel
     permutation = try values.decode(PermutationKind.self, forKey: .permutation)
     padding = try values.decodeIfPresent(Padding.self, forKey: .padding) ?? padding
+    flowNormalization =
+      try values.decodeIfPresent(FlowNormalization.self, forKey: .flowNormalization) ?? flowNormalization
     bits = try values.decode(Int.self, forKey: .bits)
     learnsTopPrior = try values.decode(Bool.self, forKey: .learnsTopPrior)
     classCount = try values.decode(Int.self, forKey: .classCount)
@@ -70,7 +74,8 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
       try values.decodeIfPresent(Int.self, forKey: .dequantizerWidth) ?? dequantizerWidth
   }
 
-  /// Files of a Glow with uniform noise are those that versions without other architectures or noise read and wrote.
+  /// Files of a Glow with uniform noise are those that versions without other architectures or noise read and wrote, and
+  /// those of a RealNVP without normalization between its couplings name none.
   public func encode(to encoder: any Encoder) throws {
     var values = encoder.container(keyedBy: CodingKeys.self)
     try values.encode(imageHeight, forKey: .imageHeight)
@@ -86,6 +91,7 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
     try values.encode(kernel, forKey: .kernel)
     try values.encode(permutation, forKey: .permutation)
     try values.encode(padding, forKey: .padding)
+    if flowNormalization != .none { try values.encode(flowNormalization, forKey: .flowNormalization) }
     try values.encode(bits, forKey: .bits)
     try values.encode(learnsTopPrior, forKey: .learnsTopPrior)
     try values.encode(classCount, forKey: .classCount)

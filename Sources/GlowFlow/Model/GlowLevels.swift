@@ -50,7 +50,11 @@ enum GlowLevels: Architecture {
     }
   }
 
-  static func validate(_ configuration: GlowConfiguration) throws {}
+  static func validate(_ configuration: GlowConfiguration) throws {
+    if configuration.flowNormalization != .none {
+      throw ConfigurationError("a Glow has no normalization between couplings but that of its channel maps")
+    }
+  }
 }
 
 extension ArchitectureKind {

@@ -1,6 +1,6 @@
 /// RealNVP (Dinh, Sohl-Dickstein & Bengio 2017): the logit of the images, then at each scale but the last three
 /// checkerboard couplings, a squeeze, three channel-wise couplings, and half of the channels factored out; at the last
-/// scale four checkerboard couplings.
+/// scale four checkerboard couplings. Each coupling's output may be normalized over the batch (`FlowNormalization`).
 ///
 /// A level has activations of one shape, so a scale is two of them, before and after its squeeze; the last scale is one.
 enum RealNVPLevels: Architecture {
@@ -31,6 +31,31 @@ enum RealNVPLevels: Architecture {
       padding: configuration.padding)
   }
 
+  /// Couplings one after the other, and after each what normalizes its output, if anything does.
+  ///
+  /// - Parameter scale: decides the width of their networks.
+  private static func couplings(
+    _ masks: [(name: String, mask: CouplingMask)], _ shape: LevelShape, _ configuration: GlowConfiguration,
+    scale: Int, in blueprint: inout Blueprint
+  ) -> [Placed<any Layer>] {
+    let settings = network(configuration, scale: scale)
+    return masks.flatMap { name, mask -> [Placed<any Layer>] in
+      let coupling: Placed<any Layer> = blueprint.place {
+        MaskedCoupling(mask, shape, settings, name: name, in: &$0)
+      }
+      return switch configuration.flowNormalization {
+      case .none: [coupling]
+      case .batch:
+        [
+          coupling,
+          blueprint.place {
+            InvertibleNormalization(channels: shape.channels, name: "\(name).norm", in: &$0)
+          },
+        ]
+      }
+    }
+  }
+
   private static func checkerboard(
     _ scale: Int, _ configuration: GlowConfiguration, before: LevelShape?, in blueprint: inout Blueprint
   ) -> Level {
@@ -41,15 +66,10 @@ enum RealNVPLevels: Architecture {
         ? blueprint.place { _ in Logit() }
         : blueprint.place { _ in Continuation(name: "\(name).input", title: "the input of \(name)") }
     ]
-    let settings = network(configuration, scale: scale)
-    for index in 0..<(isLast ? 4 : 3) {
-      layers.append(
-        blueprint.place {
-          MaskedCoupling(
-            .checkerboard(changesEven: index % 2 == 0), shape, settings, name: "\(name).checkerboard\(index)",
-            in: &$0)
-        })
+    let masks = (0..<(isLast ? 4 : 3)).map {
+      (name: "\(name).checkerboard\($0)", mask: CouplingMask.checkerboard(changesEven: $0 % 2 == 0))
     }
+    layers += couplings(masks, shape, configuration, scale: scale, in: &blueprint)
     if isLast { layers.append(blueprint.place { NormalPrior(channels: shape.channels, in: &$0) }) }
     return Level(shape: shape, inputShape: before ?? configuration.imageShape, layers: layers)
   }
@@ -66,15 +86,10 @@ enum RealNVPLevels: Architecture {
         Squeeze(name: "\(name).squeeze", title: "the squeeze of \(name)", shape: shape)
       }
     ]
-    let settings = network(configuration, scale: scale + 1)
-    for index in 0..<3 {
-      layers.append(
-        blueprint.place {
-          MaskedCoupling(
-            .channels(changesFirst: index % 2 == 0), shape, settings, name: "\(name).channels\(index)",
-            in: &$0)
-        })
+    let masks = (0..<3).map {
+      (name: "\(name).channels\($0)", mask: CouplingMask.channels(changesFirst: $0 % 2 == 0))
     }
+    layers += couplings(masks, shape, configuration, scale: scale + 1, in: &blueprint)
     layers.append(
       blueprint.place { FactorOut(channels: shape.channels, name: "\(name).factor_out", in: &$0) })
     return Level(shape: shape, inputShape: before, layers: layers)

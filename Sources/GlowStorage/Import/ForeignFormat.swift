@@ -58,6 +58,11 @@ package enum ForeignFormat: String, Sendable, CaseIterable {
     if configuration.hasDequantizer {
       throw ConfigurationError("models of \(rawValue) have uniform noise, and this one has a dequantizer")
     }
+    if configuration.flowNormalization != .none {
+      throw ConfigurationError(
+        "models of \(rawValue) have nothing between their couplings, and this one was trained with "
+          + "--flow-normalization \(configuration.flowNormalization)")
+    }
     guard paddings.contains(configuration.padding) else {
       throw ConfigurationError(
         "models of \(rawValue) pad with \(paddings.last!), and this one was trained with --padding "
