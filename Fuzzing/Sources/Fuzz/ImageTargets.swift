@@ -190,7 +190,8 @@ private func readArchive(_ archive: some Container) throws {
   for index in 0..<min(names.count, 16) {
     let name = names.bytes(index)
     let start = try archive.start(of: name, 4)
-    precondition(try archive.open(name).prefix(4) == start)
+    let whole = try archive.open(name)
+    precondition(whole.prefix(4) == start)
   }
 }
 
