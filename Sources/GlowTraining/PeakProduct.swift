@@ -9,6 +9,8 @@ final class PeakProduct {
   /// - Throws: `MemoryError`.
   init(_ team: ThreadTeam) throws {
     self.team = team
+    // A team that works with packed products has none yet.
+    try team.claimBuffers()
     (a, b, c) = (try Slab(count: size * size), try Slab(count: size * size), try Slab(count: size * size))
     Philox(seed: 3, purpose: .weights).fillUniform(a.values)
     Philox(seed: 4, purpose: .weights).fillUniform(b.values)
