@@ -40,13 +40,17 @@ def main() -> None:
     glow, library = sys.argv[1:]
     thresholds = json.loads((HERE / "thresholds.json").read_text())
     failures = 0
+    print(f"thresholds of {thresholds['measured_on']}")
     for options, jobs in thresholds["share_of_peak"].items():
         for job, least in jobs.items():
             for _ in range(3):
                 found, kernels = share(glow, options, job)
-                wanted = least.get(kernels, 0)
-                if found >= wanted:
+                wanted = least.get(kernels)
+                if wanted is None or found >= wanted:
                     break
+            if wanted is None:
+                print(f"{options} {job}, {kernels}: {found:.1%} of the peak; there is no threshold", flush=True)
+                continue
             verdict = "ok" if found >= wanted else "TOO SLOW"
             failures += found < wanted
             print(f"{options} {job}, {kernels}: {found:.1%} of the peak, at least {wanted:.0%}: {verdict}", flush=True)
