@@ -38,18 +38,13 @@ package final class ReadAhead {
   /// - Parameters:
   ///   - indices: which images, in which order.
   ///   - capacity: images that are kept; no more may be taken at once.
+  ///   - threads: those that read. Where there are none, or the system starts none, who takes images reads them.
   package init(
     _ dataset: any Dataset, _ indices: some Sequence<Int>, capacity: Int, threads: Int = 1
   ) {
-    precondition(capacity >= 1 && threads >= 1)
+    precondition(capacity >= 1 && threads >= 0)
     queue = Queue(dataset, AnyIterator(indices.makeIterator()), capacity: capacity)
-    for _ in 0..<min(threads, capacity) {
-      let thread = Thread { [queue] in
-        _ = nice(10)  // on Linux of the calling thread alone
-        queue.fill()
-      }
-      thread.start()
-    }
+    for _ in 0..<min(threads, capacity) { queue.startReader() }
   }
 
   deinit { queue.end() }
@@ -72,6 +67,8 @@ private final class Queue: @unchecked Sendable {
   private let size: Int
   private let pixels: UnsafeMutableBufferPointer<UInt8>
   private let condition = NSCondition()
+  /// Known to who takes images alone.
+  private var hasReader = false
 
   // What follows is touched by who holds the condition's lock.
   private let indices: AnyIterator<Int>
@@ -101,18 +98,45 @@ private final class Queue: @unchecked Sendable {
     return cost
   }
 
-  /// A reader's life.
-  func fill() {
-    while let (place, index) = begin() {
-      let slot = UnsafeMutableBufferPointer(
-        rebasing: pixels[place % capacity * size..<(place % capacity + 1) * size])
-      var failure: (any Error)?
-      let start = seconds(CLOCK_THREAD_CPUTIME_ID)
-      do { try dataset.read(index, into: slot) } catch { failure = error }
-      finish(
-        place, ReadAhead.Item(index: index, pixels: UnsafeBufferPointer(slot), error: failure),
-        processor: seconds(CLOCK_THREAD_CPUTIME_ID) - start)
+  /// Starts a thread that reads, if the system has room for one.
+  func startReader() {
+    var thread = pthread_t()
+    let queue = Unmanaged.passRetained(self)
+    let status = pthread_create(
+      &thread, nil,
+      { argument in
+        let queue = Unmanaged<Queue>.fromOpaque(argument!).takeRetainedValue()
+        _ = nice(10)  // on Linux of the calling thread alone
+        while queue.readNext() {}
+        return nil
+      }, queue.toOpaque())
+    if status != 0 {
+      queue.release()
+      return
     }
+    pthread_detach(thread)
+    hasReader = true
+  }
+
+  /// Returns whether there was an image to read.
+  private func readNext() -> Bool {
+    guard let (place, index) = begin() else { return false }
+    let slot = UnsafeMutableBufferPointer(
+      rebasing: pixels[place % capacity * size..<(place % capacity + 1) * size])
+    var failure: (any Error)?
+    let start = seconds(CLOCK_THREAD_CPUTIME_ID)
+    do { try dataset.read(index, into: slot) } catch { failure = error }
+    finish(
+      place, ReadAhead.Item(index: index, pixels: UnsafeBufferPointer(slot), error: failure),
+      processor: seconds(CLOCK_THREAD_CPUTIME_ID) - start)
+    return true
+  }
+
+  /// Images that have been begun and not been given back.
+  private var held: Int {
+    condition.lock()
+    defer { condition.unlock() }
+    return begun - released
   }
 
   private func begin() -> (place: Int, index: Int)? {
@@ -138,6 +162,9 @@ private final class Queue: @unchecked Sendable {
 
   func wait(for count: Int) -> [ReadAhead.Item] {
     let start = seconds(CLOCK_MONOTONIC)
+    if !hasReader {
+      while held < count && readNext() {}
+    }
     condition.lock()
     defer {
       cost.waited += seconds(CLOCK_MONOTONIC) - start
