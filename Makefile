@@ -29,7 +29,7 @@ LIBFUZZER = $(TOOLCHAIN)/../lib/swift/clang/lib/linux/libclang_rt.fuzzer_no_main
 .DEFAULT_GOAL := help
 .PHONY: help deps build test golden test-kernels coverage install uninstall dist deb try-packages \
   $(DIST)/release/glow .build-examples/debug/Modules sanitize-part sanitize-threads demo bench bench-products \
-  bench-check bench-peers bench-sources fuzz sanitize study-attributes study-detect study-stability study-paper \
+  bench-check bench-peers bench-sources fuzz sanitize study-attributes study-detect study-stability study-paper study-budget \
   study-many-cores study-simulated-cores format lint docs examples clean
 
 help: ## Show this list.
@@ -210,6 +210,11 @@ study-paper: deps build ## Make the table of Glow's paper, RealNVP beside it (DA
 	@[ -n "$(DATA)" ] || { echo "give the folder of CIFAR-10's binary batches: make $@ DATA=FOLDER" >&2; exit 64; }
 	SEEDS="$(or $(SEEDS),3)" BUDGET="$(or $(BUDGET),4)" nice Studies/paper.sh $(GLOW) "$(DATA)" "$(STUDIES)/paper" \
 	  "$(or $(RESULTS),$(STUDIES)/paper/results)"
+
+study-budget: deps build ## Find what learns most in a given time, by successive halving (DATA=CIFAR-10 HOURS=0.25 ROUNDS=3).
+	@[ -n "$(DATA)" ] || { echo "give the folder of CIFAR-10's binary batches: make $@ DATA=FOLDER" >&2; exit 64; }
+	HOURS="$(or $(HOURS),0.25)" ROUNDS="$(or $(ROUNDS),3)" nice Studies/budget.sh $(GLOW) "$(DATA)" "$(STUDIES)/budget" \
+	  "$(or $(RESULTS),$(STUDIES)/budget/results)"
 
 study-many-cores: deps build ## Measure how speed grows with threads, as many as there are processors.
 	Studies/many-cores.sh $(GLOW) "$(STUDIES)/many-cores"
