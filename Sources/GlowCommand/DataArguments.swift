@@ -171,7 +171,8 @@ func openData(
   let shape = ImageShape(model.glow.configuration)
   let asTrained = images.heldOut(asIn: path, location)
   let found = try asTrained.open(location, part, model: shape, readsAttributes: readsAttributes)
-  let opened = found.with(found.dataset, note: holdOutNote(images, asTrained, found, path: path))
+  var opened = found.with(found.dataset, note: holdOutNote(images, asTrained, found, path: path))
+  opened = opened.with(opened.dataset, note: treatmentNote(images, path: path))
   if opened.dataset.shape != shape {
     throw ConfigurationError(
       "\(location): images of \(opened.dataset.shape) do not fit \(path), a model of \(shape) images")
@@ -193,6 +194,15 @@ private func holdOutNote(
   if asTrained.isHoldOutGiven { return "--hold-out \(share) as in training (--hold-out 0 takes all images)" }
   return opened.part == nil
     ? "\(path) was trained with --hold-out \(share): give it where these are its images" : nil
+}
+
+/// What is done to these images and was not to those that the model was trained on, or the reverse.
+private func treatmentNote(_ asked: ImageArguments, path: String) -> String? {
+  guard let trained = RunFolder.configuration(ofModel: path)?.images else { return nil }
+  let differences = zip(trained.treatment, asked.settings.treatment).filter { $0.value != $1.value }
+  if differences.isEmpty { return nil }
+  let parts = differences.map { "\($0.option) \($0.value), here \($1.value)" }
+  return "\(path) was trained with \(parts.joined(separator: "; "))"
 }
 
 /// Says which of the images' classes the model has never learned anything of.

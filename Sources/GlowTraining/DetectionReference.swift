@@ -60,14 +60,10 @@ package struct DetectionReference: Codable, Sendable, Equatable {
       ("--compressor", compressor, new.compressor ?? "none"),
     ]
     if let old = provenance {
-      let (before, after) = (old.imageOptions, new.imageOptions)
-      // Which images are taken, and how arrays are understood, is the data's own; what is done to them is not.
-      pairs += [
-        ("version", old.version, new.version), ("--kernels", old.kernels, new.kernels),
-        ("--resize", before.resizing.rawValue, after.resizing.rawValue),
-        ("--crop", before.crop.map(String.init) ?? "none", after.crop.map(String.init) ?? "none"),
-        ("--background", before.background ?? "none", after.background ?? "none"),
-      ]
+      pairs += [("version", old.version, new.version), ("--kernels", old.kernels, new.kernels)]
+      pairs += zip(old.imageOptions.treatment, new.imageOptions.treatment).map {
+        ($0.option, $0.value, $1.value)
+      }
     }
     return pairs.compactMap { $1 == $2 ? nil : "\($0) was \($1), is now \($2)" }
   }

@@ -17,6 +17,15 @@ package struct ImageSettings: Codable, Sendable, Hashable {
     (self.imageSize, self.resizing, self.limit) = (imageSize, resizing, limit)
   }
 
+  /// What is done to each image, as options and their values. Which images are taken, and how arrays are understood, is
+  /// the data's own.
+  package var treatment: [(option: String, value: String)] {
+    [
+      ("--resize", resizing.rawValue), ("--crop", crop.map(String.init) ?? "none"),
+      ("--background", background ?? "none"),
+    ]
+  }
+
   /// What is not as by default, as the command line has it.
   package var options: [String] {
     let values: [(String, String?)] = [

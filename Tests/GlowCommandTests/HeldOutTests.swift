@@ -47,6 +47,32 @@ extension CommandTests {
     #expect(try shell("$GLOW data images --hold-out -1").status == 64)
   }
 
+  @Test("images that are treated otherwise than a model's were are said to be")
+  func otherTreatment() throws {
+    defer { clean() }
+    #expect(try shell("$GLOW data faces --limit 8 --export images").status == 0)
+    let options = "--crop 24 --image-size 16 --background 0"
+    let trained = try shell("$GLOW train --data images --out run \(options) \(Self.tiny)")
+    #expect(trained.status == 0, "\(trained.error)")
+    for (line, note) in [
+      (
+        "evaluate run --data images",
+        "run was trained with --crop 24, here none; --background 0,0,0, here none"
+      ),
+      ("evaluate run --data images --crop 32 --background 0", "run was trained with --crop 24, here 32;"),
+      (
+        "encode run --data images --crop 24 --background 0 --resize crop --out latents.npy",
+        "run was trained with --resize box, here crop"
+      ),
+      ("evaluate run/model.safetensors --data images --crop 24 --background 0,0,0", nil),
+    ] as [(String, String?)] {
+      let outcome = try shell("$GLOW \(line)")
+      #expect(outcome.status == 0, "\(line): \(outcome.error)")
+      #expect(outcome.output.contains("was trained with") == (note != nil), "\(line): \(outcome.output)")
+      if let note { #expect(outcome.output.contains(note), "\(line): \(outcome.output)") }
+    }
+  }
+
   @Test("held-out images of a run are said to be what they are taken for")
   func heldOutNotes() throws {
     defer { clean() }
