@@ -3,7 +3,8 @@
 # 128, and RealNVP, each with the same time on the cores and several seeds, on CIFAR-10's test images.
 #
 # A run has as many steps as its model makes in BUDGET core-hours at the speed of one core, measured once. RealNVP is
-# realnvp-BLOCKSxWIDTH: that of its paper (8x64) makes a few images a second. Two runs (JOBS) are made at a time. Prints the table
+# realnvp-BLOCKSxWIDTH: that of its paper (8x64) makes a few images a second; realnvp-BLOCKSxWIDTH-normalized has batch
+# normalization between its couplings too. Two runs (JOBS) are made at a time. Prints the table
 # as it stands at the end, and draws all curves. What RESULTS holds is not done again (runs.sh).
 #
 # usage: Studies/paper.sh GLOW CIFAR OUT RESULTS      (SEEDS, BUDGET, BATCH, JOBS and MODELS may be set in the environment)
@@ -19,7 +20,10 @@ keep "$results" "budget $budget, batch $batch"
 kind() { case $1 in realnvp-*) echo "$1" ;; *) echo "glow-${1#*-}" ;; esac }
 options() { # MODEL: those that make it
   case $1 in
-  realnvp-*) echo "--architecture realnvp $(echo "${1#realnvp-}" | sed 's/\(.*\)x\(.*\)/--blocks \1 --width \2/')" ;;
+  realnvp-*)
+    echo "--architecture realnvp $(echo "${1#realnvp-}" |
+      sed 's/-normalized/ --flow-normalization batch/; s/^\([0-9]*\)x/--blocks \1 --width /')"
+    ;;
   *) echo "--depth 8 --width 128 --coupling ${1#*-}" ;;
   esac
 }
