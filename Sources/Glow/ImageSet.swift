@@ -99,11 +99,12 @@ struct SourceDataset: Dataset {
   func label(_ index: Int) -> Int? { source.label(index) }
   func source(_ index: Int) -> String { source.name(index) }
 
-  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws -> ImageTraits {
     let image = try source.image(index)
     if image.shape != shape {
       throw GlowError("\(source.name(index)): is an image of \(image.shape), expected \(shape)")
     }
     _ = pixels.update(fromContentsOf: image.pixels)
+    return []
   }
 }

@@ -28,16 +28,48 @@ struct DataArguments: ParsableArguments {
   func open(_ part: DataPart) throws -> OpenedData { try images.open(data, part) }
 }
 
-/// What is done to the images of a data set.
-struct ImageArguments: ParsableArguments {
-  @Option(help: "Side of the images: smaller ones are padded, larger ones reduced.")
-  var imageSize: Int?
-
+/// What is done to each image on its way to a model's size.
+struct TreatmentArguments: ParsableArguments {
   @Option(help: "How larger images are reduced: box (area average, the default) or crop.")
   private var resize: Resizing?
 
   @Option(help: "Use only the square of this side in the center of each image, before it is reduced.")
   var crop: Int?
+
+  @Option(help: "Lay transparent pixels on white, black, a level (128) or a color (255,128,0).")
+  var background: Background?
+
+  var resizing: Resizing { resize ?? .box }
+
+  /// What a run did, where nothing else is asked for.
+  func filled(from former: ImageSettings) -> TreatmentArguments {
+    var result = self
+    result.resize = resize ?? former.resizing
+    result.crop = crop ?? former.crop
+    result.background = background ?? former.background.flatMap { Background($0) }
+    return result
+  }
+
+  var settings: ImageSettings {
+    var settings = ImageSettings(resizing: resizing)
+    settings.crop = crop
+    settings.background = background.map { $0.color.map(String.init).joined(separator: ",") }
+    return settings
+  }
+
+  func validate() throws {
+    if let crop, !(1...PNG.maximumSide).contains(crop) {
+      throw ValidationError("--crop must be 1 to \(PNG.maximumSide), not \(crop)")
+    }
+  }
+}
+
+/// Which images of a data set are taken, and what is done to them.
+struct ImageArguments: ParsableArguments {
+  @Option(help: "Side of the images: smaller ones are padded, larger ones reduced.")
+  var imageSize: Int?
+
+  @OptionGroup var treatment: TreatmentArguments
 
   @Option(help: "Use only so many images: the first ones, of folders as many of each class as of the others.")
   var limit: Int?
@@ -55,10 +87,7 @@ struct ImageArguments: ParsableArguments {
     help: "How arrays are understood where that is not clear: NHWC, NCHW, planes or HW (one gray image).")
   var layout: ArrayLayout?
 
-  @Option(help: "Lay transparent pixels on white, black, a level (128) or a color (255,128,0).")
-  var background: Background?
-
-  var resizing: Resizing { resize ?? .box }
+  var resizing: Resizing { treatment.resizing }
 
   /// Whether something is said of holding images out, if only that none are.
   var isHoldOutGiven: Bool { holdOut != nil }
@@ -66,26 +95,29 @@ struct ImageArguments: ParsableArguments {
   /// What the images of a run were, where nothing else is asked for.
   mutating func fill(from former: ImageSettings) {
     imageSize = imageSize ?? former.imageSize
-    resize = resize ?? former.resizing
-    crop = crop ?? former.crop
+    treatment = treatment.filled(from: former)
     limit = limit ?? former.limit
     holdOut = holdOut ?? former.holdOut
     labels = labels ?? (former.hasCoarseLabels == true ? .coarse : nil)
     layout = layout ?? former.layout
-    background = background ?? former.background.flatMap { Background($0) }
   }
 
-  /// The same where the images are a run's own: what the run held out is held out again, unless something is said of it.
+  /// The same where the images are a run's own: they are what they were to the run, unless something else is said. What it
+  /// held out is held out again, arrays are understood alike, and classes are the same.
   ///
   /// - Parameters:
   ///   - model: the run's folder or one of its models.
   ///   - location: where the images are.
-  func heldOut(asIn model: String, _ location: String) -> ImageArguments {
-    guard !isHoldOutGiven, let run = RunFolder.configuration(ofModel: model), let images = run.images,
-      let own = Folder.resolved(run.data), own == Folder.resolved(location)
+  func own(of model: String, _ location: String) -> ImageArguments {
+    guard let run = RunFolder.configuration(ofModel: model), let images = run.images,
+      let path = Folder.resolved(location)
     else { return self }
+    let (isTrain, isTest) = (path == Folder.resolved(run.data), path == run.test.flatMap(Folder.resolved))
+    if !isTrain && !isTest { return self }
     var result = self
-    result.holdOut = images.holdOut
+    if isTrain { result.holdOut = holdOut ?? images.holdOut }
+    result.labels = labels ?? (images.hasCoarseLabels == true ? .coarse : nil)
+    result.layout = layout ?? images.layout
     return result
   }
 
@@ -93,21 +125,17 @@ struct ImageArguments: ParsableArguments {
   mutating func holdOutNone() { holdOut = nil }
 
   var settings: ImageSettings {
-    var settings = ImageSettings(imageSize: imageSize, resizing: resizing, limit: limit)
-    settings.crop = crop
+    var settings = treatment.settings
+    (settings.imageSize, settings.limit) = (imageSize, limit)
     settings.holdOut = holdOut == 0 ? nil : holdOut
     settings.hasCoarseLabels = labels == .coarse ? true : nil
     settings.layout = layout
-    settings.background = background.map { $0.color.map(String.init).joined(separator: ",") }
     return settings
   }
 
   func validate() throws {
     if let imageSize, !(1...PNG.maximumSide).contains(imageSize) {
       throw ValidationError("--image-size must be 1 to \(PNG.maximumSide), not \(imageSize)")
-    }
-    if let crop, !(1...PNG.maximumSide).contains(crop) {
-      throw ValidationError("--crop must be 1 to \(PNG.maximumSide), not \(crop)")
     }
     if let holdOut, !(holdOut >= 0 && holdOut < 1) {
       throw ValidationError("--hold-out must be between 0 and 1, or 0 for none, not \(holdOut)")
@@ -124,12 +152,12 @@ struct ImageArguments: ParsableArguments {
     var options = DataOptions()
     options.imageSize = imageSize
     options.resizing = resizing
-    options.crop = crop
+    options.crop = treatment.crop
     options.limit = limit
     options.holdOut = settings.holdOut
     options.hasCoarseLabels = labels == .coarse
     options.layout = layout
-    options.background = background
+    options.background = treatment.background
     options.modelShape = model
     options.readsAttributes = readsAttributes
     return try DataSource.open(location, part: part, options: options)
@@ -169,10 +197,11 @@ func openData(
   readsAttributes: Bool = false, needsClasses: Bool = true
 ) throws -> OpenedData {
   let shape = ImageShape(model.glow.configuration)
-  let asTrained = images.heldOut(asIn: path, location)
-  let found = try asTrained.open(location, part, model: shape, readsAttributes: readsAttributes)
-  var opened = found.with(found.dataset, note: holdOutNote(images, asTrained, found, path: path))
-  opened = opened.with(opened.dataset, note: treatmentNote(images, path: path))
+  let asTrained = images.own(of: path, location)
+  var opened = try asTrained.open(location, part, model: shape, readsAttributes: readsAttributes)
+  for note in trainingNotes(images, asTrained, opened, path: path) {
+    opened = opened.with(opened.dataset, note: note)
+  }
   if opened.dataset.shape != shape {
     throw ConfigurationError(
       "\(location): images of \(opened.dataset.shape) do not fit \(path), a model of \(shape) images")
@@ -184,25 +213,26 @@ func openData(
   return matching
 }
 
-/// What is to be known of images that a run held out, if these may be its own.
-private func holdOutNote(
+/// What these images are to the run of the model: what is as in training because nothing else is asked for, and what is not.
+private func trainingNotes(
   _ asked: ImageArguments, _ asTrained: ImageArguments, _ opened: OpenedData, path: String
-) -> String? {
-  guard !asked.isHoldOutGiven, let share = RunFolder.configuration(ofModel: path)?.images?.holdOut else {
-    return nil
+) -> [String] {
+  guard let trained = RunFolder.configuration(ofModel: path)?.images else { return [] }
+  var notes: [String] = []
+  let taken = asTrained.settings.options.filter { !asked.settings.options.contains($0) }
+  if !taken.isEmpty {
+    notes.append(
+      "\(taken.joined(separator: " ")) as in training"
+        + (asTrained.isHoldOutGiven == asked.isHoldOutGiven ? "" : " (--hold-out 0 takes all images)"))
   }
-  if asTrained.isHoldOutGiven { return "--hold-out \(share) as in training (--hold-out 0 takes all images)" }
-  return opened.part == nil
-    ? "\(path) was trained with --hold-out \(share): give it where these are its images" : nil
-}
-
-/// What is done to these images and was not to those that the model was trained on, or the reverse.
-private func treatmentNote(_ asked: ImageArguments, path: String) -> String? {
-  guard let trained = RunFolder.configuration(ofModel: path)?.images else { return nil }
-  let differences = zip(trained.treatment, asked.settings.treatment).filter { $0.value != $1.value }
-  if differences.isEmpty { return nil }
-  let parts = differences.map { "\($0.option) \($0.value), here \($1.value)" }
-  return "\(path) was trained with \(parts.joined(separator: "; "))"
+  if let share = trained.holdOut, !asTrained.isHoldOutGiven, opened.part == nil {
+    notes.append("\(path) was trained with --hold-out \(share): give it where these are its images")
+  }
+  let differences = trained.differences(to: asTrained.settings, opened)
+  if !differences.isEmpty {
+    notes.append("\(path) was trained with \(differences.joined(separator: "; "))")
+  }
+  return notes
 }
 
 /// Says which of the images' classes the model has never learned anything of.
@@ -242,8 +272,14 @@ func matchingClasses(
     throw ConfigurationError("\(location) has no classes, and \(path) needs the class of every image")
   }
   let known = try ClassNames.read(metadata, count: configuration.classCount, path: path)
-  let places = try ClassNames.places(
-    of: names, in: known, count: configuration.classCount, location: location, path: path)
+  let places: [Int]
+  do {
+    places = try ClassNames.places(
+      of: names, in: known, count: configuration.classCount, location: location, path: path)
+  } catch let error as ConfigurationError where opened.hasCoarseLabels {
+    let others = names.count == 100 ? CIFARLabels.coarse : .fine
+    throw ConfigurationError("\(error); --labels \(others.rawValue) takes its other classes")
+  }
   return opened.with(opened.dataset.relabeled(known ?? names, places: places))
 }
 

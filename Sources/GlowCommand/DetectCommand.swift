@@ -208,6 +208,7 @@ struct DetectCommand: SharedCommand {
       )
     }
     provenance.split = opened.part?.rawValue
+    provenance.notes = opened.notes.isEmpty ? nil : opened.notes
     provenance.images = opened.dataset.count
     provenance.meanTrainingBitsPerDim = reference.meanTrainingBitsPerDim
     try requireSame(stored.glow, [opened.dataset])
@@ -247,7 +248,7 @@ struct DetectCommand: SharedCommand {
             foreign: foreign,
             score: score.rawValue, falsePositiveRate: fpr, note: opened.note)))
     }
-    if let note = opened.note { try answer(note) }
+    for note in [opened.note, collected.traits.note].compactMap({ $0 }) { try answer(note) }
     try answer(
       "\(foreign) of \(counted(count, "image")) are foreign by \(score.rawValue) at a false-positive rate of \(fpr), "
         + "against \(known.count) known ones of \(reference.data)"
@@ -268,7 +269,7 @@ struct DetectCommand: SharedCommand {
     of data: String, _ stored: StoredModel, _ settings: ScoringSettings
   ) throws -> ScoreProvenance {
     var provenance = ScoreProvenance(stored.glow, model: model, data: data, count: 0, settings)
-    provenance.imageOptions = images.heldOut(asIn: model, data).settings
+    provenance.imageOptions = images.own(of: model, data).settings
     provenance.classes = try scoring.classText(settings.classes, stored, path: model)
     return provenance
   }
@@ -314,7 +315,9 @@ struct DetectCommand: SharedCommand {
         let path = scores.map { recordsFile(["in", "out"][place], in: $0) }
         scorer.progress = Countdown("images of \(data[place])").reached
         let found = try records(opened.dataset, scorer, settings, columns, to: path)
-        var provenance = try provenance(of: data[place], stored, settings).completed(by: found)
+        var provenance = try provenance(of: data[place], stored, settings)
+        provenance.notes = opened.notes.isEmpty ? nil : opened.notes
+        provenance = provenance.completed(by: found)
         provenance.split = opened.part?.rawValue
         provenance.images = opened.dataset.count
         provenance.meanTrainingBitsPerDim = mean
@@ -328,7 +331,8 @@ struct DetectCommand: SharedCommand {
       let score = try collected[place].summary()
       return Side(
         provenance: provenances[place], images: score.images, bitsPerDim: score.bitsPerDimension,
-        standardError: Nullable(score.standardError), note: sets[place].note)
+        standardError: Nullable(score.standardError),
+        note: provenances[place].notes.map { $0.joined(separator: "; ") })
     }
     if let reference {
       try DetectionReference(provenances[0], scores: collected[0].values).write(to: reference)

@@ -47,5 +47,6 @@ struct EncodeCommand: SharedCommand {
     }
     try answer("\(out): latents of \(counted(count, "image")), float32 [\(count), \(glow.latentCount)]")
     try answer("decoded again: \(reconstruction!)")
+    if let note = reconstruction?.traits.note { try answer(note) }
   }
 }

@@ -136,14 +136,13 @@ struct EvaluateCommand: SharedCommand {
     try requireSame(glow, [opened.dataset])
     try ranks.first { try Destination.prepare(destinations, inputs: [model], data: [data.data]) }
     if try ranks.isFirst && isTrainedOn(opened.dataset) {
-      remark(
-        "these are the images that the model was trained on: of others bits/dim are higher (--hold-out keeps some back)"
-      )
+      remark("these are the images that the model was trained on: \(Self.ownImagesHint)")
     }
     var provenance = ScoreProvenance(glow, model: model, data: location, count: range.count, settings)
     provenance.split = opened.part?.rawValue
-    provenance.imageOptions = data.images.heldOut(asIn: model, location).settings
+    provenance.imageOptions = data.images.own(of: model, location).settings
     provenance.shard = shard?.description
+    provenance.notes = opened.notes.isEmpty ? nil : opened.notes
     provenance.classes = try scoring.classText(settings.classes, stored, path: model)
     let scorer = try Scorer(glow, batch: scoring.batch)
     scorer.ranks = ranks
@@ -220,8 +219,11 @@ struct EvaluateCommand: SharedCommand {
       readingShare: scorer.readingCost.processor / max(processorSeconds() - processor, 1e-6),
       limit: data.images.limit, imageSize: data.images.imageSize, resize: data.images.resizing.rawValue,
       batch: scoring.batch, threads: team.count, note: opened.note)
-    try answer(json ? jsonLine(result) : text(result, score))
+    try answer(json ? jsonLine(result) : text(result, score, found: collected.traits.note))
   }
+
+  /// What is to be known of scores of those images that a model learns from.
+  static let ownImagesHint = "of others bits/dim are higher (--hold-out keeps some back)"
 
   /// Whether the run that the model is of has learned from these very images.
   private func isTrainedOn(_ dataset: any Dataset) throws -> Bool {
@@ -252,12 +254,13 @@ struct EvaluateCommand: SharedCommand {
 
   private static let fractions = [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]
 
-  private func text(_ result: Result, _ score: Score) -> String {
+  /// - Parameter found: of how many images something was changed.
+  private func text(_ result: Result, _ score: Score, found: String?) -> String {
     let provenance = result.provenance
     var lines = [
       "\(provenance.model) on \(provenance.data)" + (provenance.split.map { ", its \($0) images" } ?? "")
     ]
-    if let note = result.note { lines.append(note) }
+    lines += [result.note, found].compactMap { $0 }
     lines.append(
       "bits/dim \(score) on \(counted(result.images, "image")), "
         + String(format: "%.1f images/s", result.imagesPerSecond))

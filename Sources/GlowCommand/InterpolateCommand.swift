@@ -16,7 +16,7 @@ struct InterpolateCommand: ParsableCommand {
   @Argument(help: "A .safetensors file or a run folder.") var model: String
   @Argument(
     help:
-      "Two PNG files for a strip; four for a grid: upper left, upper right, lower left, lower right; or one with --to-class."
+      "Two images (PNG, JPEG or WebP) for a strip; four for a grid: upper left, upper right, lower left, lower right; or one with --to-class."
   )
   var images: [String]
   @Option(help: "The PNG to write.") var out: String
@@ -65,7 +65,7 @@ struct InterpolateCommand: ParsableCommand {
       of: space.shape, count: images.count < 4 ? columns : columns * columns, columns: columns,
       scale: handling.scale)
     try Destination.prepare([destination], inputs: [model] + images)
-    var ends = try space.encode(handling.read(images, shape: space.shape))
+    var ends = try space.encode(handling.read(images, shape: space.shape, model: model))
     if let target { ends.append(try space.moved(ends[0], toClass: target)) }
     let path =
       ends.count == 2

@@ -13,7 +13,7 @@ struct ManipulateCommand: ParsableCommand {
     abstract: "Change an image along the vectors that attribute has found.")
 
   @Argument(help: "A .safetensors file or a run folder.") var model: String
-  @Argument(help: "The PNG to change.") var image: String
+  @Argument(help: "The image (PNG, JPEG or WebP) to change.") var image: String
   @Option(
     help: ArgumentHelp(
       "A vector, or several to add, separated by commas. Each --attribute makes a row.",
@@ -65,7 +65,7 @@ struct ManipulateCommand: ParsableCommand {
         of: space.shape, count: attribute.count, columns: attribute.count, scale: handling.scale)
     }
     try Destination.prepare(destinations, inputs: [model, image] + attribute.flatMap(\.paths))
-    let latents = try space.encode(handling.read([image], shape: space.shape))[0]
+    let latents = try space.encode(handling.read([image], shape: space.shape, model: model))[0]
     func changed(_ strengths: [Double]) throws -> [[ByteImage]] {
       try rows.map { vectors in
         try space.decode(strengths.map { LatentPath.shifted(latents, by: vectors, strength: $0) })

@@ -8,10 +8,7 @@ import GlowTraining
 
 /// How a command takes in single images and shows what becomes of them.
 struct PictureArguments: ParsableArguments {
-  @Option(help: "How larger images are reduced to the model's size: box (area average) or crop.")
-  var resize = Resizing.box
-  @Option(help: "Lay transparent pixels on white, black, a level (128) or a color (255,128,0).")
-  var background: Background?
+  @OptionGroup var treatment: TreatmentArguments
   @OptionGroup var classes: ClassArguments
   @Option(help: "Enlargement of each image.") var scale = 2
 
@@ -26,23 +23,32 @@ struct PictureArguments: ParsableArguments {
     try LatentSpace(stored.glow, label: try classes.label(stored, model: model))
   }
 
-  /// Reads image files and brings them to the shape of a model's images, as data are.
+  /// Reads image files and brings them to the shape of a model's images, as data are: with what the model's run did to its
+  /// images, unless something else is asked for. An image of that shape is only cropped if that is asked for here.
   ///
+  /// - Parameter model: the run's folder or one of its models.
   /// - Throws: `FileError`.
-  func read(_ paths: [String], shape: ImageShape) throws -> [ByteImage] {
-    try paths.map { path in
-      for note in ImageFile.notes(path, background: background) { try answer(note) }
-      var image = try ImageFile.read(path, background: background)
+  func read(_ paths: [String], shape: ImageShape, model: String) throws -> [ByteImage] {
+    let run = RunFolder.configuration(ofModel: model)?.images
+    let asTrained = run.map { treatment.filled(from: $0) } ?? treatment
+    let taken = asTrained.settings.options.filter { !treatment.settings.options.contains($0) }
+    if !taken.isEmpty { try answer("\(taken.joined(separator: " ")) as in training") }
+    return try paths.map { path in
+      for note in ImageFile.notes(path, background: asTrained.background) { try answer(note) }
+      var image = try ImageFile.read(path, background: asTrained.background)
       if image.shape.channels != shape.channels, let converted = image.with(channels: shape.channels) {
         try answer(
           "\(path): \(shape.channels == 3 ? "gray is repeated in three channels" : "RGB without colors becomes gray")"
         )
         image = converted
       }
-      if image.shape != shape, shape.height == shape.width {
-        let resizer = Resizer(size: shape.height, resizing: resize)
+      let side = shape.height == shape.width ? shape.height : treatment.crop
+      if let side, image.shape != shape || treatment.crop != nil {
+        let resizer = Resizer(size: side, resizing: asTrained.resizing, crop: asTrained.crop)
         if let note = resizer.note(image.shape) { try answer("\(path): \(note)") }
         image = resizer.resize(image)
+      } else if asTrained.crop != nil {
+        try answer("\(path): has the model's size and is not cropped")
       }
       if image.shape != shape {
         throw FileError(path, "is \(image.shape), expected \(shape) as the model's images")

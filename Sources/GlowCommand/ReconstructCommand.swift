@@ -41,5 +41,6 @@ struct ReconstructCommand: ParsableCommand {
     let reconstruction = try scorer.reconstruct(shown) { images.append($2) }
     try PNG.write(ImageGrid.arrange(originals + images, columns: columns, scale: 2), to: out)
     try answer("\(reconstruction)")
+    if let note = reconstruction.traits.note { try answer(note) }
   }
 }

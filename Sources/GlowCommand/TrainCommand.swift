@@ -152,6 +152,10 @@ struct TrainCommand: SharedCommand {
     configuration.testDigest = try test.map {
       try DataDigest.of($0.dataset, onError: settings.onError) { terminal.work($0, of: $1, "images read") }
     }
+    if let testLocation, configuration.testDigest == configuration.dataDigest {
+      terminal.note(
+        "warning: \(testLocation) holds the very images to train on: \(EvaluateCommand.ownImagesHint)")
+    }
     if let former {
       if former.isOfCheckpoint, let initFrom, initFrom != former.configuration.initFrom {
         throw ConfigurationError(

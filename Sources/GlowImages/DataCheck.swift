@@ -25,10 +25,7 @@ package enum DataCheck {
       var broken: [(index: Int, error: FileError)] = []
       var traits: [ImageTraits] = []
       for index in range {
-        do {
-          _ = try dataset.image(index)
-          traits.append(try dataset.check(index))
-        } catch {
+        do { traits.append(try dataset.imageAndTraits(index).traits) } catch {
           broken.append((index, error as? FileError ?? FileError(dataset.source(index), "\(error)")))
         }
       }

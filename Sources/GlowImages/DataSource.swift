@@ -68,6 +68,11 @@ package struct OpenedData: Sendable {
     return ([what] + notes).joined(separator: "; ")
   }
 
+  /// Whether `--layout` means something.
+  package var isOfArrays: Bool { [".npy", ".npz"].contains(kind) }
+  /// Whether there are coarse classes beside the fine ones.
+  package var hasCoarseLabels: Bool { kind.hasPrefix("CIFAR-100") }
+
   /// The same knowledge about another view of the images.
   ///
   /// - Parameter note: one thing more to know.
@@ -110,7 +115,9 @@ package enum DataSource {
     var opened =
       try options.holdOut == nil
       ? find(location, part: part, options: options) : withoutHeldOut(location, options)
-    for note in unused(options, opened) { opened = opened.with(opened.dataset, note: note) }
+    for note in unused(options, opened) + [darkness(opened)].compactMap({ $0 }) {
+      opened = opened.with(opened.dataset, note: note)
+    }
     if let share = options.holdOut {
       opened = try heldOut(opened, part: part, share: share, location)
     } else if opened.part == nil && part != .train {
@@ -123,10 +130,10 @@ package enum DataSource {
   /// What was asked for and changes nothing here, and what the classes' numbers do not say.
   private static func unused(_ options: DataOptions, _ opened: OpenedData) -> [String] {
     var notes: [String] = []
-    if options.hasCoarseLabels && !opened.kind.hasPrefix("CIFAR-100") {
+    if options.hasCoarseLabels && !opened.hasCoarseLabels {
       notes.append("--labels changes nothing: these are no images of CIFAR-100")
     }
-    if let layout = options.layout, ![".npy", ".npz"].contains(opened.kind) {
+    if let layout = options.layout, !opened.isOfArrays {
       notes.append("--layout \(layout.rawValue) changes nothing: these are no arrays")
     }
     let dataset = opened.dataset
@@ -137,6 +144,25 @@ package enum DataSource {
       notes.append("no image is of class 0")
     }
     return notes
+  }
+
+  /// What is said of images that are nearly black, such as masks of a few levels; nil if a few of them are not.
+  private static func darkness(_ opened: OpenedData) -> String? {
+    // Of a few values nobody can say.
+    if opened.dataset.shape.count < 256 || opened.notes.contains(where: { $0.contains(FolderProbe.darkness) })
+    {
+      return nil
+    }
+    let few = opened.dataset.spread(over: FolderProbe.largestCount)
+    var largest: UInt8?
+    for index in 0..<few.count {
+      guard let found = try? few.image(index).pixels.max() else { continue }
+      if found >= 16 { return nil }
+      largest = max(largest ?? 0, found)
+    }
+    return largest.map {
+      "the largest value of a few images is \($0) of 255" + FolderProbe.dark(Int($0), of: 255)
+    }
   }
 
   private static let builtInCounts: [DataPart: Int] = [.train: 10_000, .test: 1_000]
@@ -167,8 +193,11 @@ package enum DataSource {
     in container: any Container, part: DataPart, options: DataOptions
   ) throws -> OpenedData {
     let files = try DataFiles(container)
+    let beside = try files.besideFirst(of: layouts.flatMap { try $0.sets(files) })
     for layout in layouts {
-      if let opened = try layout(files, part, options) { return opened }
+      if let opened = try layout.open(files, part, options) {
+        return opened.with(opened.dataset, note: beside)
+      }
     }
     if let opened = try ArchiveSet.open(files, part: part, { try find(in: $0, part: part, options: options) })
     {
@@ -227,32 +256,48 @@ package enum DataSource {
   static func archive(_ file: FileContent) throws -> (any Container)? {
     if ZipArchive.recognizes(file) { return try ZipArchive(file) }
     if TarArchive.recognizes(file) { return try TarArchive(file) }
-    guard Gzip.recognizes(file),
-      let start = try? file.withBytes({ try Gzip.inflate($0, limit: 512, path: file.path) }),
-      TarArchive.recognizes(start)
-    else { return nil }
-    let bytes = try file.withBytes { bytes in
-      do {
-        try requireMemory(
-          Gzip.claimedSize(of: bytes), for: "\(file.path), unpacked,", advice: "gunzip it to need less")
-        return try Gzip.inflateAll(bytes, largest: largestUnpacked, path: file.path)
-      } catch {
-        // Its last bytes, which say how long the content is, are then others'.
-        if try Gzip.isCutOff(bytes, largest: largestUnpacked, path: file.path) {
-          throw FileError(file.path, "is a .tar.gz file that is cut off: it has not come as a whole")
+    guard let key = try packedTar(file) else { return nil }
+    do {
+      let tar = try Unpacked.content(key) {
+        let bytes = try file.withBytes {
+          try Gzip.inflateAll($0, largest: largestUnpacked, path: file.path)
         }
-        throw error
+        return FileContent(bytes, path: file.path)
       }
+      return try TarArchive(tar, unpacked: key)
+    } catch {
+      // Its last bytes, which say how long the content is, are then others'.
+      if try file.withBytes({ try Gzip.isCutOff($0, largest: largestUnpacked, path: file.path) }) {
+        throw FileError(file.path, "is a .tar.gz file that is cut off: it has not come as a whole")
+      }
+      throw error
     }
-    return try TarArchive(
-      FileContent(bytes, path: file.path), note: "unpacked into memory: gunzip .tar.gz files to need less")
   }
 
-  /// Looks for its own files; nil if there are none.
-  private typealias Layout = @Sendable (DataFiles, DataPart, DataOptions) throws -> OpenedData?
+  /// What a .tar.gz file is unpacked to; nil if it is none.
+  static func packedTar(_ file: FileContent) throws -> Unpacked.Key? {
+    guard Gzip.recognizes(file) else { return nil }
+    return try file.withBytes { bytes in
+      guard let start = try? Gzip.inflate(bytes, limit: 512, path: file.path), TarArchive.recognizes(start)
+      else { return nil }
+      return Gzip.key(of: bytes, path: file.path)
+    }
+  }
 
-  private static let layouts: [Layout] = [
-    CIFARDataset.open, IDXDataset.open, MatlabDataset.open, RecordDataset.open, ArrayFiles.open,
+  /// A way to keep many images in files.
+  private struct Layout: Sendable {
+    /// Names of files that are its own, those of each data set; none if there are none.
+    let sets: @Sendable (DataFiles) throws -> [[String]]
+    /// nil if there are none.
+    let open: @Sendable (DataFiles, DataPart, DataOptions) throws -> OpenedData?
+  }
+
+  private static let layouts = [
+    Layout(sets: CIFARDataset.sets, open: CIFARDataset.open),
+    Layout(sets: IDXDataset.sets, open: IDXDataset.open),
+    Layout(sets: MatlabDataset.sets, open: MatlabDataset.open),
+    Layout(sets: RecordDataset.sets, open: RecordDataset.open),
+    Layout(sets: ArrayFiles.sets, open: ArrayFiles.open),
   ]
 
   /// All images of data that hold none out by themselves: those without parts, or with the part `train` alone.

@@ -82,8 +82,10 @@ package protocol Dataset: Sendable {
 
   /// Reads one image as `[height, width, channels]` into `pixels`, which has `shape.count` bytes.
   ///
+  /// - Returns: what a person should know about the image, now that its pixels are known.
   /// - Throws: `FileError`.
-  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws
+  @discardableResult
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws -> ImageTraits
 
   /// Checks the header of one image, which is cheap.
   ///
@@ -120,11 +122,17 @@ extension Dataset {
   /// Reads one image.
   ///
   /// - Throws: `FileError`.
-  package func image(_ index: Int) throws -> ByteImage {
+  package func image(_ index: Int) throws -> ByteImage { try imageAndTraits(index).image }
+
+  /// Reads one image, with what a person should know about it.
+  ///
+  /// - Throws: `FileError`.
+  func imageAndTraits(_ index: Int) throws -> (image: ByteImage, traits: ImageTraits) {
+    var traits: ImageTraits = []
     let pixels = try [UInt8](unsafeUninitializedCapacity: shape.count) { buffer, count in
-      try read(index, into: UnsafeMutableBufferPointer(rebasing: buffer[..<shape.count]))
+      traits = try read(index, into: UnsafeMutableBufferPointer(rebasing: buffer[..<shape.count]))
       count = shape.count
     }
-    return ByteImage(shape: shape, pixels: pixels)
+    return (ByteImage(shape: shape, pixels: pixels), traits)
   }
 }

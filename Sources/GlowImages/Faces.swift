@@ -40,7 +40,8 @@ package struct FaceDataset: Dataset {
   /// They are what their numbers say.
   package func fingerprint(_ index: Int) -> Int? { index }
 
-  package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) {
+  package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) -> ImageTraits {
     FaceDrawing.draw(face(index), into: pixels)
+    return []
   }
 }

@@ -49,7 +49,9 @@ struct GrayToRGBDataset: Dataset {
   func contentHash(_ index: Int) throws -> UInt64 { try base.contentHash(index) }
   func check(_ index: Int) throws -> ImageTraits { try base.check(index) }
 
-  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
-    _ = pixels.update(fromContentsOf: GrayToRGB.convert(try base.image(index)).pixels)
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws -> ImageTraits {
+    let (image, traits) = try base.imageAndTraits(index)
+    _ = pixels.update(fromContentsOf: GrayToRGB.convert(image).pixels)
+    return traits
   }
 }

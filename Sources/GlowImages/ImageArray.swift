@@ -21,7 +21,8 @@ package struct ImageArray: Dataset {
   package func attributes(_ index: Int) -> [Bool]? { nil }
   package func source(_ index: Int) -> String { "image \(index)" }
 
-  package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) {
+  package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) -> ImageTraits {
     _ = pixels.update(fromContentsOf: images[index].pixels)
+    return []
   }
 }

@@ -13,6 +13,8 @@ package final class ReadAhead {
     package let index: Int
     /// `[height, width, channels]`; of no use if there is an error.
     package let pixels: UnsafeBufferPointer<UInt8>
+    /// What a person should know about it.
+    package let traits: ImageTraits
     package let error: (any Error)?
   }
 
@@ -125,9 +127,11 @@ private final class Queue: @unchecked Sendable {
       rebasing: pixels[place % capacity * size..<(place % capacity + 1) * size])
     var failure: (any Error)?
     let start = seconds(CLOCK_THREAD_CPUTIME_ID)
-    do { try dataset.read(index, into: slot) } catch { failure = error }
+    var traits: ImageTraits = []
+    do { traits = try dataset.read(index, into: slot) } catch { failure = error }
     finish(
-      place, ReadAhead.Item(index: index, pixels: UnsafeBufferPointer(slot), error: failure),
+      place,
+      ReadAhead.Item(index: index, pixels: UnsafeBufferPointer(slot), traits: traits, error: failure),
       processor: seconds(CLOCK_THREAD_CPUTIME_ID) - start)
     return true
   }

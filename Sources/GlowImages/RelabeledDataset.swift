@@ -31,7 +31,7 @@ struct RelabeledDataset: Dataset {
   func contentHash(_ index: Int) throws -> UInt64 { try base.contentHash(index) }
   func check(_ index: Int) throws -> ImageTraits { try base.check(index) }
 
-  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws -> ImageTraits {
     try base.read(index, into: pixels)
   }
 }

@@ -57,6 +57,23 @@ package struct Resizer: Sendable {
     return "\(from) \(how) \(to): bits/dim is over the padded size"
   }
 
+  /// What happens to images of `shape`, as `note` has it.
+  func traits(_ shape: ImageShape) -> ImageTraits {
+    let (least, most) = (min(shape.height, shape.width), max(shape.height, shape.width))
+    func centered(_ side: Int) -> ImageTraits {
+      var traits: ImageTraits = []
+      if most > side { traits.insert(.cut) }
+      if least < side { traits.insert(.padded) }
+      return traits
+    }
+    if let crop, (shape.height, shape.width) != (crop, crop) {
+      let square = ImageShape(height: crop, width: crop, channels: shape.channels)
+      return centered(crop).union(Resizer(size: size, resizing: resizing).traits(square))
+    }
+    if resizing == .box && least > size { return centered(least).union(.reduced) }
+    return centered(size)
+  }
+
   /// The center of the image on a ground of zeros.
   private func centered(_ image: ByteImage, height: Int, width: Int) -> ByteImage {
     let (old, channels) = (image.shape, image.shape.channels)
@@ -162,7 +179,9 @@ struct ResizedDataset: Dataset {
   func contentHash(_ index: Int) throws -> UInt64 { try base.contentHash(index) }
   func check(_ index: Int) throws -> ImageTraits { try base.check(index) }
 
-  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
-    _ = pixels.update(fromContentsOf: resizer.resize(try base.image(index)).pixels)
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws -> ImageTraits {
+    let (image, traits) = try base.imageAndTraits(index)
+    _ = pixels.update(fromContentsOf: resizer.resize(image).pixels)
+    return traits
   }
 }

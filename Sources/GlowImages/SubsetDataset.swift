@@ -39,7 +39,7 @@ struct SubsetDataset: Dataset {
   func contentHash(_ index: Int) throws -> UInt64 { try base.contentHash(indices[index]) }
   func check(_ index: Int) throws -> ImageTraits { try base.check(indices[index]) }
 
-  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws -> ImageTraits {
     try base.read(indices[index], into: pixels)
   }
 }

@@ -32,7 +32,7 @@ package struct SyntheticDataset: Dataset {
   /// They are what their numbers say.
   package func fingerprint(_ index: Int) -> Int? { index }
 
-  package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) {
+  package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) -> ImageTraits {
     let stream = UInt64(index) << 1 | (part == .test ? 1 : 0)
     let random = Philox(seed: seed, purpose: .synthetic, stream: stream)
     for position in 0..<shape.count {
@@ -41,5 +41,6 @@ package struct SyntheticDataset: Dataset {
       let word = random.words(value / 16)[value / 4 % 4]
       pixels[position] = UInt8(truncatingIfNeeded: word >> (8 * UInt32(value % 4)))
     }
+    return []
   }
 }

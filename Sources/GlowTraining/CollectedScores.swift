@@ -12,6 +12,8 @@ package struct CollectedScores {
   package private(set) var recognized = (right: 0, labeled: 0)
   package private(set) var skipped = 0
   package private(set) var firstFailure: FileError?
+  /// Of the images that were decoded.
+  package private(set) var traits = TraitCounts()
   private var digests = SHA256()
   private let meanTrainingBits: Double?
 
@@ -33,6 +35,7 @@ package struct CollectedScores {
       }
       bytes.withUnsafeBytes { digests.update($0) }
     }
+    if let found = record.traits { traits.add(found) }
     switch record.result {
     case .success(let score):
       for (place, gain) in ([0] + score.gains).enumerated() where place < bounds.count {

@@ -136,6 +136,8 @@ package struct ScoreRecord: Sendable {
   package let result: Result<ImageScore, FileError>
   /// SHA-256 of its bytes, if it was asked for and the image could be read.
   package var digest: String?
+  /// What a person should know about it; nil if it was not decoded for this record, which is an earlier job's.
+  package var traits: ImageTraits?
 
   init(index: Int, path: String, label: Int?, result: Result<ImageScore, FileError>) {
     self.index = index
@@ -147,7 +149,7 @@ package struct ScoreRecord: Sendable {
 
 /// As one process sends it to another.
 extension ScoreRecord: Codable {
-  private enum CodingKeys: CodingKey { case index, path, label, score, failedPath, reason, digest }
+  private enum CodingKeys: CodingKey { case index, path, label, score, failedPath, reason, digest, traits }
 
   package func encode(to encoder: any Encoder) throws {
     var container = encoder.container(keyedBy: CodingKeys.self)
@@ -155,6 +157,7 @@ extension ScoreRecord: Codable {
     try container.encode(path, forKey: .path)
     try container.encodeIfPresent(label, forKey: .label)
     try container.encodeIfPresent(digest, forKey: .digest)
+    try container.encodeIfPresent(traits, forKey: .traits)
     switch result {
     case .success(let score): try container.encode(score, forKey: .score)
     case .failure(let error):
@@ -169,6 +172,7 @@ extension ScoreRecord: Codable {
     path = try container.decode(String.self, forKey: .path)
     label = try container.decodeIfPresent(Int.self, forKey: .label)
     digest = try container.decodeIfPresent(String.self, forKey: .digest)
+    traits = try container.decodeIfPresent(ImageTraits.self, forKey: .traits)
     if let score = try container.decodeIfPresent(ImageScore.self, forKey: .score) {
       result = .success(score)
     } else {

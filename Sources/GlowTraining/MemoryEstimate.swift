@@ -1,5 +1,6 @@
 import Foundation
 import GlowFlow
+import GlowImages
 import GlowKernels
 
 /// The memory that a training run will take, and whether it keeps the hidden activations.
@@ -7,9 +8,11 @@ package struct MemoryEstimate: Sendable {
   package let parameterBytes: Int
   package let workspaceBytes: Int
   package let keepsHidden: Bool
+  /// Of images that are kept unpacked, which are not free any more.
+  package let unpackedBytes: Int
   package let available: Int?
 
-  package var bytes: Int { parameterBytes + workspaceBytes }
+  package var bytes: Int { parameterBytes + workspaceBytes + unpackedBytes }
   var purpose: Purpose { .training(keepsHidden: keepsHidden) }
 
   /// Bytes for each parameter: weights, gradients, two moments, average, and folded weights with their gradient; with
@@ -53,6 +56,7 @@ package struct MemoryEstimate: Sendable {
     parameterBytes =
       (MemoryEstimate.bytesOfParameter(configuration, glow.kernels) + sums) * glow.parameters.count
     self.available = available
+    unpackedBytes = Unpacked.bytes
     func estimate(_ keepsHidden: Bool) -> Int {
       max(
         glow.workspaceBytes(batch: parts.size, purpose: .training(keepsHidden: keepsHidden)),
@@ -67,9 +71,9 @@ package struct MemoryEstimate: Sendable {
     case .automatic: keepsHidden = parameterBytes + kept <= limit
     }
     workspaceBytes = keepsHidden ? kept : estimate(false)
-    if bytes > limit {
+    if parameterBytes + workspaceBytes > limit {
       throw TrainingError(
-        "training needs about \(megabytes(bytes)) of memory and \(megabytes(available!)) are free: "
+        "training needs about \(megabytes(parameterBytes + workspaceBytes)) of memory and \(megabytes(available!)) are free: "
           + "use a smaller \(parts.count > 1 ? "micro-batch" : "batch"), width or image size"
           + (keepsHidden ? ", or recompute the activations" : ""))
     }
@@ -77,7 +81,8 @@ package struct MemoryEstimate: Sendable {
 
   package var description: String {
     "memory: about \(megabytes(bytes)) (\(megabytes(parameterBytes)) for the parameters, "
-      + "\(megabytes(workspaceBytes)) for activations, hidden ones \(keepsHidden ? "kept" : "recomputed"))"
+      + "\(megabytes(workspaceBytes)) for activations, hidden ones \(keepsHidden ? "kept" : "recomputed")"
+      + (unpackedBytes < 1_000_000 ? ")" : ", \(megabytes(unpackedBytes)) for unpacked images)")
       + (available.map { ", \(megabytes($0)) free" } ?? "")
   }
 

@@ -6,13 +6,18 @@ import GlowRanks
 /// How well images come back from their latents.
 package struct Reconstruction: Sendable, Equatable, Codable, CustomStringConvertible {
   package internal(set) var images = 0
-  /// Images that come back bit by bit; of a model of fewer than 8 bits a value, those that have no more levels.
+  /// Images that come back bit by bit, in the bits of a value that the model has.
   package internal(set) var equal = 0
+  /// Of a value.
+  package internal(set) var bits = 8
   /// The largest error of a value before it is rounded, in levels of a byte.
   package internal(set) var largestError = 0.0
+  /// Of the images.
+  package internal(set) var traits = TraitCounts()
 
   package var description: String {
-    "\(equal) of \(counted(images, "image")) \(images == 1 ? "comes" : "come") back bit by bit; "
+    "\(equal) of \(counted(images, "image")) \(images == 1 ? "comes" : "come") back bit by bit"
+      + (bits == 8 ? "; " : " in the \(counted(bits, "bit")) of a value that the model has; ")
       + String(format: "largest error %.5f of a level", largestError)
   }
 }
@@ -45,6 +50,7 @@ extension Scorer {
     settings.dequantization = dequantization
     settings.seed = seed
     var result = Reconstruction()
+    result.bits = glow.configuration.bits
     try forEachBatch(dataset) { items in
       for round in try ranks.exchangeValues({ try reconstruct(items, dataset, settings) }) {
         for (place, index) in round.indices.enumerated() {
@@ -72,8 +78,11 @@ extension Scorer {
     try glow.inverse(workspace, count: count, labels: labels)
     for (old, new) in zip(before, values) { batch.summary.add(error: 256 * Double(abs(new - old))) }
     let decoded = glow.images(in: workspace, count: count, toNearest: settings.dequantization == .none)
+    let unused = UInt8(8 - glow.configuration.bits)
     for (image, item) in zip(decoded, items) {
-      if image.pixels.elementsEqual(item.pixels) { batch.summary.equal += 1 }
+      let isEqual = zip(image.pixels, item.pixels).allSatisfy { $0 >> unused == $1 >> unused }
+      if isEqual { batch.summary.equal += 1 }
+      batch.summary.traits.add(item.traits)
       batch.pixels.append(contentsOf: image.pixels)
     }
     batch.summary.images = count
@@ -109,6 +118,7 @@ extension Reconstruction {
   fileprivate mutating func add(_ other: Reconstruction) {
     images += other.images
     equal += other.equal
+    traits.add(other.traits)
     add(error: other.largestError)
   }
 

@@ -37,6 +37,8 @@ package struct ScoreProvenance: Codable, Sendable, Equatable {
   /// Of the SHA-256 of each image's bytes, 32 bytes each, in their order; nil until all are scored.
   package var dataSha256: String?
   package var skipped: Int?
+  /// What is to be known of the images: how they were understood, and of how many something was changed.
+  package var notes: [String]?
 
   /// How images are judged by a reference.
   package struct Judgment: Codable, Sendable, Equatable {
@@ -119,6 +121,7 @@ package struct ScoreProvenance: Codable, Sendable, Equatable {
     var result = self
     result.dataSha256 = scores.dataSha256
     result.skipped = scores.skipped
+    if let note = scores.traits.note { result.notes = (notes ?? []) + [note] }
     return result
   }
 

@@ -76,6 +76,7 @@ package final class Scorer {
       var record = ScoreRecord(
         index: item.index, path: path, label: dataset.label(item.index), result: result)
       record.digest = digest
+      record.traits = item.error == nil ? item.traits : nil
       try body(record)
     }
   }

@@ -73,6 +73,116 @@ extension CommandTests {
     }
   }
 
+  @Test("a run's own arrays are understood as it understood them; of others a line says what is different")
+  func ownLayout() throws {
+    defer { clean() }
+    let faces = FaceDataset(count: 8, seed: 0, part: .train)
+    let pixels = try (0..<8).flatMap { try faces.image($0).pixels }
+    try write("a.npy", NumpyHeader(dataType: "|u1", shape: [8, 3072]).encoded() + pixels)
+    let trained = try shell("cp a.npy b.npy; $GLOW train --data a.npy --layout NHWC --out run \(Self.tiny)")
+    #expect(trained.status == 0, "\(trained.error)")
+    func score(_ data: String) throws -> (bits: Substring, output: String) {
+      let outcome = try shell("$GLOW evaluate run --data \(data)")
+      #expect(outcome.status == 0, "\(outcome.error)")
+      return (try #require(outcome.output.firstMatch(of: /bits\/dim [0-9.]+/)?.output), outcome.output)
+    }
+    let (own, asked) = try (score("a.npy"), score("a.npy --layout NHWC"))
+    let (other, planes) = try (score("b.npy"), score("a.npy --layout planes"))
+    #expect(own.output.contains("--layout NHWC as in training") && !asked.output.contains("as in training"))
+    #expect(own.bits == asked.bits && own.bits != other.bits && other.bits == planes.bits)
+    #expect(other.output.contains("run was trained with --layout NHWC, here none"), "\(other.output)")
+    #expect(planes.output.contains("run was trained with --layout NHWC, here planes"))
+    #expect(try !score("faces --limit 4").output.contains("--layout"))
+  }
+
+  @Test("a run's own coarse classes are taken again; where they are not the error says how")
+  func ownLabels() throws {
+    defer { clean() }
+    for (name, folder) in [("train", "a"), ("test", "a"), ("test", "b")] {
+      let records = (0..<4).flatMap { [UInt8($0), UInt8(40 + $0)] + [UInt8](repeating: 60, count: 3072) }
+      try write("\(folder)/\(name).bin", records)
+    }
+    let trained = try shell("$GLOW train --data a --labels coarse --conditional --out run \(Self.tiny)")
+    #expect(trained.status == 0, "\(trained.error)")
+    let own = try shell("$GLOW evaluate run --data a")
+    #expect(own.status == 0 && own.output.contains("--labels coarse as in training"), "\(own.error)")
+    for line in ["a --labels fine", "b"] {
+      let outcome = try shell("$GLOW evaluate run --data \(line)")
+      #expect(
+        outcome.status == 1 && outcome.error.contains("; --labels coarse takes its other classes"),
+        "\(outcome.error)")
+    }
+    #expect(try shell("$GLOW evaluate run --data b --labels coarse").status == 0)
+  }
+
+  @Test("held-out images that are those to train on are warned of")
+  func sameImages() throws {
+    defer { clean() }
+    try writeImages("images", ["cat", "dog"])
+    for (test, isWarned) in [("images", true), ("./images/", true), ("images/cat", false)] {
+      let outcome = try shell("$GLOW train --data images --test \(test) --out run --overwrite \(Self.tiny)")
+      #expect(
+        outcome.status == 0
+          && outcome.error.contains("\(test) holds the very images to train on") == isWarned,
+        "\(outcome.error)")
+    }
+  }
+
+  @Test("of how many images something is changed is said once they are scored, and kept beside the scores")
+  func changedImages() throws {
+    defer { clean() }
+    try train()
+    try writeImages("images", ["cat"])
+    let face = try FaceDataset(count: 1, seed: 0, part: .train).image(0)
+    let small = ByteImage(
+      shape: ImageShape(height: 8, width: 8, channels: 1), pixels: Array(face.pixels.prefix(64)))
+    try write("images/cat/z.png", PNG.encode(small))
+    let note = "of 5 images 1 are gray and are repeated in three channels, 1 are padded"
+    let line = "run --data images --image-size 32"
+    for command in [
+      "evaluate \(line) --scores s.jsonl", "encode \(line) --out z.npy", "reconstruct \(line) --out r.png",
+      "detect run --in images --out faces --limit 5 --image-size 32",
+    ] {
+      let outcome = try shell("$GLOW \(command)")
+      #expect(outcome.status == 0 && outcome.output.contains(note), "\(command): \(outcome.output)")
+    }
+    let meta = String(decoding: try bytes("s.jsonl.meta.json"), as: UTF8.self)
+    #expect(meta.contains("\"notes\" : [") && meta.contains("no parts: all images") && meta.contains(note))
+    let json = try shell("$GLOW evaluate \(line) --json")
+    #expect(json.output.contains(note), "\(json.output)")
+    // Of records that are there already nothing is decoded again.
+    #expect(try shell("$GLOW evaluate \(line) --scores s.jsonl --resume").status == 0)
+  }
+
+  @Test("single images are treated as a run's were, unless something else is asked for or they have its size")
+  func treatedAlike() throws {
+    defer { clean() }
+    #expect(try shell("$GLOW data faces --limit 8 --export images").status == 0)
+    let options = "--crop 24 --image-size 16 --resize crop --background 0"
+    #expect(try shell("$GLOW train --data images --out run \(options) \(Self.tiny)").status == 0)
+    #expect(try shell("$GLOW data images --limit 1 \(options) --export small").status == 0)
+    let line = "$GLOW interpolate run images/000001.png images/000002.png --steps 2 --scale 1 --out"
+    let same = try shell("\(line) a.png")
+    #expect(same.status == 0, "\(same.error)")
+    #expect(
+      same.output.hasPrefix(
+        "--resize crop --crop 24 --background 0,0,0 as in training\nimages/000001.png: 32×32 images are cropped to 24×24, "
+          + "and then 24×24 images are cropped to 16×16\n"), "\(same.output)")
+    let asked = try shell("\(line) b.png \(options.replacing("--image-size 16 ", with: ""))")
+    #expect(asked.status == 0 && !asked.output.contains("as in training"))
+    #expect(try bytes("a.png") == bytes("b.png"))
+    let whole = try shell("\(line) c.png --crop 32")
+    #expect(whole.status == 0 && whole.output.hasPrefix("--resize crop --background 0,0,0 as in training\n"))
+    #expect(try bytes("a.png") != bytes("c.png"))
+    // What has been brought to the model's size is not cropped again.
+    let small = try shell(
+      "$GLOW interpolate run small/000001.png images/000002.png --steps 2 --scale 1 --out d.png")
+    #expect(
+      small.output.contains("small/000001.png: has the model's size and is not cropped"), "\(small.error)")
+    #expect(try bytes("a.png") == bytes("d.png"))
+    #expect(try shell("\(line) e.png --crop 0").status == 64)
+  }
+
   @Test("held-out images of a run are said to be what they are taken for")
   func heldOutNotes() throws {
     defer { clean() }

@@ -295,6 +295,15 @@ struct DataTableTests {
       }
     ),
     (
+      "ImageNet's archives of its classes (`n01440764.tar`, …)",
+      {
+        for name in ["n01440764", "n01443537"] {
+          try $0.folder.write(CraftedArchive.tar($0.images(["\(name)_1.JPEG"])), "\(name).tar")
+        }
+        try $0.expect(Expectation(counts: [.train: 2], classes: 2)) { $0.imageSize = 4 }
+      }
+    ),
+    (
       "data of which some files are damaged",
       {
         try $0.write($0.images(["a.png", "b.png"]))

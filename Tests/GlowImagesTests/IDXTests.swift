@@ -44,6 +44,22 @@ struct IDXTests {
     #expect(try dataset.image(2).pixels == [UInt8](16..<24) && dataset.label(2) == 9)
   }
 
+  @Test("one file by itself may have any name: its first bytes count", arguments: [false, true])
+  func anyName(isCompressed: Bool) throws {
+    let path = try folder.write(isCompressed ? Crafted.gzip(images) : images, "digits (1).bin")
+    let opened = try DataSource.open(path, part: .train)
+    #expect(opened.kind == "IDX" && opened.part == nil && opened.dataset.classNames.isEmpty)
+    #expect(try opened.dataset.image(2).pixels == [UInt8](16..<24))
+    #expect(opened.note == "its first bytes say that it is IDX")
+    // Labels alone are no images, and neither are a few bytes more.
+    for bytes in [labels, Array(images.dropFirst())] {
+      try folder.write(bytes, "digits (1).bin")
+      let error = #expect(throws: FileError.self) { try DataSource.open(path, part: .train) }
+      #expect(
+        error?.reason.contains("holds nothing that is recognized") == true, "\(String(describing: error))")
+    }
+  }
+
   @Test("other names, and EMNIST's letters on their side with labels from 1")
   func otherNames() throws {
     try folder.write(images, "raw/train-images.idx3-ubyte")

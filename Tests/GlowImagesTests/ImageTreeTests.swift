@@ -143,7 +143,8 @@ struct ImageTreeTests {
     let path = try folder.write(deep, "a.png")
     #expect(
       try DataSource.open(folder.path, part: .train).note
-        == "16-bit values become 8-bit ones (\(path)), the largest of a few files is 4095 of 65535: these images are dark"
+        == "16-bit values become 8-bit ones (\(path)), the largest of a few files is 4095 of 65535: these images are dark; "
+        + "multiply their values by 16 to fill the range"
     )
     try folder.write(Crafted.png(width: 1, height: 1, depth: 8, colorType: 4, rows: [[10, 0]]), "a.png")
     let opened = try DataSource.open(folder.path, part: .train)

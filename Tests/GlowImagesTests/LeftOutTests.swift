@@ -84,6 +84,22 @@ struct LeftOutTests {
         == "2 archives, train-1.zip to train-2.zip; 1 archive of other parts; left out: 1 .txt")
   }
 
+  @Test("ImageNet's archives are its classes", arguments: ["tar", "tar.gz"])
+  func synsets(suffix: String) throws {
+    let names = ["n01440764", "n01443537"]
+    for (place, name) in names.enumerated() {
+      let tar = CraftedArchive.tar(
+        try (0...place).map {
+          ("\(name)_\($0).JPEG", try PNG.encode(testImage(2, 2, 3, seed: 10 * place + $0)))
+        })
+      try folder.write(suffix == "tar" ? tar : Crafted.gzip(tar), "\(name).\(suffix)")
+    }
+    let opened = try open()
+    #expect(opened.dataset.classNames == names && (0..<3).map(opened.dataset.label) == [0, 1, 1])
+    #expect(try opened.dataset.image(2) == testImage(2, 2, 3, seed: 11))
+    #expect(opened.notes == ["2 archives, n01440764.\(suffix) to n01443537.\(suffix), each a class"])
+  }
+
   private func npz(_ arrays: [(name: String, type: String, shape: [Int])]) -> [UInt8] {
     CraftedArchive.zip(
       arrays.map { name, type, shape in

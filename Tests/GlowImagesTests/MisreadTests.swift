@@ -63,7 +63,7 @@ struct MisreadTests {
 
   @Test("copies of CIFAR's batches are left out")
   func copies() throws {
-    let batch = [UInt8](repeating: 3, count: 3073)
+    let batch = [3] + [UInt8](repeating: 200, count: 3072)
     for name in ["data_batch_1.bin", "data_batch_1 (1).bin", "data_batch_1_old.bin"] {
       try folder.write(batch, name)
     }
@@ -73,7 +73,7 @@ struct MisreadTests {
 
   @Test("batches of CIFAR that are missing are named, and a batch by itself keeps its classes' names")
   func batches() throws {
-    let batch = [UInt8](repeating: 3, count: 3073)
+    let batch = [3] + [UInt8](repeating: 200, count: 3072)
     for number in [1, 2, 4, 5] { try folder.write(batch, "data_batch_\(number).bin") }
     try folder.write(batch, "test_batch.bin")
     try folder.write(Array("abcdefghij".map { "\($0)\n" }.joined().utf8), "batches.meta.txt")
@@ -220,6 +220,45 @@ struct MisreadTests {
     expectError(other.path, "holds both train_32x32.mat and train_small.mat: give one of them") {
       try DataSource.open(other.path, part: .train)
     }
+  }
+
+  @Test("data sets in folders beside each other are refused; what may be data in the same folder is named")
+  func severalSets() throws {
+    let images = Crafted.idx(0x803, [2, 2, 2], (0..<8).map { $0 })
+    let batch = [3] + [UInt8](repeating: 200, count: 3072)
+    let hundred = [4] + batch
+    let digits = CraftedLayouts.matlab([
+      CraftedLayouts.matlabArray("X", [2, 2, 3, 1], [UInt8](repeating: 1, count: 12))
+    ])
+    let files: [(name: String, bytes: [UInt8])] = [
+      ("cifar-10-batches-bin/data_batch_1.bin", batch), ("cifar-100-binary/train.bin", hundred),
+      ("FashionMNIST/raw/train-images-idx3-ubyte", images), ("train_32x32.mat", digits),
+      ("arrays/a.npy", npy([6, 4, 4])),
+    ]
+    for (place, first) in files.enumerated() {
+      for second in files.dropFirst(place + 1) {
+        let folder = try TestFolder()
+        for file in [first, second] { try folder.write(file.bytes, file.name) }
+        expectError(
+          folder.path,
+          "holds more than one data set, such as \(first.name) and \(second.name): give one of them"
+        ) { try DataSource.open(folder.path, part: .train) }
+      }
+    }
+    // What is no data is none of them.
+    for (name, bytes) in [("batch.bin", batch), ("cifar-10-python.tar.gz", [1]), ("setid.mat", digits)] {
+      try folder.write(bytes, "some/\(name)")
+    }
+    try folder.write(
+      NumpyHeader(dataType: "<f4", shape: [2]).encoded() + [UInt8](repeating: 0, count: 8), "mean/mean.npy")
+    try folder.write(batch, "data_batch_1.bin")
+    #expect(try DataSource.open(folder.path, part: .train).note?.contains("may be data") == false)
+    try folder.write(npy([6, 4, 4]), "a.npy")
+    let opened = try DataSource.open(folder.path, part: .train)
+    #expect(
+      opened.kind == "CIFAR-10"
+        && opened.notes.contains("a.npy may be data too, and is left out: give it by itself to open it"),
+      "\(opened.summary)")
   }
 
   @Test("images and labels of two data sets are not paired")

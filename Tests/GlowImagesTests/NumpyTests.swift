@@ -20,8 +20,8 @@ struct NumpyTests {
     #expect(color.count == 2 && color.shape == ImageShape(height: 2, width: 2, channels: 3))
     #expect(try color.image(1).pixels == Array(12..<24))
     #expect(color.source(1) == "\(folder.path)/a.npy#1")
-    let gray = try open(NumpyHeader(dataType: "|u1", shape: [2, 3, 4]).encoded() + values)
-    #expect(gray.shape == ImageShape(height: 3, width: 4, channels: 1))
+    let gray = try open(NumpyHeader(dataType: "|u1", shape: [1, 4, 6]).encoded() + values)
+    #expect(gray.shape == ImageShape(height: 4, width: 6, channels: 1))
     let opened = try DataSource.open("\(folder.path)/a.npy", part: .train)
     #expect(opened.part == nil && opened.kind == ".npy")
   }
@@ -70,7 +70,15 @@ struct NumpyTests {
     let planes = try understand([2, 12])
     #expect(planes.note == "an array [2, 12] is taken for [images, channels × 2 × 2]")
     #expect(try planes.dataset.image(1) == first.dataset.image(1))
-    #expect(try understand([2, 5, 4]).dataset.shape == ImageShape(height: 5, width: 4, channels: 1))
+    #expect(try understand([2, 4, 5]).dataset.shape == ImageShape(height: 4, width: 5, channels: 1))
+    // Few columns are no channels of transparency where there are as few rows, or a layout says so.
+    #expect(try understand([6, 4, 4]).dataset.count == 6)
+    for shape in [[5, 6, 4], [5, 6, 2], [2, 5, 30]] {
+      let dataset = try understand(shape, .channelsLast).dataset
+      #expect(
+        dataset.count == shape[0]
+          && dataset.shape == ImageShape(height: shape[1], width: shape[2], channels: 1))
+    }
     let gray = try understand([2, 4], .planes).dataset
     #expect(gray.shape == ImageShape(height: 2, width: 2, channels: 1))
     let pixels = try understand([2, 12], .channelsLast)
@@ -107,7 +115,17 @@ struct NumpyTests {
     expect([4, 10], as: .channelsLast, "expected [images, values] of square images")
     expect([4, 10], "expected [images, values] of square images")
     expect([4, 2, 2, 3], as: .channelsFirst, "that fits --layout NCHW")
-    expect([2, 2, 2, 4], "expected [images, height, width, 1 or 3]")
+    expect(
+      [2, 2, 2, 4],
+      "expected [images, height, width, 1 or 3]: these may be images with transparency, whose last channel is to be "
+        + "left out")
+    for channels in [2, 4] {
+      expect(
+        [5, 6, channels],
+        "one image with transparency, whose last channel is to be left out (a[..., :3], or [..., :1] if it is gray), "
+          + "or 5 gray images of 6×\(channels) (--layout NHWC)")
+    }
+    expect([2, 5, 30], "one image of 30 channels, or 2 gray images of 5×30 (--layout NHWC)")
   }
 
   @Test("headers as other writers make them")

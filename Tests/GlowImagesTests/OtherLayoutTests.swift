@@ -120,6 +120,21 @@ struct OtherLayoutTests {
     }
   }
 
+  @Test("a .mat whose elements are empty, or hold each other, comes to an end")
+  func selfContained() {
+    let array = CraftedLayouts.matlabArray("X", [1, 1, 1, 1], [1])
+    for elements in [
+      [CraftedLayouts.element(14, [])], [[UInt8](repeating: 0, count: 64)],
+      [CraftedLayouts.compressed(CraftedLayouts.compressed(array))],
+      [CraftedLayouts.element(14, CraftedLayouts.element(14, array))],
+    ] {
+      let error = #expect(throws: FileError.self) {
+        try MatlabDataset(FileContent(CraftedLayouts.matlab(elements), path: "a.mat"))
+      }
+      #expect(error?.reason.isEmpty == false)
+    }
+  }
+
   private func records(_ labels: [UInt8]) -> [UInt8] {
     labels.flatMap { label in
       CraftedLayouts.record(
@@ -296,9 +311,12 @@ struct OtherLayoutTests {
     let dataset = try DataSource.open(folder.path, part: .train, options: options).dataset
     let (broken, note) = DataCheck.brokenImages(dataset)
     #expect(broken.count == 1 && broken[0].path == path)
-    let counts = "1 have 16-bit values, reduced to 8, 1 have transparency, which is dropped"
+    let counts = "1 have 16-bit values, reduced to 8, 1 have transparency, which is dropped, 1 are padded"
     #expect(note == "of 69 images \(counts)")
     // Headers are checked alone.
-    #expect(try dataset.checkAll() == "of 70 images \(counts)")
+    #expect(
+      try dataset.checkAll()
+        == "of 70 images 1 have 16-bit values, reduced to 8, 1 have a channel of transparency, which is dropped, "
+        + "1 are padded")
   }
 }

@@ -19,11 +19,12 @@ private final class NumberedImages: Dataset {
 
   func source(_ index: Int) -> String { "number#\(index)" }
 
-  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws -> ImageTraits {
     reads.wrappingAdd(1, ordering: .relaxed)
     if index % 3 == 0 { Thread.sleep(forTimeInterval: 0.0005) }
     if damaged.contains(index) { throw FileError(source(index), "is damaged") }
     pixels[0] = UInt8(index % 251)
+    return []
   }
 }
 

@@ -24,7 +24,7 @@ struct AttributeProbeTests {
     func attributes(_ index: Int) -> [Bool]? { [index % 2 == 1, index / 2 % 2 == 1] }
     func source(_ index: Int) -> String { "\(index)" }
 
-    func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) {
+    func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) -> ImageTraits {
       var noise = [Float](repeating: 0, count: 64)
       noise.withUnsafeMutableBufferPointer {
         Philox(seed: 2, purpose: .order, stream: UInt64(index)).fillUniform($0)
@@ -34,6 +34,7 @@ struct AttributeProbeTests {
         let left = index / 2 % 2 == 1 && place % 8 < 4
         pixels[place] = UInt8(40 * noise[place]) + (upper ? 100 : 0) + (left ? 100 : 0)
       }
+      return []
     }
   }
 

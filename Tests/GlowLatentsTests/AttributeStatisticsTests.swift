@@ -118,6 +118,9 @@ struct AttributeStatisticsTests {
     func label(_ index: Int) -> Int? { 1 - index }
     func attributes(_ index: Int) -> [Bool]? { [index == 0, index == 1] }
     func source(_ index: Int) -> String { "\(index)" }
-    func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) { pixels.update(repeating: 0) }
+    func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) -> ImageTraits {
+      pixels.update(repeating: 0)
+      return []
+    }
   }
 }

@@ -22,9 +22,9 @@ private struct DamagedFaces: Dataset {
   func label(_ index: Int) -> Int? { faces.label(index) }
   func attributes(_ index: Int) -> [Bool]? { faces.attributes(index) }
   func source(_ index: Int) -> String { faces.source(index) }
-  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws -> ImageTraits {
     if damaged.contains(index) { throw FileError("somewhere", "is damaged") }
-    faces.read(asImageOne.contains(index) ? 1 : index, into: pixels)
+    return faces.read(asImageOne.contains(index) ? 1 : index, into: pixels)
   }
 }
 

@@ -17,7 +17,7 @@ struct Pictures: Dataset {
   func label(_ index: Int) -> Int? { classCount > 0 ? index % classCount : nil }
   func source(_ index: Int) -> String { faces.source(index) }
 
-  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws -> ImageTraits {
     let face = try faces.image(index)
     for row in 0..<shape.height {
       for column in 0..<shape.width {
@@ -30,5 +30,6 @@ struct Pictures: Dataset {
         }
       }
     }
+    return []
   }
 }

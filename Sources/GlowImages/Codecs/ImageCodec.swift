@@ -8,12 +8,12 @@ struct ImageHeader: Sendable, Equatable {
 }
 
 /// What a person should know about how a file becomes bytes.
-package struct ImageTraits: OptionSet, Sendable, Hashable {
+package struct ImageTraits: OptionSet, Sendable, Hashable, Codable {
   package let rawValue: Int
 
   package init(rawValue: Int) { self.rawValue = rawValue }
 
-  /// Has transparent pixels, perhaps.
+  /// Has a channel of transparency, whatever is in it.
   static let alpha = ImageTraits(rawValue: 1)
   /// Has 16 bits a value, which are reduced to 8.
   static let deep = ImageTraits(rawValue: 2)
@@ -29,30 +29,59 @@ package struct ImageTraits: OptionSet, Sendable, Hashable {
   static let repeated = ImageTraits(rawValue: 64)
   /// Holds three channels that agree, of which one is taken.
   static let agreeing = ImageTraits(rawValue: 128)
+  /// Has pixels that are transparent, whose colors nobody sees and are taken.
+  static let transparent = ImageTraits(rawValue: 256)
+  /// Is smaller than wanted, and is put on a ground of zeros.
+  static let padded = ImageTraits(rawValue: 512)
+  /// Loses its borders.
+  static let cut = ImageTraits(rawValue: 1024)
+  /// Is averaged over areas.
+  static let reduced = ImageTraits(rawValue: 2048)
+
+  /// What is done to an image's size.
+  fileprivate static let ofSize: ImageTraits = [.padded, .cut, .reduced]
+
+  /// What the header says, now that the pixels say whether one of them is transparent.
+  func seen(isTransparent: Bool) -> ImageTraits {
+    subtracting(.alpha).union(isTransparent ? .transparent : [])
+  }
 }
 
 /// How many images have which traits.
-struct TraitCounts {
+package struct TraitCounts: Sendable, Hashable, Codable {
   private var images = 0
   private var counts: [ImageTraits: Int] = [:]
 
   private static let names: [(ImageTraits, String)] = [
-    (.deep, "have 16-bit values, reduced to 8"), (.alpha, "have transparency, which is dropped"),
+    (.deep, "have 16-bit values, reduced to 8"), (.transparent, "have transparency, which is dropped"),
+    (.alpha, "have a channel of transparency, which is dropped"),
     (.turned, "are turned as their EXIF orientation says"), (.inks, "are CMYK and become RGB"),
     (.unended, "lack their last chunk"), (.animated, "are animations, of which one picture is taken"),
     (.repeated, "are gray and are repeated in three channels"), (.agreeing, "are RGB and become gray"),
+    (.padded, "are padded"), (.cut, "are cropped"), (.reduced, "are averaged"),
   ]
 
-  mutating func add(_ traits: ImageTraits) {
+  package init() {}
+
+  package mutating func add(_ traits: ImageTraits) {
     images += 1
     for (trait, _) in Self.names where traits.contains(trait) { counts[trait, default: 0] += 1 }
   }
 
-  /// "of 1,000 images 3 have transparency, which is dropped"; nil if there is nothing to say.
-  var note: String? {
-    if counts.isEmpty { return nil }
-    let items = Self.names.compactMap { trait, text in counts[trait].map { "\($0.grouped) \(text)" } }
-    return "of \(images.counted("image")) " + items.joined(separator: ", ")
+  package mutating func add(_ other: TraitCounts) {
+    images += other.images
+    counts.merge(other.counts, uniquingKeysWith: +)
+  }
+
+  /// "of 1,000 images 3 have transparency, which is dropped"; nil if there is nothing to say. What is done to the size of all
+  /// images alike is known before.
+  package var note: String? {
+    let items = Self.names.compactMap { trait, text in
+      counts[trait].flatMap { count in
+        ImageTraits.ofSize.contains(trait) && count == images ? nil : "\(count.grouped) \(text)"
+      }
+    }
+    return items.isEmpty ? nil : "of \(images.counted("image")) " + items.joined(separator: ", ")
   }
 }
 
@@ -76,11 +105,9 @@ package struct Background: Sendable, Hashable {
   /// Lays `source`, `[pixels, channels + 1]` with alpha last, on the color.
   ///
   /// - Throws: `FileError` if gray pixels are to lie on a color.
-  func composite(
+  private func composite(
     _ source: [UInt8], channels: Int, into pixels: UnsafeMutableBufferPointer<UInt8>, path: String
-  )
-    throws
-  {
+  ) throws {
     if channels == 1 && Set(color).count != 1 {
       throw FileError(path, "is gray with transparent pixels, expected a gray --background, such as white")
     }
@@ -92,6 +119,28 @@ package struct Background: Sendable, Hashable {
         pixels[pixel * channels + channel] = UInt8((sum + 127) / 255)
       }
     }
+  }
+
+  /// Takes the alpha out of `source`, `[pixels, channels + 1]` with alpha last: by laying the colors on a background or, where
+  /// there is none, by taking them as stored.
+  ///
+  /// - Returns: whether there is no background and a pixel that needs one.
+  /// - Throws: as `composite`.
+  static func flatten(
+    _ source: [UInt8], channels: Int, on background: Background?,
+    into pixels: UnsafeMutableBufferPointer<UInt8>, path: String
+  ) throws -> Bool {
+    if let background {
+      try background.composite(source, channels: channels, into: pixels, path: path)
+      return false
+    }
+    var isTransparent = false
+    for pixel in 0..<source.count / (channels + 1) {
+      let start = pixel * (channels + 1)
+      if source[start + channels] != 255 { isTransparent = true }
+      for channel in 0..<channels { pixels[pixel * channels + channel] = source[start + channel] }
+    }
+    return isTransparent
   }
 }
 
@@ -110,10 +159,13 @@ protocol ImageCodec: Sendable {
   /// Decodes into `pixels`, which has the bytes that the header promised.
   ///
   /// - Parameter background: what transparent pixels are laid on; nil takes their colors as stored.
+  /// - Returns: the traits of the header as the pixels confirm them.
   /// - Throws: `FileError`.
+  @discardableResult
   static func decode(
     _ bytes: UnsafeRawBufferPointer, path: String, background: Background?,
-    into pixels: UnsafeMutableBufferPointer<UInt8>) throws
+    into pixels: UnsafeMutableBufferPointer<UInt8>
+  ) throws -> ImageTraits
 }
 
 /// Image files of any format that is read. The content says which it is, not the name.
@@ -140,16 +192,23 @@ package enum ImageFile {
 
   static func decode(
     _ bytes: UnsafeRawBufferPointer, path: String, background: Background? = nil
-  ) throws -> ByteImage {
+  ) throws -> ByteImage { try decoded(bytes, path: path, background: background).image }
+
+  /// - Returns: the image, and what a person should know about it.
+  /// - Throws: `FileError`.
+  static func decoded(
+    _ bytes: UnsafeRawBufferPointer, path: String, background: Background? = nil
+  ) throws -> (image: ByteImage, traits: ImageTraits) {
     let codec = try codec(of: bytes, path: path)
     let shape = try codec.header(of: bytes, path: path).shape
+    var traits: ImageTraits = []
     let pixels = try [UInt8](unsafeUninitializedCapacity: shape.count) { buffer, count in
-      try codec.decode(
+      traits = try codec.decode(
         bytes, path: path, background: background,
         into: UnsafeMutableBufferPointer(rebasing: buffer[..<shape.count]))
       count = shape.count
     }
-    return ByteImage(shape: shape, pixels: pixels)
+    return (ByteImage(shape: shape, pixels: pixels), traits)
   }
 
   static func codec(of bytes: UnsafeRawBufferPointer, path: String) throws -> any ImageCodec.Type {

@@ -14,17 +14,21 @@ enum JPEG: ImageCodec {
     let stored = try storedHeader(of: bytes, path: path)
     let turn = orientation(bytes)
     let (height, width) = (Int(stored.height), Int(stored.width))
+    let shape = ImageShape(height: height, width: width, channels: stored.channels == 1 ? 1 : 3)
+    return ImageHeader(shape: turn.turned(shape), traits: traits(stored, turn))
+  }
+
+  private static func traits(_ stored: jpeg_codec_header, _ turn: Orientation) -> ImageTraits {
     var traits: ImageTraits = []
     if turn != .upright { traits.insert(.turned) }
     if stored.channels == 4 { traits.insert(.inks) }
-    let shape = ImageShape(height: height, width: width, channels: stored.channels == 1 ? 1 : 3)
-    return ImageHeader(shape: turn.turned(shape), traits: traits)
+    return traits
   }
 
   static func decode(
     _ bytes: UnsafeRawBufferPointer, path: String, background: Background?,
     into pixels: UnsafeMutableBufferPointer<UInt8>
-  ) throws {
+  ) throws -> ImageTraits {
     let stored = try storedHeader(of: bytes, path: path)
     let (height, width, channels) = (Int(stored.height), Int(stored.width), Int(stored.channels))
     let turn = orientation(bytes)
@@ -35,6 +39,7 @@ enum JPEG: ImageCodec {
       try inks.withUnsafeMutableBufferPointer { try decode(bytes, path: path, into: $0) }
       _ = target.update(fromContentsOf: rgb(inks: inks))
     }
+    return traits(stored, turn)
   }
 
   private static func decode(

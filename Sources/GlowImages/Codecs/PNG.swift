@@ -76,30 +76,34 @@ package enum PNG: ImageCodec {
 
   static func recognizes(_ bytes: UnsafeRawBufferPointer) -> Bool { bytes.starts(with: signature) }
 
+  @discardableResult
   static func decode(
     _ bytes: UnsafeRawBufferPointer, path: String, background: Background?,
     into pixels: UnsafeMutableBufferPointer<UInt8>
-  ) throws {
+  ) throws -> ImageTraits {
     let header = try header(of: bytes, path: path)
+    var isTransparent = false
     try Chunks(bytes).orientation.putUpright(header.shape, into: pixels) {
-      try decode(bytes, path: path, header, background: background, into: $0)
+      isTransparent = try decode(bytes, path: path, header, background: background, into: $0)
     }
+    return header.traits.seen(isTransparent: isTransparent)
   }
 
+  /// - Returns: whether there are colors that nobody sees.
   private static func decode(
     _ bytes: UnsafeRawBufferPointer, path: String, _ header: ImageHeader, background: Background?,
     into pixels: UnsafeMutableBufferPointer<UInt8>
-  ) throws {
-    guard let background, header.traits.contains(.alpha) else {
+  ) throws -> Bool {
+    if !header.traits.contains(.alpha) {
       try decode(bytes, path: path, into: pixels)
-      return
+      return false
     }
     let channels = header.shape.channels
     var layers = [UInt8](repeating: 0, count: header.shape.height * header.shape.width * (channels + 1))
     _ = try layers.withUnsafeMutableBufferPointer {
       try decode(bytes, path: path, keepsAlpha: true, into: $0)
     }
-    try background.composite(layers, channels: channels, into: pixels, path: path)
+    return try Background.flatten(layers, channels: channels, on: background, into: pixels, path: path)
   }
 
   /// The largest value of a file of 16 bits, alpha apart.

@@ -31,33 +31,37 @@ enum WebP: ImageCodec {
   static func decode(
     _ bytes: UnsafeRawBufferPointer, path: String, background: Background?,
     into pixels: UnsafeMutableBufferPointer<UInt8>
-  ) throws {
+  ) throws -> ImageTraits {
     let header = try header(of: bytes, path: path)
     let turn = orientation(bytes)
     let stored = ImageHeader(shape: turn.turned(header.shape), traits: header.traits)
+    var isTransparent = false
     try turn.putUpright(header.shape, into: pixels) {
-      try decode(bytes, path: path, stored, background: background, into: $0)
+      isTransparent = try decode(bytes, path: path, stored, background: background, into: $0)
     }
+    return header.traits.seen(isTransparent: isTransparent)
   }
+
+  /// - Returns: whether there are colors that nobody sees.
 
   private static func decode(
     _ bytes: UnsafeRawBufferPointer, path: String, _ stored: ImageHeader, background: Background?,
     into pixels: UnsafeMutableBufferPointer<UInt8>
-  ) throws {
+  ) throws -> Bool {
     let source = bytes.assumingMemoryBound(to: UInt8.self).baseAddress
     let width = stored.shape.width
-    guard let background, stored.traits.contains(.alpha) else {
+    if !stored.traits.contains(.alpha) {
       if WebPDecodeRGBInto(source, bytes.count, pixels.baseAddress, pixels.count, Int32(3 * width)) == nil {
         throw FileError(path, "is a damaged WebP file: its header is whole, its pixels are not")
       }
-      return
+      return false
     }
     var layers = [UInt8](repeating: 0, count: stored.shape.height * width * 4)
     let isRead = layers.withUnsafeMutableBufferPointer {
       WebPDecodeRGBAInto(source, bytes.count, $0.baseAddress, $0.count, Int32(4 * width)) != nil
     }
     if !isRead { throw FileError(path, "is a damaged WebP file: its header is whole, its pixels are not") }
-    try background.composite(layers, channels: 3, into: pixels, path: path)
+    return try Background.flatten(layers, channels: 3, on: background, into: pixels, path: path)
   }
 
   /// From the chunk EXIF of the file's RIFF chunks.

@@ -10,8 +10,8 @@ protocol Container: Sendable {
   /// Whether it is one file of the system's.
   var isArchive: Bool { get }
 
-  /// Bytes of the files that take memory when they are opened, all together: those that are unpacked.
-  var unpackedBytes: Int { get }
+  /// What a file is unpacked to when it is opened; nil if it is not.
+  func unpacked(_ name: ArraySlice<UInt8>) -> Unpacked.Key?
 
   /// What is in an archive and not among its names.
   var leftOut: LeftOut { get }
@@ -46,9 +46,10 @@ protocol Container: Sendable {
 
 extension Container {
   var isArchive: Bool { true }
-  var unpackedBytes: Int { 0 }
   var leftOut: LeftOut { LeftOut() }
   var note: String? { nil }
+
+  func unpacked(_ name: ArraySlice<UInt8>) -> Unpacked.Key? { nil }
 
   func start(of name: ArraySlice<UInt8>, _ count: Int) throws -> [UInt8] { try open(name).prefix(count) }
 
@@ -58,8 +59,24 @@ extension Container {
 
   func path(of name: ArraySlice<UInt8>) -> String { "\(path)/\(RawPath.text(name))" }
 
+  /// The content of a file that is kept as long as the data set is.
+  ///
+  /// - Throws: `FileError`; `MemoryError` if it is to be unpacked and there is no room for it.
+  func hold(_ name: ArraySlice<UInt8>) throws -> FileContent {
+    guard let key = unpacked(name) else { return try open(name) }
+    return try Unpacked.content(key) { try open(name) }
+  }
+
   /// - Parameter name: as a person reads it.
   func open(_ name: String) throws -> FileContent { try withBytes(of: name) { try open($0) } }
+
+  /// - Parameter name: as a person reads it.
+  func hold(_ name: String) throws -> FileContent { try withBytes(of: name) { try hold($0) } }
+
+  /// - Parameter name: as a person reads it.
+  func unpacked(_ name: String) -> Unpacked.Key? {
+    unpacked(Array(name.utf8)[...]) ?? RawPath.bytes(ofShown: name).flatMap { unpacked($0[...]) }
+  }
 
   /// - Parameter name: as a person reads it.
   func start(of name: String, _ count: Int) throws -> [UInt8] {
@@ -79,7 +96,7 @@ extension Container {
   ///
   /// - Throws: `FileError`.
   func openImage(_ name: ArraySlice<UInt8>) throws -> FileContent {
-    if unpackedBytes > 0 {
+    if unpacked(name) != nil {
       let path = path(of: name)
       try start(of: name, ImageFile.startSize).withUnsafeBytes { _ = try ImageFile.codec(of: $0, path: path) }
     }

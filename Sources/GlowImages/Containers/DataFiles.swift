@@ -46,6 +46,21 @@ struct DataFiles {
     return found
   }
 
+  /// Sees to it that there is one data set only.
+  ///
+  /// - Parameter sets: the names of the files of each data set that is there; the first one is taken.
+  /// - Returns: what may be data too in the same folder, for a person to read; nil if nothing may.
+  /// - Throws: `FileError` if there is another one in another folder.
+  func besideFirst(of sets: [[String]]) throws -> String? {
+    guard let first = sets.first, sets.count > 1 else { return nil }
+    func folders(_ names: [String]) -> Set<Substring> { Set(names.map { Self.split($0).folder }) }
+    for other in sets.dropFirst() where folders(other).isDisjoint(with: folders(first)) {
+      throw FileError(
+        container.path, "holds more than one data set, such as \(first[0]) and \(other[0]): give one of them")
+    }
+    return Self.leftOutToo(sets.dropFirst().flatMap { $0 })
+  }
+
   /// A file's folder without what tells the folders of one data set apart.
   private static func kind(ofFolder name: String) -> [String] {
     split(name).folder.split(separator: "/").map { folder in
@@ -68,10 +83,12 @@ struct DataFiles {
   /// What may be data by itself where images are taken; nil if there is nothing.
   var passedOver: String? {
     let found = others.filter { Self.isArchive($0) || Self.isArray($0) }
-    if found.isEmpty { return nil }
-    return
-      "\(found[0])\(found.count == 1 ? "" : " and \((found.count - 1).grouped) more") may be data too, and "
-      + "\(found.count == 1 ? "is" : "are") left out: give it by itself to open it"
+    return found.isEmpty ? nil : Self.leftOutToo(found)
+  }
+
+  private static func leftOutToo(_ names: [String]) -> String {
+    "\(names[0])\(names.count == 1 ? "" : " and \((names.count - 1).grouped) more") may be data too, and "
+      + "\(names.count == 1 ? "is" : "are") left out: give it by itself to open it"
   }
 
   static func isArchive(_ name: String) -> Bool {

@@ -8,7 +8,7 @@ struct FileContent: Sendable {
 
   private enum Storage {
     case mapped(MappedFile)
-    case memory([UInt8])
+    case memory(UnpackedBytes)
   }
 
   private let storage: Storage
@@ -19,8 +19,18 @@ struct FileContent: Sendable {
     self.init(storage: .mapped(file), start: 0, count: file.count, path: file.path)
   }
 
-  init(_ bytes: [UInt8], path: String) {
-    self.init(storage: .memory(bytes), start: 0, count: bytes.count, path: path)
+  init(_ bytes: [UInt8], path: String) { self.init(UnpackedBytes(bytes), path: path) }
+
+  init(_ bytes: UnpackedBytes, path: String) {
+    self.init(storage: .memory(bytes), start: 0, count: bytes.values.count, path: path)
+  }
+
+  /// What it is in memory; nil if it is mapped.
+  var unpacked: UnpackedBytes? {
+    switch storage {
+    case .mapped: nil
+    case .memory(let bytes): bytes
+    }
   }
 
   private init(storage: Storage, start: Int, count: Int, path: String) {
@@ -43,7 +53,7 @@ struct FileContent: Sendable {
     case .mapped(let file):
       return try file.withBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
     case .memory(let bytes):
-      return try bytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
+      return try bytes.values.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
     }
   }
 

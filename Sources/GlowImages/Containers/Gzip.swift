@@ -36,6 +36,14 @@ enum Gzip {
     return Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: bytes.count - 4, as: UInt32.self)))
   }
 
+  /// What tells its content apart from others: the sum and the length that a .gz file ends with.
+  static func key(of bytes: UnsafeRawBufferPointer, path: String) -> Unpacked.Key {
+    let size = claimedSize(of: bytes)
+    if size == 0 { return Unpacked.Key(path: path, size: 0, checksum: 0) }
+    let sum = bytes.loadUnaligned(fromByteOffset: bytes.count - 8, as: UInt32.self)
+    return Unpacked.Key(path: path, size: size, checksum: Int(UInt32(littleEndian: sum)))
+  }
+
   /// All of a .gz file, whose last four bytes say how long its content is.
   ///
   /// - Throws: `FileError` if it is damaged, or would take more than `largest` bytes.

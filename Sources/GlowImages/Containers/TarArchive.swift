@@ -25,9 +25,9 @@ struct TarArchive: Container {
       && start.withUnsafeBytes { number($0[148..<156]) == checksum($0) }
   }
 
-  /// - Parameter note: what is to be said of it.
+  /// - Parameter unpacked: what it is in memory as, if it was compressed.
   /// - Throws: `FileError` if a header is damaged or the file ends early.
-  init(_ file: FileContent, note: String? = nil) throws {
+  init(_ file: FileContent, unpacked: Unpacked.Key? = nil) throws {
     path = file.path
     self.file = file
     var leftOut = LeftOut()
@@ -37,8 +37,8 @@ struct TarArchive: Container {
     leftOut.add(kind: ArchiveNames.replaced, index.replaced)
     self.leftOut = leftOut
     let endNote = isEnded ? nil : "\(file.path) has no end as .tar files have: files may be missing"
-    let notes = [note, endNote].compactMap { $0 }
-    self.note = notes.isEmpty ? nil : notes.joined(separator: "; ")
+    let notes = [Unpacked.note(unpacked.map { [$0] } ?? []), endNote].compactMap { $0 }
+    note = notes.isEmpty ? nil : notes.joined(separator: "; ")
   }
 
   func list() throws -> NameList { index.names }

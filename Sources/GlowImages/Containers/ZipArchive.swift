@@ -15,7 +15,6 @@ struct ZipArchive: Container {
     let isDeflated: Bool
   }
 
-  let unpackedBytes: Int
   let leftOut: LeftOut
 
   private let file: FileContent
@@ -37,9 +36,6 @@ struct ZipArchive: Container {
     let entries = try file.withBytes { bytes in
       try Self.entries(Fields(bytes: bytes, path: file.path), &leftOut)
     }
-    unpackedBytes = entries.reduce(0) { sum, entry in
-      entry.place.isDeflated ? min(sum + entry.place.size, .max / 2) : sum
-    }
     index = ArchiveIndex(entries)
     leftOut.add(kind: ArchiveNames.replaced, index.replaced)
     self.leftOut = leftOut
@@ -50,6 +46,11 @@ struct ZipArchive: Container {
   func fingerprint(_ name: ArraySlice<UInt8>) -> Int? { index[name].map { Int($0.checksum) } }
 
   func size(of name: ArraySlice<UInt8>) -> Int? { index[name]?.size }
+
+  func unpacked(_ name: ArraySlice<UInt8>) -> Unpacked.Key? {
+    guard let entry = index[name], entry.isDeflated else { return nil }
+    return Unpacked.Key(path: path(of: name), size: entry.size, checksum: Int(entry.checksum))
+  }
 
   func start(of name: ArraySlice<UInt8>, _ count: Int) throws -> [UInt8] {
     let (packed, entry) = try stored(name)

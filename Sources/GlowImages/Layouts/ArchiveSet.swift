@@ -2,7 +2,8 @@ import GlowFiles
 
 /// A folder of archives, each a data set by itself, which together are one: the shards of WebDataset, or one archive a part.
 ///
-/// A word of a name (`imagenet-train-0000.tar`, `val.zip`) says which part an archive is of. Classes are told by their names.
+/// A word of a name (`imagenet-train-0000.tar`, `val.zip`) says which part an archive is of. Classes are told by their names;
+/// archives that are called by ImageNet's numbers of classes (`n01440764.tar`) are those.
 enum ArchiveSet {
   /// - Parameter open: opens one archive.
   /// - Returns: nil if there are no archives in the folder, or other images too.
@@ -20,18 +21,31 @@ enum ArchiveSet {
       throw FileError.missing(
         files.container.path, "has no archive of the part '\(part)'" + DataPart.only(of: parts))
     }
-    let opened = try own.map { name in
-      let file = try files.container.open(name)
+    let contents = try own.map { try files.container.open($0) }
+    let packed = try contents.compactMap(DataSource.packedTar)
+    try Unpacked.requireRoom(for: packed, of: files.container.path)
+    // ImageNet's archives are its classes.
+    let areClasses = own.allSatisfy { synset(of: $0) != nil }
+    let opened = try zip(own, contents).map { name, file in
       guard let archive = try DataSource.archive(file) else {
         throw FileError(file.path, "is neither a .zip nor a .tar or .tar.gz file")
       }
-      return try open(archive)
+      let opened = try open(archive)
+      guard areClasses, opened.dataset.classNames.isEmpty, let synset = synset(of: name) else {
+        return opened
+      }
+      return opened.with(opened.dataset.labeled(0, of: [synset]))
     }
     var notes = [
-      own.count == 1 ? "taken from \(own[0])" : "\(own.count.grouped) archives, \(own[0]) to \(own.last!)"
+      (own.count == 1 ? "taken from \(own[0])" : "\(own.count.grouped) archives, \(own[0]) to \(own.last!)")
+        + (areClasses ? ", each a class" : "")
     ]
     if !parts.isEmpty && chosen != part { notes.append("\(chosen) is taken for \(part)") }
-    for note in opened.flatMap(\.notes) where !notes.contains(note) && notes.count < 8 { notes.append(note) }
+    if let note = Unpacked.note(packed) { notes.append(note) }
+    for note in opened.flatMap(\.notes)
+    where !notes.contains(note) && !note.hasPrefix(Unpacked.noteStart) && notes.count < 8 {
+      notes.append(note)
+    }
     if own.count < names.count {
       notes.append("\((names.count - own.count).counted("archive")) of other parts")
     }
@@ -42,6 +56,11 @@ enum ArchiveSet {
     return OpenedData(
       try JoinedSets(opened.map(\.dataset)), part: parts.isEmpty ? opened[0].part : chosen, notes: notes,
       kind: opened[0].kind)
+  }
+
+  /// "n01440764" of n01440764.tar: a class of ImageNet by its number in WordNet.
+  private static func synset(of name: String) -> String? {
+    DataFiles.split(name).name.wholeMatch(of: /(n[0-9]{8})\.tar(\.gz)?/).map { String($0.1) }
   }
 
   /// What tells archives apart that are no numbered shards.
@@ -100,7 +119,7 @@ private struct JoinedSets: Dataset {
     attributeNames.isEmpty ? nil : at(index) { $0.attributes($1) }
   }
   func source(_ index: Int) -> String { at(index) { $0.source($1) } }
-  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws -> ImageTraits {
     try at(index) { try $0.read($1, into: pixels) }
   }
   func fingerprint(_ index: Int) -> Int? { at(index) { $0.fingerprint($1) } }

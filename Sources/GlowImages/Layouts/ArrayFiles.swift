@@ -14,17 +14,40 @@ enum ArrayFiles {
     let part: DataPart?
     /// Whether it is one of several in a .npz.
     let isOfArchive: Bool
-    let file: FileContent
     let header: NumpyHeader
+    let container: any Container
+    /// In the container.
+    let name: [UInt8]
+
+    var path: String { container.path(of: name[...]) }
+    var unpacked: Unpacked.Key? { container.unpacked(name[...]) }
+  }
+
+  /// Files with an array that may be images.
+  static func sets(_ files: DataFiles) throws -> [[String]] {
+    if files.hasImages { return [] }
+    let names = files.others.filter { name in
+      // What is packed is not unpacked for this.
+      isArray(name)
+        && (files.container.unpacked(name) != nil && name.hasSuffix(".npz")
+          || (try? items(in: files.container, name).contains(where: isOfBytes)) ?? false)
+    }
+    return names.isEmpty ? [] : [names]
+  }
+
+  private static func isArray(_ name: some StringProtocol) -> Bool {
+    ["npy", "npz"].contains(ImageFile.suffix(Array(name.utf8)[...]))
   }
 
   static func open(_ files: DataFiles, part: DataPart, options: DataOptions) throws -> OpenedData? {
     if files.hasImages { return nil }
-    let names = try files.matching { ["npy", "npz"].contains(ImageFile.suffix(Array($0.utf8)[...])) }
+    let names = try files.matching(isArray)
       .sorted { $0.compare($1, options: .numeric) == .orderedAscending }
     if names.isEmpty { return nil }
-    try requireRoom(for: files.container)
-    let items = try names.flatMap { try Self.items(files.container.open($0), name: $0) }
+    try Unpacked.requireRoom(
+      for: names.filter { $0.hasSuffix(".npz") }.compactMap { files.container.unpacked($0) },
+      of: files.container.path)
+    let items = try names.flatMap { try Self.items(in: files.container, $0) }
     // An array of other things may lie beside a few images.
     if files.imageCount > 0, !items.contains(where: isOfBytes) { return nil }
     let (ofPart, found, note) = try choose(items, part, files.container)
@@ -45,14 +68,16 @@ enum ArrayFiles {
     var batches: [NumpyDataset] = []
     var labels: [Int] = []
     let labelItems = own.filter(isLabels)
+    let unpacked = images.compactMap(\.unpacked)
+    try Unpacked.requireRoom(for: unpacked, of: files.container.path)
     for item in images {
       // Labels make an image of each row.
-      let isOfRows = item.header.shape.count == 2 && !labelItems.isEmpty
-      let batch = try NumpyDataset(item.file, layout: options.layout ?? (isOfRows ? .planes : nil))
+      let layout = labelItems.isEmpty ? nil : layoutOfRows(item.header.shape)
+      let batch = try NumpyDataset(
+        item.container.hold(item.name[...]), layout: options.layout ?? layout)
       if let first = batches.first, first.shape != batch.shape {
         throw FileError(
-          item.file.path,
-          "holds images of \(batch.shape), expected \(first.shape) as in \(images[0].file.path)")
+          item.path, "holds images of \(batch.shape), expected \(first.shape) as in \(images[0].path)")
       }
       batches.append(batch)
     }
@@ -60,19 +85,19 @@ enum ArrayFiles {
       throw FileError(
         files.container.path, "has no array of images" + (found.map { " of the part '\($0)'" } ?? ""))
     }
-    for item in labelItems { labels += try readLabels(item.file, item.header) }
+    for item in labelItems { labels += try readLabels(item) }
     let count = batches.reduce(0) { $0 + $1.count }
     if !labelItems.isEmpty && labels.count != count {
-      throw FileError(labelItems[0].file.path, "has \(labels.count) labels for \(counted(count, "image"))")
+      throw FileError(labelItems[0].path, "has \(labels.count) labels for \(counted(count, "image"))")
     }
     // A part may lack a class: all that is known counts.
     let known = try Dictionary(grouping: items.filter { found == nil || $0.part != nil }, by: \.part).values
       .flatMap { try withoutOthers($0, files.container).filter(isLabels) }
-      .flatMap { try readLabels($0.file, $0.header) }
+      .flatMap(readLabels)
     let first = min(known.min() ?? 0, 1)
     let dataset = JoinedDataset(batches, labels: labels, classes: first..<(known.max() ?? -1) + 1)
     let notes = [
-      note, batches[0].note, first == 1 ? IDXDataset.countFromOne : nil,
+      Unpacked.note(unpacked), note, batches[0].note, first == 1 ? IDXDataset.countFromOne : nil,
       items.count > ofPart.count
         ? "left out: \((items.count - ofPart.count).counted("array")) of other parts" : nil,
       leftOut(ofPart, own),
@@ -83,37 +108,43 @@ enum ArrayFiles {
     return OpenedData(dataset, part: found, notes: notes.compactMap { $0 }, kind: kind)
   }
 
-  /// All of an archive's arrays are held.
-  ///
-  /// - Throws: `MemoryError`.
-  private static func requireRoom(for archive: any Container) throws {
-    try requireMemory(
-      archive.unpackedBytes, for: "\(archive.path), whose arrays are compressed,",
-      advice: "store the arrays without compression")
+  /// How an array is to be understood where each of its rows has a label; nil where it says so itself.
+  private static func layoutOfRows(_ shape: [Int]) -> ArrayLayout? {
+    switch shape.count {
+    case 2: .planes
+    case 3 where shape[2] != 1 && shape[2] != 3: .channelsLast
+    default: nil
+    }
   }
 
-  /// The arrays in a file.
-  private static func items(_ file: FileContent, name: String) throws -> [Item] {
-    let base = DataFiles.split(name).name
-    guard let archive = try DataSource.archive(file) else {
-      return [try item(file, key: String(base), part: FolderName.partOfFile(name), isOfArchive: false)]
+  /// The arrays in a file, of which only the headers are read.
+  private static func items(in container: any Container, _ name: String) throws -> [Item] {
+    let bytes = RawPath.bytes(ofShown: name) ?? Array(name.utf8)
+    let start = FileContent(try container.start(of: bytes[...], 4), path: name)
+    guard ZipArchive.recognizes(start) else {
+      let key = String(DataFiles.split(name).name)
+      return [
+        try item(container, bytes, key: key, part: FolderName.partOfFile(name), isOfArchive: false)
+      ]
     }
-    try requireRoom(for: archive)
+    let archive = try ZipArchive(container.hold(bytes[...]))
     let keys = try archive.list()
     return try (0..<keys.count).map { index in
       try item(
-        archive.open(keys.bytes(index)), key: keys[index],
-        part: FolderName.partOfAnyWord(keys[index]) ?? FolderName.partOfFile(name),
-        isOfArchive: true)
+        archive, Array(keys.bytes(index)), key: keys[index],
+        part: FolderName.partOfAnyWord(keys[index]) ?? FolderName.partOfFile(name), isOfArchive: true)
     }
   }
 
   private static func item(
-    _ file: FileContent, key: String, part: DataPart?, isOfArchive: Bool
+    _ container: any Container, _ name: [UInt8], key: String, part: DataPart?, isOfArchive: Bool
   ) throws -> Item {
-    Item(
-      key: key, part: part, isOfArchive: isOfArchive, file: file,
-      header: try file.withBytes { try NumpyHeader.start(of: $0, path: file.path).header })
+    let path = container.path(of: name[...])
+    let header = try container.start(of: name[...], NumpyHeader.startSize).withUnsafeBytes {
+      try NumpyHeader.start(of: $0, path: path).header
+    }
+    return Item(
+      key: key, part: part, isOfArchive: isOfArchive, header: header, container: container, name: name)
   }
 
   private static func isLabels(_ item: Item) -> Bool {
@@ -192,8 +223,10 @@ enum ArrayFiles {
   }
 
   /// - Throws: `FileError` if they are no whole numbers, or are too large.
-  private static func readLabels(_ file: FileContent, _ header: NumpyHeader) throws -> [Int] {
+  private static func readLabels(_ item: Item) throws -> [Int] {
+    let header = item.header
     let type = header.dataType
+    let file = try item.container.open(item.name[...])
     guard let size = header.valueSize, [1, 2, 4, 8].contains(size), header.isOfWholeNumbers
     else { throw FileError(file.path, "holds labels of type '\(type)', expected whole numbers") }
     return try file.withBytes { bytes in
@@ -250,9 +283,9 @@ struct JoinedDataset: Dataset {
     return batch.source(place)
   }
 
-  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws -> ImageTraits {
     let (batch, place) = place(index)
-    try batch.read(place, into: pixels)
+    return try batch.read(place, into: pixels)
   }
 
   private func place(_ index: Int) -> (NumpyDataset, Int) {

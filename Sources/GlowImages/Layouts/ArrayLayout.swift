@@ -41,6 +41,7 @@ struct ImageStrides: Sendable, Equatable {
     }
 
     func isChannels(_ axis: Int) -> Bool { dimensions[axis] == 1 || dimensions[axis] == 3 }
+    func isAlpha(_ axis: Int) -> Bool { dimensions[axis] == 2 || dimensions[axis] == 4 }
     /// - Parameter axes: of images, rows, columns and channels; nil where the array has none.
     func make(_ axes: [Int?]) -> ImageStrides {
       let sizes = axes.map { $0.map { dimensions[$0] } ?? 1 }
@@ -51,6 +52,7 @@ struct ImageStrides: Sendable, Equatable {
         row: steps[1], column: steps[2], channel: steps[3])
     }
     let choose = ": choose with --layout NHWC or NCHW"
+    let withoutAlpha = "whose last channel is to be left out (a[..., :3], or [..., :1] if it is gray)"
     switch (dimensions.count, wanted) {
     case (4, nil) where isChannels(1) && isChannels(3):
       throw refusal(
@@ -68,6 +70,14 @@ struct ImageStrides: Sendable, Equatable {
     case (3, nil) where isChannels(2), (3, .channelsLast) where isChannels(2):
       self = make([nil, 0, 1, 2])
       note = "an array \(dimensions) is taken for one image [height, width, channels]"
+    case (3, nil) where isAlpha(2) && dimensions[1] != dimensions[2]:
+      throw refusal(
+        ", which may be one image with transparency, \(withoutAlpha), or \(dimensions[0]) gray images of "
+          + "\(dimensions[1])×\(dimensions[2]) (--layout NHWC)")
+    case (3, nil) where max(dimensions[1], dimensions[2]) > 4 * min(dimensions[1], dimensions[2]):
+      throw refusal(
+        ", which may be one image of \(dimensions[2]) channels, or \(dimensions[0]) gray images of "
+          + "\(dimensions[1])×\(dimensions[2]) (--layout NHWC)")
     case (3, nil), (3, .channelsLast): self = make([0, 1, 2, nil])
     case (2, .gray):
       self = make([nil, 0, 1, nil])
@@ -95,6 +105,9 @@ struct ImageStrides: Sendable, Equatable {
       note =
         "an array \(dimensions) is taken for [images, "
         + (isOfPlanes ? "channels × \(side) × \(side)]" : "\(side) × \(side) × channels]")
+    case (4, _) where isAlpha(3) && !isChannels(1):
+      throw refusal(
+        ", expected [images, height, width, 1 or 3]: these may be images with transparency, \(withoutAlpha)")
     default:
       throw refusal(
         ", expected [images, height, width, 1 or 3], [images, 1 or 3, height, width], [images, height, width] or "

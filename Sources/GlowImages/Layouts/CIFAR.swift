@@ -25,15 +25,22 @@ package struct CIFARDataset: Dataset {
   private let batches: [Batch]
   private let labels: [UInt8]
 
+  /// The batches of each version.
+  static func sets(_ files: DataFiles) throws -> [[String]] {
+    try CIFARVersion.all(isCoarse: false).map { try batches(of: $0, files) }.filter { !$0.isEmpty }
+  }
+
+  private static func batches(of version: CIFARVersion, _ files: DataFiles) throws -> [String] {
+    // CIFAR-100's names are nobody's own: the content counts too.
+    try files.others.filter { name in
+      let last = DataFiles.split(name).name
+      return try last != version.meta && version.isPart(last) && version.fits(name, in: files.container)
+    }
+  }
+
   static func open(_ files: DataFiles, part: DataPart, options: DataOptions) throws -> OpenedData? {
     for version in CIFARVersion.all(isCoarse: options.hasCoarseLabels) {
-      // CIFAR-100's names are nobody's own: the content counts too.
-      let isThere = try files.others.contains { name in
-        let last = DataFiles.split(name).name
-        if last == version.meta || !version.isPart(last) { return false }
-        return try version.fits(files.container.open(name))
-      }
-      if !isThere { continue }
+      if try batches(of: version, files).isEmpty { continue }
       let all = try files.matching(version.isPart)
       let dataset = try CIFARDataset(all, in: files.container, part: part, version: version)
       var notes = [dataset.missingNote, files.leftOut(all)].compactMap { $0 }
@@ -70,7 +77,7 @@ package struct CIFARDataset: Dataset {
     var batches: [Batch] = []
     var labels: [UInt8] = []
     for name in wanted {
-      let file = try container.open(name)
+      let file = try container.hold(name)
       let found = try version.readBatch(file)
       batches.append(
         Batch(file: found.content, first: labels.count, offset: found.offset, step: found.step))
@@ -102,7 +109,7 @@ package struct CIFARDataset: Dataset {
     return "\(batch.file.path)#\(index - batch.first)"
   }
 
-  package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+  package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws -> ImageTraits {
     let batch = batch(of: index)
     try batch.file.withBytes { bytes in
       let start = batch.offset + (index - batch.first) * batch.step
@@ -110,6 +117,7 @@ package struct CIFARDataset: Dataset {
         for position in 0..<1024 { pixels[3 * position + channel] = bytes[start + 1024 * channel + position] }
       }
     }
+    return []
   }
 
   private func batch(of index: Int) -> Batch {

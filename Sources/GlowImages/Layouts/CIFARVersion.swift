@@ -56,12 +56,14 @@ struct CIFARVersion {
   }
 
   /// Whether a file is what its name, which others use too, makes one think.
-  func fits(_ file: FileContent) -> Bool {
+  func fits(_ name: String, in container: any Container) throws -> Bool {
     if !isHundred { return true }
-    let start = file.prefix(2)
-    return isPython
-      ? start.count == 2 && start[0] == 0x80 && (2...5).contains(start[1])
-      : file.count % (2 + 3072) == 0 && file.count > 0
+    if isPython {
+      let start = try container.start(of: name, 2)
+      return start.count == 2 && start[0] == 0x80 && (2...5).contains(start[1])
+    }
+    let size = try container.unpacked(name)?.size ?? container.open(name).count
+    return size % (2 + 3072) == 0 && size > 0
   }
 
   /// What a batch holds.

@@ -7,11 +7,12 @@ struct FolderProbe {
   /// What a person should know of how they become bytes.
   let notes: [String]
 
-  private static let largestCount = 16
+  static let largestCount = 16
 
   init(_ names: NameList, in container: any Container, background: Background?) {
     var found: [(header: ImageHeader, like: String)] = []
     var largest = 0
+    var transparent: String?
     let count = min(Self.largestCount, names.count)
     for index in (0..<count).map({ $0 * names.count / count }) {
       let path = container.path(of: names.bytes(index))
@@ -22,6 +23,12 @@ struct FolderProbe {
         if header.traits.contains(.deep) {
           largest = max(largest, (try? PNG.largestValue(bytes, path: path)) ?? 0)
         }
+        // A channel of transparency may be in use nowhere.
+        if background == nil, transparent == nil, header.traits.contains(.alpha),
+          let traits = try? ImageFile.decoded(bytes, path: path).traits, traits.contains(.transparent)
+        {
+          transparent = path
+        }
       }
     }
     self.found = found
@@ -30,9 +37,9 @@ struct FolderProbe {
     if let path = first(.deep) {
       notes.append(
         "16-bit values become 8-bit ones (\(path)), the largest of a few files is \(largest) of 65535"
-          + (largest < 32768 ? ": these images are dark" : ""))
+          + (largest < 32768 ? Self.dark(largest, of: 65535) : ""))
     }
-    if background == nil, let path = first(.alpha) {
+    if let path = transparent {
       notes.append("transparency is dropped and the colors below it are taken (\(path)), see --background")
     }
     if let path = first(.turned) {
@@ -43,6 +50,13 @@ struct FolderProbe {
     if let path = first(.animated) { notes.append("\(path) is an animation, of which one picture is taken") }
     self.notes = notes
   }
+
+  /// What is said of images whose largest value leaves most of the range empty, and what to do.
+  static func dark(_ largest: Int, of top: Int) -> String {
+    darkness + (largest > 0 ? "; multiply their values by \(top / largest) to fill the range" : "")
+  }
+
+  static let darkness = ": these images are dark"
 
   var hasColor: Bool { found.contains { $0.header.shape.channels == 3 } }
   var hasGray: Bool { found.contains { $0.header.shape.channels == 1 } }

@@ -13,8 +13,14 @@ package struct IDXDataset: Dataset {
   /// Rows are columns.
   private let isTransposed: Bool
 
+  static func sets(_ files: DataFiles) -> [[String]] {
+    let names = files.others.filter { IDXName(DataFiles.split($0).name)?.isImages == true }
+    return names.isEmpty ? [] : [names]
+  }
+
   static func open(_ files: DataFiles, part: DataPart, options: DataOptions) throws -> OpenedData? {
     let all = try files.matching { IDXName($0) != nil }
+    if all.isEmpty { return try openUnnamed(files) }
     let names = all.compactMap { IDXName(DataFiles.split($0).name) }
     guard let first = names.first(where: { $0.isImages }) else { return nil }
     let isOfEMNIST = first.isOfEMNIST || Self.isOfEMNIST(files, all)
@@ -25,15 +31,30 @@ package struct IDXDataset: Dataset {
     }
     let dataset = try IDXDataset(all, in: files.container, part: part, isOfEMNIST: isOfEMNIST)
     let notes = [
+      dataset.images.note,
       all.first { all.contains($0 + ".gz") }.map { "\($0) is read, and not \($0).gz" },
       isOfEMNIST
-        ? "EMNIST's pixels are brought upright"
+        ? emnistNote
           + (first.isOfEMNIST ? "" : ", as the folder's name or list says")
         : nil,
       dataset.classNames.first == "1" ? Self.countFromOne : nil, files.leftOut(all),
     ]
     return OpenedData(dataset, part: part, notes: notes.compactMap { $0 }, kind: "IDX")
   }
+
+  /// One file by itself, whatever its name: its first four bytes say what it is.
+  private static func openUnnamed(_ files: DataFiles) throws -> OpenedData? {
+    guard files.container is SingleFile else { return nil }
+    let file = try files.container.open(files.names.bytes(0))
+    if IDXFile.start(of: file) != [0, 0, 8, 3] { return nil }
+    let isOfEMNIST = isOfEMNIST(files, [])
+    let notes = ["its first bytes say that it is IDX"] + (isOfEMNIST ? [emnistNote] : [])
+    return OpenedData(
+      try IDXDataset(IDXFile(file, magic: 0x803), isTransposed: isOfEMNIST), part: nil, notes: notes,
+      kind: "IDX")
+  }
+
+  private static let emnistNote = "EMNIST's pixels are brought upright"
 
   /// What is said where no label is 0.
   static let countFromOne = "labels count from 1"
@@ -74,12 +95,8 @@ package struct IDXDataset: Dataset {
         "has \(part == .valid ? "nothing of the part 'valid'" : "no \(file) and no \(file).gz")"
           + DataPart.only(of: Set(found)))
     }
-    images = try IDXFile(container.open(name), magic: 0x803)
-    count = images.dimensions[0]
-    shape = ImageShape(height: images.dimensions[1], width: images.dimensions[2], channels: 1)
-    if images.dimensions.contains(0) {
-      throw FileError(images.path, "holds \(count) images of \(shape), expected at least one value")
-    }
+    images = try IDXFile(container.hold(name), magic: 0x803)
+    (count, shape) = try Self.shape(of: images)
     guard let labelsName = try find(isImages: false) else {
       (labels, classNames) = ([], [])
       return
@@ -109,6 +126,23 @@ package struct IDXDataset: Dataset {
     classNames = (isFromOne ? 1...largest : 0...max(9, largest)).map(String.init)
   }
 
+  /// Images without labels.
+  private init(_ images: IDXFile, isTransposed: Bool) throws {
+    self.images = images
+    self.isTransposed = isTransposed
+    (count, shape) = try Self.shape(of: images)
+    (labels, classNames) = ([], [])
+  }
+
+  private static func shape(of images: IDXFile) throws -> (count: Int, shape: ImageShape) {
+    let sizes = images.dimensions
+    let shape = ImageShape(height: sizes[1], width: sizes[2], channels: 1)
+    if sizes.contains(0) {
+      throw FileError(images.path, "holds \(sizes[0]) images of \(shape), expected at least one value")
+    }
+    return (sizes[0], shape)
+  }
+
   private static func unpacked(_ name: String) -> Substring {
     name.hasSuffix(".gz") ? name.dropLast(3) : name[...]
   }
@@ -117,11 +151,12 @@ package struct IDXDataset: Dataset {
 
   package func source(_ index: Int) -> String { "\(images.path)#\(index)" }
 
-  package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+  package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws -> ImageTraits {
     precondition((0..<count).contains(index))
     try images.withValues { values in
       strides.copy(index, of: values, into: pixels)
     }
+    return []
   }
 
   private var strides: ImageStrides {
@@ -163,13 +198,10 @@ struct IDXFile: Sendable {
   let path: String
   let dimensions: [Int]
 
-  private enum Content {
-    case stored(FileContent)
-    case inflated([UInt8])
-  }
-
-  private let content: Content
+  private let content: FileContent
   private let headerSize: Int
+  /// For a person to read.
+  let note: String?
 
   /// - Parameter magic: 0x801 for a list of bytes, 0x803 for bytes in three dimensions.
   /// - Throws: `FileError`.
@@ -179,41 +211,48 @@ struct IDXFile: Sendable {
     let isCompressed = Gzip.recognizes(file)
     let rank = magic & 0xFF
     let headerSize = 4 + 4 * rank
-    let header = try file.withBytes { bytes in
-      isCompressed
-        ? try Gzip.inflate(bytes, limit: headerSize, path: path) : Array(bytes.prefix(headerSize))
-    }
+    let header = try Self.start(of: file, count: headerSize)
     dimensions = try Self.parse(header, magic: magic, rank: rank, path: path)
     let size = try Self.fileSize(dimensions, path: path)
-    let found: Int
     if isCompressed {
       // Checked before the content is allocated: a few bytes must not ask for a gigabyte.
       if size > Gzip.largestExpansion(of: file.count) {
         throw FileError(path, "has \(file.count) compressed bytes, too few for the \(size) its header claims")
       }
-      // One byte more than expected, so that a longer stream is noticed and a whole one is read to its checksum.
-      let bytes = try file.withBytes { try Gzip.inflate($0, limit: size + 1, path: path) }
-      content = .inflated(bytes)
-      found = bytes.count
+      let sum = try file.withBytes { Gzip.key(of: $0, path: path).checksum }
+      let key = Unpacked.Key(path: path, size: size, checksum: sum)
+      content = try Unpacked.content(key) {
+        // One byte more than expected, so that a longer stream is noticed and a whole one is read to its checksum.
+        let bytes = try file.withBytes { try Gzip.inflate($0, limit: size + 1, path: path) }
+        if bytes.count > size {
+          throw FileError(path, "has more than \(size) bytes, expected \(size) from its header")
+        }
+        return FileContent(bytes, path: path)
+      }
+      note = Unpacked.note([key])
     } else {
-      content = .stored(file)
-      found = file.count
+      content = file
+      note = nil
     }
-    if found != size {
-      let amount = isCompressed && found > size ? "more than \(size)" : "\(found)"
-      throw FileError(path, "has \(amount) bytes, expected \(size) from its header")
+    if content.count != size {
+      throw FileError(path, "has \(content.count) bytes, expected \(size) from its header")
     }
     self.headerSize = headerSize
   }
 
+  /// The first four bytes of a file, unpacked if it is compressed; none if they cannot be.
+  static func start(of file: FileContent) -> [UInt8] { (try? start(of: file, count: 4)) ?? [] }
+
+  private static func start(of file: FileContent, count: Int) throws -> [UInt8] {
+    try file.withBytes { bytes in
+      Gzip.recognizes(file)
+        ? try Gzip.inflate(bytes, limit: count, path: file.path) : Array(bytes.prefix(count))
+    }
+  }
+
   /// Calls `body` with the bytes after the header.
   func withValues<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
-    switch content {
-    case .stored(let file):
-      try file.withBytes { try body(UnsafeRawBufferPointer(rebasing: $0.dropFirst(headerSize))) }
-    case .inflated(let bytes):
-      try bytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0.dropFirst(headerSize))) }
-    }
+    try content.withBytes { try body(UnsafeRawBufferPointer(rebasing: $0.dropFirst(headerSize))) }
   }
 
   private static func parse(_ header: [UInt8], magic: Int, rank: Int, path: String) throws -> [Int] {

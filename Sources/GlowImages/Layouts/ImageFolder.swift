@@ -72,10 +72,19 @@ package struct ImageFolderDataset: Dataset {
     self.shape = resizer?.shape(shape) ?? shape
     // Images may be of several sizes, of which each becomes another thing.
     let shapes = [expected.shape] + (acceptsAnySize ? probe.found.map { $0.header.shape } : [])
-    var sizeNotes: [String] = []
-    for note in shapes.compactMap({ options.resizer?.note($0) })
-    where !sizeNotes.contains(note) && sizeNotes.count < 4 {
-      sizeNotes.append(note)
+    var sizes: [(shape: ImageShape, note: String)] = []
+    for shape in shapes {
+      guard let note = options.resizer?.note(shape), !sizes.contains(where: { $0.note == note }) else {
+        continue
+      }
+      sizes.append((shape, note))
+    }
+    var sizeNotes = sizes.prefix(4).map(\.note)
+    let others = sizes.dropFirst(4).map(\.shape).sorted { $0.count < $1.count }
+    if let smallest = others.first, let largest = others.last {
+      sizeNotes.append(
+        "and \(others.count.counted("other size")) among \(probe.found.count) files, smallest "
+          + "\(smallest.height)×\(smallest.width), largest \(largest.height)×\(largest.width)")
     }
     notes =
       tree.notes + lists.notes + probe.notes
@@ -97,20 +106,22 @@ package struct ImageFolderDataset: Dataset {
     try container.open(names.bytes(index)).withBytes { ContentHash.of($0) }
   }
 
-  package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+  package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws -> ImageTraits {
     let file = try container.openImage(names.bytes(index))
-    try file.withBytes { bytes in
+    return try file.withBytes { bytes in
       let codec = try ImageFile.codec(of: bytes, path: file.path)
       let found = try codec.header(of: bytes, path: file.path).shape
       try check(found, path: file.path)
       if found == shape && resizer?.crop == nil {
         return try codec.decode(bytes, path: file.path, background: background, into: pixels)
       }
-      var image = try ImageFile.decode(bytes, path: file.path, background: background)
+      var (image, traits) = try ImageFile.decoded(bytes, path: file.path, background: background)
       if shape.channels == 3 { image = GrayToRGB.convert(image) }
       if shape.channels == 1, let gray = GrayToRGB.invert(image) { image = gray }
       if image.shape.channels != shape.channels { throw wrongColors(image.shape, path: file.path) }
       _ = pixels.update(fromContentsOf: resizer?.resize(image).pixels ?? image.pixels)
+      traits.formUnion(changes(of: found))
+      return traits
     }
   }
 
@@ -119,9 +130,6 @@ package struct ImageFolderDataset: Dataset {
     return try file.withBytes { bytes in
       let header = try ImageFile.header(of: bytes, path: file.path)
       let found = header.shape
-      var traits = header.traits
-      if found.channels == 1 && shape.channels == 3 { traits.insert(.repeated) }
-      if found.channels == 3 && shape.channels == 1 { traits.insert(.agreeing) }
       try check(found, path: file.path)
       // Only its pixels tell whether an RGB file is gray.
       if found.channels == 3 && shape.channels == 1,
@@ -129,8 +137,17 @@ package struct ImageFolderDataset: Dataset {
       {
         throw wrongColors(found, path: file.path)
       }
+      let traits = header.traits.union(changes(of: found))
       return background == nil ? traits : traits.subtracting(.alpha)
     }
+  }
+
+  /// What is done to images of a shape when they are decoded.
+  private func changes(of found: ImageShape) -> ImageTraits {
+    var traits = resizer?.traits(found) ?? []
+    if found.channels == 1 && shape.channels == 3 { traits.insert(.repeated) }
+    if found.channels == 3 && shape.channels == 1 { traits.insert(.agreeing) }
+    return traits
   }
 
   private func wrongColors(_ found: ImageShape, path: String) -> FileError {

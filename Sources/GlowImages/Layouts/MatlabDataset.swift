@@ -10,11 +10,27 @@ struct MatlabDataset: Dataset {
   private let images: FileContent
   private let strides: ImageStrides
   private let labels: [UInt8]
+  /// For a person to read.
+  private let note: String?
+
+  /// Files whose names are those of parts.
+  static func sets(_ files: DataFiles) -> [[String]] {
+    let names = files.others.filter { isMatlab($0) && part(ofFile: $0) != nil }
+    return names.isEmpty || files.hasImages ? [] : [names]
+  }
+
+  private static func isMatlab(_ name: some StringProtocol) -> Bool {
+    ImageFile.suffix(Array(name.utf8)[...]) == "mat"
+  }
+
+  private static func part(ofFile name: String) -> DataPart? {
+    FolderName.part(Array(DataFiles.split(name).name.dropLast(4).utf8)[...])
+  }
 
   static func open(_ files: DataFiles, part: DataPart, options: DataOptions) throws -> OpenedData? {
-    let all = try files.matching { ImageFile.suffix(Array($0.utf8)[...]) == "mat" }
+    let all = try files.matching(isMatlab)
     if all.isEmpty || files.hasImages { return nil }
-    let parts = all.map { FolderName.part(Array(DataFiles.split($0).name.dropLast(4).utf8)[...]) }
+    let parts = all.map { self.part(ofFile: $0) }
     let isWhole = all.count == 1 && parts[0] == nil
     guard let place = isWhole ? 0 : parts.firstIndex(of: part) else {
       throw FileError.missing(
@@ -24,13 +40,10 @@ struct MatlabDataset: Dataset {
     if let other = parts.lastIndex(of: part), other != place {
       throw FileError(files.container.path, "holds both \(all[place]) and \(all[other]): give one of them")
     }
-    let dataset = try MatlabDataset(files.container.open(all[place]))
+    let dataset = try MatlabDataset(files.container.hold(all[place]))
+    let leftOut = files.leftOut(isWhole ? all : zip(all, parts).filter { $0.1 != nil }.map { $0.0 })
     return OpenedData(
-      dataset, part: isWhole ? nil : part,
-      notes: [files.leftOut(isWhole ? all : zip(all, parts).filter { $0.1 != nil }.map { $0.0 })].compactMap {
-        $0
-      },
-      kind: "SVHN")
+      dataset, part: isWhole ? nil : part, notes: [dataset.note, leftOut].compactMap { $0 }, kind: "SVHN")
   }
 
   /// - Throws: `FileError`.
@@ -48,6 +61,7 @@ struct MatlabDataset: Dataset {
       count: sizes[3], shape: ImageShape(height: sizes[0], width: sizes[1], channels: sizes[2]),
       image: plane * sizes[2], row: 1, column: sizes[0], channel: plane)
     self.images = images.values
+    note = Unpacked.note(images.unpacked.map { [$0] } ?? [])
     guard let digits = arrays["y"] else {
       labels = []
       return
@@ -64,8 +78,9 @@ struct MatlabDataset: Dataset {
   func label(_ index: Int) -> Int? { labels.isEmpty ? nil : Int(labels[index]) }
   func source(_ index: Int) -> String { "\(images.path)#\(index)" }
 
-  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws -> ImageTraits {
     try images.withBytes { strides.copy(index, of: $0, into: pixels) }
+    return []
   }
 }
 
@@ -75,6 +90,8 @@ enum MatlabFile {
   struct Values {
     let dimensions: [Int]
     let values: FileContent
+    /// What it is in memory as, if it was compressed.
+    var unpacked: Unpacked.Key?
   }
 
   private static let largestElement = 4 << 30
@@ -95,22 +112,21 @@ enum MatlabFile {
     while at < file.count {
       let element = try Element(file, at)
       let content = file.part(element.content, path: file.path)
-      let array: FileContent
-      if element.kind == Kind.compressed {
-        array = try unpack(content)
-      } else {
-        array = file.part(at..<element.content.upperBound, path: file.path)
-      }
+      let key = try element.kind == Kind.compressed ? key(content) : nil
+      let array =
+        try key.map { try unpack(content, $0) } ?? file.part(at..<element.content.upperBound, path: file.path)
       // Whatever else there is would only take memory.
-      if let (name, values) = try read(array), name == "X" || name == "y" { arrays[name] = values }
+      if let (name, values) = try read(array), name == "X" || name == "y" {
+        arrays[name] = Values(dimensions: values.dimensions, values: values.values, unpacked: key)
+      }
       // Compressed elements are not filled up.
       at = element.kind == Kind.compressed ? element.content.upperBound : element.next
     }
     return arrays
   }
 
-  /// One element, from its own first eight bytes which say how long it is.
-  private static func unpack(_ content: FileContent) throws -> FileContent {
+  /// What an element is unpacked to: its own first eight bytes say how long it is, and zlib's sum follows it.
+  private static func key(_ content: FileContent) throws -> Unpacked.Key {
     let start = try content.withBytes { try Gzip.inflate($0, limit: 8, path: content.path, form: .zlib) }
     if start.count < 8 { throw FileError(content.path, "is damaged: an element ends early") }
     let size = 8 + start[4..<8].reversed().reduce(0) { $0 << 8 | Int($1) }
@@ -121,9 +137,16 @@ enum MatlabFile {
       throw FileError(
         content.path, "has \(content.count) compressed bytes, too few for the \(size) it claims")
     }
-    return FileContent(
-      try content.withBytes { try Gzip.inflate($0, limit: size, path: content.path, form: .zlib) },
-      path: content.path)
+    let sum = try content.withBytes { $0.suffix(4).reduce(0) { $0 << 8 | Int($1) } }
+    return Unpacked.Key(path: content.path, size: size, checksum: sum)
+  }
+
+  private static func unpack(_ content: FileContent, _ key: Unpacked.Key) throws -> FileContent {
+    try Unpacked.content(key) {
+      FileContent(
+        try content.withBytes { try Gzip.inflate($0, limit: key.size, path: content.path, form: .zlib) },
+        path: content.path)
+    }
   }
 
   /// Flags, dimensions, name and values, each an element.

@@ -31,9 +31,10 @@ package struct NumpyDataset: Dataset {
 
   package func source(_ index: Int) -> String { "\(file.path)#\(index)" }
 
-  package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+  package func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws -> ImageTraits {
     try file.withBytes { bytes in
       strides.copy(index, of: UnsafeRawBufferPointer(rebasing: bytes.dropFirst(dataOffset)), into: pixels)
     }
+    return []
   }
 }

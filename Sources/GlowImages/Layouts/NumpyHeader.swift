@@ -99,6 +99,8 @@ package struct NumpyHeader: Sendable, Equatable {
 
   private static let magic = [0x93] + Array("NUMPY".utf8)
   private static let largestHeader = 1 << 16
+  /// Of a file's first bytes, as many as have a header.
+  static let startSize = 12 + largestHeader
 }
 
 /// Reads the Python dictionary in a .npy header: the three keys, each once, in any order.

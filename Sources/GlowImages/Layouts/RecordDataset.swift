@@ -27,9 +27,13 @@ struct RecordDataset: Dataset {
     let attributes: [Bool]
   }
 
+  static func sets(_ files: DataFiles) -> [[String]] {
+    let names = files.others.filter { DataFiles.split($0).name.contains("tfrecord") }
+    return names.isEmpty || files.hasImages ? [] : [names]
+  }
+
   static func open(_ files: DataFiles, part: DataPart, options: DataOptions) throws -> OpenedData? {
-    let all = files.others.filter { DataFiles.split($0).name.contains("tfrecord") }
-    if all.isEmpty || files.hasImages { return nil }
+    guard let all = sets(files).first else { return nil }
     let parts = all.map(FolderName.partOfFile)
     let found = Set(parts.compactMap { $0 })
     let chosen = part.chosen(among: found)
@@ -39,7 +43,7 @@ struct RecordDataset: Dataset {
         files.container.path, "has no records of the part '\(part)'" + DataPart.only(of: found))
     }
     let (own, resolution) = ofOneResolution(ofPart, options)
-    let dataset = try RecordDataset(own.map { try files.container.open($0) })
+    let dataset = try RecordDataset(own.map { try files.container.hold($0) })
     let notes = [
       found.isEmpty || chosen == part ? nil : "\(chosen) is taken for \(part)", resolution,
       dataset.records.contains(where: \.isPlanar) ? "records hold [channels, height, width]" : nil,
@@ -127,13 +131,14 @@ struct RecordDataset: Dataset {
   func attributes(_ index: Int) -> [Bool]? { attributeNames.isEmpty ? nil : records[index].attributes }
   func source(_ index: Int) -> String { "\(files[records[index].file].path)#\(records[index].place)" }
 
-  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws {
+  func read(_ index: Int, into pixels: UnsafeMutableBufferPointer<UInt8>) throws -> ImageTraits {
     let record = records[index]
     try files[record.file].withBytes { bytes in
       try Self.verify(bytes, record.content, path: source(index))
       let stored = UnsafeRawBufferPointer(rebasing: bytes[record.pixels])
       (record.isPlanar ? planar : interleaved).copy(0, of: stored, into: pixels)
     }
+    return []
   }
 
   private var interleaved: ImageStrides {
