@@ -17,21 +17,26 @@ package struct ImageSettings: Codable, Sendable, Hashable {
     (self.imageSize, self.resizing, self.limit) = (imageSize, resizing, limit)
   }
 
-  /// What other settings do otherwise to the images of a data set, as options with both values. How arrays are understood
-  /// and which classes are taken is the data's own, and counts where these settings say it and the data ask for it.
-  package func differences(to here: ImageSettings, _ opened: OpenedData) -> [String] {
-    var values: [(option: String, value: String?, here: String?)] = [
-      ("--resize", resizing.rawValue, here.resizing.rawValue),
-      ("--crop", crop.map(String.init), here.crop.map(String.init)),
-      ("--background", background, here.background),
+  /// What is done to each image, as options and their values. Which images are taken, and how arrays are understood, is
+  /// the data's own.
+  package var treatment: [(option: String, value: String)] {
+    [
+      ("--resize", resizing.rawValue), ("--crop", crop.map(String.init) ?? "none"),
+      ("--background", background ?? "none"),
     ]
-    if let layout, opened.isOfArrays { values.append(("--layout", layout.rawValue, here.layout?.rawValue)) }
+  }
+
+  /// What other settings do otherwise with a data set, as options with both values: the treatment, and the layout and the
+  /// classes where these settings name some and the data has a choice.
+  package func differences(to here: ImageSettings, _ opened: OpenedData) -> [String] {
+    var pairs = zip(treatment, here.treatment).map { ($0.option, $0.value, $1.value) }
+    if let layout, opened.isOfArrays {
+      pairs.append(("--layout", layout.rawValue, here.layout?.rawValue ?? "none"))
+    }
     if hasCoarseLabels == true, opened.hasCoarseLabels {
-      values.append(("--labels", "coarse", here.hasCoarseLabels == true ? "coarse" : "fine"))
+      pairs.append(("--labels", "coarse", here.hasCoarseLabels == true ? "coarse" : "fine"))
     }
-    return values.filter { $0.value != $0.here }.map {
-      "\($0.option) \($0.value ?? "none"), here \($0.here ?? "none")"
-    }
+    return pairs.compactMap { $1 == $2 ? nil : "\($0) \($1), here \($2)" }
   }
 
   /// What is not as by default, as the command line has it.

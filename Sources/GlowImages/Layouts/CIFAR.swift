@@ -22,6 +22,8 @@ package struct CIFARDataset: Dataset {
 
   /// Batches of the part that are not there.
   private let missing: [String]
+  /// What batches are in memory as, where they are compressed.
+  private let unpacked: [Unpacked.Key]
   private let batches: [Batch]
   private let labels: [UInt8]
 
@@ -43,7 +45,7 @@ package struct CIFARDataset: Dataset {
       if try batches(of: version, files).isEmpty { continue }
       let all = try files.matching(version.isPart)
       let dataset = try CIFARDataset(all, in: files.container, part: part, version: version)
-      var notes = [dataset.missingNote, files.leftOut(all)].compactMap { $0 }
+      var notes = [Unpacked.note(dataset.unpacked), dataset.missingNote, files.leftOut(all)].compactMap { $0 }
       if version.isHundred {
         notes.insert("\(version.isCoarse ? "coarse" : "fine") labels, see --labels", at: 0)
       }
@@ -71,6 +73,7 @@ package struct CIFARDataset: Dataset {
         "has \(part == .valid ? "nothing of the part 'valid'" : "no \(version.batches(of: part)[0])")"
           + DataPart.only(of: Set(found)))
     }
+    unpacked = wanted.compactMap { container.unpacked($0) }
     missing = version.batches(of: part).filter { batch in
       !wanted.contains { DataFiles.split($0).name == batch }
     }

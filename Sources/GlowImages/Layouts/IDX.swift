@@ -9,6 +9,8 @@ package struct IDXDataset: Dataset {
   package let classNames: [String]
 
   private let images: IDXFile
+  /// What the images are in memory as, where they are compressed.
+  private let unpacked: [Unpacked.Key]
   private let labels: [UInt8]
   /// Rows are columns.
   private let isTransposed: Bool
@@ -31,7 +33,7 @@ package struct IDXDataset: Dataset {
     }
     let dataset = try IDXDataset(all, in: files.container, part: part, isOfEMNIST: isOfEMNIST)
     let notes = [
-      dataset.images.note,
+      Unpacked.note(dataset.unpacked),
       all.first { all.contains($0 + ".gz") }.map { "\($0) is read, and not \($0).gz" },
       isOfEMNIST
         ? emnistNote
@@ -48,10 +50,11 @@ package struct IDXDataset: Dataset {
     let file = try files.container.open(files.names.bytes(0))
     if IDXFile.start(of: file) != [0, 0, 8, 3] { return nil }
     let isOfEMNIST = isOfEMNIST(files, [])
-    let notes = ["its first bytes say that it is IDX"] + (isOfEMNIST ? [emnistNote] : [])
-    return OpenedData(
-      try IDXDataset(IDXFile(file, magic: 0x803), isTransposed: isOfEMNIST), part: nil, notes: notes,
-      kind: "IDX")
+    let dataset = try IDXDataset(IDXFile(file, magic: 0x803), isTransposed: isOfEMNIST)
+    let notes = [
+      Unpacked.note(dataset.unpacked), "its first bytes say that it is IDX", isOfEMNIST ? emnistNote : nil,
+    ]
+    return OpenedData(dataset, part: nil, notes: notes.compactMap { $0 }, kind: "IDX")
   }
 
   private static let emnistNote = "EMNIST's pixels are brought upright"
@@ -97,6 +100,7 @@ package struct IDXDataset: Dataset {
     }
     images = try IDXFile(container.hold(name), magic: 0x803)
     (count, shape) = try Self.shape(of: images)
+    unpacked = [container.unpacked(name), images.unpacked].compactMap { $0 }
     guard let labelsName = try find(isImages: false) else {
       (labels, classNames) = ([], [])
       return
@@ -131,6 +135,7 @@ package struct IDXDataset: Dataset {
     self.images = images
     self.isTransposed = isTransposed
     (count, shape) = try Self.shape(of: images)
+    unpacked = [images.unpacked].compactMap { $0 }
     (labels, classNames) = ([], [])
   }
 
@@ -200,8 +205,8 @@ struct IDXFile: Sendable {
 
   private let content: FileContent
   private let headerSize: Int
-  /// For a person to read.
-  let note: String?
+  /// What it is in memory as, if it is compressed.
+  let unpacked: Unpacked.Key?
 
   /// - Parameter magic: 0x801 for a list of bytes, 0x803 for bytes in three dimensions.
   /// - Throws: `FileError`.
@@ -229,10 +234,10 @@ struct IDXFile: Sendable {
         }
         return FileContent(bytes, path: path)
       }
-      note = Unpacked.note([key])
+      unpacked = key
     } else {
       content = file
-      note = nil
+      unpacked = nil
     }
     if content.count != size {
       throw FileError(path, "has \(content.count) bytes, expected \(size) from its header")

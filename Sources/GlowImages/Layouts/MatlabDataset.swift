@@ -10,8 +10,8 @@ struct MatlabDataset: Dataset {
   private let images: FileContent
   private let strides: ImageStrides
   private let labels: [UInt8]
-  /// For a person to read.
-  private let note: String?
+  /// What the images are in memory as, if they are compressed.
+  private let unpacked: Unpacked.Key?
 
   /// Files whose names are those of parts.
   static func sets(_ files: DataFiles) -> [[String]] {
@@ -41,9 +41,11 @@ struct MatlabDataset: Dataset {
       throw FileError(files.container.path, "holds both \(all[place]) and \(all[other]): give one of them")
     }
     let dataset = try MatlabDataset(files.container.hold(all[place]))
+    let keys = [files.container.unpacked(all[place]), dataset.unpacked]
+    let unpacked = Unpacked.note(keys.compactMap { $0 })
     let leftOut = files.leftOut(isWhole ? all : zip(all, parts).filter { $0.1 != nil }.map { $0.0 })
     return OpenedData(
-      dataset, part: isWhole ? nil : part, notes: [dataset.note, leftOut].compactMap { $0 }, kind: "SVHN")
+      dataset, part: isWhole ? nil : part, notes: [unpacked, leftOut].compactMap { $0 }, kind: "SVHN")
   }
 
   /// - Throws: `FileError`.
@@ -61,7 +63,7 @@ struct MatlabDataset: Dataset {
       count: sizes[3], shape: ImageShape(height: sizes[0], width: sizes[1], channels: sizes[2]),
       image: plane * sizes[2], row: 1, column: sizes[0], channel: plane)
     self.images = images.values
-    note = Unpacked.note(images.unpacked.map { [$0] } ?? [])
+    unpacked = images.unpacked
     guard let digits = arrays["y"] else {
       labels = []
       return

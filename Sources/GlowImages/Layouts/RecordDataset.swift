@@ -45,6 +45,7 @@ struct RecordDataset: Dataset {
     let (own, resolution) = ofOneResolution(ofPart, options)
     let dataset = try RecordDataset(own.map { try files.container.hold($0) })
     let notes = [
+      Unpacked.note(own.compactMap { files.container.unpacked($0) }),
       found.isEmpty || chosen == part ? nil : "\(chosen) is taken for \(part)", resolution,
       dataset.records.contains(where: \.isPlanar) ? "records hold [channels, height, width]" : nil,
       // Those of other parts are where they belong; what says no part is in none.
