@@ -50,7 +50,7 @@ static void gradient_by_openblas(void) {
 
 static void packed(void) {
   const glow_product product = {
-      .rows = rows, .inner = inner, .columns = columns, .a = a, .a_row = inner, .a_inner = 1, .b = panels,
+      .rows = rows, .inner = inner, .columns = columns, .a = a, .a_row = inner, .b = panels,
       .c = c, .c_row = columns};
   glow_multiply(&product, instructions);
 }

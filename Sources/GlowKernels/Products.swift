@@ -157,8 +157,8 @@ package func multiply<S: Scalar>(
     return
   }
   precondition(
-    a.columns == b.matrix.rows && c.rows == a.rows && c.columns == b.matrix.columns && !c.isTransposed,
-    "matrix shapes do not fit")
+    a.columns == b.matrix.rows && c.rows == a.rows && c.columns == b.matrix.columns && !a.isTransposed
+      && !c.isTransposed, "matrix shapes do not fit")
   S.multiplyPacked(a, panels, into: c, epilogue)
 }
 
@@ -242,8 +242,7 @@ extension Float {
     product.columns = c.columns
     product.a = a.base
     product.neighborhoods = a.neighborhoods
-    product.a_row = a.isTransposed ? 1 : a.stride
-    product.a_inner = a.isTransposed ? a.stride : 1
+    product.a_row = a.stride
     product.b = panels
     product.c = c.base
     product.c_row = c.stride
