@@ -4,8 +4,9 @@
 // registers 6×2 of them are sums, with 32 14×2. A is read where it is, each of its values into all lanes of a register; B
 // from one or two panels, one after the other. Rows are spread evenly over blocks, so that none is left with a few.
 //
-// Gradients of weights are made in blocks of the same size. Whether it is better to pack both sides on the way or to read
-// them where they are depends on the size (PACKS_GRADIENTS): small blocks go through A and B more often.
+// Gradients of weights are made in blocks of the same size, GRADIENT_ROWS of the inner dimension at a time: the columns of A
+// that a block needs are then in the near cache while it goes by all of B. Small blocks go through B so often that packing
+// it first pays (GRADIENTS_PACK_B).
 
 #include "variants.h"
 
@@ -217,7 +218,7 @@ INLINE void NAME(block)(
 }
 
 // Panels have zeros beyond the last column.
-#define READ_B(v) (PACKS_GRADIENTS ? LOAD(b + (v) * LANES) : READ(b, v))
+#define READ_B(v) (GRADIENTS_PACK_B ? LOAD(b + (v) * LANES) : READ(b, v))
 
 /// One block of a gradient, up to ROWS rows and two vectors of columns: C + Aᵀ·B or, where nothing accumulates, Aᵀ·B.
 INLINE void NAME(gradient_chains)(
@@ -246,7 +247,7 @@ INLINE void NAME(gradient_chains)(
     for (; rows_left > 0; --rows_left) {
       const VECTOR x0 = READ_B(0), x1 = vectors == 2 ? READ_B(1) : x0;
       // The columns of the next block.
-      if (!PACKS_GRADIENTS) __builtin_prefetch(a + 2 * ROWS - 1);
+      __builtin_prefetch(a + 2 * ROWS - 1);
       UNROLL for (int r = 0; r < rows; ++r) {
         const VECTOR y = FILL(a[r]);
         sums[r][0] = MULTIPLY_ADD(y, x0, sums[r][0]);
@@ -358,62 +359,27 @@ TARGET static void NAME(pack_rows)(
   glow_pack(from + whole, row, 1, inner, columns - whole, panels);
 }
 
-/// Packs the columns of A that a block needs, as [inner, LANES].
-///
-/// - left: columns from the block's first on that A has.
-TARGET static void NAME(pack_columns)(const glow_gradient *block, intptr_t left, float *packed) {
-  const intptr_t inner = block->inner;
-  // Whole vectors, as far as there are so many values before the end of A.
-  intptr_t whole = inner;
-  if (!block->neighborhoods.line_rows) {
-    const intptr_t room = (inner - 1) * block->a_row + left - LANES;
-    whole = room < 0 ? 0 : room / block->a_row + 1;
-  }
-  intptr_t k = 0;
-  while (k < inner) {
-    const intptr_t line = NAME(rows_of_line)(&block->neighborhoods, k, inner);
-    const float *a = block->a + NAME(row_offset)(block->neighborhoods, block->a_row, k);
-    for (intptr_t end = k + line; k < end; ++k, a += block->a_row) {
-      if (k < whole) {
-        __builtin_prefetch(a + packing_ahead * block->a_row);
-        STORE(packed + k * LANES, LOAD(a));
-      } else {
-        for (intptr_t r = 0; r < block->rows; ++r) packed[k * LANES + r] = a[r];
-      }
-    }
-  }
-}
-
 TARGET void NAME(glow_add_gradient)(const glow_gradient *gradient, float *panels_of_b) {
-  enum { most = glow_gradient_rows };
-  if (gradient->rows == 0) return;
-  _Alignas(64) float columns_of_a[PACKS_GRADIENTS ? most * LANES : 1];
   const intptr_t segments = gradient->neighborhoods.segments ? gradient->neighborhoods.segments : 1;
   const intptr_t run = gradient->rows / segments;
   const intptr_t blocks = (run + ROWS - 1) / ROWS;
   // Without rows too, which leave zeros where nothing is to be added to.
-  for (intptr_t start = 0; start == 0 || start < gradient->inner; start += most) {
+  for (intptr_t start = 0; start == 0 || start < gradient->inner; start += GRADIENT_ROWS) {
     glow_gradient part = *gradient;
-    part.inner = gradient->inner - start < most ? gradient->inner - start : most;
+    part.inner = gradient->inner - start < GRADIENT_ROWS ? gradient->inner - start : GRADIENT_ROWS;
     part.accumulate = gradient->accumulate || start > 0;
     part.a += NAME(line_of)(&part.neighborhoods, part.a_row, start);
     part.b += start * part.b_row;
-    if (PACKS_GRADIENTS) NAME(pack_rows)(part.b, part.b_row, part.inner, part.columns, panels_of_b);
+    if (GRADIENTS_PACK_B) NAME(pack_rows)(part.b, part.b_row, part.inner, part.columns, panels_of_b);
     for (intptr_t segment = 0; segment < segments; ++segment) {
       intptr_t first = 0;
       for (intptr_t number = 0; number < blocks; ++number) {
         glow_gradient block = part;
         block.rows = run / blocks + (number < run % blocks);
         block.a += segment * part.neighborhoods.segment_step + first;
-        if (PACKS_GRADIENTS) {
-          NAME(pack_columns)(&block, gradient->rows - first, columns_of_a);
-          block.a = columns_of_a;
-          block.a_row = LANES;
-          block.b_row = glow_panel_columns;
-          block.neighborhoods = (glow_neighborhoods){0};
-        }
+        if (GRADIENTS_PACK_B) block.b_row = glow_panel_columns;
         for (intptr_t column = 0; column < part.columns; column += 2 * LANES) {
-          block.b = PACKS_GRADIENTS ? panels_of_b + column * part.inner : part.b + column;
+          block.b = GRADIENTS_PACK_B ? panels_of_b + column * part.inner : part.b + column;
           block.c = part.c + (segment * run + first) * part.c_row + column;
           block.columns = part.columns - column;
           NAME(gradients)[block.rows - 1][block.columns > LANES](&block);

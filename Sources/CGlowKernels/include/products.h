@@ -77,7 +77,7 @@ typedef struct {
   intptr_t rows, inner, columns;
   const float *a;
   intptr_t a_row;
-  /// Of A, beyond the last value of which 15 more can be read; `a` is the first row of the first line.
+  /// Of A; `a` is the first row of the first line.
   glow_neighborhoods neighborhoods;
   const float *b;
   intptr_t b_row;
@@ -86,7 +86,7 @@ typedef struct {
   int accumulate;
 } glow_gradient;
 
-/// Rows of the inner dimension that blocks go through at a time.
+/// Rows of B, at most, that are packed at a time.
 enum { glow_gradient_rows = 256 };
 
 /// - scratch: `glow_packed_count(min(inner, glow_gradient_rows), columns)` values.
