@@ -79,7 +79,7 @@ def main() -> None:
     for _ in range(options.rounds):
         for model in options.models:
             for job in options.jobs:
-                lines = [measure([options.glow, "bench", "--json"], options, model, job)]
+                lines = [measure([options.glow, "bench", "--json", "--passes"], options, model, job)]
                 for variant in options.variants:
                     pytorch = [sys.executable, BENCH, "--variants", variant]
                     lines.append(measure(pytorch, options, model, job))
