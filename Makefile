@@ -142,7 +142,7 @@ try-packages: dist deb ## Try the packages in a minimal Debian and Ubuntu (needs
 sanitize-part: deps ## Run the tests of products, threads and damaged files under AddressSanitizer.
 	GLOW_SANITIZED=1 ASAN_OPTIONS=detect_leaks=0 $(SWIFT) test --sanitize address --scratch-path .build-asan-part \
 	  -Xcc -march=$(MARCH) \
-	  --filter '^GlowKernelsTests\.(Product|Patches|Rectifier|Matrix|RowIndependence|ThreadTeam|TeamLife)|^GlowFilesTests\.|Hostile'
+	  --filter '^GlowKernelsTests\.(Product|Patches|Rectifier|Matrix|ThreadTeam|TeamLife)|^GlowFlowTests\.OpenBLASRows|^GlowFilesTests\.|Hostile'
 
 # Small models that two threads train, tile after tile and in bands, in the least that has to be built for it.
 sanitize-threads: deps ## Train small models under ThreadSanitizer.
@@ -165,15 +165,17 @@ bench: deps build ## Measure the speed of training, scoring and sampling.
 	$(GLOW) bench --width 128 --batch 64
 	$(GLOW) bench --depth 32 --width 512 --batch 16
 
-# LIBXSMM is compared where Debian's libxsmm-dev is installed.
+# LIBXSMM and oneDNN are compared where Debian's libxsmm-dev and libdnnl-dev are installed, BLIS where libblis4-serial is.
 PRODUCTS = .build/products
-bench-products: deps ## Measure matrix products of a conditioner's shapes: OpenBLAS, packed, LIBXSMM.
+where_there = $$([ ! -e $(1) ] || echo $(2))
+bench-products: deps ## Measure matrix products of a conditioner's shapes: OpenBLAS, packed, and other libraries.
 	@mkdir -p .build
 	$(TOOLCHAIN)/clang -O2 -ISources/CGlowKernels/include -ISources/CGlowKernels \
-	  Benchmarks/products/products.c Sources/CGlowKernels/*.c -o $(PRODUCTS) \
-	  $$(pkg-config --cflags --libs openblas) -lm \
-	  $$([ ! -e /usr/include/libxsmm.h ] || echo -DLIBXSMM -lxsmm -lxsmmnoblas -ldl -lpthread)
-	$(PRODUCTS)
+	  Benchmarks/products/products.c Benchmarks/products/blis.c Sources/CGlowKernels/*.c -o $(PRODUCTS) \
+	  $$(pkg-config --cflags --libs openblas) -lm -ldl \
+	  $(call where_there,/usr/include/libxsmm.h,-DLIBXSMM Benchmarks/products/libxsmm.c -lxsmm -lxsmmnoblas -lpthread) \
+	  $(call where_there,/usr/include/dnnl.h,-DONEDNN Benchmarks/products/onednn.c -ldnnl)
+	OMP_NUM_THREADS=1 $(PRODUCTS)
 
 # PEER_PYTHON=PYTHON uses a Python that has PyTorch, NumPy and safetensors; PEERS="--rounds 1 …" are options of compare.py.
 PEER = Benchmarks/pytorch

@@ -8,7 +8,11 @@ extension SpeedMeasurement.Job: ExpressibleByArgument {}
 
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "bench", abstract: "Measure speed as a fraction of the machine's matrix product.")
+    commandName: "bench", abstract: "Measure speed as a fraction of the machine's matrix product.",
+    discussion: """
+      Timed is what the commands do, with images as bytes in memory: train from bytes to new weights, evaluate from \
+      bytes to bits/dim, sample from a seed to bytes.
+      """)
 
   @Argument(help: "train, evaluate or sample; all three by default.") var jobs: [SpeedMeasurement.Job] = []
   @Option(help: "Scales of a glow (default: 3).") var levels: Int?
@@ -17,6 +21,8 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "Side of the images.") var imageSize = 32
   @Option(help: "Images a pass.") var batch = 64
   @Option(help: "Timed repetitions.") var runs = 7
+  @Flag(help: "Of evaluate and sample time the pass through the model alone, without noise and bytes.")
+  var passes = false
   @Flag(help: "Print one JSON object a job.") var json = false
   @Option(
     help:
@@ -44,6 +50,8 @@ struct BenchCommand: ParsableCommand {
     let architecture: String
     /// Of a RealNVP `levels` are its scales, and there is no `depth`.
     let levels, depth, width, blocks, batch, imageSize, threads: Int
+    /// Whether evaluate and sample were the passes alone.
+    let passes: Bool
     let imagesPerSecond, gflops, fractionOfPeak, peakGflops, ceiling: Double
     let peakMemoryMb: Int
     let coupling, network, flowNormalization: String
@@ -68,6 +76,7 @@ struct BenchCommand: ParsableCommand {
     try team.claimBuffers()
     let jobs = jobs.isEmpty ? SpeedMeasurement.Job.allCases : jobs
     let measurement = try SpeedMeasurement(configuration, batch: batch, team: team, jobs: jobs)
+    measurement.timesPassAlone = passes
     for job in jobs {
       measurement.progress = Countdown("repetitions of \(job.rawValue)").reached
       if let simulate {
@@ -82,7 +91,8 @@ struct BenchCommand: ParsableCommand {
           job: job.rawValue, architecture: configuration.architecture.rawValue, levels: configuration.levels,
           depth: configuration.depth, width: configuration.width, blocks: configuration.blocks, batch: batch,
           imageSize: imageSize,
-          threads: team.count, imagesPerSecond: result.imagesPerSecond, gflops: result.gigaflops,
+          threads: team.count, passes: passes, imagesPerSecond: result.imagesPerSecond,
+          gflops: result.gigaflops,
           fractionOfPeak: result.fractionOfPeak, peakGflops: result.peakGigaflops, ceiling: result.ceiling,
           peakMemoryMb: result.peakMemory / 1_000_000, coupling: configuration.coupling.rawValue,
           network: configuration.network.rawValue,

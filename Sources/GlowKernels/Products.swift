@@ -1,5 +1,16 @@
 import CGlowKernels
 
+/// A product [rows × inner]·[inner × columns].
+package struct ProductShape: Sendable, Hashable {
+  package let inner: Int
+  package let columns: Int
+
+  package init(inner: Int, columns: Int) {
+    self.inner = inner
+    self.columns = columns
+  }
+}
+
 /// The right side of a product: a matrix of weights, and its packed panels if there are any.
 package struct Operand<S: Scalar> {
   package let matrix: Matrix<S>

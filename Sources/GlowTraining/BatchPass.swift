@@ -1,6 +1,7 @@
 import Foundation
 import GlowFiles
 import GlowFlow
+import GlowImages
 import GlowKernels
 import GlowRanks
 
@@ -25,13 +26,15 @@ struct BatchPass {
   private(set) var labels: [Int]?
 
   /// - Throws: `MemoryError`.
-  init(_ trainer: Trainer) throws {
-    let training = trainer.training
-    (glow, ranks, parts) = (trainer.glow, trainer.ranks, BatchParts(training))
+  init(
+    _ glow: Glow<Float>, _ training: TrainingConfiguration, _ images: any Dataset, purpose: Purpose,
+    ranks: Ranks = .one
+  ) throws {
+    (self.glow, self.ranks, parts) = (glow, ranks, BatchParts(training))
     let shares = parts.shares(of: ranks.count)
     own = shares[ranks.rank]
-    feed = ImageFeed(trainer.train, training, share: parts.images(of: own))
-    workspace = try glow.workspace(batch: parts.size, purpose: trainer.memory.purpose)
+    feed = ImageFeed(images, training, share: parts.images(of: own))
+    workspace = try glow.workspace(batch: parts.size, purpose: purpose)
     gradients = try Slab(count: glow.parameters.count)
     let count = glow.foldedGradient!.count
     exchange = ranks.count == 1 ? nil : try SumExchange(ranks, shares: shares, count: count)

@@ -70,7 +70,8 @@ final class TrainingRun {
     self.log = log
     // A run that starts has none, whatever lies there.
     best = trainer.state.step == 0 ? nil : trainer.folder.bestBitsPerDimension()
-    batch = try BatchPass(trainer)
+    batch = try BatchPass(
+      trainer.glow, trainer.training, trainer.train, purpose: trainer.memory.purpose, ranks: trainer.ranks)
     clock = StepClock(batch: trainer.training.batch)
   }
 
@@ -172,15 +173,11 @@ final class TrainingRun {
     let rate =
       training.rate(ofStep: state.step, imageCount: trainer.train.count) * safeguard.rateFactor
     let norm = measurement.gradientNorm
-    glow.followStatistics(of: batch.workspace)
-    let change = state.optimizer.update(
-      glow.values.base, gradients: batch.gradients.base, step: state.step, rate: rate,
-      scale: training.clipNorm > 0 ? min(1, training.clipNorm / norm) : 1,
-      average: (state.averaged.values.base, training.averageDecay(ofStep: state.step)))
-    state.averageStatistics(decay: training.averageDecay(ofStep: state.step))
-    do { try glow.parametersChanged(by: change.apply) } catch let error as SingularMapError
-      where training.guards
-    {
+    do {
+      try state.update(
+        after: batch, rate: rate, scale: training.clipNorm > 0 ? min(1, training.clipNorm / norm) : 1,
+        averageDecay: training.averageDecay(ofStep: state.step))
+    } catch let error as SingularMapError where training.guards {
       state.step -= 1
       return .recover(.singular(error), diagnosis: "by the update")
     }
