@@ -36,7 +36,7 @@ def compare(turn: dict) -> dict:
     """The fastest variant of a round, and the ratio to it: of speeds, and of shares of the peak."""
 
     def ratio(figure: str) -> tuple[str, float]:
-        values = {name: line[figure] for name, line in turn.items()}
+        values = {name: line[figure] for name, line in turn.items() if figure in line}
         fastest = max((name for name in values if name != "glow"), key=values.get)
         return fastest, values["glow"] / values[fastest]
 
@@ -46,7 +46,7 @@ def compare(turn: dict) -> dict:
 
 
 def figures(turns: list[dict], program: str, figure: str) -> list[float]:
-    return [turn[program][figure] for turn in turns if program in turn]
+    return [turn[program][figure] for turn in turns if figure in turn.get(program, ())]
 
 
 def spread(values: list[float], form: str) -> str:
@@ -63,7 +63,7 @@ def table(results: dict) -> str:
         row = [model, job]
         for name in ["glow", *variants]:
             found = figures(turns, name, "images_per_second")
-            row.append(f"{statistics.median(found):.1f}" if found else "")
+            row.append(f"{statistics.median(found):.1f}" if found else "not finished" if name in turns[0] else "")
         for figure in ["ratio", "ratio of shares"]:
             row.append(spread([turn[figure] for turn in compared], ".2f"))
         row.append(spread(figures(turns, "glow", "fraction_of_peak"), ".0%"))
