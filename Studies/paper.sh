@@ -63,9 +63,10 @@ for model in $models; do
       printf "| %s | %d | %d | %.1f | %s | %.4f | %s |\n", model, n, images, speed, share, mean, spread
     }'
 done
+# Seed by seed: seven models have a color each.
 set --
-for model in $models; do
-  for seed in $(seq "$seeds"); do
+for seed in $(seq "$seeds"); do
+  for model in $models; do
     if [ -e "$results/$model-$seed/result" ]; then set -- "$@" "$results/$model-$seed"; fi
   done
 done
