@@ -210,13 +210,13 @@ study-stability: deps build ## Count the runs at too-high rates that end in a us
 
 study-paper: deps build ## Make the table of Glow's paper, RealNVP beside it (DATA=CIFAR-10 SEEDS=3 BUDGET=4 core-hours a run).
 	@[ -n "$(DATA)" ] || { echo "give the folder of CIFAR-10's binary batches: make $@ DATA=FOLDER" >&2; exit 64; }
-	SEEDS="$(or $(SEEDS),3)" BUDGET="$(or $(BUDGET),4)" nice Studies/paper.sh $(GLOW) "$(DATA)" "$(STUDIES)/paper" \
-	  "$(or $(RESULTS),$(STUDIES)/paper/results)"
+	SEEDS="$(or $(SEEDS),3)" BUDGET="$(or $(BUDGET),4)" nice Studies/paper.sh $(GLOW) "$(DATA)" \
+	  "$(STUDIES)/paper-$(or $(BUDGET),4)" "$(or $(RESULTS),$(STUDIES)/paper-$(or $(BUDGET),4)/results)"
 
 study-budget: deps build ## Find what learns most in a given time, by successive halving (DATA=CIFAR-10 HOURS=0.25 ROUNDS=3).
 	@[ -n "$(DATA)" ] || { echo "give the folder of CIFAR-10's binary batches: make $@ DATA=FOLDER" >&2; exit 64; }
-	HOURS="$(or $(HOURS),0.25)" ROUNDS="$(or $(ROUNDS),3)" nice Studies/budget.sh $(GLOW) "$(DATA)" "$(STUDIES)/budget" \
-	  "$(or $(RESULTS),$(STUDIES)/budget/results)"
+	HOURS="$(or $(HOURS),0.25)" ROUNDS="$(or $(ROUNDS),3)" nice Studies/budget.sh $(GLOW) "$(DATA)" \
+	  "$(STUDIES)/budget-$(or $(HOURS),0.25)" "$(or $(RESULTS),$(STUDIES)/budget-$(or $(HOURS),0.25)/results)"
 
 study-many-cores: deps build ## Measure how speed grows with threads, as many as there are processors.
 	Studies/many-cores.sh $(GLOW) "$(STUDIES)/many-cores"

@@ -27,6 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--runs", type=int, default=7, help="timed repetitions in each round")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds that a measurement of PyTorch may take")
     parser.add_argument("--out", metavar="FILE", help="where the lines go")
     return parser.parse_args()
 
@@ -41,11 +42,17 @@ def model_options(model: str) -> list[str]:
     return found
 
 
-def measure(command: list[str], options: argparse.Namespace, model: str, job: str) -> dict:
+def measure(command: list[str], options: argparse.Namespace, model: str, job: str, variant: str | None = None) -> dict:
+    """A line; of a variant of PyTorch that takes too long one that says so."""
     command = command + [
         job, *model_options(model), "--image-size", str(options.image_size), "--threads", str(options.threads),
         "--runs", str(options.runs)]
-    result = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    limit = options.timeout if variant else None
+    try:
+        result = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        print(f"{model} {job} {variant}: not finished after {limit:.0f} s", file=sys.stderr, flush=True)
+        return {"model": model, "job": job, "variant": variant, "not_finished_after_seconds": limit}
     if result.returncode != 0:
         sys.exit(f"compare.py: failed with status {result.returncode}: {' '.join(command)}")
     line = json.loads(result.stdout) | {"model": model}
@@ -102,7 +109,7 @@ def main() -> None:
                 lines = [measure([options.glow, "bench", "--json", "--passes"], options, model, job)]
                 for variant in options.variants:
                     pytorch = [sys.executable, BENCH, "--variants", variant]
-                    lines.append(measure(pytorch, options, model, job))
+                    lines.append(measure(pytorch, options, model, job, variant))
                 for line in lines:
                     print(json.dumps(line), file=out, flush=True)
 

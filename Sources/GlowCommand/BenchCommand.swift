@@ -48,13 +48,15 @@ struct BenchCommand: ParsableCommand {
   private struct Line: Encodable {
     let job: String
     let architecture: String
-    /// Of a RealNVP `levels` are its scales, and there is no `depth`.
-    let levels, depth, width, blocks, batch, imageSize, threads: Int
+    /// Of a RealNVP `levels` are its scales.
+    let levels, width, blocks, batch, imageSize, threads: Int
     /// Whether evaluate and sample were the passes alone.
     let passes: Bool
+    /// Absent where the architecture has no such setting.
+    let depth: Int?
+    let coupling, network, flowNormalization: String?
     let imagesPerSecond, gflops, fractionOfPeak, peakGflops, ceiling: Double
     let peakMemoryMb: Int
-    let coupling, network, flowNormalization: String
     /// Over what fused multiply-adds alone reach, without memory: the processor's limit.
     let fractionOfLimit, limitGflops: Nullable
     let kernels, openblasCore: String
@@ -71,6 +73,7 @@ struct BenchCommand: ParsableCommand {
       levels != nil ? "levels" : depth != nil ? "depth" : nil, unless: .glow, configuration)
     configuration.levels = levels ?? configuration.levels
     configuration.depth = depth ?? configuration.depth
+    try configuration.validate(naming: CouplingArguments.naming(configuration.architecture))
     let team = try threads.team()
     // For the product that is the yardstick.
     try team.claimBuffers()
@@ -89,15 +92,15 @@ struct BenchCommand: ParsableCommand {
       if json {
         let line = Line(
           job: job.rawValue, architecture: configuration.architecture.rawValue, levels: configuration.levels,
-          depth: configuration.depth, width: configuration.width, blocks: configuration.blocks, batch: batch,
-          imageSize: imageSize,
-          threads: team.count, passes: passes, imagesPerSecond: result.imagesPerSecond,
-          gflops: result.gigaflops,
+          width: configuration.width, blocks: configuration.blocks, batch: batch, imageSize: imageSize,
+          threads: team.count, passes: passes, depth: configuration.has(.depth) ? configuration.depth : nil,
+          coupling: configuration.has(.coupling) ? configuration.coupling.rawValue : nil,
+          network: configuration.has(.network) ? configuration.network.rawValue : nil,
+          flowNormalization: configuration.has(.flowNormalization)
+            ? configuration.flowNormalization.rawValue : nil,
+          imagesPerSecond: result.imagesPerSecond, gflops: result.gigaflops,
           fractionOfPeak: result.fractionOfPeak, peakGflops: result.peakGigaflops, ceiling: result.ceiling,
-          peakMemoryMb: result.peakMemory / 1_000_000, coupling: configuration.coupling.rawValue,
-          network: configuration.network.rawValue,
-          flowNormalization: configuration.flowNormalization.rawValue,
-          fractionOfLimit: Nullable(result.fractionOfLimit),
+          peakMemoryMb: result.peakMemory / 1_000_000, fractionOfLimit: Nullable(result.fractionOfLimit),
           limitGflops: Nullable(result.limitGigaflops), kernels: "\(team.kernels)",
           openblasCore: openBLASCoreName(),
           breakdown: Dictionary(uniqueKeysWithValues: result.breakdown.map { ($0.name, $0.fraction) }))
@@ -107,10 +110,7 @@ struct BenchCommand: ParsableCommand {
           String(
             format:
               "%@, batch %d, %d threads, kernels %@, %@: %.1f images/s, %.1f GFLOP/s",
-            (configuration.architecture == .glow
-              ? "depth \(configuration.depth), width \(configuration.width)" : configuration.outline)
-              as NSString,
-            batch, team.count, "\(team.kernels)" as NSString,
+            configuration.outline as NSString, batch, team.count, "\(team.kernels)" as NSString,
             job.rawValue as NSString, result.imagesPerSecond, result.gigaflops))
         try answer(
           String(

@@ -135,6 +135,10 @@ struct TrainCommand: SharedCommand {
     }
     try MemoryEstimate.check(configuration.model, settings, team.kernels)
     let glow = try origin?.glow ?? Glow(configuration: configuration.model, seed: settings.seed, team: team)
+    if training.initImages != nil && !glow.isSetFromData {
+      throw ConfigurationError(
+        "--init-images is for layers that are set from images, and a \(shape.architecture) has none")
+    }
     // Before all images are looked at.
     _ = try MemoryEstimate(glow, settings)
     if settings.onError == .fail {

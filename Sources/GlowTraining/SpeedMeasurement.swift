@@ -139,7 +139,8 @@ package final class SpeedMeasurement {
 
   /// - Parameter total: seconds of all timed runs.
   private func breakdown(_ workspace: Workspace<Float>, total: Double) -> [Share] {
-    var shares = workspace.phaseSeconds.map { phase, seconds in
+    // A model without channel maps has no time of them.
+    var shares = workspace.phaseSeconds.filter { $0.value > 0 }.map { phase, seconds in
       Share(name: phase.name, fraction: seconds / (total * Double(glow.team.count)))
     }
     if optimizerSeconds > 0 {

@@ -143,7 +143,7 @@ final class TrainingRun {
     switch measurement.objective {
     case .success(let objective):
       safeguard.judge(
-        bitsPerDimension: objective.loss, gradientNorm: measurement.gradientNorm,
+        loss: objective.loss, gradientNorm: measurement.gradientNorm,
         bits: glow.configuration.bits)
     case .failure(let error): .singular(error)
     }

@@ -127,7 +127,7 @@ struct GuardTests {
   func responses() throws {
     var guards = Safeguard()
     func judge(_ bits: Double, norm: Double = 1) -> Trouble? {
-      guards.judge(bitsPerDimension: bits, gradientNorm: norm, bits: 8)
+      guards.judge(loss: bits, gradientNorm: norm, bits: 8)
     }
     func isFine(_ bits: Double) -> Bool { judge(bits) == nil }
     func respond(toLoss bits: Double, step: Int) throws -> Response {

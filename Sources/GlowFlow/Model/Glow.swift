@@ -9,8 +9,8 @@ public struct SingularMapError: Error, CustomStringConvertible {
   public var description: String { "\(step): the channel map cannot be inverted: \(reason)" }
 }
 
-/// A normalizing flow, a Glow (Kingma & Dhariwal 2018) or a RealNVP (Dinh et al. 2017): an invertible map from an image to standard normal latents of the same
-/// number of dimensions.
+/// A normalizing flow, a Glow (Kingma & Dhariwal 2018) or a RealNVP (Dinh et al. 2017): an invertible map from an image
+/// to standard normal latents of the same number of dimensions.
 ///
 /// In a Glow an image of real values x [H, W, C] is squeezed, passes `depth` flow steps at each of `levels` scales, and
 /// leaves half of its channels as ε at each split, the rest at the top. ln p(x) is the log-determinants plus
@@ -88,6 +88,9 @@ package final class Glow<S: Scalar> {
   }
 
   var parameterValues: ParameterValues<S> { ParameterValues(base: values.base) }
+
+  /// Whether any layer is to be set from data (`initialize(from:)`).
+  package var isSetFromData: Bool { architecture.isSetFromData }
 
   /// Whether the actnorms have been set from data, or read from a file.
   package var isInitialized: Bool {
