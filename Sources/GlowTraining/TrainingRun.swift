@@ -172,7 +172,7 @@ final class TrainingRun {
     let rate =
       training.rate(ofStep: state.step, imageCount: trainer.train.count) * safeguard.rateFactor
     let norm = measurement.gradientNorm
-    glow.followStatistics(of: batch.workspace)
+    glow.followStatistics(try batch.statistics())
     let change = state.optimizer.update(
       glow.values.base, gradients: batch.gradients.base, step: state.step, rate: rate,
       scale: training.clipNorm > 0 ? min(1, training.clipNorm / norm) : 1,

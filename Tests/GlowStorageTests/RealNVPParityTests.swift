@@ -171,7 +171,7 @@ struct RealNVPParityTests {
 
   /// After the training pass above.
   private func compareStatistics<S>(_ run: RealNVPReference<S>, _ tolerance: Double) throws {
-    run.glow.followStatistics(of: run.workspace)
+    run.glow.followStatistics(run.glow.statistics(of: run.workspace))
     let prefix = "train.statistics."
     for entry in run.file.entries where entry.name.hasPrefix(prefix) && !entry.name.hasSuffix("tracked") {
       let name = String(entry.name.dropFirst(prefix.count))
@@ -220,7 +220,7 @@ struct RealNVPParityTests {
       try glow.backward(
         run.workspace, weights: [Double](repeating: -1 / Double(run.count), count: run.count),
         gradients: gradients.base)
-      glow.followStatistics(of: run.workspace)
+      glow.followStatistics(glow.statistics(of: run.workspace))
       for index in glow.parameters.trainableRanges.joined() {
         let g = gradients.base[index]
         m.base[index] = 0.9 * m.base[index] + 0.1 * g
