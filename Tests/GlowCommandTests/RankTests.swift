@@ -166,17 +166,14 @@ struct RankTests {
       try bytes("four/checkpoint-00000040.safetensors") == bytes("one/checkpoint-00000040.safetensors"))
   }
 
-  /// A model with which a black image has the latents 0, and any other larger ones than a Float can hold the squares of.
+  /// A model with which an image whose values are all 0 has the latents 0, and any other one latents beyond a Float.
   private func writeFragileModel(to path: String) throws {
     var configuration = GlowConfiguration()
-    (configuration.levels, configuration.depth, configuration.width) = (2, 2, 8)
+    (configuration.levels, configuration.depth, configuration.width) = (2, 3, 8)
     let glow = try Glow<Float>(configuration: configuration, seed: 0, team: ThreadTeam(count: 1))
-    for entry in glow.parameters.entries where entry.name.contains(".actnorm.") {
-      for index in entry.range {
-        // Each step multiplies by 10⁷, and the first one lets the value of black, −½, be 0.
-        if entry.name.hasSuffix("logs") { glow.values.base[index] = Float(log(1e7) / 3) }
-        if entry.name == "level0.step0.actnorm.bias" { glow.values.base[index] = 0.5 }
-      }
+    for entry in glow.parameters.entries where entry.name.hasSuffix(".actnorm.logs") {
+      // Each step multiplies by 10⁷.
+      for index in entry.range { glow.values.base[index] = Float(log(1e7) / 3) }
     }
     glow.isInitialized = true
     try glow.parametersChanged()
@@ -189,8 +186,8 @@ struct RankTests {
     try writeFragileModel(to: "\(root)/fragile.safetensors")
     try FileManager.default.createDirectory(atPath: "\(root)/images", withIntermediateDirectories: true)
     for number in 10..<26 {
-      // Of the second of two batches, in the last of four parts.
-      let value: UInt8 = number == 24 ? 255 : 0
+      // 128 stands for 0. The other image is of the second of two batches, in the last of four parts.
+      let value: UInt8 = number == 24 ? 255 : 128
       let image = ByteImage(
         shape: ImageShape(height: 32, width: 32, channels: 3), pixels: Array(repeating: value, count: 3072))
       try Data(PNG.encode(image)).write(to: URL(filePath: "\(root)/images/\(number).png"))
