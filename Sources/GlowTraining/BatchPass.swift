@@ -22,6 +22,8 @@ struct BatchPass {
   /// Sums of own parts; one is kept for each node of the tree that is not ready to be merged.
   private var free: [Slab<Float>] = []
   private let exchange: SumExchange?
+  /// Of each own part, what batch normalization has found in it.
+  private var partStatistics: [Double] = []
   /// Of the part that was the last, in a conditional model.
   private(set) var labels: [Int]?
 
@@ -67,6 +69,7 @@ struct BatchPass {
     var images: [ImageBits] = []
     var skipped: [FileError] = []
     var tree = TreeSum<Slab<Float>>()
+    partStatistics.removeAll(keepingCapacity: true)
     // Only then do the others know that no image was in the way.
     let news = try ranks.exchangeValues {
       for part in own {
@@ -79,6 +82,7 @@ struct BatchPass {
         skipped += feed.skipped.map(\.error)
         labels = glow.configuration.isConditional ? found : nil
         images += glow.pullBackObjective(workspace, count: range.count, of: parts.batch, labels: labels)
+        partStatistics += glow.statistics(of: workspace)
         if parts.count > 1 { append(part, to: &tree) }
       }
       return StepNews(images, skipped)
@@ -89,6 +93,14 @@ struct BatchPass {
         try glow.foldObjectiveBackward(batch: parts.batch, into: gradients.base)
         return Objective(news.flatMap(\.images))
       }, skipped: news.flatMap(\.errors))
+  }
+
+  /// What batch normalization has found in the batch: the same in all processes.
+  ///
+  /// - Throws: `RankFailure`.
+  func statistics() throws -> [Double] {
+    if !glow.normalizesByBatch { return [] }
+    return parts.mean(try ranks.gather { partStatistics })
   }
 
   private mutating func append(_ part: Int, to tree: inout TreeSum<Slab<Float>>) {

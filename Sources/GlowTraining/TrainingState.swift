@@ -51,9 +51,9 @@ final class TrainingState {
   /// - Parameters:
   ///   - pass: has made the gradients.
   ///   - scale: a factor on the gradients.
-  /// - Throws: `SingularMapError` if the new weights make no model.
+  /// - Throws: `SingularMapError` if the new weights make no model; `RankFailure`.
   func update(after pass: BatchPass, rate: Double, scale: Double = 1, averageDecay: Double) throws {
-    glow.followStatistics(of: pass.workspace)
+    glow.followStatistics(try pass.statistics())
     let change = optimizer.update(
       glow.values.base, gradients: pass.gradients.base, step: step, rate: rate, scale: scale,
       average: (averaged.values.base, averageDecay))

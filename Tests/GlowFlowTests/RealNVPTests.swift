@@ -150,7 +150,7 @@ struct RealNVPResultTests {
     fill(workspace, 5 * glow.latentCount)
     let gradients = try Slab<Float>(count: glow.parameters.count)
     _ = try glow.objective(workspace, count: 5, gradients: gradients.base)
-    glow.followStatistics(of: workspace)
+    glow.followStatistics(glow.statistics(of: workspace))
     return gradients.values.map(\.bitPattern) + glow.values.values.map(\.bitPattern)
   }
 

@@ -305,14 +305,27 @@ package final class Glow<S: Scalar> {
 
   // MARK: Statistics
 
-  /// Lets what evaluation normalizes with follow the statistics of the batch that `objective` has seen last in a workspace.
-  /// Of the present values, or of a step that is taken: `parametersChanged()` comes after.
-  package func followStatistics(of workspace: Workspace<S>) {
+  /// The statistics of the batch that `objective`, or its first half, has seen last in a workspace: a value for each one that
+  /// is kept, in the order of the parameters.
+  package func statistics(of workspace: Workspace<S>) -> [Double] {
+    var values: [Double] = []
     for (level, memory) in zip(architecture.levels, workspace.levels) {
       for (index, placed) in level.layers.enumerated() {
         guard let statistics = memory.statistics(index, of: memory.tiling.tile(0), .batch) else { continue }
-        placed.layer.follow(statistics, parameterValues)
+        placed.layer.append(statistics, to: &values)
       }
+    }
+    return values
+  }
+
+  /// Lets what evaluation normalizes with follow the statistics of a batch: kept ← 0.9·kept + 0.1·batch. Of a step that is
+  /// taken: `parametersChanged()` comes after.
+  package func followStatistics(_ batch: [Double]) {
+    let kept = parameters.ranges(of: .statistic).joined()
+    precondition(batch.count == kept.count, "a value for each statistic that is kept")
+    let momentum = BatchNormalization.momentum
+    for (index, value) in zip(kept, batch) {
+      values.base[index] = S((1 - momentum) * Double(values.base[index]) + momentum * value)
     }
   }
 
