@@ -1,14 +1,15 @@
 #!/bin/sh
 # Weak scaling of training over links of a known speed: one process with one thread and a batch, and two such processes with twice the
 # batch, through shared memory and between two network namespaces that a pair of virtual cards joins, whose rate `tc` holds. Process i
-# keeps to processor i. Two processes that know nothing of each other come too: what they lose, the machine takes and not the exchange.
-# Rounds go through all in turns. Lines of JSON go to FOLDER/links.jsonl, of which a second call makes no line again; then comes a table
-# of medians over the rounds, each of which counts the median of its steps but the first.
+# keeps to processor i. Two processes that know nothing of each other come too: what they lose, the machine takes and not the exchange;
+# and one process that sends its batch through the model in four parts, as it would by itself under mpirun. Rounds go through all in
+# turns. Lines of JSON go to FOLDER/links.jsonl, of which a second call makes no line again; then comes a table of medians over the
+# rounds, each of which counts the median of its steps but the first.
 #
-# usage: Studies/links.sh GLOW FOLDER      (as root; RATES="1 10" in Gbit/s, MODELS="depth x width x batch …", ROUNDS and STEPS may be set
+# usage: Studies/links.sh GLOW FOLDER      (as root; WAYS="one parts apart memory 1 10", the numbers in Gbit/s, MODELS, ROUNDS and STEPS may be set
 #                                           in the environment)
 set -eu
-glow=$(realpath "$1") folder=$2 rounds=${ROUNDS:-3} steps=${STEPS:-6} rates=${RATES:-1 10}
+glow=$(realpath "$1") folder=$2 rounds=${ROUNDS:-3} steps=${STEPS:-6} ways=${WAYS:-one parts apart memory 1 10}
 models=${MODELS:-"8x128x64 8x512x64 32x512x16"}
 [ "$(id -u)" = 0 ] || { echo "network namespaces need root" >&2; exit 77; }
 for tool in ip tc mpirun taskset; do
@@ -63,9 +64,9 @@ mpi="mpirun --quiet --bind-to none"
 train() {
   name=$1 batch=$2
   shift 2
-  "$@" "$runs/pinned" "$glow" train --data faces --limit 1000 --depth "$depth" --width "$width" --batch "$batch" --micro-batch "$part" \
-    --steps $((steps + 1)) --init-images 16 --log-every 1 --sample-every 0 --eval-every 0 --checkpoint-every 0 --threads 1 \
-    --out "$runs/$name" --overwrite > /dev/null 2> "$runs/$name.notes"
+  "$@" "$runs/pinned" "$glow" train --data faces --limit $((2 * part)) --depth "$depth" --width "$width" --batch "$batch" --micro-batch "$micro" \
+    --steps $((steps + 1)) --init-images 16 --log-every 1 --sample-every 0 --eval-every 0 --checkpoint-every 0 --no-guards \
+    --threads 1 --out "$runs/$name" --overwrite > /dev/null 2> "$runs/$name.notes"
 }
 # Images/s, from the time between two lines of the log, and the share of the time that processes wait for each other.
 measured() {
@@ -80,12 +81,13 @@ for round in $(seq "$rounds"); do
   for model in $models; do
     depth=${model%%x*} rest=${model#*x}
     width=${rest%x*} part=${rest#*x}
-    for way in one apart memory $rates; do
+    for way in $ways; do
       key="\"model\":\"$model\",\"way\":\"$way\",\"round\":$round"
       ! grep -qF "$key" "$lines" || continue
-      batch=$((2 * part))
+      batch=$((2 * part)) micro=$part
       case $way in
         one) batch=$part; PLACE=0 train 0 $batch env ;;
+        parts) batch=$part micro=$(((part + 3) / 4)); PLACE=0 train 0 $batch env ;;
         apart)
           batch=$part
           PLACE=1 train 1 $batch env & other=$!
@@ -112,16 +114,18 @@ sed 's/[{}"]//g; s/[a-z_]*://g' "$lines" | sort -t, -k1,1 -k2,2 -k4,4g | awk -F,
     if (!($1 in seen)) { seen[$1] = 1; models[++modelCount] = $1 }
     if (!($2 in met)) { met[$2] = 1; ways[++wayCount] = $2 } }
   END {
-    name["one"] = "1"; name["apart"] = "1, and another one beside it"; name["memory"] = "2, shared memory"
-    split("one apart memory", order, " ")
-    for (w = 1; w <= wayCount; w++) if (ways[w] + 0 > 0) { order[++links + 3] = ways[w]; name[ways[w]] = "2, " ways[w] " Gbit/s" }
-    for (m = 1; m <= modelCount; m++) for (w = 1; w <= links + 3; w++) {
+    kinds = split("one parts apart memory", order, " ")
+    name["one"] = "1"; name["parts"] = "1, in four parts"; name["apart"] = "1, and another one beside it"
+    name["memory"] = "2, shared memory"
+    for (w = 1; w <= wayCount; w++) if (ways[w] + 0 > 0) { order[++kinds] = ways[w]; name[ways[w]] = "2, " ways[w] " Gbit/s" }
+    for (m = 1; m <= modelCount; m++) for (w = 1; w <= kinds; w++) {
       key = models[m] "," order[w]
       if (!count[key]) continue
       for (i = 1; i <= count[key]; i++) { s[i] = speed[key, i]; t[i] = waits[key, i] }
       v = middle(s, count[key])
       if (order[w] == "one") one = v
-      printf "| %s | %s | %.1f | %.1f %% | %s |\n", models[m], name[order[w]], v, 100 * v / one / (order[w] == "one" || order[w] == "apart" ? 1 : 2),
-        (order[w] == "one" || order[w] == "apart" ? "" : sprintf("%.1f %%", middle(t, count[key])))
+      pair = name[order[w]] ~ /^2/
+      printf "| %s | %s | %.1f | %s | %s |\n", models[m], name[order[w]], v,
+        (one ? sprintf("%.1f %%", 100 * v / one / (1 + pair)) : ""), (pair ? sprintf("%.1f %%", middle(t, count[key])) : "")
     }
   }'
