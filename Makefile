@@ -30,7 +30,7 @@ LIBFUZZER = $(TOOLCHAIN)/../lib/swift/clang/lib/linux/libclang_rt.fuzzer_no_main
 .PHONY: help deps build test golden test-kernels coverage install uninstall dist deb try-packages \
   $(DIST)/release/glow .build-examples/debug/Modules sanitize-part sanitize-threads demo bench bench-products \
   bench-check bench-peers bench-sources fuzz sanitize study-attributes study-detect study-stability study-paper study-budget \
-  study-many-cores study-simulated-cores format lint docs examples clean
+  study-many-cores study-simulated-cores study-links format lint docs examples clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -223,6 +223,9 @@ study-many-cores: deps build ## Measure how speed grows with threads, as many as
 
 study-simulated-cores: deps build ## Predict how speed grows with cores that are not here, and what limits it.
 	Studies/simulated-cores.sh $(GLOW)
+
+study-links: deps build ## Measure two processes over links of 1 and 10 Gbit/s, and through shared memory (needs root).
+	Studies/links.sh $(GLOW) "$(STUDIES)/links"
 
 PROSE = README.md CHANGELOG.md CONTRIBUTING.md Examples/README.md Sources/Glow/Glow.docc/Glow.md \
   $(wildcard docs/*.md)

@@ -124,6 +124,13 @@ package final class ThreadTeam: @unchecked Sendable {
   package var trace: WorkTrace?
 }
 
+/// Denormal numbers are zero meanwhile on this thread, as they are where a team works.
+package func withoutDenormals(_ body: () -> Void) {
+  let mode = glow_flush_denormals()
+  body()
+  glow_restore_denormals(mode)
+}
+
 /// What the threads of a team share.
 private final class Crew: @unchecked Sendable {
   /// Set before the first run.
@@ -159,11 +166,11 @@ private final class Crew: @unchecked Sendable {
   func run(_ pieces: Int, isAlone: Bool = false, _ body: (_ piece: Int, _ thread: Int) -> Void) {
     let isFree = isRunning.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged
     precondition(isFree, "a thread team does one run at a time")
-    let mode = glow_flush_denormals()
-    defer {
-      glow_restore_denormals(mode)
-      isRunning.store(false, ordering: .releasing)
-    }
+    defer { isRunning.store(false, ordering: .releasing) }
+    withoutDenormals { share(pieces, isAlone: isAlone, body) }
+  }
+
+  private func share(_ pieces: Int, isAlone: Bool, _ body: (_ piece: Int, _ thread: Int) -> Void) {
     if count == 1 || pieces <= 1 || isAlone {
       for piece in 0..<max(0, pieces) { body(piece, 0) }
       return

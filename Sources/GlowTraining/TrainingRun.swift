@@ -81,7 +81,7 @@ final class TrainingRun {
   var progress: any ProgressReport { trainer.progress }
   var ranks: Ranks { trainer.ranks }
   /// The signal that asks to end, if any. Asked for by all of several processes at the same points.
-  var signal: Int32? { get throws { try trainer.signal() } }
+  var signal: Int32? { get throws { try clock.waiting { try trainer.signal() } } }
   var isLast: Bool { state.step >= training.steps }
 
   /// - Throws: as `Trainer.run`.
@@ -112,7 +112,7 @@ final class TrainingRun {
   private func measure() throws -> Stage {
     if let signal = try signal { return .interrupt(signal: signal) }
     let outcome = try savingOnFailure {
-      try batch.run(step: state.step) { load in try clock.outside(load) }
+      try batch.run(step: state.step, clock)
     }
     for error in outcome.skipped { trainer.noteSkipped(error) }
     return .judge(Measurement(objective: outcome.objective, gradientNorm: glow.gradientNorm))
@@ -222,7 +222,9 @@ final class TrainingRun {
     progress.note(
       String(
         format: "%.2f %% of the time of the steps went into images, dequantization and log lines",
-        100 * clock.outsideShare))
+        100 * clock.outsideShare)
+        + (ranks.count == 1
+          ? "" : String(format: ", %.2f %% into waiting for other processes", 100 * clock.waitingShare)))
     let mean = try savingOnFailure { try meanTrainingBits() }
     if let signal = try signal { return .interrupt(signal: signal) }
     try save(meanTrainingBits: mean)

@@ -112,6 +112,8 @@ struct RankTests {
       #expect(
         self.count("model: \(count)/model.safetensors", job) == 0
           && job.output == "model: \(count)/model.safetensors\n")
+      #expect(
+        self.count("% into waiting for other processes", job) == (count > 1 ? 1 : 0), "\(job.error)")
       try expectSame("\(count)", as: "one", step: 6)
       #expect(try bytes("\(count)/samples/00000004.png") == bytes("one/samples/00000004.png"))
       #expect(
@@ -133,6 +135,7 @@ struct RankTests {
     for (place, options) in [
       "--conditional --data images", "--data faces --limit 20 --activations recompute --clip-norm 1",
       "--data faces --limit 20 --network residual --permutation invconv-lu --flip --ema 0",
+      "--data faces --limit 20 --dequantization variational --depth 3 --width 600",
     ].enumerated() {
       for number in 0..<6 {
         let image = try FaceDataset(count: 1000, seed: 0, part: .train).image(number)
