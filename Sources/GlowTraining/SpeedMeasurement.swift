@@ -177,8 +177,9 @@ package final class SpeedMeasurement {
     var pass = try BatchPass(glow, training, images, purpose: MemoryEstimate(glow, training).purpose)
     let state = try TrainingState(glow, training)
     state.beginAverage()
+    let clock = StepClock(batch: batch)
     let step = {
-      _ = try pass.run(step: state.step) { try $0() }.objective.get()
+      _ = try pass.run(step: state.step, clock).objective.get()
       state.step += 1
       // A rate so small that the timed model stays the same.
       self.optimizerSeconds += try secondsOf {
