@@ -34,11 +34,8 @@ struct RealNVPLayerTests {
   }
 
   private func expectAccepted(_ layer: CheckedLayer, at input: [Double], _ what: String) throws {
-    var report = try check(layer, at: input)
+    let report = try check(layer, at: input)
     print("\(layer.name), \(what): \(report)")
-    // Of parameters with a small influence differences are not exact.
-    #expect(report.parameterGradient < 1e-5, "\(layer.name), \(what): \(report)")
-    report.parameterGradient = 0
     #expect(report.isAccepted, "\(layer.name), \(what): \(report)")
   }
 
