@@ -30,7 +30,7 @@ LIBFUZZER = $(TOOLCHAIN)/../lib/swift/clang/lib/linux/libclang_rt.fuzzer_no_main
 .PHONY: help deps build test golden test-kernels coverage install uninstall dist deb try-packages \
   $(DIST)/release/glow .build-examples/debug/Modules sanitize-part sanitize-threads demo bench bench-products \
   bench-check bench-peers bench-sources fuzz sanitize study-attributes study-detect study-stability study-paper study-budget \
-  study-many-cores study-simulated-cores format lint docs examples clean
+  study-many-cores study-simulated-cores study-links format lint docs examples clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -142,7 +142,7 @@ try-packages: dist deb ## Try the packages in a minimal Debian and Ubuntu (needs
 sanitize-part: deps ## Run the tests of products, threads and damaged files under AddressSanitizer.
 	GLOW_SANITIZED=1 ASAN_OPTIONS=detect_leaks=0 $(SWIFT) test --sanitize address --scratch-path .build-asan-part \
 	  -Xcc -march=$(MARCH) \
-	  --filter '^GlowKernelsTests\.(Product|Patches|Rectifier|Matrix|RowIndependence|ThreadTeam|TeamLife)|^GlowFilesTests\.|Hostile'
+	  --filter '^GlowKernelsTests\.(Product|Patches|Rectifier|Matrix|ThreadTeam|TeamLife)|^GlowFlowTests\.OpenBLASRows|^GlowFilesTests\.|Hostile'
 
 # Small models that two threads train, tile after tile and in bands, in the least that has to be built for it.
 sanitize-threads: deps ## Train small models under ThreadSanitizer.
@@ -165,15 +165,17 @@ bench: deps build ## Measure the speed of training, scoring and sampling.
 	$(GLOW) bench --width 128 --batch 64
 	$(GLOW) bench --depth 32 --width 512 --batch 16
 
-# LIBXSMM is compared where Debian's libxsmm-dev is installed.
+# LIBXSMM and oneDNN are compared where Debian's libxsmm-dev and libdnnl-dev are installed, BLIS where libblis4-serial is.
 PRODUCTS = .build/products
-bench-products: deps ## Measure matrix products of a conditioner's shapes: OpenBLAS, packed, LIBXSMM.
+where_there = $$([ ! -e $(1) ] || echo $(2))
+bench-products: deps ## Measure matrix products of a conditioner's shapes: OpenBLAS, packed, and other libraries.
 	@mkdir -p .build
 	$(TOOLCHAIN)/clang -O2 -ISources/CGlowKernels/include -ISources/CGlowKernels \
-	  Benchmarks/products/products.c Sources/CGlowKernels/*.c -o $(PRODUCTS) \
-	  $$(pkg-config --cflags --libs openblas) -lm \
-	  $$([ ! -e /usr/include/libxsmm.h ] || echo -DLIBXSMM -lxsmm -lxsmmnoblas -ldl -lpthread)
-	$(PRODUCTS)
+	  Benchmarks/products/products.c Benchmarks/products/blis.c Sources/CGlowKernels/*.c -o $(PRODUCTS) \
+	  $$(pkg-config --cflags --libs openblas) -lm -ldl \
+	  $(call where_there,/usr/include/libxsmm.h,-DLIBXSMM Benchmarks/products/libxsmm.c -lxsmm -lxsmmnoblas -lpthread) \
+	  $(call where_there,/usr/include/dnnl.h,-DONEDNN Benchmarks/products/onednn.c -ldnnl)
+	OMP_NUM_THREADS=1 $(PRODUCTS)
 
 # PEER_PYTHON=PYTHON uses a Python that has PyTorch, NumPy and safetensors; PEERS="--rounds 1 …" are options of compare.py.
 PEER = Benchmarks/pytorch
@@ -208,19 +210,22 @@ study-stability: deps build ## Count the runs at too-high rates that end in a us
 
 study-paper: deps build ## Make the table of Glow's paper, RealNVP beside it (DATA=CIFAR-10 SEEDS=3 BUDGET=4 core-hours a run).
 	@[ -n "$(DATA)" ] || { echo "give the folder of CIFAR-10's binary batches: make $@ DATA=FOLDER" >&2; exit 64; }
-	SEEDS="$(or $(SEEDS),3)" BUDGET="$(or $(BUDGET),4)" nice Studies/paper.sh $(GLOW) "$(DATA)" "$(STUDIES)/paper" \
-	  "$(or $(RESULTS),$(STUDIES)/paper/results)"
+	SEEDS="$(or $(SEEDS),3)" BUDGET="$(or $(BUDGET),4)" nice Studies/paper.sh $(GLOW) "$(DATA)" \
+	  "$(STUDIES)/paper-$(or $(BUDGET),4)" "$(or $(RESULTS),$(STUDIES)/paper-$(or $(BUDGET),4)/results)"
 
 study-budget: deps build ## Find what learns most in a given time, by successive halving (DATA=CIFAR-10 HOURS=0.25 ROUNDS=3).
 	@[ -n "$(DATA)" ] || { echo "give the folder of CIFAR-10's binary batches: make $@ DATA=FOLDER" >&2; exit 64; }
-	HOURS="$(or $(HOURS),0.25)" ROUNDS="$(or $(ROUNDS),3)" nice Studies/budget.sh $(GLOW) "$(DATA)" "$(STUDIES)/budget" \
-	  "$(or $(RESULTS),$(STUDIES)/budget/results)"
+	HOURS="$(or $(HOURS),0.25)" ROUNDS="$(or $(ROUNDS),3)" nice Studies/budget.sh $(GLOW) "$(DATA)" \
+	  "$(STUDIES)/budget-$(or $(HOURS),0.25)" "$(or $(RESULTS),$(STUDIES)/budget-$(or $(HOURS),0.25)/results)"
 
 study-many-cores: deps build ## Measure how speed grows with threads, as many as there are processors.
 	Studies/many-cores.sh $(GLOW) "$(STUDIES)/many-cores"
 
 study-simulated-cores: deps build ## Predict how speed grows with cores that are not here, and what limits it.
 	Studies/simulated-cores.sh $(GLOW)
+
+study-links: deps build ## Measure two processes over links of 1 and 10 Gbit/s, and through shared memory (needs root).
+	Studies/links.sh $(GLOW) "$(STUDIES)/links"
 
 PROSE = README.md CHANGELOG.md CONTRIBUTING.md Examples/README.md Sources/Glow/Glow.docc/Glow.md \
   $(wildcard docs/*.md)

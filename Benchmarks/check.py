@@ -26,7 +26,7 @@ def share(glow: str, options: str, job: str) -> tuple[float, str]:
 
 
 def allocations(glow: str, library: str) -> float:
-    """Of a training step, in a small model: what ten further steps allocate."""
+    """Of a training step, images read ahead included, in a small model: what ten further steps allocate."""
     model = "--levels 2 --depth 2 --width 32 --batch 16 --kernels packed train --runs".split()
 
     def count(runs: int) -> int:

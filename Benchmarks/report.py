@@ -36,7 +36,7 @@ def compare(turn: dict) -> dict:
     """The fastest variant of a round, and the ratio to it: of speeds, and of shares of the peak."""
 
     def ratio(figure: str) -> tuple[str, float]:
-        values = {name: line[figure] for name, line in turn.items()}
+        values = {name: line[figure] for name, line in turn.items() if figure in line}
         fastest = max((name for name in values if name != "glow"), key=values.get)
         return fastest, values["glow"] / values[fastest]
 
@@ -45,11 +45,18 @@ def compare(turn: dict) -> dict:
     return {"fastest": fastest, "ratio": of_speeds, "ratio of shares": of_shares}
 
 
+def comparable(turns: list[dict]) -> list[dict]:
+    """The rounds in which some variant of PyTorch has finished."""
+    return [turn for turn in turns if any(name != "glow" and "images_per_second" in line for name, line in turn.items())]
+
+
 def figures(turns: list[dict], program: str, figure: str) -> list[float]:
-    return [turn[program][figure] for turn in turns if program in turn]
+    return [turn[program][figure] for turn in turns if figure in turn.get(program, ())]
 
 
 def spread(values: list[float], form: str) -> str:
+    if not values:
+        return ""
     return f"{statistics.median(values):{form}} ({min(values):{form}}–{max(values):{form}})"
 
 
@@ -59,16 +66,17 @@ def table(results: dict) -> str:
               "the same by shares", "glow, of the sgemm peak", "of the limit", "PyTorch's fastest, of its own sgemm peak"]
     rows = [header, ["---"] * len(header)]
     for (model, job), turns in results.items():
-        compared = [compare(turn) for turn in turns]
+        finished = comparable(turns)
+        compared = [compare(turn) for turn in finished]
         row = [model, job]
         for name in ["glow", *variants]:
             found = figures(turns, name, "images_per_second")
-            row.append(f"{statistics.median(found):.1f}" if found else "")
+            row.append(f"{statistics.median(found):.1f}" if found else "not finished" if name in turns[0] else "")
         for figure in ["ratio", "ratio of shares"]:
             row.append(spread([turn[figure] for turn in compared], ".2f"))
         row.append(spread(figures(turns, "glow", "fraction_of_peak"), ".0%"))
         row.append(spread(figures(turns, "glow", "fraction_of_limit"), ".0%"))
-        row.append(spread([turn[each["fastest"]]["fraction_of_peak"] for turn, each in zip(turns, compared)], ".0%"))
+        row.append(spread([turn[each["fastest"]]["fraction_of_peak"] for turn, each in zip(finished, compared)], ".0%"))
         rows.append(row)
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
@@ -79,8 +87,8 @@ def draw(machine: dict, results: dict, path: str) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    places = list(results)
-    ratios = [[compare(turn)["ratio"] for turn in results[place]] for place in places]
+    places = [place for place in results if comparable(results[place])]
+    ratios = [[compare(turn)["ratio"] for turn in comparable(results[place])] for place in places]
     figure, axes = pyplot.subplots(figsize=(8, 0.5 * len(places) + 1.6), layout="constrained")
     axes.barh(range(len(places)), [statistics.median(values) for values in ratios], color="#4477aa")
     for row, values in enumerate(ratios):

@@ -3,8 +3,8 @@
 #
 # All settings of the grid have HOURS core-hours at the speed of their model on one core; the better third has four times as much,
 # and its better third again, ROUNDS times in all. Prints a table a round, best first, with the images seen and the work in TFLOP
-# (multiply-adds of the conditioners' products, counted as two), and draws the curves against core-hours. What RESULTS holds is not
-# done again (runs.sh).
+# (multiply-adds of the conditioners' products, counted as two), and draws the curves against core-hours. If a run fails, that round is
+# the last. What RESULTS holds is not done again (runs.sh).
 #
 # usage: Studies/budget.sh GLOW CIFAR OUT RESULTS      (HOURS, ROUNDS, JOBS and GRID, a file, may be set in the environment)
 #
@@ -14,8 +14,6 @@ set -eu
 glow=$1 data=$2 out=$3 results=$4
 hours=${HOURS:-0.25} rounds=${ROUNDS:-3} jobs=${JOBS:-2} grid=${GRID:-$(dirname "$0")/budget.grid}
 . "$(dirname "$0")/runs.sh"
-keep "$out" "the grid at $hours core-hours and more"
-keep "$results" "the grid at $hours core-hours and more"
 
 if [ "${RUN:-}" ]; then # one line of the grid, with its core-hours before it
   hours=${RUN%% *}
@@ -41,6 +39,7 @@ best() {
   done | sort -n | cut -d' ' -f2-
 }
 
+keep "the grid at $hours core-hours and more"
 # Speeds one after the other, before anything else runs.
 lines | while read -r name kind batch rest; do
   # shellcheck disable=SC2086
@@ -48,7 +47,7 @@ lines | while read -r name kind batch rest; do
 done
 lines >"$out/round"
 for round in $(seq "$rounds"); do
-  sed "s/^/$hours /" "$out/round" | each "$0" "$@"
+  sed "s/^/$hours /" "$out/round" | each "$0" "$@" || failed=1
   echo "$hours core-hours a run:"
   echo "| settings | images seen | TFLOP | test bits/dim | standard error | options |"
   echo "|---|---|---|---|---|---|"
@@ -58,6 +57,7 @@ for round in $(seq "$rounds"); do
     echo "| ${line%% *} | $(field images <"$result") | $(field tflop <"$result") | $(field bits_per_dim <"$result") |" \
       "$(field standard_error <"$result") | $(sed 's/.*"options":"\([^"]*\)".*/\1/' "$result") |"
   done <"$out/ranked"
+  [ -z "${failed:-}" ] || break
   set -- "$glow" "$data" "$out" "$results"
   count=$(($(wc -l <"$out/ranked") / 3))
   head -n $((count > 0 ? count : 1)) "$out/ranked" >"$out/round"
@@ -67,4 +67,5 @@ set --
 for folder in "$results"/*/; do
   if [ -e "$folder/result" ]; then set -- "$@" "${folder%/}"; fi
 done
-"$glow" plot "$@" --against hours --out "$results/core-hours.png"
+[ $# -eq 0 ] || "$glow" plot "$@" --against core-hours --out "$results/core-hours.png"
+exit ${failed:-0}

@@ -4,8 +4,9 @@
 #
 # A run has as many steps as its model makes in BUDGET core-hours at the speed of one core, measured once. RealNVP is
 # realnvp-BLOCKSxWIDTH: that of its paper (8x64) makes a few images a second; realnvp-BLOCKSxWIDTH-normalized has batch
-# normalization between its couplings too. Two runs (JOBS) are made at a time. Prints the table
-# as it stands at the end, and draws all curves. What RESULTS holds is not done again (runs.sh).
+# normalization between its couplings too. Two runs (JOBS) are made at a time. At the end, also if a run has failed, prints the table
+# of what is finished, and draws all curves against images and core-hours: RESULTS/curves.png, which is docs/paper.png for
+# Studies/results/paper. What RESULTS holds is not done again (runs.sh).
 #
 # usage: Studies/paper.sh GLOW CIFAR OUT RESULTS      (SEEDS, BUDGET, BATCH, JOBS and MODELS may be set in the environment)
 set -eu
@@ -13,8 +14,6 @@ glow=$1 data=$2 out=$3 results=$4
 seeds=${SEEDS:-3} budget=${BUDGET:-4} batch=${BATCH:-16} jobs=${JOBS:-2}
 models=${MODELS:-"reverse-additive shuffle-additive invconv-additive reverse-affine shuffle-affine invconv-affine realnvp-8x64"}
 . "$(dirname "$0")/runs.sh"
-keep "$out" "budget $budget, batch $batch"
-keep "$results" "budget $budget, batch $batch"
 
 # How channels are mixed does not change the speed: each way is a matrix.
 kind() { case $1 in realnvp-*) echo "$1" ;; *) echo "glow-${1#*-}" ;; esac }
@@ -39,34 +38,37 @@ if [ "${RUN:-}" ]; then # one of those below
   exit
 fi
 
+keep "budget $budget, batch $batch"
 # shellcheck disable=SC2046
 for model in $models; do speed "$(kind "$model")" --batch "$batch" $(options "$model"); done
 for seed in $(seq "$seeds"); do
   for model in $models; do echo "$model $seed"; done
-done | each "$0" "$@"
+done | each "$0" "$@" || failed=1
 
-echo "| model | seeds | images seen | images/s of training on a core | test bits/dim | standard deviation over seeds |"
-echo "|---|---|---|---|---|---|"
+echo "| model | seeds | images seen | images/s of training on a core | of it actnorm and channel mixing | test bits/dim |" \
+  "standard deviation over seeds |"
+echo "|---|---|---|---|---|---|---|"
 for model in $models; do
   for seed in $(seq "$seeds"); do
     folder=$results/$model-$seed
     [ -e "$folder/result" ] || continue
     echo "$(field bits_per_dim <"$folder/result") $(field images <"$folder/result") $(cat "$results/$(kind "$model").speed")"
   done | awk -v model="$model" '
-    { n++; sum += $1; squares += $1 * $1; images = $2; speed = $3 }
+    { n++; sum += $1; squares += $1 * $1; images = $2; speed = $3; share = NF > 4 ? sprintf("%.1f %%", 100 * $5) : "–" }
     END {
       if (n == 0) exit
       mean = sum / n
       variance = n > 1 ? (squares - n * mean * mean) / (n - 1) : 0
       spread = n > 1 ? sprintf("%.4f", sqrt(variance > 0 ? variance : 0)) : "–"
-      printf "| %s | %d | %d | %.1f | %.4f | %s |\n", model, n, images, speed, mean, spread
+      printf "| %s | %d | %d | %.1f | %s | %.4f | %s |\n", model, n, images, speed, share, mean, spread
     }'
 done
+# Seed by seed: seven models have a color each.
 set --
-for model in $models; do
-  for seed in $(seq "$seeds"); do
+for seed in $(seq "$seeds"); do
+  for model in $models; do
     if [ -e "$results/$model-$seed/result" ]; then set -- "$@" "$results/$model-$seed"; fi
   done
 done
-"$glow" plot "$@" --out "$results/images.png"
-"$glow" plot "$@" --against hours --out "$results/core-hours.png"
+[ $# -eq 0 ] || "$glow" plot "$@" --against images,core-hours --out "$results/curves.png"
+exit ${failed:-0}

@@ -5,12 +5,28 @@
 # not done again; a run that was stopped goes on.
 export LC_ALL=C
 
-# keep FOLDER SETTINGS: what a run is must not change under the runs that are there.
+# keep SETTINGS: what all runs have in common, these and the data, must not change under those that OUT and RESULTS hold.
 keep() {
+  if [ ! -e "$data/test_batch.bin" ]; then
+    echo "$data holds no test_batch.bin: give the folder of CIFAR-10's binary batches" >&2
+    exit 64
+  fi
+  digest=$(cat "$data"/*.bin | sha256sum | cut -c1-16)
+  keep_in "$out" "$1" STUDIES
+  keep_in "$results" "$1" RESULTS
+}
+
+# keep_in FOLDER SETTINGS VARIABLE: in files of its own, the one of the data added where earlier scripts have left it out.
+keep_in() {
   mkdir -p "$1"
   [ -e "$1/settings" ] || echo "$2" >"$1/settings"
+  [ -e "$1/data" ] || echo "$digest" >"$1/data"
   if [ "$(cat "$1/settings")" != "$2" ]; then
-    echo "$1 holds runs of $(cat "$1/settings"), asked for $2: give another folder" >&2
+    echo "$1 holds runs of $(cat "$1/settings"), asked for $2: give another folder ($3 of make)" >&2
+    exit 64
+  fi
+  if [ "$(cat "$1/data")" != "$digest" ]; then
+    echo "$1 holds runs on other images than those of $data: give another folder ($3 of make)" >&2
     exit 64
   fi
 }
@@ -18,14 +34,16 @@ keep() {
 # field NAME < JSON
 field() { sed -n 's/.*"'"$1"'": *\([0-9.e+-]*\).*/\1/p'; }
 
-# speed KIND OPTIONS…: leaves what one core makes of a model in RESULTS/KIND.speed: images a second, and GFLOP an image.
+# speed KIND OPTIONS…: leaves what one core makes of a model in RESULTS/KIND.speed: images a second, GFLOP an image, and, if it has
+# channel maps, their share of the time of training.
 speed() {
   kind=$1
   shift
   [ -s "$results/$kind.speed" ] && return
   "$glow" bench train --json --threads 1 "$@" >"$out/$kind.bench"
-  echo "$(field images_per_second <"$out/$kind.bench") $(field gflops <"$out/$kind.bench")" |
-    awk '{ print $1, $2 / $1 }' >"$results/$kind.speed"
+  echo "$(field images_per_second <"$out/$kind.bench") $(field gflops <"$out/$kind.bench")" \
+    "$(field 'actnorm and 1×1 convolution' <"$out/$kind.bench")" |
+    awk '{ print $1, $2 / $1 ($3 == "" ? "" : " " $3) }' >"$results/$kind.speed"
 }
 
 # run NAME KIND HOURS BATCH OPTIONS…: a run of so many core-hours of a model whose speed is known, and its test images' bits/dim.

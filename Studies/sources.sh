@@ -29,7 +29,7 @@ mkdir "$folder/jpeg"
 
 # Each row by itself, so that a command that fails ends the study.
 model() { # NAME IMAGE-SIZE RUNS
-  "$glow" bench evaluate --depth "$depth" --width "$width" --batch 64 --image-size "$2" --runs "$3" > "$folder/answer"
+  "$glow" bench evaluate --passes --depth "$depth" --width "$width" --batch 64 --image-size "$2" --runs "$3" > "$folder/answer"
   echo "| $1 | $(sed -n 's/.*evaluate: \([0-9.]*\) images.*/\1/p' "$folder/answer") | | |"
 }
 source() { # NAME RUN DATA OPTION…

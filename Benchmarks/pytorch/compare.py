@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--image-size", type=int, default=32)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--runs", type=int, default=5, help="timed repetitions in each round")
+    parser.add_argument("--runs", type=int, default=7, help="timed repetitions in each round")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds that a measurement of PyTorch may take")
     parser.add_argument("--out", metavar="FILE", help="where the lines go")
     return parser.parse_args()
 
@@ -40,11 +42,17 @@ def model_options(model: str) -> list[str]:
     return found
 
 
-def measure(command: list[str], options: argparse.Namespace, model: str, job: str) -> dict:
+def measure(command: list[str], options: argparse.Namespace, model: str, job: str, variant: str | None = None) -> dict:
+    """A line; of a variant of PyTorch that takes too long one that says so."""
     command = command + [
         job, *model_options(model), "--image-size", str(options.image_size), "--threads", str(options.threads),
         "--runs", str(options.runs)]
-    result = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    limit = options.timeout if variant else None
+    try:
+        result = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        print(f"{model} {job} {variant}: not finished after {limit:.0f} s", file=sys.stderr, flush=True)
+        return {"model": model, "job": job, "variant": variant, "not_finished_after_seconds": limit}
     if result.returncode != 0:
         sys.exit(f"compare.py: failed with status {result.returncode}: {' '.join(command)}")
     line = json.loads(result.stdout) | {"model": model}
@@ -55,19 +63,38 @@ def measure(command: list[str], options: argparse.Namespace, model: str, job: st
     return line
 
 
+def first_line(*command: str) -> str | None:
+    """Of what a command says, in the folder of this file; None where it cannot tell, as git outside of a repository."""
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.splitlines()[0]
+
+
+def versions(options: argparse.Namespace) -> dict:
+    """Of the programs, and of what they are built with."""
+    import torch
+
+    onednn = re.search(r"(?:DNN|oneDNN) v(\S+)", torch.__config__.show())
+    return {
+        "commit": first_line("git", "describe", "--always", "--dirty", "--abbrev=12"),
+        "glow": first_line(os.path.abspath(options.glow), "--version"), "swift": first_line("swift", "--version"),
+        "openblas": first_line("pkg-config", "--modversion", "openblas"), "pytorch": torch.__version__,
+        "onednn": onednn[1] if onednn else None}
+
+
 def machine(options: argparse.Namespace) -> dict:
     """What the figures depend on besides the programs."""
     facts = {}
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         key, _, value = line.partition(":")
         facts.setdefault(key.strip(), value.strip())
-    version = subprocess.run([options.glow, "--version"], stdout=subprocess.PIPE, text=True, check=True)
     return {
         "processor": facts["model name"], "family": int(facts["cpu family"]), "model": int(facts["model"]),
         "clock_mhz": float(facts["cpu MHz"]), "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
-        "kernel": platform.release(), "glow": version.stdout.strip(), "rounds": options.rounds,
-        "runs": options.runs}
+        "kernel": platform.release(), "versions": versions(options), "rounds": options.rounds, "runs": options.runs}
 
 
 def main() -> None:
@@ -79,10 +106,10 @@ def main() -> None:
     for _ in range(options.rounds):
         for model in options.models:
             for job in options.jobs:
-                lines = [measure([options.glow, "bench", "--json"], options, model, job)]
+                lines = [measure([options.glow, "bench", "--json", "--passes"], options, model, job)]
                 for variant in options.variants:
                     pytorch = [sys.executable, BENCH, "--variants", variant]
-                    lines.append(measure(pytorch, options, model, job))
+                    lines.append(measure(pytorch, options, model, job, variant))
                 for line in lines:
                     print(json.dumps(line), file=out, flush=True)
 

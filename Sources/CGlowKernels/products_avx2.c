@@ -7,6 +7,8 @@
 #define VECTOR __m256
 #define LANES 8
 #define ROWS 6
+#define GRADIENTS_PACK_B 1
+#define GRADIENT_ROWS 128
 #define LOAD _mm256_loadu_ps
 #define STORE _mm256_storeu_ps
 // The lanes below a number of them, which may be none or more than there are.

@@ -6,6 +6,8 @@
 #define VECTOR __m512
 #define LANES 16
 #define ROWS 14
+#define GRADIENTS_PACK_B 0
+#define GRADIENT_ROWS 256
 #define LOAD _mm512_loadu_ps
 #define STORE _mm512_storeu_ps
 // The lanes below a number of them, which may be none or more than there are.

@@ -3,6 +3,10 @@
 // A block of up to ROWS rows and two vectors of columns stays in the registers while the inner dimension goes by: with 16
 // registers 6×2 of them are sums, with 32 14×2. A is read where it is, each of its values into all lanes of a register; B
 // from one or two panels, one after the other. Rows are spread evenly over blocks, so that none is left with a few.
+//
+// Gradients of weights are made in blocks of the same size, GRADIENT_ROWS of the inner dimension at a time: the columns of A
+// that a block needs are then in the near cache while it goes by all of B. Small blocks go through B so often that packing
+// it first pays (GRADIENTS_PACK_B).
 
 #include "variants.h"
 
@@ -61,12 +65,6 @@ INLINE void NAME(start)(
     UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = ZERO();
   }
   if (product->accumulate) {
-    // Gradients of weights are too many for the near caches: those of the next panels are asked for beforehand.
-    UNROLL for (int r = 0; r < rows; ++r) {
-      UNROLL for (int v = 0; v < vectors * LANES; v += 16) {
-        __builtin_prefetch(c + r * product->c_row + 2 * LANES + v, 1);
-      }
-    }
     UNROLL for (int r = 0; r < rows; ++r) {
       UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = READ(c + r * product->c_row, v);
     }
@@ -119,12 +117,18 @@ INLINE void NAME(finish)(
   }
 }
 
-/// Where a row begins, counted from the first of its line's first row.
-INLINE intptr_t NAME(row_offset)(const glow_neighborhoods *neighborhoods, intptr_t row_step, intptr_t row) {
+/// Makes a row the first: where its line begins, counted from the line that was the first.
+INLINE intptr_t NAME(line_of)(glow_neighborhoods *neighborhoods, intptr_t row_step, intptr_t row) {
   if (!neighborhoods->line_rows) return row * row_step;
   const intptr_t place = row + neighborhoods->line_start;
-  return place / neighborhoods->line_rows * neighborhoods->line_step +
-         place % neighborhoods->line_rows * row_step;
+  neighborhoods->line_start = place % neighborhoods->line_rows;
+  return place / neighborhoods->line_rows * neighborhoods->line_step;
+}
+
+/// Where a row begins, counted from the first of the first line.
+INLINE intptr_t NAME(row_offset)(glow_neighborhoods neighborhoods, intptr_t row_step, intptr_t row) {
+  const intptr_t line = NAME(line_of)(&neighborhoods, row_step, row);
+  return line + neighborhoods.line_start * row_step;
 }
 
 /// Rows from one on that are in one line.
@@ -136,8 +140,7 @@ INLINE intptr_t NAME(rows_of_line)(const glow_neighborhoods *neighborhoods, intp
 
 /// One block: `rows` rows from `first` on and `vectors` vectors from `panel` on.
 INLINE void NAME(block)(
-    const int rows, const int vectors, const int is_transposed, const glow_product *product, intptr_t first,
-    intptr_t panel) {
+    const int rows, const int vectors, const glow_product *product, intptr_t first, intptr_t panel) {
   const intptr_t inner = product->inner;
   const intptr_t column = panel * glow_panel_columns;
   const intptr_t width = product->columns - column;
@@ -154,73 +157,58 @@ INLINE void NAME(block)(
   // The chains.
   const float *b0 = product->b + panel * glow_panel_columns * inner;
   const float *b1 = LANES == glow_panel_columns ? b0 + glow_panel_columns * inner : b0 + LANES;
-  if (is_transposed) {
-    const float *a = product->a + first;
-    for (intptr_t k = 0; k < inner; ++k) {
+  // One pointer for three rows, which are one, two and no distances away from it: more would not fit in the registers.
+  const intptr_t row = product->a_row * (intptr_t)sizeof(float);
+  const intptr_t segments = product->neighborhoods.segments ? product->neighborhoods.segments : 1;
+  const intptr_t run = inner / segments;
+  const float *start = product->a + NAME(row_offset)(product->neighborhoods, product->a_row, first);
+  for (intptr_t segment = 0; segment < segments; ++segment) {
+    const char *a0 = (const char *)(start + segment * product->neighborhoods.segment_step);
+    const char *a1 = a0 + 3 * row, *a2 = a1 + 3 * row, *a3 = a2 + 3 * row, *a4 = a3 + 3 * row;
+#define ADD_ROW(r, pointer, distances) \
+  if (r < rows) { \
+    const VECTOR y = FILL(*(const float *)(pointer + distances * row)); \
+    sums[r][0] = MULTIPLY_ADD(y, x0, sums[r][0]); \
+    if (vectors == 2) sums[r][1] = MULTIPLY_ADD(y, x1, sums[r][1]); \
+  }
+    for (intptr_t k = 0; k < run; ++k) {
       const VECTOR x0 = LOAD(b0), x1 = vectors == 2 ? LOAD(b1) : x0;
-      UNROLL for (int r = 0; r < rows; ++r) {
-        const VECTOR y = FILL(a[r]);
-        sums[r][0] = MULTIPLY_ADD(y, x0, sums[r][0]);
-        if (vectors == 2) sums[r][1] = MULTIPLY_ADD(y, x1, sums[r][1]);
-      }
-      a += product->a_inner;
+      ADD_ROW(0, a0, 0)
+      ADD_ROW(1, a0, 1)
+      ADD_ROW(2, a0, 2)
+      ADD_ROW(3, a1, 0)
+      ADD_ROW(4, a1, 1)
+      ADD_ROW(5, a1, 2)
+#if ROWS > 6
+      ADD_ROW(6, a2, 0)
+      ADD_ROW(7, a2, 1)
+      ADD_ROW(8, a2, 2)
+      ADD_ROW(9, a3, 0)
+      ADD_ROW(10, a3, 1)
+      ADD_ROW(11, a3, 2)
+      ADD_ROW(12, a4, 0)
+      ADD_ROW(13, a4, 1)
+#endif
+      a0 += sizeof(float);
+      a1 += sizeof(float);
+      a2 += sizeof(float);
+      a3 += sizeof(float);
+      a4 += sizeof(float);
       b0 += glow_panel_columns;
       b1 += glow_panel_columns;
-    }
-  } else {
-    // One pointer for three rows, which are one, two and no distances away from it: more would not fit in the registers.
-    const intptr_t row = product->a_row * (intptr_t)sizeof(float);
-    const intptr_t segments = product->neighborhoods.segments ? product->neighborhoods.segments : 1;
-    const intptr_t run = inner / segments;
-    const float *start = product->a + NAME(row_offset)(&product->neighborhoods, product->a_row, first);
-    for (intptr_t segment = 0; segment < segments; ++segment) {
-      const char *a0 = (const char *)(start + segment * product->neighborhoods.segment_step);
-      const char *a1 = a0 + 3 * row, *a2 = a1 + 3 * row, *a3 = a2 + 3 * row, *a4 = a3 + 3 * row;
-#define ADD_ROW(r, pointer, distances) \
-    if (r < rows) { \
-      const VECTOR y = FILL(*(const float *)(pointer + distances * row)); \
-      sums[r][0] = MULTIPLY_ADD(y, x0, sums[r][0]); \
-      if (vectors == 2) sums[r][1] = MULTIPLY_ADD(y, x1, sums[r][1]); \
-    }
-      for (intptr_t k = 0; k < run; ++k) {
-        const VECTOR x0 = LOAD(b0), x1 = vectors == 2 ? LOAD(b1) : x0;
-        ADD_ROW(0, a0, 0)
-        ADD_ROW(1, a0, 1)
-        ADD_ROW(2, a0, 2)
-        ADD_ROW(3, a1, 0)
-        ADD_ROW(4, a1, 1)
-        ADD_ROW(5, a1, 2)
-#if ROWS > 6
-        ADD_ROW(6, a2, 0)
-        ADD_ROW(7, a2, 1)
-        ADD_ROW(8, a2, 2)
-        ADD_ROW(9, a3, 0)
-        ADD_ROW(10, a3, 1)
-        ADD_ROW(11, a3, 2)
-        ADD_ROW(12, a4, 0)
-        ADD_ROW(13, a4, 1)
-#endif
-        a0 += sizeof(float);
-        a1 += sizeof(float);
-        a2 += sizeof(float);
-        a3 += sizeof(float);
-        a4 += sizeof(float);
-        b0 += glow_panel_columns;
-        b1 += glow_panel_columns;
-        // Else the compiler makes a pointer for each row, and keeps some on the stack.
-        if (rows > 12) {
-          __asm__("" : "+r"(a0), "+r"(a1), "+r"(a2), "+r"(a3), "+r"(a4));
-        } else if (rows > 9) {
-          __asm__("" : "+r"(a0), "+r"(a1), "+r"(a2), "+r"(a3));
-        } else if (rows > 6) {
-          __asm__("" : "+r"(a0), "+r"(a1), "+r"(a2));
-        } else {
-          __asm__("" : "+r"(a0), "+r"(a1));
-        }
+      // Else the compiler makes a pointer for each row, and keeps some on the stack.
+      if (rows > 12) {
+        __asm__("" : "+r"(a0), "+r"(a1), "+r"(a2), "+r"(a3), "+r"(a4));
+      } else if (rows > 9) {
+        __asm__("" : "+r"(a0), "+r"(a1), "+r"(a2), "+r"(a3));
+      } else if (rows > 6) {
+        __asm__("" : "+r"(a0), "+r"(a1), "+r"(a2));
+      } else {
+        __asm__("" : "+r"(a0), "+r"(a1));
       }
     }
-#undef ADD_ROW
   }
+#undef ADD_ROW
 
   if (is_full) {
     NAME(finish)(rows, vectors, 1, product, &place, sums);
@@ -229,30 +217,93 @@ INLINE void NAME(block)(
   }
 }
 
-// A function for each number of rows, of vectors, and for A and its transpose.
+// Panels have zeros beyond the last column.
+#define READ_B(v) (GRADIENTS_PACK_B ? LOAD(b + (v) * LANES) : READ(b, v))
+
+/// One block of a gradient, up to ROWS rows and two vectors of columns: C + Aᵀ·B or, where nothing accumulates, Aᵀ·B.
+INLINE void NAME(gradient_chains)(
+    const int rows, const int vectors, const int is_full, const glow_gradient *block, const NAME(place) *place) {
+  VECTOR sums[ROWS][2];
+  UNROLL for (int r = 0; r < rows; ++r) {
+    UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = ZERO();
+  }
+  if (block->accumulate) {
+    // Gradients of weights are too many for the near caches: those of the next columns are asked for beforehand.
+    UNROLL for (int r = 0; r < rows; ++r) {
+      UNROLL for (int v = 0; v < vectors * LANES; v += 16) {
+        __builtin_prefetch(place->c + r * block->c_row + 2 * LANES + v, 1);
+      }
+    }
+    UNROLL for (int r = 0; r < rows; ++r) {
+      UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = READ(place->c + r * block->c_row, v);
+    }
+  }
+  const glow_neighborhoods *lines = &block->neighborhoods;
+  const float *line = block->a, *a = line + lines->line_start * block->a_row, *b = block->b;
+  intptr_t left = block->inner, rows_left = lines->line_rows ? lines->line_rows - lines->line_start : left;
+  while (left > 0) {
+    if (rows_left > left) rows_left = left;
+    left -= rows_left;
+    for (; rows_left > 0; --rows_left) {
+      const VECTOR x0 = READ_B(0), x1 = vectors == 2 ? READ_B(1) : x0;
+      // The columns of the next block.
+      __builtin_prefetch(a + 2 * ROWS - 1);
+      UNROLL for (int r = 0; r < rows; ++r) {
+        const VECTOR y = FILL(a[r]);
+        sums[r][0] = MULTIPLY_ADD(y, x0, sums[r][0]);
+        if (vectors == 2) sums[r][1] = MULTIPLY_ADD(y, x1, sums[r][1]);
+      }
+      a += block->a_row;
+      b += block->b_row;
+    }
+    a = line += lines->line_step;
+    rows_left = lines->line_rows;
+  }
+  UNROLL for (int r = 0; r < rows; ++r) {
+    UNROLL for (int v = 0; v < vectors; ++v) WRITE(place->c + r * block->c_row, v, sums[r][v]);
+  }
+}
+
+INLINE void NAME(gradient_block)(const int rows, const int vectors, const glow_gradient *block) {
+  const intptr_t width = block->columns;
+  const NAME(place) place = {block->c, 0, 0, {MASK_OF(width), MASK_OF(width - LANES)}};
+  if (width >= vectors * LANES) {
+    NAME(gradient_chains)(rows, vectors, 1, block, &place);
+  } else {
+    NAME(gradient_chains)(rows, vectors, 0, block, &place);
+  }
+}
+
+// A function for each number of rows and of vectors.
 
 typedef void (*NAME(block_function))(const glow_product *, intptr_t first, intptr_t panel);
+typedef void (*NAME(gradient_function))(const glow_gradient *);
 
-#define BLOCK(rows, vectors, is_transposed) \
-  TARGET static void NAME(block_##rows##_##vectors##_##is_transposed)( \
-      const glow_product *product, intptr_t first, intptr_t panel) { \
-    NAME(block)(rows, vectors, is_transposed, product, first, panel); \
+#define BLOCK(rows, vectors) \
+  TARGET static void NAME(block_##rows##_##vectors)(const glow_product *product, intptr_t first, intptr_t panel) { \
+    NAME(block)(rows, vectors, product, first, panel); \
+  } \
+  TARGET static void NAME(gradient_##rows##_##vectors)(const glow_gradient *block) { \
+    NAME(gradient_block)(rows, vectors, block); \
   }
-#define BLOCKS(rows) BLOCK(rows, 1, 0) BLOCK(rows, 2, 0) BLOCK(rows, 1, 1) BLOCK(rows, 2, 1)
+#define BLOCKS(rows) BLOCK(rows, 1) BLOCK(rows, 2)
 BLOCKS(1) BLOCKS(2) BLOCKS(3) BLOCKS(4) BLOCKS(5) BLOCKS(6)
 #if ROWS > 6
 BLOCKS(7) BLOCKS(8) BLOCKS(9) BLOCKS(10) BLOCKS(11) BLOCKS(12) BLOCKS(13) BLOCKS(14)
 #endif
 
-#define ENTRY(rows) \
-  {{NAME(block_##rows##_1_0), NAME(block_##rows##_2_0)}, {NAME(block_##rows##_1_1), NAME(block_##rows##_2_1)}}
-/// By rows − 1, whether A is transposed, and vectors − 1.
-static const NAME(block_function) NAME(blocks)[ROWS][2][2] = {
-    ENTRY(1), ENTRY(2), ENTRY(3), ENTRY(4), ENTRY(5), ENTRY(6),
+/// By rows − 1 and vectors − 1.
+#define ENTRY(kind, rows) {NAME(kind##_##rows##_1), NAME(kind##_##rows##_2)}
+#define ENTRIES(kind) ENTRY(kind, 1), ENTRY(kind, 2), ENTRY(kind, 3), ENTRY(kind, 4), ENTRY(kind, 5), ENTRY(kind, 6)
 #if ROWS > 6
-    ENTRY(7), ENTRY(8), ENTRY(9), ENTRY(10), ENTRY(11), ENTRY(12), ENTRY(13), ENTRY(14),
+#define MORE_ENTRIES(kind) \
+  ENTRY(kind, 7), ENTRY(kind, 8), ENTRY(kind, 9), ENTRY(kind, 10), ENTRY(kind, 11), ENTRY(kind, 12), ENTRY(kind, 13), \
+      ENTRY(kind, 14)
+#else
+#define MORE_ENTRIES(kind)
 #endif
-};
+static const NAME(block_function) NAME(blocks)[ROWS][2] = {ENTRIES(block), MORE_ENTRIES(block)};
+static const NAME(gradient_function) NAME(gradients)[ROWS][2] = {ENTRIES(gradient), MORE_ENTRIES(gradient)};
 
 TARGET double NAME(glow_multiply_adds)(long repetitions) {
   enum { chains = 12 };
@@ -274,7 +325,6 @@ TARGET double NAME(glow_multiply_adds)(long repetitions) {
 TARGET void NAME(glow_multiply)(const glow_product *product) {
   if (product->rows == 0) return;
   const intptr_t panels = (product->columns + glow_panel_columns - 1) / glow_panel_columns;
-  const int is_transposed = product->a_inner != 1;
   for (intptr_t panel = 0; panel < panels; panel += PANELS(panel, panels)) {
     intptr_t first = 0;
     while (first < product->rows) {
@@ -283,7 +333,7 @@ TARGET void NAME(glow_multiply)(const glow_product *product) {
       const intptr_t smaller = line / blocks, larger = line % blocks;
       for (intptr_t block = 0; block < blocks; ++block) {
         const intptr_t rows = smaller + (block < larger);
-        NAME(blocks)[rows - 1][is_transposed][VECTORS(panel, panels) - 1](product, first, panel);
+        NAME(blocks)[rows - 1][VECTORS(panel, panels) - 1](product, first, panel);
         first += rows;
       }
     }
@@ -309,67 +359,32 @@ TARGET static void NAME(pack_rows)(
   glow_pack(from + whole, row, 1, inner, columns - whole, panels);
 }
 
-/// Packs `rows` columns of A from a run's `first` on, for `inner` rows of it from `start` on.
-TARGET static void NAME(pack_columns)(
-    const glow_gradient *gradient, const float *run, intptr_t first, intptr_t rows, intptr_t start, intptr_t inner,
-    float *packed) {
-  // Whole vectors, as far as there are so many values before the end of A.
-  intptr_t whole = inner;
-  if (!gradient->neighborhoods.line_rows) {
-    const intptr_t room = (inner - 1) * gradient->a_row + gradient->rows - first - LANES;
-    whole = room < 0 ? 0 : room / gradient->a_row + 1;
-  }
-  intptr_t k = 0;
-  while (k < inner) {
-    const intptr_t line = NAME(rows_of_line)(&gradient->neighborhoods, start + k, start + inner);
-    const float *a = run + first + NAME(row_offset)(&gradient->neighborhoods, gradient->a_row, start + k);
-    for (intptr_t end = k + line; k < end; ++k, a += gradient->a_row) {
-      if (k < whole) {
-        __builtin_prefetch(a + packing_ahead * gradient->a_row);
-        STORE(packed + k * LANES, LOAD(a));
-      } else {
-        for (intptr_t r = 0; r < rows; ++r) packed[k * LANES + r] = a[r];
-      }
-    }
-  }
-}
-
 TARGET void NAME(glow_add_gradient)(const glow_gradient *gradient, float *panels_of_b) {
-  enum { most = glow_gradient_rows };
-  if (gradient->rows == 0) return;
-  _Alignas(64) float packed[most * LANES];
-  const intptr_t panels = (gradient->columns + glow_panel_columns - 1) / glow_panel_columns;
   const intptr_t segments = gradient->neighborhoods.segments ? gradient->neighborhoods.segments : 1;
   const intptr_t run = gradient->rows / segments;
   const intptr_t blocks = (run + ROWS - 1) / ROWS;
-  const intptr_t smaller = run / blocks, larger = run % blocks;
   // Without rows too, which leave zeros where nothing is to be added to.
-  for (intptr_t start = 0; start == 0 || start < gradient->inner; start += most) {
-    const intptr_t inner = gradient->inner - start < most ? gradient->inner - start : most;
-    NAME(pack_rows)(
-        gradient->b + start * gradient->b_row, gradient->b_row, inner, gradient->columns, panels_of_b);
+  for (intptr_t start = 0; start == 0 || start < gradient->inner; start += GRADIENT_ROWS) {
+    glow_gradient part = *gradient;
+    part.inner = gradient->inner - start < GRADIENT_ROWS ? gradient->inner - start : GRADIENT_ROWS;
+    part.accumulate = gradient->accumulate || start > 0;
+    part.a += NAME(line_of)(&part.neighborhoods, part.a_row, start);
+    part.b += start * part.b_row;
+    if (GRADIENTS_PACK_B) NAME(pack_rows)(part.b, part.b_row, part.inner, part.columns, panels_of_b);
     for (intptr_t segment = 0; segment < segments; ++segment) {
-      const float *a = gradient->a + segment * gradient->neighborhoods.segment_step;
       intptr_t first = 0;
-      for (intptr_t block = 0; block < blocks; ++block) {
-        const intptr_t rows = smaller + (block < larger);
-        NAME(pack_columns)(gradient, a, first, rows, start, inner, packed);
-        const glow_product product = {
-            .rows = rows,
-            .inner = inner,
-            .columns = gradient->columns,
-            .a = packed,
-            .a_row = 1,
-            .a_inner = LANES,
-            .b = panels_of_b,
-            .c = gradient->c + (segment * run + first) * gradient->c_row,
-            .c_row = gradient->c_row,
-            .accumulate = gradient->accumulate || start > 0,
-        };
-        for (intptr_t panel = 0; panel < panels; panel += PANELS(panel, panels)) {
-          NAME(blocks)[rows - 1][1][VECTORS(panel, panels) - 1](&product, 0, panel);
+      for (intptr_t number = 0; number < blocks; ++number) {
+        glow_gradient block = part;
+        block.rows = run / blocks + (number < run % blocks);
+        block.a += segment * part.neighborhoods.segment_step + first;
+        if (GRADIENTS_PACK_B) block.b_row = glow_panel_columns;
+        for (intptr_t column = 0; column < part.columns; column += 2 * LANES) {
+          block.b = GRADIENTS_PACK_B ? panels_of_b + column * part.inner : part.b + column;
+          block.c = part.c + (segment * run + first) * part.c_row + column;
+          block.columns = part.columns - column;
+          NAME(gradients)[block.rows - 1][block.columns > LANES](&block);
         }
-        first += rows;
+        first += block.rows;
       }
     }
   }

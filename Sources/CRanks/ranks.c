@@ -16,7 +16,8 @@ static struct {
   __typeof__(&MPI_Iallgather) begin_gather;
   __typeof__(&MPI_Test) test;
   __typeof__(&MPI_Allgatherv) gather;
-  __typeof__(&MPI_Alltoallv) exchange;
+  __typeof__(&MPI_Ialltoallv) begin_exchange;
+  __typeof__(&MPI_Iallgatherv) begin_gather_values;
   __typeof__(&MPI_Finalize) finalize;
   __typeof__(&MPI_Abort) abort;
   MPI_Comm world;
@@ -43,12 +44,19 @@ int ranks_join(int *rank, int *count, char *message) {
     void *place;
     const char *name;
   } needed[] = {
-    {&mpi.init, "MPI_Init_thread"},      {&mpi.rank, "MPI_Comm_rank"},
-    {&mpi.size, "MPI_Comm_size"},        {&mpi.begin_gather, "MPI_Iallgather"},
-    {&mpi.test, "MPI_Test"},             {&mpi.gather, "MPI_Allgatherv"},
-    {&mpi.exchange, "MPI_Alltoallv"},    {&mpi.finalize, "MPI_Finalize"},
-    {&mpi.abort, "MPI_Abort"},           {&mpi.world, "ompi_mpi_comm_world"},
-    {&mpi.byte, "ompi_mpi_byte"},        {&mpi.word, "ompi_mpi_int64_t"},
+    {&mpi.init, "MPI_Init_thread"},
+    {&mpi.rank, "MPI_Comm_rank"},
+    {&mpi.size, "MPI_Comm_size"},
+    {&mpi.begin_gather, "MPI_Iallgather"},
+    {&mpi.test, "MPI_Test"},
+    {&mpi.gather, "MPI_Allgatherv"},
+    {&mpi.begin_exchange, "MPI_Ialltoallv"},
+    {&mpi.begin_gather_values, "MPI_Iallgatherv"},
+    {&mpi.finalize, "MPI_Finalize"},
+    {&mpi.abort, "MPI_Abort"},
+    {&mpi.world, "ompi_mpi_comm_world"},
+    {&mpi.byte, "ompi_mpi_byte"},
+    {&mpi.word, "ompi_mpi_int64_t"},
     {&mpi.value, "ompi_mpi_float"},
   };
   for (size_t index = 0; index < sizeof needed / sizeof *needed; index++) {
@@ -57,11 +65,11 @@ int ranks_join(int *rank, int *count, char *message) {
   // Its handlers of crashes would print pages; the command has its own.
   setenv("OMPI_MCA_opal_signal", "", 0);
   int provided;
-  if (mpi.init(NULL, NULL, MPI_THREAD_FUNNELED, &provided) || mpi.rank(mpi.world, rank) || mpi.size(mpi.world, count)) {
+  if (mpi.init(NULL, NULL, MPI_THREAD_SERIALIZED, &provided) || mpi.rank(mpi.world, rank) || mpi.size(mpi.world, count)) {
     snprintf(message, RANKS_MESSAGE_SIZE, "Open MPI cannot begin");
     return -1;
   }
-  if (provided < MPI_THREAD_FUNNELED && *count > 1) {
+  if (provided < MPI_THREAD_SERIALIZED && *count > 1) {
     snprintf(message, RANKS_MESSAGE_SIZE, "this Open MPI was built without threads");
     return -1;
   }
@@ -74,18 +82,24 @@ static double seconds(void) {
   return time.tv_sec + time.tv_nsec * 1e-9;
 }
 
+// Waits for the end of what has begun; -1 after so many seconds, if `limit` is not negative. After so many tries it leaves
+// the processor to others in between.
+static int finish(MPI_Request *request, int tries, double limit) {
+  double end = seconds() + limit;
+  for (int done = 0;; tries--) {
+    mpi.test(request, &done, MPI_STATUS_IGNORE);
+    if (done) return 0;
+    if (limit >= 0 && seconds() > end) return -1;
+    if (tries <= 0) nanosleep(&(struct timespec){0, 50000}, NULL);
+  }
+}
+
 int ranks_gather_words(const int64_t *own, int count, int64_t *all, double limit) {
   // Of each kind one call, whatever the limit: MPI does not match those that wait with those that do not.
   MPI_Request request;
   mpi.begin_gather(own, count, mpi.word, all, count, mpi.word, mpi.world, &request);
-  double end = seconds() + limit;
-  for (int done = 0, tries = 0;; tries++) {
-    mpi.test(&request, &done, MPI_STATUS_IGNORE);
-    if (done) return 0;
-    if (limit >= 0 && seconds() > end) return -1;
-    // Who waits for long, for the disk of rank 0 or the images of another one, leaves the processor to the others.
-    if (tries > 2000) nanosleep(&(struct timespec){0, 50000}, NULL);
-  }
+  // The others are here within microseconds, or they wait for the disk of rank 0 or the images of another one.
+  return finish(&request, 2000, limit);
 }
 
 void ranks_gather_bytes(const uint8_t *own, uint8_t *all, const int *counts, const int *offsets, int rank) {
@@ -95,12 +109,17 @@ void ranks_gather_bytes(const uint8_t *own, uint8_t *all, const int *counts, con
 void ranks_exchange_values(
   const float *sent, const int *sent_counts, const int *sent_offsets, float *received, const int *received_counts,
   const int *received_offsets) {
-  mpi.exchange(
-    sent, sent_counts, sent_offsets, mpi.value, received, received_counts, received_offsets, mpi.value, mpi.world);
+  MPI_Request request;
+  mpi.begin_exchange(
+    sent, sent_counts, sent_offsets, mpi.value, received, received_counts, received_offsets, mpi.value, mpi.world,
+    &request);
+  finish(&request, 0, -1);
 }
 
 void ranks_gather_values(float *values, const int *counts, const int *offsets) {
-  mpi.gather(MPI_IN_PLACE, 0, mpi.value, values, counts, offsets, mpi.value, mpi.world);
+  MPI_Request request;
+  mpi.begin_gather_values(MPI_IN_PLACE, 0, mpi.value, values, counts, offsets, mpi.value, mpi.world, &request);
+  finish(&request, 0, -1);
 }
 
 void ranks_leave(void) { mpi.finalize(); }

@@ -73,7 +73,7 @@ extension GlowModel {
     try model.validate()
     let former = try RunConfiguration.resumed(in: runFolder, note: report.note)
     if former != nil && !plan.resumes { throw GlowError("\(folder): holds a run already") }
-    if let former, former.configuration.model != model {
+    if let former, !former.configuration.model.differences(from: model).isEmpty {
       throw GlowError("\(folder): holds a run of another model")
     }
     var settings = plan.settings

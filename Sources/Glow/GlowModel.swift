@@ -55,7 +55,7 @@ public actor GlowModel {
   }
 
   static func team(_ threads: Int?) -> ThreadTeam {
-    ThreadTeam(count: min(max(1, threads ?? ThreadTeam.availableCount), ThreadTeam.maximumCount))
+    ThreadTeam(count: threads ?? ThreadTeam.availableCount)
   }
 
   /// Writes the model: the whole file, or none.

@@ -20,7 +20,10 @@ struct ThreadCounts: ExpressibleByArgument {
 extension BenchCommand {
   private struct Line: Encodable {
     let job: String
-    let levels, depth, width, batch, imageSize: Int
+    let architecture: String
+    let levels, width, blocks, batch, imageSize: Int
+    /// Absent where the architecture has no such setting.
+    let depth: Int?
     let kernels: String
     /// Measured on one thread and, in turns with it, on `threads`.
     let imagesPerSecondAlone: Double
@@ -65,8 +68,10 @@ extension BenchCommand {
       try answer(
         jsonLine(
           Line(
-            job: simulation.job.rawValue, levels: configuration.levels, depth: configuration.depth,
-            width: configuration.width, batch: batch, imageSize: imageSize, kernels: "\(team.kernels)",
+            job: simulation.job.rawValue, architecture: configuration.architecture.rawValue,
+            levels: configuration.levels, width: configuration.width, blocks: configuration.blocks,
+            batch: batch, imageSize: imageSize,
+            depth: configuration.has(.depth) ? configuration.depth : nil, kernels: "\(team.kernels)",
             imagesPerSecondAlone: simulation.imagesPerSecondAlone, threads: team.count,
             imagesPerSecond: simulation.imagesPerSecond, bandwidth: bandwidth / 1e9,
             bandwidthIsGiven: isGiven, launchMicroseconds: 1e6 * simulation.launch, predictions: predictions)

@@ -8,7 +8,11 @@ extension SpeedMeasurement.Job: ExpressibleByArgument {}
 
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "bench", abstract: "Measure speed as a fraction of the machine's matrix product.")
+    commandName: "bench", abstract: "Measure speed as a fraction of the machine's matrix product.",
+    discussion: """
+      Timed is what the commands do, with images as bytes in memory: train from bytes to new weights, evaluate from \
+      bytes to bits/dim, sample from a seed to bytes.
+      """)
 
   @Argument(help: "train, evaluate or sample; all three by default.") var jobs: [SpeedMeasurement.Job] = []
   @Option(help: "Scales of a glow (default: 3).") var levels: Int?
@@ -17,6 +21,8 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "Side of the images.") var imageSize = 32
   @Option(help: "Images a pass.") var batch = 64
   @Option(help: "Timed repetitions.") var runs = 7
+  @Flag(help: "Of evaluate and sample time the pass through the model alone, without noise and bytes.")
+  var passes = false
   @Flag(help: "Print one JSON object a job.") var json = false
   @Option(
     help:
@@ -42,11 +48,15 @@ struct BenchCommand: ParsableCommand {
   private struct Line: Encodable {
     let job: String
     let architecture: String
-    /// Of a RealNVP `levels` are its scales, and there is no `depth`.
-    let levels, depth, width, blocks, batch, imageSize, threads: Int
+    /// Of a RealNVP `levels` are its scales.
+    let levels, width, blocks, batch, imageSize, threads: Int
+    /// Whether evaluate and sample were the passes alone.
+    let passes: Bool
+    /// Absent where the architecture has no such setting.
+    let depth: Int?
+    let coupling, network, flowNormalization: String?
     let imagesPerSecond, gflops, fractionOfPeak, peakGflops, ceiling: Double
     let peakMemoryMb: Int
-    let coupling, network, flowNormalization: String
     /// Over what fused multiply-adds alone reach, without memory: the processor's limit.
     let fractionOfLimit, limitGflops: Nullable
     let kernels, openblasCore: String
@@ -63,11 +73,13 @@ struct BenchCommand: ParsableCommand {
       levels != nil ? "levels" : depth != nil ? "depth" : nil, unless: .glow, configuration)
     configuration.levels = levels ?? configuration.levels
     configuration.depth = depth ?? configuration.depth
+    try configuration.validate(naming: CouplingArguments.naming(configuration.architecture))
     let team = try threads.team()
     // For the product that is the yardstick.
     try team.claimBuffers()
     let jobs = jobs.isEmpty ? SpeedMeasurement.Job.allCases : jobs
     let measurement = try SpeedMeasurement(configuration, batch: batch, team: team, jobs: jobs)
+    measurement.timesPassAlone = passes
     for job in jobs {
       measurement.progress = Countdown("repetitions of \(job.rawValue)").reached
       if let simulate {
@@ -80,14 +92,15 @@ struct BenchCommand: ParsableCommand {
       if json {
         let line = Line(
           job: job.rawValue, architecture: configuration.architecture.rawValue, levels: configuration.levels,
-          depth: configuration.depth, width: configuration.width, blocks: configuration.blocks, batch: batch,
-          imageSize: imageSize,
-          threads: team.count, imagesPerSecond: result.imagesPerSecond, gflops: result.gigaflops,
+          width: configuration.width, blocks: configuration.blocks, batch: batch, imageSize: imageSize,
+          threads: team.count, passes: passes, depth: configuration.has(.depth) ? configuration.depth : nil,
+          coupling: configuration.has(.coupling) ? configuration.coupling.rawValue : nil,
+          network: configuration.has(.network) ? configuration.network.rawValue : nil,
+          flowNormalization: configuration.has(.flowNormalization)
+            ? configuration.flowNormalization.rawValue : nil,
+          imagesPerSecond: result.imagesPerSecond, gflops: result.gigaflops,
           fractionOfPeak: result.fractionOfPeak, peakGflops: result.peakGigaflops, ceiling: result.ceiling,
-          peakMemoryMb: result.peakMemory / 1_000_000, coupling: configuration.coupling.rawValue,
-          network: configuration.network.rawValue,
-          flowNormalization: configuration.flowNormalization.rawValue,
-          fractionOfLimit: Nullable(result.fractionOfLimit),
+          peakMemoryMb: result.peakMemory / 1_000_000, fractionOfLimit: Nullable(result.fractionOfLimit),
           limitGflops: Nullable(result.limitGigaflops), kernels: "\(team.kernels)",
           openblasCore: openBLASCoreName(),
           breakdown: Dictionary(uniqueKeysWithValues: result.breakdown.map { ($0.name, $0.fraction) }))
@@ -97,10 +110,7 @@ struct BenchCommand: ParsableCommand {
           String(
             format:
               "%@, batch %d, %d threads, kernels %@, %@: %.1f images/s, %.1f GFLOP/s",
-            (configuration.architecture == .glow
-              ? "depth \(configuration.depth), width \(configuration.width)" : configuration.outline)
-              as NSString,
-            batch, team.count, "\(team.kernels)" as NSString,
+            configuration.outline as NSString, batch, team.count, "\(team.kernels)" as NSString,
             job.rawValue as NSString, result.imagesPerSecond, result.gigaflops))
         try answer(
           String(

@@ -15,9 +15,7 @@ struct InspectCommand: ParsableCommand {
 
   func run() throws {
     let (glow, metadata) = try weights.read(model, threads.team())
-    for child in Mirror(reflecting: glow.configuration).children {
-      try answer("\(child.label ?? ""): \(child.value)")
-    }
+    for setting in glow.configuration.settings { try answer("\(setting.name): \(setting.value)") }
     try answer("parameters: \(glow.parameters.trainableCount)")
     try answer("kernels: \(glow.kernels)")
     for (key, value) in metadata.sorted(by: { $0.key < $1.key })

@@ -12,6 +12,7 @@ enum Log {
   struct Progress: Encodable {
     var done: Int
     var count: Int
+    var loss: Double?
     var bitsPerDim: Double?
     var imagesPerSecond: Double?
     var secondsLeft: Double?

@@ -29,8 +29,7 @@ struct CouplingArguments: ParsableArguments {
   /// - Throws: `ConfigurationError` if what is given does not belong to the architecture or the network.
   func set(_ configuration: inout GlowConfiguration) throws {
     if let architecture, architecture != configuration.architecture {
-      configuration.architecture = architecture
-      if architecture == .realNVP { configuration.setRealNVP() }
+      configuration.begin(architecture)
     }
     try refuse(
       scales != nil ? "scales" : flowNormalization != nil ? "flow-normalization" : nil, unless: .realNVP,
@@ -53,6 +52,21 @@ struct CouplingArguments: ParsableArguments {
     }
   }
 
+  /// What the settings of a configuration are called here.
+  static func naming(_ architecture: ArchitectureKind) -> (String) -> String {
+    let others = [
+      "size": "image-size", "flowNormalization": "flow-normalization", "learnsTopPrior": "learn-top",
+      "dequantizerWidth": "dequantizer-width",
+    ]
+    return { setting in
+      switch setting {
+      case "levels" where architecture == .realNVP: "--scales"
+      case "classCount": "the number of classes"
+      default: "--" + (others[setting] ?? setting)
+      }
+    }
+  }
+
   /// Refuses an option that was given and belongs to another architecture.
   func refuse(
     _ option: String?, unless architecture: ArchitectureKind, _ configuration: GlowConfiguration
@@ -60,24 +74,6 @@ struct CouplingArguments: ParsableArguments {
     guard let option, configuration.architecture != architecture else { return }
     throw ConfigurationError(
       "--\(option) is of --architecture \(architecture), and this model is a \(configuration.architecture)")
-  }
-}
-
-extension GlowConfiguration {
-  /// What the help says of a RealNVP.
-  fileprivate mutating func setRealNVP() {
-    (levels, blocks, width) = (2, 8, 64)
-    learnsTopPrior = false
-  }
-
-  /// What a person knows a model by.
-  var outline: String {
-    switch architecture {
-    case .realNVP:
-      "RealNVP of \(counted(levels, "scale")), \(counted(blocks, "block")), width \(width)"
-        + (flowNormalization == .none ? "" : ", flow normalization \(flowNormalization)")
-    default: "\(levels) levels, depth \(depth), width \(width)"
-    }
   }
 }
 
@@ -142,14 +138,15 @@ struct ModelArguments: ParsableArguments {
       }
       result.classCount = conditional ? dataset.classNames.count : 0
     }
-    if let present, present.model != result {
+    let name = CouplingArguments.naming(result.architecture)
+    try result.validate(naming: name)
+    let differences = present?.model.differences(from: result) ?? []
+    if let present, !differences.isEmpty {
       throw ConfigurationError(
-        "\(present.name) is another model: \(difference(present.model, result)); leave these options out")
+        "\(present.name) is another model: "
+          + differences.map { "\(name($0.name)) is \($0.own), asked for \($0.other)" }.joined(separator: ", ")
+          + "; leave these options out")
     }
-    let options = [
-      "size": "--image-size", "levels": result.architecture == .glow ? "--levels" : "--scales",
-    ]
-    try result.validate { options[$0] ?? $0 }
     return result
   }
 
@@ -172,13 +169,6 @@ struct ModelArguments: ParsableArguments {
       }
       configuration.dequantizerWidth = dequantizerWidth
     }
-  }
-
-  /// The settings in which two models differ, with both values.
-  private func difference(_ old: GlowConfiguration, _ new: GlowConfiguration) -> String {
-    zip(Mirror(reflecting: old).children, Mirror(reflecting: new).children).compactMap { old, new in
-      "\(old.value)" == "\(new.value)" ? nil : "\(old.label ?? "") is \(old.value), asked for \(new.value)"
-    }.joined(separator: ", ")
   }
 }
 

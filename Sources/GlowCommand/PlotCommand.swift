@@ -6,13 +6,16 @@ import GlowTraining
 struct PlotCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "plot",
-    abstract: "Draw what a run has logged: bits/dim, learning rate and images/s against images seen or hours."
+    abstract: "Draw what a run has logged: bits/dim, learning rate and images/s against images seen or time."
   )
 
   @Argument(help: "Run folders; the curves of several are laid over each other.") var runs: [String]
   @Option(help: "The PNG to write the curves to.") var out: String?
-  @Option(help: "What the curves are drawn against: images (default) or hours of training.")
-  var against = TrainingChart.Axis.images
+  @Option(
+    help: ArgumentHelp(
+      "What the curves are drawn against: images (default), hours of training or core-hours (times the threads of a "
+        + "process); or several, such as images,hours, side by side.", valueName: "axes"))
+  var against: TrainingChart.Axes?
   @Option(help: "The PNG to write the sample grids to, a row a grid.") var samples: String?
   @Option(help: "Rows of --samples at most.") var rows = 12
   @OptionGroup var log: LogArguments
@@ -36,10 +39,15 @@ struct PlotCommand: ParsableCommand {
     try Destination.prepare(destinations, inputs: runs, data: runs.map { "\($0)/samples" })
     if let out {
       let names = PlotCommand.names(runs)
-      let chart = TrainingChart(
-        runs: try zip(names, runs).map { .init(name: $0, history: try TrainingHistory(RunFolder($1))) },
-        axis: against)
-      try PNG.write(chart.column().image(height: 560), to: out)
+      let shown = try zip(names, runs).map { name, run in
+        TrainingChart.Run(
+          name: name, history: try TrainingHistory(RunFolder(run)),
+          threads: RunFolder.configuration(ofModel: run)?.threads ?? 1)
+      }
+      let panels = try (against?.values ?? [.images]).map {
+        try TrainingChart(runs: shown, axis: $0).column()
+      }
+      try PNG.write(ChartRow(panels).image(width: 560 * panels.count, height: 560), to: out)
     }
     if let samples {
       try PNG.write(SampleHistory(folder: RunFolder(runs[0]), rowLimit: rows).sheet(), to: samples)

@@ -39,24 +39,23 @@ struct TeamArguments: ParsableArguments {
     throw ValidationError("\(name) is '\(value)', expected \(expected)")
   }
 
-  /// A team of as many threads as asked for, or as OpenBLAS allows. The first thing that is said is how many these are,
+  /// A team of as many threads as asked for, or as the kernels allow. The first thing that is said is how many these are,
   /// and what says so.
   ///
   /// - Throws: `MemoryError` if there is no room for what OpenBLAS needs, `ConfigurationError` if there are no processors for
   ///   `--pin`.
   func team() throws -> ThreadTeam {
     let share = ThreadShare()
-    let wanted = min(threads ?? share.count, ThreadTeam.maximumCount)
+    let kernels = kernels ?? .standard
+    let wanted = min(threads ?? share.count, kernels.mostThreads)
     let source = threads == nil ? share.variable ?? "all that are granted" : "--threads"
     remark("\(counted(wanted, "thread")) (\(source))\(pin ? ", each on a processor of its own" : "")")
     if threads == nil {
       for value in share.misunderstood { warn("\(value) is no number of threads: it is passed over") }
     }
-    if let threads, threads > ThreadTeam.maximumCount {
-      remark(
-        "--threads \(threads): \(ThreadTeam.maximumCount) are used, the most that OpenBLAS serves at once")
+    if let threads, threads > wanted {
+      remark("--threads \(threads): \(wanted) are used, the most with the kernels \(kernels.rawValue)")
     }
-    let kernels = kernels ?? .standard
     var team = ThreadTeam(count: wanted, kernels: kernels)
     // Packed products need none of OpenBLAS's buffers.
     while kernels == .openBLAS {

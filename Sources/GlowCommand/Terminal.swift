@@ -56,7 +56,8 @@ final class Terminal: ProgressReport {
       Log.say(
         .progress, line(progress),
         Log.Progress(
-          done: progress.step, count: progress.steps, bitsPerDim: finite(progress.bitsPerDimension),
+          done: progress.step, count: progress.steps, loss: finite(progress.loss),
+          bitsPerDim: progress.bitsPerDimension.flatMap(finite),
           imagesPerSecond: finite(progress.imagesPerSecond), secondsLeft: finite(progress.secondsLeft)))
     }
   }
@@ -77,9 +78,12 @@ final class Terminal: ProgressReport {
   private func finite(_ value: Double) -> Double? { value.isFinite ? value : nil }
 
   private func line(_ progress: TrainingProgress) -> String {
-    String(
-      format: "step %d/%d  %.3f bits/dim  %.1f images/s  %@ left", progress.step, progress.steps,
-      progress.bitsPerDimension, progress.imagesPerSecond, Self.time(progress.secondsLeft))
+    let quality =
+      progress.bitsPerDimension.map { String(format: "%.3f bits/dim", $0) }
+      ?? String(format: "loss %.3f (statistics of the batch)", progress.loss)
+    return String(
+      format: "step %d/%d  %@  %.1f images/s  %@ left", progress.step, progress.steps, quality,
+      progress.imagesPerSecond, Self.time(progress.secondsLeft))
   }
 
   /// "5:07" or "3 h 50 min".

@@ -135,6 +135,10 @@ struct TrainCommand: SharedCommand {
     }
     try MemoryEstimate.check(configuration.model, settings, team.kernels)
     let glow = try origin?.glow ?? Glow(configuration: configuration.model, seed: settings.seed, team: team)
+    if training.initImages != nil && !glow.isSetFromData {
+      throw ConfigurationError(
+        "--init-images is for layers that are set from images, and a \(shape.architecture) has none")
+    }
     // Before all images are looked at.
     _ = try MemoryEstimate(glow, settings)
     if settings.onError == .fail {
@@ -184,6 +188,9 @@ struct TrainCommand: SharedCommand {
         + "kernels: \(glow.kernels)")
     terminal.note(trainer.memory.description)
     if ranks.count > 1 { terminal.note("\(ranks.count) processes share each batch") }
+    if glow.normalizesByBatch, let part = settings.microBatch, part < settings.batch {
+      terminal.note("batch normalization takes the statistics of parts of \(counted(part, "image"))")
+    }
     if overwrite {
       try ranks.first {
         try clear(folder, terminal, inputs: [location] + [source, testLocation].compactMap { $0 })
@@ -312,7 +319,8 @@ struct TrainingArguments: ParsableArguments {
   @Option(help: "Images a step (default: 16).") var batch: Int?
   @Option(
     help: ArgumentHelp(
-      "Images at a time, in parts of the batch whose gradients are added up (default: all; under mpirun a quarter).",
+      "Images at a time, in parts of the batch whose gradients are added up (default: all; under mpirun a quarter). Batch "
+        + "normalization, of a realnvp, takes the statistics of each part.",
       valueName: "images"))
   var microBatch: Int?
   @Option(help: "Passes over the data (default: 10).") var epochs: Double?

@@ -4,20 +4,36 @@ import GlowTraining
 
 /// Bits/dim, learning rate and speed of one or several runs, against the images seen or the time.
 struct TrainingChart {
-  enum Axis: String, CaseIterable, ExpressibleByArgument {
+  enum Axis: String, CaseIterable {
     case images, hours
+    case coreHours = "core-hours"
 
     var title: String {
       switch self {
       case .images: "images seen"
-      case .hours: "hours"
+      case .hours, .coreHours: rawValue
       }
+    }
+  }
+
+  /// Axes such as "images,hours", each of its own panel.
+  struct Axes: ExpressibleByArgument {
+    let values: [Axis]
+
+    init?(argument: String) {
+      let values = argument.split(separator: ",", omittingEmptySubsequences: false).map {
+        Axis(rawValue: String($0))
+      }
+      if values.contains(nil) || Set(values).count < values.count { return nil }
+      self.values = values.map { $0! }
     }
   }
 
   struct Run {
     let name: String
     let history: TrainingHistory
+    /// Of the run, whose seconds are those of a clock.
+    let threads: Int
   }
 
   let runs: [Run]
@@ -30,9 +46,9 @@ struct TrainingChart {
   ///
   /// - Throws: `DrawingError` if that is nothing.
   func column() throws -> ChartColumn {
-    let rate = chart("learning rate", runs.map(\.history.learningRate))
-    let speed = chart("images/s", runs.map(\.history.imagesPerSecond))
-    var charts = [bitsPerDimension, rate, speed].filter { chart in
+    let rate = chart("learning rate", \.learningRate)
+    let speed = chart("images/s", \.imagesPerSecond)
+    var charts = [bitsPerDimension, batchLoss, rate, speed].filter { chart in
       chart.series.contains { !$0.points.isEmpty }
     }
     if charts.isEmpty {
@@ -55,20 +71,39 @@ struct TrainingChart {
       if !train.isEmpty {
         // The legend has one key a run: that of the test curve where there is one.
         let name = isAlone ? "train" : test.isEmpty ? run.name : ""
-        series.append(.init(name, points(train), color: color, look: .faintLine))
+        series.append(.init(name, points(train, of: run), color: color, look: .faintLine))
       }
       if !test.isEmpty {
         series.append(
           .init(
-            isAlone ? "test" : run.name, points(test), color: isAlone ? Color.palette[1] : color,
+            isAlone ? "test" : run.name, points(test, of: run), color: isAlone ? Color.palette[1] : color,
             look: .markedLine))
       }
     }
-    var chart = LineChart(
-      horizontalTitle: "", verticalTitle: isAlone ? "bits/dim" : "bits/dim (train thin, test dotted)",
-      series: series)
+    let (hasTrain, hasTest) = (
+      runs.contains { !$0.history.trainBitsPerDimension.isEmpty },
+      runs.contains { !$0.history.testBitsPerDimension.isEmpty }
+    )
+    let title =
+      isAlone || !hasTest
+      ? "bits/dim" : hasTrain ? "bits/dim (train thin, test with points)" : "test bits/dim"
+    var chart = LineChart(horizontalTitle: "", verticalTitle: title, series: series)
     if isAlone { chart.title = runs[0].name }
     chart.verticalRange = range(series.flatMap(\.points))
+    return chart
+  }
+
+  /// What models that normalize by the batch minimize: no bits/dim, as images of a batch depend on each other.
+  private var batchLoss: LineChart {
+    var chart = LineChart(
+      horizontalTitle: "", verticalTitle: "loss (statistics of the batch)",
+      series: runs.enumerated().map { index, run in
+        // The chart above has a key for each run that it shows.
+        LineChart.Series(
+          run.history.testBitsPerDimension.isEmpty ? run.name : "", points(run.history.batchLoss, of: run),
+          color: Color.palette[index % Color.palette.count], look: .faintLine)
+      })
+    chart.verticalRange = range(chart.series.flatMap(\.points))
     return chart
   }
 
@@ -82,19 +117,23 @@ struct TrainingChart {
   }
 
   /// A quantity that is not negative, from 0.
-  private func chart(_ title: String, _ values: [[TrainingHistory.Value]]) -> LineChart {
+  private func chart(
+    _ title: String, _ values: KeyPath<TrainingHistory, [TrainingHistory.Value]>
+  ) -> LineChart {
     var chart = LineChart(
-      horizontalTitle: "", verticalTitle: title, series: values.map { .init("", points($0)) })
-    let highest = values.joined().map(\.value).max() ?? 0
+      horizontalTitle: "", verticalTitle: title,
+      series: runs.map { .init("", points($0.history[keyPath: values], of: $0)) })
+    let highest = chart.series.flatMap(\.points).map(\.y).max() ?? 0
     if highest > 0 { chart.verticalRange = 0...highest * 1.08 }
     return chart
   }
 
-  private func points(_ values: [TrainingHistory.Value]) -> [Point] {
+  private func points(_ values: [TrainingHistory.Value], of run: Run) -> [Point] {
     values.map { value in
       switch axis {
       case .images: Point(Double(value.images), value.value)
       case .hours: Point(value.seconds / 3600, value.value)
+      case .coreHours: Point(value.seconds * Double(run.threads) / 3600, value.value)
       }
     }
   }

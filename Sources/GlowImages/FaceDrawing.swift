@@ -1,4 +1,3 @@
-import Glibc
 import GlowKernels
 
 /// Draws faces: analytic outlines with anti-aliased edges, painted from back to front.
@@ -46,7 +45,7 @@ private struct FacePainter {
     brow = hair * 0.55 + skin * 0.1
     iris = FacePalette.iris(face.eyeTone)
     lips = skin * 0.82 * (1 - face.lipColor) + FacePalette.red * (0.35 + 0.65 * skin.x) * face.lipColor
-    tilt = [cos(face.tilt), sin(face.tilt)]
+    tilt = [Float(Elementary.cosine(turns: turns(face.tilt))), sine(face.tilt)]
   }
 
   /// The color at a point of the image, measured from its middle.
@@ -114,7 +113,7 @@ private struct FacePainter {
   func paintHairBehind(_ point: Point, _ color: inout Color) {
     var distance = crown(point)
     if face.hasLongHair {
-      let halfWidth = face.headRadii.x + face.hairVolume + 0.4 * sin(0.55 * point.y + face.hairWave)
+      let halfWidth = face.headRadii.x + face.hairVolume + 0.4 * sine(0.55 * point.y + face.hairWave)
       let bottom = face.hairEnd
       let sides = FaceOutline.box(
         point - [0, bottom / 2], radii: [halfWidth, bottom / 2], corner: 3)
@@ -240,3 +239,8 @@ private struct FacePainter {
     if share > 0 { color += (paint - color) * share }
   }
 }
+
+/// Of an angle in radians.
+private func turns(_ angle: Float) -> Double { Double(angle) / (2 * .pi) }
+
+private func sine(_ angle: Float) -> Float { Float(Elementary.sine(turns: turns(angle))) }

@@ -119,13 +119,15 @@ package enum Elementary {
     c = c * square + Vector(repeating: 1 / 24)
     c = c * square - Vector(repeating: 0.5)
     let cosine = c * square + 1
-    let q = unsafeBitCast(shifted, to: SIMD8<Int64>.self)
-    let isOdd = (q & 1) .== 1
-    let first = sine.replacing(with: cosine, where: isOdd)
-    let second = cosine.replacing(with: sine, where: isOdd)
+    // In bits, because comparisons of whole numbers are compiled lane by lane.
+    let q = unsafeBitCast(shifted, to: SIMD8<UInt64>.self)
+    let isOdd = 0 &- (q & 1)
+    let a = unsafeBitCast(sine, to: SIMD8<UInt64>.self)
+    let b = unsafeBitCast(cosine, to: SIMD8<UInt64>.self)
+    let change = (a ^ b) & isOdd
     return (
-      first.replacing(with: -first, where: (q & 2) .== 2),
-      second.replacing(with: -second, where: ((q &+ 1) & 2) .== 2)
+      unsafeBitCast(a ^ change ^ ((q & 2) &<< 62), to: Vector.self),
+      unsafeBitCast(b ^ change ^ (((q &+ 1) & 2) &<< 62), to: Vector.self)
     )
   }
 }

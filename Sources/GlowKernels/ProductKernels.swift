@@ -19,6 +19,16 @@ package enum ProductKernels: String, Sendable, CaseIterable, CustomStringConvert
     return wanted == .openBLAS ? .openBLAS : best
   }()
 
+  /// Threads that a team may have. OpenBLAS hands each concurrent caller one of a fixed number of buffers: Debian builds it
+  /// for 64 threads, which makes 128 of them, of which some are left for callers outside of teams. Packed products set no
+  /// bound; theirs is what a processor mask of the C library names.
+  package var mostThreads: Int {
+    switch self {
+    case .packed: 1024
+    case .openBLAS: 112
+    }
+  }
+
   /// To be raised with whatever changes the bits of results of packed products, such as the size of tiles in training.
   private static let packedVersion = 3
 

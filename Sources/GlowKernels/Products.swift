@@ -1,5 +1,16 @@
 import CGlowKernels
 
+/// A product [rows × inner]·[inner × columns].
+package struct ProductShape: Sendable, Hashable {
+  package let inner: Int
+  package let columns: Int
+
+  package init(inner: Int, columns: Int) {
+    self.inner = inner
+    self.columns = columns
+  }
+}
+
 /// The right side of a product: a matrix of weights, and its packed panels if there are any.
 package struct Operand<S: Scalar> {
   package let matrix: Matrix<S>
@@ -157,8 +168,8 @@ package func multiply<S: Scalar>(
     return
   }
   precondition(
-    a.columns == b.matrix.rows && c.rows == a.rows && c.columns == b.matrix.columns && !c.isTransposed,
-    "matrix shapes do not fit")
+    a.columns == b.matrix.rows && c.rows == a.rows && c.columns == b.matrix.columns && !a.isTransposed
+      && !c.isTransposed, "matrix shapes do not fit")
   S.multiplyPacked(a, panels, into: c, epilogue)
 }
 
@@ -242,8 +253,7 @@ extension Float {
     product.columns = c.columns
     product.a = a.base
     product.neighborhoods = a.neighborhoods
-    product.a_row = a.isTransposed ? 1 : a.stride
-    product.a_inner = a.isTransposed ? a.stride : 1
+    product.a_row = a.stride
     product.b = panels
     product.c = c.base
     product.c_row = c.stride

@@ -13,6 +13,9 @@ extension Double: Scalar {
       beta, c, blasint(strideC))
   }
 
+  @inlinable @inline(__always)
+  package var byte: UInt8 { UInt8(self) }
+
   @usableFromInline
   package static func exp(_ x: SIMD8<Double>) -> SIMD8<Double> { Elementary.exp(x) }
 

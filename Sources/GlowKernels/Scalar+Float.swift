@@ -13,6 +13,9 @@ extension Float: Scalar {
       beta, c, blasint(strideC))
   }
 
+  @inlinable @inline(__always)
+  package var byte: UInt8 { UInt8(self) }
+
   /// x = n·ln 2 + r with |r| ≤ ½ ln 2; e^r by its Taylor polynomial of degree 7, 2^n by the exponent bits.
   ///
   /// Written out because a vector exponential is not in the C library that Swift can call.

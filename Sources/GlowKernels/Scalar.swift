@@ -27,6 +27,9 @@ package protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
     _ a: ProductRows<Self>, _ b: Matrix<Self>, into c: Matrix<Self>, accumulate: Bool,
     scratch: UnsafeMutablePointer<Self>)
 
+  /// A whole number in 0...255.
+  var byte: UInt8 { get }
+
   /// e to the power of every lane, to within 2 units in the last place for arguments in ±87.
   ///
   /// Smaller arguments give a result of at most the smallest normal number, larger ones are clamped.

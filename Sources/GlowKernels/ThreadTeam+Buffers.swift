@@ -5,12 +5,16 @@ extension ThreadTeam {
   /// Address space that OpenBLAS maps for each concurrent caller, on x86-64 and with its default settings.
   private static let bufferBytes = 128 << 20
 
-  /// Has OpenBLAS map its buffers for all threads of the team.
+  /// The threads of the team that OpenBLAS serves at once, which are all where products are OpenBLAS's.
+  package var openBLASCallers: Int { min(count, ProductKernels.openBLAS.mostThreads) }
+
+  /// Has OpenBLAS map its buffers for them.
   ///
   /// It does so at the first products anyway, but where the system refuses it tries again for ever. Calls `mmap`.
   ///
   /// - Throws: `MemoryError` if the system does not grant that much address space.
   package func claimBuffers() throws {
+    let count = openBLASCallers
     let bytes = count * Self.bufferBytes
     let probe = mmap(nil, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     if probe == MAP_FAILED {

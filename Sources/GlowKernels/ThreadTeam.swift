@@ -12,10 +12,6 @@ import Synchronization
 ///
 /// A team does one run at a time: two at once, or one within another, end the process.
 package final class ThreadTeam: @unchecked Sendable {
-  /// OpenBLAS hands each concurrent caller one of a fixed number of buffers. Debian builds it for 64 threads, which
-  /// makes 128 buffers; some are left for callers outside the team.
-  package static let maximumCount = 112
-
   package let count: Int
   /// What the models that it works at are multiplied with.
   package let kernels: ProductKernels
@@ -26,7 +22,7 @@ package final class ThreadTeam: @unchecked Sendable {
 
   /// A team of `count` threads, the caller among them; by default as many as the machine grants.
   ///
-  /// Fewer if the system starts no more, which `count` then says. Sets OpenBLAS to one thread: the threads of this
+  /// Fewer if the kernels serve no more (`ProductKernels.mostThreads`) or the system starts no more, which `count` then says. Sets OpenBLAS to one thread: the threads of this
   /// package are its own.
   package init(count: Int = ThreadTeam.availableCount, kernels: ProductKernels = .standard) {
     precondition(
@@ -34,7 +30,7 @@ package final class ThreadTeam: @unchecked Sendable {
     self.kernels = kernels
     openblas_set_num_threads(1)
     var threads: [pthread_t] = []
-    for index in 1..<max(1, min(count, ThreadTeam.maximumCount)) {
+    for index in 1..<max(1, min(count, kernels.mostThreads)) {
       var thread = pthread_t()
       let start = Unmanaged.passRetained(Start(crew: crew, index: index))
       let status = pthread_create(
@@ -78,7 +74,7 @@ package final class ThreadTeam: @unchecked Sendable {
   /// The processors that this process may run on, as its affinity mask and the quota of its control group say.
   package static var grantedCount: Int {
     let processors = allowedCount ?? ProcessInfo.processInfo.activeProcessorCount
-    return max(1, min(processors, ControlGroup().processorQuota ?? processors, maximumCount))
+    return max(1, min(processors, ControlGroup().processorQuota ?? processors))
   }
 
   /// Whether the affinity mask leaves out processors of the machine. Calls `sysconf`.
@@ -128,6 +124,13 @@ package final class ThreadTeam: @unchecked Sendable {
   package var trace: WorkTrace?
 }
 
+/// Denormal numbers are zero meanwhile on this thread, as they are where a team works.
+package func withoutDenormals(_ body: () -> Void) {
+  let mode = glow_flush_denormals()
+  body()
+  glow_restore_denormals(mode)
+}
+
 /// What the threads of a team share.
 private final class Crew: @unchecked Sendable {
   /// Set before the first run.
@@ -163,11 +166,11 @@ private final class Crew: @unchecked Sendable {
   func run(_ pieces: Int, isAlone: Bool = false, _ body: (_ piece: Int, _ thread: Int) -> Void) {
     let isFree = isRunning.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged
     precondition(isFree, "a thread team does one run at a time")
-    let mode = glow_flush_denormals()
-    defer {
-      glow_restore_denormals(mode)
-      isRunning.store(false, ordering: .releasing)
-    }
+    defer { isRunning.store(false, ordering: .releasing) }
+    withoutDenormals { share(pieces, isAlone: isAlone, body) }
+  }
+
+  private func share(_ pieces: Int, isAlone: Bool, _ body: (_ piece: Int, _ thread: Int) -> Void) {
     if count == 1 || pieces <= 1 || isAlone {
       for piece in 0..<max(0, pieces) { body(piece, 0) }
       return

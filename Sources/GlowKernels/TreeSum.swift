@@ -22,6 +22,13 @@ package struct TreeSum<Sum> {
 
   package init() {}
 
+  /// The same sums as another type has them.
+  package func map<Other>(_ change: (Sum) -> Other) -> TreeSum<Other> {
+    var result = TreeSum<Other>()
+    result.nodes = nodes.map { .init(first: $0.first, count: $0.count, sum: change($0.sum)) }
+    return result
+  }
+
   /// Adds the sum of the parts that follow.
   ///
   /// - Parameter merge: adds the second sum to the first, which is the result.

@@ -22,6 +22,25 @@ extension Chart {
   }
 }
 
+/// Charts beside each other, all of one width.
+public struct ChartRow: Chart {
+  /// From left to right.
+  public var charts: [any Chart]
+
+  /// A row of charts.
+  public init(_ charts: [any Chart]) { self.charts = charts }
+
+  public func draw(on canvas: Canvas, in rectangle: Rectangle) throws {
+    if charts.isEmpty { throw DrawingError("a row needs a chart") }
+    var part = rectangle
+    part.width = rectangle.width / Double(charts.count)
+    for chart in charts {
+      try chart.draw(on: canvas, in: part)
+      part.x = part.right
+    }
+  }
+}
+
 /// Charts below each other; their axes stand in line.
 public struct ChartColumn: Chart {
   /// From top to bottom.

@@ -74,7 +74,7 @@ public struct Color: Sendable, Hashable {
   /// Colors that people who see no red or no green tell apart too (Okabe & Ito 2008).
   public static let palette = [
     Color(0x0072B2), Color(0xD55E00), Color(0x009E73), Color(0xCC79A7), Color(0xE69F00),
-    Color(0x56B4E9),
+    Color(0x56B4E9), Color(0x000000),
   ]
 
   /// The palette's color for the part of a chart with this index.

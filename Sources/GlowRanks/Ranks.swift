@@ -15,7 +15,7 @@ package struct RankFailure: Error, CustomStringConvertible {
 /// what fails in one is then known to all, which fail together. The first one alone writes files and speaks. A process
 /// that was not started by `mpirun` is the only one; for it nothing here costs anything.
 ///
-/// Of one thread, that of the command's `main`.
+/// Of one thread, that of the command's `main`, which shares it with a `SumExchange` at work.
 package final class Ranks: @unchecked Sendable {
   /// This process alone.
   package static let one = Ranks(rank: 0, count: 1)

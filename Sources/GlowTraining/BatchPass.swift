@@ -1,6 +1,7 @@
 import Foundation
 import GlowFiles
 import GlowFlow
+import GlowImages
 import GlowKernels
 import GlowRanks
 
@@ -18,32 +19,37 @@ struct BatchPass {
   let workspace: Workspace<Float>
   let gradients: Slab<Float>
   private var feed: ImageFeed
-  /// Sums of own parts; one is kept for each node of the tree that is not ready to be merged.
-  private var free: [Slab<Float>] = []
+  /// For the sums of own parts, one for each node of the tree that waits for the last part.
+  private let sums: [Slab<Float>]
   private let exchange: SumExchange?
+  /// Of each own part, what batch normalization has found in it.
+  private var partStatistics: [Double] = []
   /// Of the part that was the last, in a conditional model.
   private(set) var labels: [Int]?
 
   /// - Throws: `MemoryError`.
-  init(_ trainer: Trainer) throws {
-    let training = trainer.training
-    (glow, ranks, parts) = (trainer.glow, trainer.ranks, BatchParts(training))
+  init(
+    _ glow: Glow<Float>, _ training: TrainingConfiguration, _ images: any Dataset, purpose: Purpose,
+    ranks: Ranks = .one
+  ) throws {
+    (self.glow, self.ranks, parts) = (glow, ranks, BatchParts(training))
     let shares = parts.shares(of: ranks.count)
     own = shares[ranks.rank]
-    feed = ImageFeed(trainer.train, training, share: parts.images(of: own))
-    workspace = try glow.workspace(batch: parts.size, purpose: trainer.memory.purpose)
+    feed = ImageFeed(images, training, share: parts.images(of: own))
+    workspace = try glow.workspace(batch: parts.size, purpose: purpose)
     gradients = try Slab(count: glow.parameters.count)
+    exchange =
+      ranks.count == 1
+      ? nil
+      : try SumExchange(ranks, shares: shares, largest: glow.gradientRuns.map(\.count).max()!)
     let count = glow.foldedGradient!.count
-    exchange = ranks.count == 1 ? nil : try SumExchange(ranks, shares: shares, count: count)
-    if parts.count > 1 {
-      free = try (0..<BatchPass.sumCount(own)).map { _ in try Slab(count: count) }
-    }
+    sums = try (0..<BatchPass.sumCount(own)).map { _ in try Slab(count: count) }
   }
 
-  /// The most sums that wait at once while those of parts are added up.
+  /// The most sums that wait at once while those of parts are added up; the last part is added as it comes.
   static func sumCount(_ parts: Range<Int>) -> Int {
     var (tree, most) = (TreeSum<Void>(), 0)
-    for part in parts {
+    for part in parts.dropLast() {
       most = max(most, tree.nodes.count + 1)
       tree.append(.init(first: part, count: 1, sum: ())) { _, _ in }
     }
@@ -58,29 +64,22 @@ struct BatchPass {
     let skipped: [FileError]
   }
 
-  /// - Parameter loading: is handed what reads images, to be timed.
+  /// - Parameter clock: is told of the time that images take, and other processes.
   /// - Throws: `FileError` of an image that cannot be read, in any process.
-  mutating func run(step: Int, loading: (() throws -> [Int]) throws -> [Int]) throws -> Outcome {
-    var images: [ImageBits] = []
-    var skipped: [FileError] = []
-    var tree = TreeSum<Slab<Float>>()
-    // Only then do the others know that no image was in the way.
-    let news = try ranks.exchangeValues {
-      for part in own {
-        let range = parts.images(of: part)
-        let found = try loading {
-          try feed.load(
-            step * parts.batch + range.lowerBound, count: range.count, into: workspace.images,
-            dequantization: glow.dequantization, team: glow.team)
-        }
-        skipped += feed.skipped.map(\.error)
-        labels = glow.configuration.isConditional ? found : nil
-        images += glow.pullBackObjective(workspace, count: range.count, of: parts.batch, labels: labels)
-        if parts.count > 1 { append(part, to: &tree) }
+  mutating func run(step: Int, _ clock: StepClock) throws -> Outcome {
+    partStatistics.removeAll(keepingCapacity: true)
+    let own = Result { try runParts(step, clock) }
+    if case .failure = own {
+      // The others wait for its sums, and hear only then that these are none.
+      for run in glow.gradientRuns {
+        exchange?.begin(nil, count: run.count, into: glow.foldedGradient!.base + run.lowerBound)
       }
-      return StepNews(images, skipped)
     }
-    if parts.count > 1 { total(&tree) }
+    // Only then do the others know that no image was in the way.
+    let news = try clock.waiting {
+      exchange?.finish()
+      return try ranks.exchangeValues { try own.get() }
+    }
     return Outcome(
       objective: Result {
         try glow.foldObjectiveBackward(batch: parts.batch, into: gradients.base)
@@ -88,38 +87,73 @@ struct BatchPass {
       }, skipped: news.flatMap(\.errors))
   }
 
-  private mutating func append(_ part: Int, to tree: inout TreeSum<Slab<Float>>) {
-    let slab = free.removeLast()
-    let source = glow.foldedGradient!
-    copy(source, to: slab)
-    var emptied: [Slab<Float>] = []
+  /// What batch normalization has found in the batch: the same in all processes.
+  ///
+  /// - Throws: `RankFailure`.
+  func statistics() throws -> [Double] {
+    if !glow.normalizesByBatch { return [] }
+    return parts.mean(try ranks.gather { partStatistics })
+  }
+
+  /// The parts of this process. The gradient of the folded weights becomes the sum over those of all processes,
+  /// when the exchange has finished.
+  private mutating func runParts(_ step: Int, _ clock: StepClock) throws -> StepNews {
+    var (images, skipped) = ([ImageBits](), [FileError]())
+    var (tree, free) = (TreeSum<Slab<Float>>(), sums)
+    for part in own {
+      let range = parts.images(of: part)
+      let found = try clock.outside {
+        try feed.load(
+          step * parts.batch + range.lowerBound, count: range.count, into: workspace.images,
+          dequantization: glow.dequantization, team: glow.team)
+      }
+      skipped += feed.skipped.map(\.error)
+      labels = glow.configuration.isConditional ? found : nil
+      var whenFinal: ((Range<Int>) -> Void)?
+      if part == own.last && exchange != nil {
+        let (pass, before) = (self, tree)
+        whenFinal = { pass.total(before, $0) }
+      }
+      images += glow.pullBackObjective(
+        workspace, count: range.count, of: parts.batch, labels: labels, whenFinal: whenFinal)
+      partStatistics += glow.statistics(of: workspace)
+      if part != own.last { append(part, to: &tree, &free) }
+    }
+    if exchange == nil { total(tree, 0..<glow.foldedGradient!.count) }
+    return StepNews(images, skipped)
+  }
+
+  private func append(_ part: Int, to tree: inout TreeSum<Slab<Float>>, _ free: inout [Slab<Float>]) {
+    let (source, slab) = (glow.foldedGradient!, free.removeLast())
+    copy(source.base, to: slab.base, count: source.count)
     tree.append(.init(first: part, count: 1, sum: slab)) { sum, next in
       add(next.base, to: sum.base, count: sum.count, glow.team)
-      emptied.append(next)
+      free.append(next)
     }
-    free += emptied
   }
 
-  /// Makes the sum over all parts the gradient of the folded weights.
-  private mutating func total(_ tree: inout TreeSum<Slab<Float>>) {
-    let target = glow.foldedGradient!
+  /// Makes the sum over all parts the gradient of the folded weights, or begins to, where the last own part has
+  /// just written its own.
+  private func total(_ before: TreeSum<Slab<Float>>, _ values: Range<Int>) {
+    let target = glow.foldedGradient!.base + values.lowerBound
+    let merge = { (sum: UnsafeMutablePointer<Float>, next: UnsafeMutablePointer<Float>) in
+      add(next, to: sum, count: values.count, glow.team)
+    }
+    var tree = before.map { $0.base + values.lowerBound }
+    tree.append(.init(first: own.last!, count: 1, sum: target), merge)
     if let exchange {
-      exchange.sum(
-        tree.nodes.map { UnsafePointer($0.sum.base) }, count: target.count, into: target.base, glow.team)
-      free += tree.nodes.map(\.sum)
+      exchange.begin(tree.nodes.map { UnsafePointer($0.sum) }, count: values.count, into: target)
       return
     }
-    free += tree.nodes.dropFirst().map(\.sum)
-    let sum = tree.total { add($1.base, to: $0.base, count: $0.count, glow.team) }
-    copy(sum, to: target)
-    free.append(sum)
+    let sum = tree.total(merge)
+    if sum != target { copy(sum, to: target, count: values.count) }
   }
 
-  private func copy(_ source: Slab<Float>, to target: Slab<Float>) {
+  private func copy(_ source: UnsafePointer<Float>, to target: UnsafeMutablePointer<Float>, count: Int) {
     let block = 1 << 16
-    glow.team.run((source.count + block - 1) / block) { index, _ in
+    glow.team.run((count + block - 1) / block) { index, _ in
       let start = index * block
-      (target.base + start).update(from: source.base + start, count: min(block, source.count - start))
+      (target + start).update(from: source + start, count: min(block, count - start))
     }
   }
 

@@ -52,7 +52,7 @@ package struct MemoryEstimate: Sendable {
   ) throws {
     let parts = BatchParts(configuration)
     // Sums over parts of the batch that wait for their neighbors.
-    let sums = parts.count > 1 ? BatchPass.sumCount(0..<parts.count) * MemoryLayout<Float>.stride : 0
+    let sums = BatchPass.sumCount(0..<parts.count) * MemoryLayout<Float>.stride
     parameterBytes =
       (MemoryEstimate.bytesOfParameter(configuration, glow.kernels) + sums) * glow.parameters.count
     self.available = available

@@ -66,10 +66,11 @@ struct Metrics: Codable {
   var epoch: Double
   /// Of the batch; absent on evaluation lines.
   var loss: Double?
+  /// Absent where the model normalizes by the batch, whose loss is no score.
   var trainBitsPerDim: Double?
   var gradientNorm: Double?
   var learningRate: Double?
-  /// Of the worst channel map.
+  /// Of the worst channel map, if there is any.
   var largestCondition: Double?
   var imagesPerSecond: Double?
   var seconds: Double

@@ -1,6 +1,7 @@
 import GlowKernels
 
-/// OpenBLAS's product of 2048³ in single precision, its rows shared out among the threads: the yardstick of speed.
+/// OpenBLAS's product of 2048³ in single precision, its rows shared out among the threads, as many as it serves at once: the
+/// yardstick of speed.
 final class PeakProduct {
   private let team: ThreadTeam
   private let size = 2048
@@ -19,7 +20,7 @@ final class PeakProduct {
 
   /// Floating-point operations a second, measured once.
   func operationsPerSecond() -> Double {
-    let threads = team.count
+    let threads = team.openBLASCallers
     let seconds = secondsOf {
       team.run(threads) { thread, _ in
         let first = size * thread / threads

@@ -5,7 +5,7 @@ import GlowFlow
 enum Trouble {
   /// The loss, or the norm of its gradient, is not finite.
   case notFinite
-  /// A loss far above the lowest level so far, both in bits/dim, and in how many steps in a row.
+  /// A loss far above the lowest level so far, and in how many steps in a row.
   case spike(loss: Double, level: Double, count: Int)
   /// The update left a channel map that has no inverse, or one could not be inverted in backward.
   case singular(any Error)
@@ -14,7 +14,7 @@ enum Trouble {
     switch self {
     case .notFinite: "the loss or its gradient is not finite"
     case .spike(let loss, let level, let count):
-      String(format: "the loss is %.4g bits/dim and has been %.4g", loss, level)
+      String(format: "the loss is %.4g and has been %.4g", loss, level)
         + (count > 1 ? ", for \(count) steps now" : "")
     case .singular(let error): "\(error)"
     }
@@ -41,7 +41,7 @@ struct Safeguard: Codable, Equatable {
   /// Bad steps since the last calm.
   private var troubles = 0
   private var latestTrouble = 0
-  /// Running mean of the bits/dim of good steps, and its lowest value.
+  /// Running mean of the loss of good steps, and its lowest value.
   private var mean: Double?
   private var level: Double?
   /// Spikes in a row.
@@ -58,14 +58,14 @@ struct Safeguard: Codable, Equatable {
 
   /// Whether a step's loss shows trouble. It may be above its lowest level by as many bits/dim as the images
   /// have, which no healthy run comes near: images coded without any model need no more than those.
-  mutating func judge(bitsPerDimension: Double, gradientNorm: Double, bits: Int) -> Trouble? {
-    guard bitsPerDimension.isFinite && gradientNorm.isFinite else { return .notFinite }
-    if let level, bitsPerDimension > level + Double(bits) {
+  mutating func judge(loss: Double, gradientNorm: Double, bits: Int) -> Trouble? {
+    guard loss.isFinite && gradientNorm.isFinite else { return .notFinite }
+    if let level, loss > level + Double(bits) {
       spikes += 1
-      return .spike(loss: bitsPerDimension, level: level, count: spikes)
+      return .spike(loss: loss, level: level, count: spikes)
     }
     spikes = 0
-    let mean = mean.map { 0.9 * $0 + 0.1 * bitsPerDimension } ?? bitsPerDimension
+    let mean = mean.map { 0.9 * $0 + 0.1 * loss } ?? loss
     self.mean = mean
     level = min(level ?? mean, mean)
     return nil

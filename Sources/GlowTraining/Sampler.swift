@@ -22,7 +22,7 @@ package struct DecodedCount: Sendable, Equatable {
 /// Draws images from a model, and decodes latents.
 package final class Sampler {
   private let glow: Glow<Float>
-  private let workspace: Workspace<Float>
+  let workspace: Workspace<Float>
   /// The processes that share out the samples, with batches of one size: in each round every one draws the next.
   package var ranks = Ranks.one
   /// All images that this sampler has drawn or decoded.
@@ -60,15 +60,17 @@ package final class Sampler {
     _ body: (_ first: Int, _ images: [ByteImage]) throws -> Void
   ) throws {
     let size = glow.latentCount
-    let latents = try Slab<Float>(count: workspace.batch * size)
+    // Drawn where the images come to stand, which are as many values.
+    precondition(size == glow.configuration.dimensions)
+    let latents = workspace.images
     func draw(_ samples: Range<Int>) throws -> [ByteImage] {
       if samples.isEmpty { return [] }
       glow.team.run(samples.count) { item, _ in
-        let own = UnsafeMutableBufferPointer(start: latents.base + item * size, count: size)
+        let own = UnsafeMutableBufferPointer(start: latents + item * size, count: size)
         Philox(seed: seed, purpose: .latents, stream: UInt64(samples.lowerBound + item)).fillNormal(own)
         for index in own.indices { own[index] *= Float(temperature) }
       }
-      workspace.setLatents(latents.base, count: samples.count)
+      workspace.setLatents(latents, count: samples.count)
       return try decode(samples.count, labels: samples.map { labels[$0 % labels.count] })
     }
     let round = workspace.batch * ranks.count

@@ -29,7 +29,7 @@ extension SpeedMeasurement {
     }
   }
 
-  /// Records the job on one thread and times it on the team, in turns, and predicts from the records what it takes with other
+  /// Records the job's pass on one thread and times it on the team, in turns, and predicts from the records what it takes with other
   /// numbers of threads. The fastest run of either counts, with what else the machine does in it least.
   ///
   /// - Parameters:
@@ -37,20 +37,21 @@ extension SpeedMeasurement {
   ///   - bandwidth: of memory, bytes a second; measured if it is nil.
   package func simulate(_ job: Job, threads: [Int], runs: Int, bandwidth: Double?) throws -> Simulation {
     let prepared = try prepare(job)
+    try prepared.run()
     let trace = WorkTrace()
     func record() throws -> WorkTrace.Pass {
       glow.team.trace = trace
       defer { glow.team.trace = nil }
       trace.begin()
-      try prepared.run()
+      try prepared.pass()
       return trace.end()
     }
-    _ = try (record(), prepared.run())
+    _ = try (record(), prepared.pass())
     var (passes, times) = ([WorkTrace.Pass](), [Double]())
     for run in 0..<runs {
       progress(run, runs)
       passes.append(try record())
-      times.append(try secondsOf(prepared.run))
+      times.append(try secondsOf(prepared.pass))
     }
     let launch = launchSeconds()
     let memory = try bandwidth.map { Bandwidth.given($0) } ?? .measured(streamSpeed())

@@ -1,16 +1,19 @@
 import Glibc
 import GlowFlow
+import GlowImages
 import GlowKernels
 
 /// Measures how fast a model runs, beside the speed of a plain matrix product in the same run.
+///
+/// What is timed is the work of the commands, less the reading and writing of files: images are bytes in memory.
 package final class SpeedMeasurement {
   /// What is timed.
   package enum Job: String, CaseIterable, Sendable {
-    /// Objective, gradient, optimizer with moving average, folding.
+    /// From bytes to new weights: a step of a `Trainer`.
     case train
-    /// Log-likelihoods.
+    /// From bytes to bits/dim: a batch of a `Scorer`.
     case evaluate
-    /// Latents to images.
+    /// From a seed to bytes: a batch of a `Sampler`.
     case sample
   }
 
@@ -46,12 +49,17 @@ package final class SpeedMeasurement {
   struct Prepared {
     let workspace: Workspace<Float>
     let run: () throws -> Void
+    /// Its pass through the model again, on what `run` has put into the workspace; all of it in training.
+    let pass: () throws -> Void
   }
 
   let glow: Glow<Float>
   let batch: Int
-  /// Of a batch, in a conditional model.
-  private let labels: [Int]?
+  /// A batch. Noise, because speed does not depend on what they show.
+  private let images: ImageArray
+  private var training = TrainingConfiguration()
+  /// Whether the pass alone is timed (`Prepared.pass`).
+  package var timesPassAlone = false
   /// Seconds in the optimizer and in folding, by the caller's watch.
   private var optimizerSeconds = 0.0
   /// Is told how many timed repetitions of how many are done.
@@ -64,17 +72,26 @@ package final class SpeedMeasurement {
   ) throws {
     try configuration.validate()
     try MemoryEstimate.check(configuration, TrainingConfiguration(), team.kernels)
-    glow = try Glow(configuration: configuration, seed: 1, team: team)
-    self.batch = batch
-    labels = configuration.isConditional ? [Int](repeating: 0, count: batch) : nil
+    let glow = try Glow<Float>(configuration: configuration, seed: 1, team: team)
+    (self.glow, self.batch) = (glow, batch)
+    training.batch = batch
+    training.dequantization = configuration.dequantization
+    training.guards = false
     let purposes: [Purpose] =
       jobs.contains(.train) ? [.inference, .training(keepsHidden: false)] : [.inference]
     try requireMemory(
       purposes.map { glow.workspaceBytes(batch: batch, purpose: $0) }.max()!, for: "a batch of \(batch)",
       advice: "use a smaller batch, width or image size")
+    let noise = SyntheticDataset(
+      .noise, shape: ImageShape(configuration), count: batch, seed: 1, part: .train)
+    images = ImageArray(
+      try (0..<batch).map { try noise.image($0) }, label: configuration.isConditional ? 0 : nil)
+    if glow.isInitialized { return }
     let workspace = try glow.workspace(batch: min(batch, 16), purpose: .inference)
-    fillImages(workspace)
-    if !glow.isInitialized { try glow.initialize(workspace, count: workspace.batch) }
+    var feed = ImageFeed(images, training)
+    _ = try feed.load(
+      0, count: workspace.batch, into: workspace.images, dequantization: glow.dequantization, team: team)
+    try glow.initialize(workspace, count: workspace.batch)
   }
 
   /// Times the job, the plain product and the multiply-adds in registers in turns, so that all of them have their share of
@@ -85,6 +102,7 @@ package final class SpeedMeasurement {
     let peak = try PeakProduct(glow.team)
     let prepared = try prepare(job)
     try prepared.run()
+    let timed = timesPassAlone ? prepared.pass : prepared.run
     try prepared.workspace.measurePhases()
     optimizerSeconds = 0
     var (times, peaks, limits) = ([Double](), [Double](), [Double]())
@@ -92,7 +110,7 @@ package final class SpeedMeasurement {
       progress(run, runs)
       peaks.append(peak.operationsPerSecond())
       limits.append(limit())
-      times.append(try secondsOf(prepared.run))
+      times.append(try secondsOf(timed))
     }
     let ceiling = try ProductCeiling(glow.configuration, batch: batch, team: glow.team)
     let work = 2 * ceiling.multiplyAdds * Double(batch) * (job == .train ? 3 : 1)
@@ -121,7 +139,8 @@ package final class SpeedMeasurement {
 
   /// - Parameter total: seconds of all timed runs.
   private func breakdown(_ workspace: Workspace<Float>, total: Double) -> [Share] {
-    var shares = workspace.phaseSeconds.map { phase, seconds in
+    // A model without channel maps has no time of them.
+    var shares = workspace.phaseSeconds.filter { $0.value > 0 }.map { phase, seconds in
       Share(name: phase.name, fraction: seconds / (total * Double(glow.team.count)))
     }
     if optimizerSeconds > 0 {
@@ -133,54 +152,41 @@ package final class SpeedMeasurement {
   }
 
   func prepare(_ job: Job) throws -> Prepared {
+    let labels = glow.configuration.isConditional ? [Int](repeating: 0, count: batch) : nil
     switch job {
     case .train: return try prepareTraining()
     case .evaluate:
-      let workspace = try glow.workspace(batch: batch, purpose: .inference)
-      fillImages(workspace)
-      return Prepared(workspace: workspace) { [glow, batch, labels] in
-        _ = glow.forward(workspace, count: batch, labels: labels)
-      }
+      let scorer = try Scorer(glow, batch: batch)
+      var settings = ScoringSettings()
+      settings.dequantization = glow.configuration.dequantization
+      settings.takesDigests = true
+      return Prepared(
+        workspace: scorer.workspace,
+        run: { [images] in try scorer.score(images, settings) { _ in } },
+        pass: { [glow, batch] in _ = glow.forward(scorer.workspace, count: batch, labels: labels) })
     case .sample:
-      let workspace = try glow.workspace(batch: batch, purpose: .inference)
-      let latents = try Slab<Float>(count: batch * glow.latentCount)
-      Philox(seed: 1, purpose: .latents).fillNormal(latents.values)
-      return Prepared(workspace: workspace) { [glow, batch, labels] in
-        workspace.setLatents(latents.base, count: batch)
-        try glow.inverse(workspace, count: batch, labels: labels)
-      }
+      let sampler = try Sampler(glow, batch: batch)
+      return Prepared(
+        workspace: sampler.workspace,
+        run: { [batch] in _ = try sampler.sample(count: batch, temperature: 1, seed: 1) },
+        pass: { [glow, batch] in try glow.inverse(sampler.workspace, count: batch, labels: labels) })
     }
   }
 
   private func prepareTraining() throws -> Prepared {
-    let keepsHidden =
-      glow.workspaceBytes(batch: batch, purpose: .training(keepsHidden: true)) < (availableMemory() ?? .max)
-      / 10 * 9
-    let workspace = try glow.workspace(batch: batch, purpose: .training(keepsHidden: keepsHidden))
-    let state = try TrainingState(glow, TrainingConfiguration())
+    var pass = try BatchPass(glow, training, images, purpose: MemoryEstimate(glow, training).purpose)
+    let state = try TrainingState(glow, training)
     state.beginAverage()
-    let gradients = try Slab<Float>(count: glow.parameters.count)
-    return Prepared(workspace: workspace) { [glow, batch, labels] in
-      self.fillImages(workspace)
-      _ = try glow.objective(workspace, count: batch, labels: labels, gradients: gradients.base)
+    let clock = StepClock(batch: batch)
+    let step = {
+      _ = try pass.run(step: state.step, clock).objective.get()
       state.step += 1
+      // A rate so small that the timed model stays the same.
       self.optimizerSeconds += try secondsOf {
-        // A rate so small that the timed model stays the same.
-        let change = state.optimizer.update(
-          glow.values.base, gradients: gradients.base, step: state.step, rate: 1e-9,
-          average: (state.averaged.values.base, 0.999))
-        try glow.parametersChanged(by: change.apply)
+        try state.update(after: pass, rate: 1e-9, averageDecay: 0.999)
       }
     }
-  }
-
-  private func fillImages(_ workspace: Workspace<Float>) {
-    let size = glow.configuration.dimensions
-    glow.team.run(workspace.batch, as: WorkPlan("images")) { image, _ in
-      let own = UnsafeMutableBufferPointer(start: workspace.images + image * size, count: size)
-      Philox(seed: 2, purpose: .dequantization, stream: UInt64(image)).fillUniform(own)
-      for index in own.indices { own[index] -= 0.5 }
-    }
+    return Prepared(workspace: pass.workspace, run: step, pass: step)
   }
 
   /// Floating-point operations a second of multiply-adds in the registers of all threads.

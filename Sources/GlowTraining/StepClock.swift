@@ -8,11 +8,12 @@ final class StepClock {
   /// Durations of the latest steps, in seconds.
   private var recent: [Double] = []
   private static let window = 50
-  /// Seconds of all steps, and of the work in them that is not the flow's; what belongs to a step that has not been
-  /// counted yet is apart.
+  /// Seconds of all steps, of the work in them that is not the flow's, and of waiting for other processes; what
+  /// belongs to a step that has not been counted yet is apart.
   private var stepSeconds = 0.0
   private var outsideSeconds = 0.0
-  private var uncounted = 0.0
+  private var waitingSeconds = 0.0
+  private var uncounted = (outside: 0.0, waiting: 0.0)
 
   init(batch: Int) { self.batch = batch }
 
@@ -21,8 +22,9 @@ final class StepClock {
     let now = ContinuousClock.now
     recent.append(seconds(from: resumed, to: now))
     stepSeconds += recent.last!
-    outsideSeconds += uncounted
-    uncounted = 0
+    outsideSeconds += uncounted.outside
+    waitingSeconds += uncounted.waiting
+    uncounted = (0, 0)
     if recent.count > StepClock.window { recent.removeFirst() }
     resumed = now
   }
@@ -37,12 +39,22 @@ final class StepClock {
   /// Counts `body`, a part of a step, as work outside the flow.
   func outside<Result>(_ body: () throws -> Result) rethrows -> Result {
     let start = ContinuousClock.now
-    defer { uncounted += seconds(from: start, to: .now) }
+    defer { uncounted.outside += seconds(from: start, to: .now) }
+    return try body()
+  }
+
+  /// Counts `body`, a part of a step, as waiting for what other processes send.
+  func waiting<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let start = ContinuousClock.now
+    defer { uncounted.waiting += seconds(from: start, to: .now) }
     return try body()
   }
 
   /// The share of the time of all steps that images, dequantization and log lines took.
   var outsideShare: Double { stepSeconds > 0 ? outsideSeconds / stepSeconds : 0 }
+
+  /// The share that was spent waiting for other processes.
+  var waitingShare: Double { stepSeconds > 0 ? waitingSeconds / stepSeconds : 0 }
 
   /// Over the latest steps.
   var imagesPerSecond: Double { Double(batch * recent.count) / max(1e-9, recent.reduce(0, +)) }

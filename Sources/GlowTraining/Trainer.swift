@@ -79,10 +79,6 @@ package final class Trainer {
       throw TrainingError(
         "images of \(data.shape) do not fit a model for \(ImageShape(configuration.model))")
     }
-    if glow.normalizesByBatch && BatchParts(configuration.training).count > 1 {
-      throw TrainingError(
-        "batch normalization needs the whole batch at once: in one process, and without --micro-batch")
-    }
     memory = try MemoryEstimate(glow, configuration.training)
     self.configuration = configuration
     self.train = train

@@ -40,7 +40,8 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var batch = 64
   /// Images that go through the model at a time, in parts of the batch whose gradients are added up in a fixed order:
   /// less memory, and what several processes share out. The result depends on it, to rounding, and not on how many
-  /// processes there are. Nil = the batch at once.
+  /// processes there are; that of a model with batch normalization, which takes the statistics of each part, by more. Nil =
+  /// the batch at once.
   public var microBatch: Int?
   /// Updates in all.
   public var steps = 1000

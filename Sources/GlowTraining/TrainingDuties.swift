@@ -35,9 +35,10 @@ extension TrainingRun {
   private var epoch: Double { Double(imagesSeen) / Double(trainer.train.count) }
 
   func report(_ objective: Objective, gradientNorm: Double, rate: Double) throws {
+    let bitsPerDimension = glow.normalizesByBatch ? nil : objective.bitsPerDimension
     progress.step(
       TrainingProgress(
-        step: state.step, steps: training.steps, bitsPerDimension: objective.bitsPerDimension,
+        step: state.step, steps: training.steps, loss: objective.loss, bitsPerDimension: bitsPerDimension,
         imagesPerSecond: clock.imagesPerSecond,
         secondsLeft: Double((training.steps - state.step) * training.batch) / clock.imagesPerSecond,
         isLogged: isDue(training.logEvery)))
@@ -46,15 +47,15 @@ extension TrainingRun {
       try log?.append(
         Metrics(
           step: state.step, images: imagesSeen, epoch: epoch, loss: objective.loss.ifFinite,
-          trainBitsPerDim: objective.bitsPerDimension.ifFinite, gradientNorm: gradientNorm.ifFinite,
-          learningRate: rate, largestCondition: watchConditions().ifFinite,
+          trainBitsPerDim: bitsPerDimension?.ifFinite, gradientNorm: gradientNorm.ifFinite,
+          learningRate: rate, largestCondition: watchConditions()?.ifFinite,
           imagesPerSecond: clock.imagesPerSecond, seconds: clock.seconds))
     }
   }
 
   /// The largest condition number of a channel map; those that come near to having no inverse are warned of, and
-  /// again when they are ten times worse.
-  private func watchConditions() -> Double {
+  /// again when they are ten times worse. Nil without any.
+  private func watchConditions() -> Double? {
     let maps = glow.channelMapConditions()
     for map in maps where map.condition > max(highCondition, 10 * (trainer.warned[map.step] ?? 0)) {
       trainer.warned[map.step] = map.condition
@@ -64,7 +65,7 @@ extension TrainingRun {
             + "%.1e (%.1e without the actnorm), ln |det W| %.2f. Decoding loses digits; a lower --lr may help",
           state.step, map.step, map.condition, map.mixingCondition, map.mixingLogDeterminant))
     }
-    return maps.map(\.condition).max() ?? 1
+    return maps.map(\.condition).max()
   }
 
   func drawSamples() throws {

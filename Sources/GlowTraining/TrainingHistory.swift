@@ -10,6 +10,8 @@ package struct TrainingHistory: Sendable {
   }
 
   package private(set) var trainBitsPerDimension: [Value] = []
+  /// The loss of models that normalize by the batch, which have no bits/dim of a batch.
+  package private(set) var batchLoss: [Value] = []
   /// With the weights that are evaluated.
   package private(set) var testBitsPerDimension: [Value] = []
   package private(set) var learningRate: [Value] = []
@@ -39,6 +41,7 @@ package struct TrainingHistory: Sendable {
       number.map { [Value(images: metrics.images, seconds: metrics.seconds, value: $0)] } ?? []
     }
     trainBitsPerDimension += value(metrics.trainBitsPerDim)
+    if metrics.trainBitsPerDim == nil { batchLoss += value(metrics.loss) }
     testBitsPerDimension += value(metrics.testBitsPerDim)
     learningRate += value(metrics.learningRate)
     imagesPerSecond += value(metrics.imagesPerSecond)

@@ -4,8 +4,11 @@ public struct TrainingProgress: Sendable {
   public let step: Int
   /// Updates in all.
   public let steps: Int
-  /// Of the latest batch.
-  public let bitsPerDimension: Double
+  /// What training minimizes, of the latest batch.
+  public let loss: Double
+  /// Of the latest batch. Nil for a model that normalizes by the statistics of the batch, in which an image's share depends on
+  /// the others: its loss is no score.
+  public let bitsPerDimension: Double?
   /// Speed of the latest updates.
   public let imagesPerSecond: Double
   /// At the present speed, without evaluations still to come.

@@ -70,7 +70,8 @@ final class TrainingRun {
     self.log = log
     // A run that starts has none, whatever lies there.
     best = trainer.state.step == 0 ? nil : trainer.folder.bestBitsPerDimension()
-    batch = try BatchPass(trainer)
+    batch = try BatchPass(
+      trainer.glow, trainer.training, trainer.train, purpose: trainer.memory.purpose, ranks: trainer.ranks)
     clock = StepClock(batch: trainer.training.batch)
   }
 
@@ -80,7 +81,7 @@ final class TrainingRun {
   var progress: any ProgressReport { trainer.progress }
   var ranks: Ranks { trainer.ranks }
   /// The signal that asks to end, if any. Asked for by all of several processes at the same points.
-  var signal: Int32? { get throws { try trainer.signal() } }
+  var signal: Int32? { get throws { try clock.waiting { try trainer.signal() } } }
   var isLast: Bool { state.step >= training.steps }
 
   /// - Throws: as `Trainer.run`.
@@ -111,7 +112,7 @@ final class TrainingRun {
   private func measure() throws -> Stage {
     if let signal = try signal { return .interrupt(signal: signal) }
     let outcome = try savingOnFailure {
-      try batch.run(step: state.step) { load in try clock.outside(load) }
+      try batch.run(step: state.step, clock)
     }
     for error in outcome.skipped { trainer.noteSkipped(error) }
     return .judge(Measurement(objective: outcome.objective, gradientNorm: glow.gradientNorm))
@@ -142,7 +143,7 @@ final class TrainingRun {
     switch measurement.objective {
     case .success(let objective):
       safeguard.judge(
-        bitsPerDimension: objective.loss, gradientNorm: measurement.gradientNorm,
+        loss: objective.loss, gradientNorm: measurement.gradientNorm,
         bits: glow.configuration.bits)
     case .failure(let error): .singular(error)
     }
@@ -172,15 +173,11 @@ final class TrainingRun {
     let rate =
       training.rate(ofStep: state.step, imageCount: trainer.train.count) * safeguard.rateFactor
     let norm = measurement.gradientNorm
-    glow.followStatistics(of: batch.workspace)
-    let change = state.optimizer.update(
-      glow.values.base, gradients: batch.gradients.base, step: state.step, rate: rate,
-      scale: training.clipNorm > 0 ? min(1, training.clipNorm / norm) : 1,
-      average: (state.averaged.values.base, training.averageDecay(ofStep: state.step)))
-    state.averageStatistics(decay: training.averageDecay(ofStep: state.step))
-    do { try glow.parametersChanged(by: change.apply) } catch let error as SingularMapError
-      where training.guards
-    {
+    do {
+      try state.update(
+        after: batch, rate: rate, scale: training.clipNorm > 0 ? min(1, training.clipNorm / norm) : 1,
+        averageDecay: training.averageDecay(ofStep: state.step))
+    } catch let error as SingularMapError where training.guards {
       state.step -= 1
       return .recover(.singular(error), diagnosis: "by the update")
     }
@@ -225,7 +222,9 @@ final class TrainingRun {
     progress.note(
       String(
         format: "%.2f %% of the time of the steps went into images, dequantization and log lines",
-        100 * clock.outsideShare))
+        100 * clock.outsideShare)
+        + (ranks.count == 1
+          ? "" : String(format: ", %.2f %% into waiting for other processes", 100 * clock.waitingShare)))
     let mean = try savingOnFailure { try meanTrainingBits() }
     if let signal = try signal { return .interrupt(signal: signal) }
     try save(meanTrainingBits: mean)

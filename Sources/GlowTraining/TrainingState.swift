@@ -46,9 +46,24 @@ final class TrainingState {
   /// Starts the average at the present weights, and takes over what is not learned.
   func beginAverage() { averaged.values.base.update(from: glow.values.base, count: glow.parameters.count) }
 
+  /// Changes weights and average as the optimizer says, and folds: the end of step number `step`.
+  ///
+  /// - Parameters:
+  ///   - pass: has made the gradients.
+  ///   - scale: a factor on the gradients.
+  /// - Throws: `SingularMapError` if the new weights make no model; `RankFailure`.
+  func update(after pass: BatchPass, rate: Double, scale: Double = 1, averageDecay: Double) throws {
+    glow.followStatistics(try pass.statistics())
+    let change = optimizer.update(
+      glow.values.base, gradients: pass.gradients.base, step: step, rate: rate, scale: scale,
+      average: (averaged.values.base, averageDecay))
+    averageStatistics(decay: averageDecay)
+    try glow.parametersChanged(by: change.apply)
+  }
+
   /// What evaluation normalizes with is averaged as the weights are, after each update: the average of the weights is of the
   /// same steps.
-  func averageStatistics(decay: Double) {
+  private func averageStatistics(decay: Double) {
     let (present, average) = (glow.values.base, averaged.values.base)
     for index in glow.parameters.ranges(of: .statistic).joined() {
       average[index] = Float(decay) * average[index] + Float(1 - decay) * present[index]

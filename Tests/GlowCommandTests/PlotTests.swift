@@ -71,33 +71,55 @@ struct PlotTests {
   @Test("quantities that are absent have no panel; the legend has a key a run")
   func panels() throws {
     defer { try? FileManager.default.removeItem(atPath: root) }
-    let all = TrainingChart.Run(name: "all", history: try TrainingHistory(RunFolder(try run("a", lines(8)))))
+    let all = TrainingChart.Run(
+      name: "all", history: try TrainingHistory(RunFolder(try run("a", lines(8)))), threads: 1)
     let test = #"{"step":1,"images":64,"epoch":0,"seconds":1,"test_bits_per_dim":4.5}"# + "\n"
     let tested = TrainingChart.Run(
-      name: "tested", history: try TrainingHistory(RunFolder(try run("t", test))))
+      name: "tested", history: try TrainingHistory(RunFolder(try run("t", test))), threads: 1)
     #expect(try TrainingChart(runs: [all]).column().charts.count == 3)
     #expect(try TrainingChart(runs: [tested]).column().charts.count == 1)
     let both = try #require(try TrainingChart(runs: [all, tested]).column().charts.first as? LineChart)
     #expect(both.series.map(\.name) == ["", "all", "tested"])
     #expect(both.series[0].color == both.series[1].color && both.series[1].color != both.series[2].color)
+    #expect(both.verticalTitle == "bits/dim (train thin, test with points)")
+    let two = try #require(try TrainingChart(runs: [tested, tested]).column().charts.first as? LineChart)
+    #expect(two.verticalTitle == "test bits/dim")
   }
 
-  @Test("curves stand against images, or against hours of training")
+  @Test("the loss of a model that normalizes by the batch is no bits/dim")
+  func batchLoss() throws {
+    defer { try? FileManager.default.removeItem(atPath: root) }
+    let line = #"{"step":1,"images":64,"epoch":0,"seconds":1,"loss":4.5,"learning_rate":0.001}"# + "\n"
+    let run = TrainingChart.Run(
+      name: "run", history: try TrainingHistory(RunFolder(try run("a", line))), threads: 1)
+    let charts = try TrainingChart(runs: [run]).column().charts.compactMap { $0 as? LineChart }
+    #expect(charts.map(\.verticalTitle) == ["loss (statistics of the batch)", "learning rate"])
+    #expect(charts[0].series.map(\.points) == [[Point(64, 4.5)]])
+  }
+
+  @Test("curves stand against images, hours of training, or core-hours; several axes are side by side")
   func axes() throws {
     defer { try? FileManager.default.removeItem(atPath: root) }
     let lines = [(64, 1800), (128, 5400)].map { images, seconds in
       #"{"step":1,"images":\#(images),"epoch":0,"seconds":\#(seconds),"test_bits_per_dim":4.5}"# + "\n"
     }
     let run = TrainingChart.Run(
-      name: "run", history: try TrainingHistory(RunFolder(try run("a", lines.joined()))))
+      name: "run", history: try TrainingHistory(RunFolder(try run("a", lines.joined()))), threads: 4)
     for (axis, places, title) in [
       (TrainingChart.Axis.images, [64.0, 128], "images seen"), (.hours, [0.5, 1.5], "hours"),
+      (.coreHours, [2, 6], "core-hours"),
     ] {
       let chart = try #require(
         try TrainingChart(runs: [run], axis: axis).column().charts.first as? LineChart)
       #expect(chart.series[0].points.map(\.x) == places)
       #expect(chart.horizontalTitle == title)
       #expect(chart.horizontalRange == 0...places[1] * 1.01)
+    }
+    let (folder, out) = ("\(root)/a", "\(root)/out.png")
+    try plot(folder, "--against", "images,core-hours", "--out", out)
+    #expect(try PNG.read(out).shape == ImageShape(height: 1120, width: 2240, channels: 3))
+    for bad in ["images,", "images,images", "days"] {
+      #expect(throws: (any Error).self) { try plot(folder, "--against", bad, "--out", out) }
     }
   }
 

@@ -1,6 +1,9 @@
 import Foundation
 import Glibc
+import GlowFlow
 import GlowImages
+import GlowKernels
+import GlowStorage
 import GlowTestSupport
 import Testing
 
@@ -49,8 +52,14 @@ struct RankTests {
   private func bytes(_ name: String) throws -> Data { try Data(contentsOf: URL(filePath: "\(root)/\(name)")) }
 
   private static let model = "--levels 2 --depth 2 --width 8 --threads 1 --init-images 8"
-  private static let run =
+  /// Whose batch normalization has statistics of each part.
+  private static let realNVP =
+    "--architecture realnvp --scales 2 --blocks 1 --width 4 --flow-normalization batch --threads 1"
+
+  private static let run = run(of: model)
+  private static func run(of model: String) -> String {
     "train --data faces --limit 40 \(model) --batch 8 --micro-batch 1 --log-every 1 --sample-every 4"
+  }
 
   /// The lines of `metrics.jsonl` without times.
   private func metrics(_ run: String) throws -> [[String: Double]] {
@@ -90,24 +99,29 @@ struct RankTests {
     job.error.components(separatedBy: text).count - 1
   }
 
-  @Test("1, 2, 3 and 4 processes write the same model, checkpoints, metrics and samples; any number goes on")
-  func sameBytes() throws {
+  @Test(
+    "1, 2, 3 and 4 processes write the same model, checkpoints, metrics and samples; any number goes on",
+    arguments: [model, realNVP])
+  func sameBytes(model: String) throws {
     defer { clean() }
+    let run = Self.run(of: model)
     let end = "--steps 6 --eval-every 3 --checkpoint-every 3"
-    try shell("$GLOW \(Self.run) \(end) --out one")
+    try shell("$GLOW \(run) \(end) --out one")
     for count in 1...4 {
-      let job = try shell("mpirun -n \(count) $GLOW \(Self.run) \(end) --out \(count)")
+      let job = try shell("mpirun -n \(count) $GLOW \(run) \(end) --out \(count)")
       #expect(
         self.count("model: \(count)/model.safetensors", job) == 0
           && job.output == "model: \(count)/model.safetensors\n")
+      #expect(
+        self.count("% into waiting for other processes", job) == (count > 1 ? 1 : 0), "\(job.error)")
       try expectSame("\(count)", as: "one", step: 6)
       #expect(try bytes("\(count)/samples/00000004.png") == bytes("one/samples/00000004.png"))
       #expect(
         try bytes("\(count)/checkpoint-00000003.safetensors") == bytes("one/checkpoint-00000003.safetensors"))
     }
     // Begun by four, gone on by others.
-    try shell("mpirun -n 4 $GLOW \(Self.run) --steps 3 --eval-every 3 --lr-schedule constant --out a")
-    try shell("$GLOW \(Self.run) --steps 6 --eval-every 3 --lr-schedule constant --out b")
+    try shell("mpirun -n 4 $GLOW \(run) --steps 3 --eval-every 3 --lr-schedule constant --out a")
+    try shell("$GLOW \(run) --steps 6 --eval-every 3 --lr-schedule constant --out b")
     try shell("cp -r a c && $GLOW train --resume --out a --steps 6 --threads 2")
     try shell("mpirun -n 3 $GLOW train --resume --out c --steps 6 --threads 1")
     try expectSame("a", as: "b", step: 6)
@@ -121,6 +135,7 @@ struct RankTests {
     for (place, options) in [
       "--conditional --data images", "--data faces --limit 20 --activations recompute --clip-norm 1",
       "--data faces --limit 20 --network residual --permutation invconv-lu --flip --ema 0",
+      "--data faces --limit 20 --dequantization variational --depth 3 --width 600",
     ].enumerated() {
       for number in 0..<6 {
         let image = try FaceDataset(count: 1000, seed: 0, part: .train).image(number)
@@ -139,11 +154,11 @@ struct RankTests {
     }
   }
 
-  @Test("guards skip steps and go back together")
-  func guards() throws {
+  @Test("guards skip steps and go back together", arguments: [(model, "0.3"), (realNVP, "3")])
+  func guards(model: String, rate: String) throws {
     defer { clean() }
     let line =
-      "train --data faces --limit 40 \(Self.model) --batch 8 --micro-batch 2 --steps 40 --optimizer adam --lr 0.3 "
+      "train --data faces --limit 40 \(model) --batch 8 --micro-batch 2 --steps 40 --optimizer adam --lr \(rate) "
       + "--warmup-steps 0 --lr-schedule constant --sample-every 0 --log-every 1"
     let one = try shell("$GLOW \(line) --out one")
     #expect(one.error.contains("back to the state of step"), "\(one.error)")
@@ -154,10 +169,60 @@ struct RankTests {
       try bytes("four/checkpoint-00000040.safetensors") == bytes("one/checkpoint-00000040.safetensors"))
   }
 
-  @Test("records and summaries of scores are those of one process, also where a job goes on")
-  func scores() throws {
+  /// A model with which an image whose values are all 0 has the latents 0, and any other one latents beyond a Float.
+  private func writeFragileModel(to path: String) throws {
+    var configuration = GlowConfiguration()
+    (configuration.levels, configuration.depth, configuration.width) = (2, 3, 8)
+    let glow = try Glow<Float>(configuration: configuration, seed: 0, team: ThreadTeam(count: 1))
+    for entry in glow.parameters.entries where entry.name.hasSuffix(".actnorm.logs") {
+      // Each step multiplies by 10⁷.
+      for index in entry.range { glow.values.base[index] = Float(log(1e7) / 3) }
+    }
+    glow.isInitialized = true
+    try glow.parametersChanged()
+    try ModelFile.write(glow, to: path)
+  }
+
+  @Test("numbers of one process alone that are not finite: all skip the step, go back and end together")
+  func notFiniteInOne() throws {
     defer { clean() }
-    try shell("$GLOW \(Self.run) --steps 1 --out run")
+    try writeFragileModel(to: "\(root)/fragile.safetensors")
+    try FileManager.default.createDirectory(atPath: "\(root)/images", withIntermediateDirectories: true)
+    for number in 10..<26 {
+      // 128 stands for 0. The other image is of the second of two batches, in the last of four parts.
+      let value: UInt8 = number == 24 ? 255 : 128
+      let image = ByteImage(
+        shape: ImageShape(height: 32, width: 32, channels: 3), pixels: Array(repeating: value, count: 3072))
+      try Data(PNG.encode(image)).write(to: URL(filePath: "\(root)/images/\(number).png"))
+    }
+    let line =
+      "train --data images --init-from fragile.safetensors --dequantization none --no-shuffle --batch 8 "
+      + "--micro-batch 2 --steps 60 --lr 1e-12 --sample-every 0 --threads 1"
+    /// What is done about each bad step, without what the first process finds in its own part.
+    func responses(_ job: ChildProcess) -> [String] {
+      job.error.split(separator: "\n").filter { $0.contains("is not finite") && $0.hasPrefix("step ") }
+        .map { String($0).replacing(/\(.*\)/, with: "") }
+    }
+    let one = try shell("$GLOW \(line) --out one", status: 1)
+    let expected = responses(one)
+    #expect(
+      expected.count == 11 && expected[0].hasSuffix("the step is skipped")
+        && expected[1].contains("back to the state of step 0") && expected[10].hasSuffix("giving up"),
+      "\(one.error)")
+    for count in [2, 4] {
+      let job = try shell("mpirun -n \(count) $GLOW \(line) --out \(count)", status: 1)
+      #expect(responses(job) == expected, "\(job.error)")
+      #expect(self.count("training cannot go on", job) == 1, "\(job.error)")
+      #expect(try bytes("\(count)/model.safetensors") == bytes("one/model.safetensors"))
+    }
+  }
+
+  @Test(
+    "records and summaries of scores are those of one process, also where a job goes on",
+    arguments: [model, realNVP])
+  func scores(model: String) throws {
+    defer { clean() }
+    try shell("$GLOW \(Self.run(of: model)) --steps 1 --out run")
     let line = "evaluate run --data faces --limit 23 --batch 4 --threads 1"
     let one = try shell("$GLOW \(line) --scores one.jsonl")
     for count in 2...4 {
@@ -172,10 +237,10 @@ struct RankTests {
     #expect(try bytes("part.jsonl") == bytes("one.jsonl"))
   }
 
-  @Test("samples, latents and what does not belong are those of one process")
-  func otherCommands() throws {
+  @Test("samples, latents and what does not belong are those of one process", arguments: [model, realNVP])
+  func otherCommands(model: String) throws {
     defer { clean() }
-    try shell("$GLOW \(Self.run) --steps 1 --out run")
+    try shell("$GLOW \(Self.run(of: model)) --steps 1 --out run")
     let lines = [
       "sample run --count 70 --out OUT.png", "sample run --count 3 --temperature 0.5,1 --out OUT-sheet.png",
       "sample run --count 5 --separate --out OUT/s.png",

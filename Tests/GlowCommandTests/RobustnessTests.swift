@@ -347,7 +347,9 @@ struct RobustnessTests {
   @Test("more threads than OpenBLAS serves are not used, and it says so")
   func manyThreads() throws {
     defer { clean() }
-    let job = try train(["--out", "run", "--steps", "1"] + RobustnessTests.tiny + ["--threads", "1000"])
+    let job = try train(
+      ["--out", "run", "--steps", "1"] + RobustnessTests.tiny
+        + ["--threads", "1000", "--kernels", "openblas"])
     #expect(job.end() == 0 && job.error.contains("--threads 1000: 112 are used"), "\(job.error)")
   }
 

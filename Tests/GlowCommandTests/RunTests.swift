@@ -117,14 +117,14 @@ extension CommandTests {
       #expect(outcome.status == 1, "\(outcome.error)")
       for difference in [
         "depth is 1, asked for 5", "bits is 8, asked for 5", "coupling is affine, asked for additive",
-        "learnsTopPrior is true, asked for false",
+        "--learn-top is true, asked for false",
       ] { #expect(outcome.error.contains(difference), "\(outcome.error)") }
     }
     try writeImages("classes", ["cat", "frog"])
     let conditional = try shell(
       "$GLOW train --data classes --out new --init-from run --conditional --steps 1")
     #expect(
-      conditional.status == 1 && conditional.error.contains("classCount is 0, asked for 2"),
+      conditional.status == 1 && conditional.error.contains("the number of classes is 0, asked for 2"),
       "\(conditional.error)")
     #expect(try names() == ["classes", "run"])
     let agreeing = try shell(

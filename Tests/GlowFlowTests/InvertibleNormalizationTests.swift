@@ -58,10 +58,8 @@ struct InvertibleNormalizationTests {
   @Test("whole model, with the statistics that are kept", arguments: [1, 2])
   func wholeRunning(scales: Int) throws {
     let model = try model(.one, scales: scales, .running)
-    var report = try check(model.whole(), at: model.randomImages())
-    // Of parameters with a small influence differences are not exact, and of two scales some have a smaller one still.
-    if scales == 1 { #expect(report.parameterGradient < 1e-5, "\(report)") }
-    report.parameterGradient = 0
+    let report = try check(model.whole(), at: model.randomImages())
+    print("whole model of \(scales) scales, kept statistics: \(report)")
     #expect(report.isAccepted, "\(report)")
   }
 
@@ -69,7 +67,8 @@ struct InvertibleNormalizationTests {
   func wholeBatch(scales: Int) throws {
     let model = try model(.one, scales: scales, .batch)
     let report = try check(model.whole(), at: model.randomImages())
-    #expect(report.parameterGradient < 1e-5, "\(report)")
+    print("whole model of \(scales) scales, statistics of the batch: \(report)")
+    #expect(report.parameterGradient <= LayerReport.gradientTolerance, "\(report)")
     #expect(report.inputGradient <= LayerReport.gradientTolerance, "\(report)")
   }
 
@@ -106,7 +105,7 @@ struct InvertibleNormalizationTests {
     let n = Double(output.count)
     let batchMean = output.reduce(0, +) / n
     let batchVariance = output.reduce(0) { $0 + ($1 - batchMean) * ($1 - batchMean) } / (n - 1)
-    model.glow.followStatistics(of: model.workspace)
+    model.glow.followStatistics(model.glow.statistics(of: model.workspace))
     #expect(abs(kept("running_mean") - (0.9 * mean + 0.1 * batchMean)) < 1e-12)
     #expect(abs(kept("running_var") - (0.9 * variance + 0.1 * batchVariance)) < 1e-12)
   }

@@ -70,6 +70,6 @@ struct ControlGroupTests {
     ])
     #expect(ControlGroup(root: root, membership: membership).processorQuota == nil)
     #expect(ControlGroup(root: root, membership: membership).availableMemory == nil)
-    #expect((1...ThreadTeam.maximumCount).contains(ThreadTeam.availableCount))
+    #expect(ThreadTeam.availableCount >= 1)
   }
 }

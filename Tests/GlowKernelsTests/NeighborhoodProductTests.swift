@@ -34,6 +34,7 @@ struct NeighborhoodProductTests {
 
   private static let cases = [
     (16, 4, 3), (16, 16, 6), (5, 3, 1), (1, 4, 2), (13, 2, 7), (32, 3, 8), (2, 2, 16),
+    (13, 24, 3),
   ]
 
   @Test("A·B, from any row on", arguments: cases)
@@ -58,7 +59,7 @@ struct NeighborhoodProductTests {
           var c = [Float](repeating: .nan, count: count * columns)
           var product = glow_product()
           (product.rows, product.inner, product.columns) = (count, test.inner, columns)
-          (product.a_row, product.a_inner, product.c_row) = (channels, 1, columns)
+          (product.a_row, product.c_row) = (channels, columns)
           product.neighborhoods = test.neighborhoods(from: start)
           test.bordered.withUnsafeBufferPointer { a in
             panels.withUnsafeBufferPointer { panels in

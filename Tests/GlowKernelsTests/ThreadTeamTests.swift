@@ -49,7 +49,7 @@ struct ThreadTeamTests {
   @Test("pinned threads have a processor each, the caller and the threads that it starts have all")
   func pinned() throws {
     let allowed = try #require(ThreadTeam.allowedCount)
-    #expect(!ThreadTeam(count: allowed + 1).pin() || allowed >= ThreadTeam.maximumCount)
+    #expect(!ThreadTeam(count: allowed + 1).pin() || allowed >= ProductKernels.standard.mostThreads)
     let team = ThreadTeam(count: min(allowed, 4))
     #expect(team.pin())
     let arrived = Counter()
@@ -79,10 +79,10 @@ struct ThreadTeamTests {
     }
   }
 
-  @Test("a team has at least one thread and at most as many as OpenBLAS serves")
+  @Test("a team has at least one thread and at most as many as the kernels serve")
   func counts() {
     #expect(ThreadTeam(count: 0).count == 1 && ThreadTeam(count: 3).count == 3)
-    #expect((1...ThreadTeam.maximumCount).contains(ThreadTeam().count))
+    #expect((1...ProductKernels.standard.mostThreads).contains(ThreadTeam().count))
   }
 }
 

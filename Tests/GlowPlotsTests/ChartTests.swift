@@ -100,4 +100,19 @@ struct ChartTests {
     }
     #expect(throws: DrawingError("a column needs a chart")) { try ChartColumn([]).image() }
   }
+
+  @Test("charts of a row are those that each is by itself, side by side")
+  func row() throws {
+    let charts = [lines([Point(0, 0), Point(1, 1)]), lines([Point(0, 5), Point(1, 5)])]
+    let row = try ChartRow(charts).image(width: 400, height: 120, scale: 1)
+    #expect(row.shape == ImageShape(height: 120, width: 400, channels: 3))
+    for (place, chart) in charts.enumerated() {
+      let alone = try chart.image(width: 200, height: 120, scale: 1)
+      for y in 0..<120 {
+        let start = (y * 400 + place * 200) * 3
+        #expect(row.pixels[start..<start + 600].elementsEqual(alone.pixels[y * 600..<(y + 1) * 600]))
+      }
+    }
+    #expect(throws: DrawingError("a row needs a chart")) { try ChartRow([]).image() }
+  }
 }

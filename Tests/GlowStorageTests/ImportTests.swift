@@ -342,7 +342,7 @@ struct ImportTests {
     #expect(
       throws: FileError(
         reference.path,
-        "images of 30×30 cannot be halved 3 times, the levels of this model: use --image-size 32")
+        "images of 30×30 cannot be halved 3 times (both sides must divide by 8): use --image-size 32")
     ) { let _: Glow<Float> = try ModelImport.read(reference.path, from: .rosinality, imageSize: 30) }
   }
 

@@ -114,7 +114,7 @@ struct RealNVPParityTests {
     static let inDouble = Tolerance(
       likelihood: 1e-13, latents: 1e-12, gradients: 1e-11, tiny: 1e-7, zero: 1e-12)
     static let inFloat = Tolerance(
-      likelihood: 5e-6, latents: 1e-4, gradients: 2e-3, tiny: 1, zero: 1e-4)
+      likelihood: 5e-6, latents: 1e-4, gradients: 2e-3, tiny: 0.05, zero: 1e-4)
   }
 
   private func compare<S>(_ run: RealNVPReference<S>, _ tolerance: Tolerance) throws {
@@ -171,7 +171,7 @@ struct RealNVPParityTests {
 
   /// After the training pass above.
   private func compareStatistics<S>(_ run: RealNVPReference<S>, _ tolerance: Double) throws {
-    run.glow.followStatistics(of: run.workspace)
+    run.glow.followStatistics(run.glow.statistics(of: run.workspace))
     let prefix = "train.statistics."
     for entry in run.file.entries where entry.name.hasPrefix(prefix) && !entry.name.hasSuffix("tracked") {
       let name = String(entry.name.dropFirst(prefix.count))
@@ -200,48 +200,66 @@ struct RealNVPParityTests {
     }
     // The file has the logits, of which some are too large to be told from pixels.
     let expected = try run.expected("sample.image").map { tanh($0 / 2) / 1.8 }
-    #expect(relativeError(found, expected) < tolerance)
+    let error = relativeError(found, expected)
+    print("\(run.file.path) in \(S.self), decoded: \(error)")
+    #expect(error < tolerance)
   }
 
   @Test("10 steps of Adam in training mode: losses, weights and statistics")
   func trajectory() throws {
-    let run = try RealNVPReference<Double>("torch-realnvp-cifar")
+    try follow(RealNVPReference<Double>("torch-realnvp-cifar"), loss: 1e-10, weights: 1e-9, loose: 1e-5)
+    try follow(RealNVPReference<Float>("torch-realnvp-cifar"), loss: 1e-7, weights: 1e-3, loose: 3e-2)
+  }
+
+  /// - Parameters:
+  ///   - weights: the largest difference that is accepted.
+  ///   - loose: of weights whose gradient is rounding, and of what these change.
+  private func follow<S>(
+    _ run: RealNVPReference<S>, loss lossTolerance: Double, weights: Double, loose: Double
+  ) throws {
     let expected = try run.expected("trajectory.loss")
     // ε stands beside the corrected √v in the reference: Adam as in Kingma & Ba 2015, algorithm 1, here.
     let (glow, count) = (run.glow, run.glow.parameters.count)
-    let gradients = try Slab<Double>(count: count)
+    let gradients = try Slab<S>(count: count)
     let (m, v) = (try Slab<Double>(count: count), try Slab<Double>(count: count))
+    var lossError = 0.0
     for step in 1...expected.count {
       try run.setImages()
       gradients.clear(glow.team)
       let likelihoods = glow.forward(run.workspace, count: run.count, normalization: .batch)
       let loss = -likelihoods.reduce(0) { $0 + $1.nats } / Double(run.count)
-      #expect(abs(loss - expected[step - 1]) < 1e-10 * abs(loss), "step \(step)")
+      lossError = max(lossError, abs(loss / expected[step - 1] - 1))
       try glow.backward(
         run.workspace, weights: [Double](repeating: -1 / Double(run.count), count: run.count),
         gradients: gradients.base)
-      glow.followStatistics(of: run.workspace)
+      glow.followStatistics(glow.statistics(of: run.workspace))
       for index in glow.parameters.trainableRanges.joined() {
-        let g = gradients.base[index]
+        let g = Double(gradients.base[index])
         m.base[index] = 0.9 * m.base[index] + 0.1 * g
         v.base[index] = 0.999 * v.base[index] + 0.001 * g * g
         let t = Double(step)
-        glow.values.base[index] -=
+        let change =
           1e-3 * (m.base[index] / (1 - pow(0.9, t)))
           / ((v.base[index] / (1 - pow(0.999, t))).squareRoot() + 1e-8)
+        glow.values.base[index] = S(Double(glow.values.base[index]) - change)
       }
       try glow.parametersChanged()
     }
+    #expect(lossError < lossTolerance)
     let prefix = "trajectory.weight."
+    var worst = ["weights": (0.0, ""), "loose": (0, "")]
     for relation in run.model.relations where !relation.ours.isEmpty {
       let stored = try relation.stored.map { try run.expected(prefix + $0.name) }
       let values = try relation.read(stored)[0]
-      let found = glow.parameters[relation.ours[0]]!.range.map { glow.values.base[$0] }
+      let found = glow.parameters[relation.ours[0]]!.range.map { Double(glow.values.base[$0]) }
       let name = relation.stored[0].name
       let isLoose = Self.isNoise(name) || name.hasSuffix("running_mean")
       let error = zip(found, values).map { abs($0 - $1) }.max()!
-      #expect(error < (isLoose ? 1e-5 : 1e-9), "\(name): \(error)")
+      #expect(error < (isLoose ? loose : weights), "\(name): \(error)")
+      let kind = isLoose ? "loose" : "weights"
+      if error > worst[kind]!.0 { worst[kind] = (error, name) }
     }
+    print("\(S.self), \(expected.count) steps of Adam: losses within \(lossError), \(worst)")
   }
 
   @Test("what is exported reads back as the same model", arguments: names)

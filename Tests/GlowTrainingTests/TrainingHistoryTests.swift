@@ -31,6 +31,14 @@ struct TrainingHistoryTests {
     }
   }
 
+  @Test("a loss without bits/dim is that of a batch's statistics; beside bits/dim it is not told")
+  func batchLoss() throws {
+    let begin = #"{"step":5,"images":40,"epoch":0.5,"seconds":1,"loss":7,"#
+    let history = try history(begin + "\"learning_rate\":1}\n" + begin + "\"train_bits_per_dim\":6.5}\n")
+    #expect(history.batchLoss == [.init(images: 40, seconds: 1, value: 7)])
+    #expect(history.trainBitsPerDimension == [.init(images: 40, seconds: 1, value: 6.5)])
+  }
+
   @Test("no metrics, and lines that are none, are said")
   func errors() throws {
     let path = "\(root)/metrics.jsonl"

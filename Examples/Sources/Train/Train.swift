@@ -19,7 +19,7 @@ struct Train {
     let images = try ImageSet(contentsOf: arguments[1], part: .train, size: 32)
     let model = try await GlowModel.train(plan, on: images, folder: arguments[2]) { progress in
       if progress.step % 10 == 0 || progress.step == progress.steps {
-        print("step \(progress.step) of \(progress.steps): \(progress.bitsPerDimension) bits/dim")
+        print("step \(progress.step) of \(progress.steps): loss \(progress.loss)")
       }
     }
     print("trained on \(images.count) images of \(model.imageShape); the model is in \(arguments[2])")

@@ -33,10 +33,10 @@ typedef struct {
 /// C = finish(start + A·B), where C overlaps nothing else, with A [rows × inner], B [inner × columns] and C [rows × columns].
 typedef struct {
   intptr_t rows, inner, columns;
-  /// Value (i, k) of A is a[i·a_row + k·a_inner]; one of the two distances is 1.
+  /// Value (i, k) of A is a[i·a_row + k].
   const float *a;
-  intptr_t a_row, a_inner;
-  /// Of A that has a_inner = 1; `a` is the first row of the first line.
+  intptr_t a_row;
+  /// Of A; `a` is the first row of the first line.
   glow_neighborhoods neighborhoods;
   /// Packed panels.
   const float *b;
@@ -77,7 +77,7 @@ typedef struct {
   intptr_t rows, inner, columns;
   const float *a;
   intptr_t a_row;
-  /// Of A, beyond the last value of which 15 more can be read; `a` is the first row of the first line.
+  /// Of A; `a` is the first row of the first line.
   glow_neighborhoods neighborhoods;
   const float *b;
   intptr_t b_row;
@@ -86,7 +86,7 @@ typedef struct {
   int accumulate;
 } glow_gradient;
 
-/// Rows of the inner dimension that are packed at a time.
+/// Rows of B, at most, that are packed at a time.
 enum { glow_gradient_rows = 256 };
 
 /// - scratch: `glow_packed_count(min(inner, glow_gradient_rows), columns)` values.

@@ -4,8 +4,8 @@
 #include <stdint.h>
 
 // The few functions of Open MPI that processes which work together need. Its constants are macros with casts, which
-// Swift does not import, and its library is loaded at run time. All calls are of one thread (MPI_THREAD_FUNNELED). What
-// fails within MPI ends all processes, as MPI has it by default.
+// Swift does not import, and its library is loaded at run time. One thread at a time makes calls (MPI_THREAD_SERIALIZED).
+// What fails within MPI ends all processes, as MPI has it by default.
 
 #define RANKS_MESSAGE_SIZE 512
 
@@ -20,6 +20,8 @@ int ranks_gather_words(const int64_t *own, int count, int64_t *all, double limit
 
 // The bytes of all ranks, `counts` and `offsets` of each.
 void ranks_gather_bytes(const uint8_t *own, uint8_t *all, const int *counts, const int *offsets, int rank);
+
+// Values are exchanged beside other work: who waits for them leaves the processor to it.
 
 // What each rank has for each: rank r gets sent[offsets[r]...], and received[offsets[r]...] comes from it.
 void ranks_exchange_values(

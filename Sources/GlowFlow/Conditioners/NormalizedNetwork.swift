@@ -197,8 +197,8 @@ struct NormalizedNetwork: Sendable {
     for convolution in convolutions { convolution.foldBackward(folded, gradient: gradient, into: gradients) }
   }
 
-  func follow<S: Scalar>(_ statistics: StatisticsMemory, _ values: ParameterValues<S>) {
-    for norm in norms { norm.follow(statistics, values) }
+  func append(_ statistics: StatisticsMemory, to values: inout [Double]) {
+    for norm in norms { norm.append(statistics, to: &values) }
   }
 
   // MARK: Forward

@@ -73,18 +73,13 @@ struct BatchNormalization: Sendable {
     }
   }
 
-  /// running ← 0.9·running + 0.1·batch.
-  func follow<S: Scalar>(_ memory: StatisticsMemory, _ values: ParameterValues<S>) {
+  /// Appends the mean and the unbiased variance of the batch, [channels] each: what the entries that are kept follow, in
+  /// their order.
+  func append(_ memory: StatisticsMemory, to values: inout [Double]) {
     let n = Double(memory.positions)
-    let momentum = BatchNormalization.momentum
     let (mean, variance) = (memory.mean(statistics), memory.variance(statistics))
-    for channel in 0..<channels {
-      func follow(_ parameter: Parameter, _ value: Double) {
-        values[parameter][channel] = S((1 - momentum) * Double(values[parameter][channel]) + momentum * value)
-      }
-      follow(runningMean, mean[channel])
-      follow(runningVariance, variance[channel] * n / max(1, n - 1))
-    }
+    for channel in 0..<channels { values.append(mean[channel]) }
+    for channel in 0..<channels { values.append(variance[channel] * n / max(1, n - 1)) }
   }
 
   // MARK: Forward

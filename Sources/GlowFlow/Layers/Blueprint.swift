@@ -114,6 +114,9 @@ struct Placed<L> {
   /// Its number among the layers of the model.
   let index: Int
 
+  /// Where its folded weights stand among all of them.
+  var weights: Range<Int> { offset..<offset + needs.weights.count }
+
   /// Where the parameters stand that are no filters.
   var smallParameters: [Range<Int>] {
     var rest: [Range<Int>] = []

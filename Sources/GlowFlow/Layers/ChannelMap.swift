@@ -121,14 +121,7 @@ struct ChannelMap: Sendable {
     _ matrix: Operand<S>, _ bias: UnsafePointer<S>, to source: Rows<S>, into target: Rows<S>
   ) {
     // [rows × channels]·[channels × channels] → [rows × channels]
-    if matrix.panels != nil {
-      multiply(source.positions, matrix, into: target.positions, .bias(bias))
-      return
-    }
-    // With OpenBLAS each picture by itself, so that its rows stand where they always stand.
-    for image in 0..<source.tile.imageCount {
-      multiply(source.part(image), matrix, into: target.part(image), .bias(bias))
-    }
+    multiplyPositions(source, matrix, into: target, .bias(bias))
   }
 
   /// dA += xᵀ·dy, dc += Σ dy, and dx = dy·Aᵀ in place of dy.

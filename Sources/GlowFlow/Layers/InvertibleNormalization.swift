@@ -38,10 +38,8 @@ struct InvertibleNormalization: Layer {
     normalization.fold(values, into: weights)
   }
 
-  @specialized(where S == Float)
-  @specialized(where S == Double)
-  func follow<S: Scalar>(_ statistics: StatisticsMemory, _ values: ParameterValues<S>) {
-    normalization.follow(statistics, values)
+  func append(_ statistics: StatisticsMemory, to values: inout [Double]) {
+    normalization.append(statistics, to: &values)
   }
 
   // MARK: Passes

@@ -91,10 +91,9 @@ protocol Layer: Foldable {
   /// Sets from data what is to be set from data (section 3.1 of Kingma & Dhariwal 2018), given the input of a batch.
   func initialize<S: Scalar>(from data: DataPass<S>) throws
 
-  /// Takes the statistics of a batch of training into those that evaluation normalizes with (`ParameterEntry.Role`).
-  ///
-  /// - Parameter statistics: of the layer.
-  func follow<S: Scalar>(_ statistics: StatisticsMemory, _ values: ParameterValues<S>)
+  /// Appends the statistics of a batch of training, those of the layer: for each of its parameters that are statistics
+  /// (`ParameterEntry.Role`) what it follows, in their order.
+  func append(_ statistics: StatisticsMemory, to values: inout [Double])
 
   /// What a person calls the layer.
   var title: String { get }
@@ -109,7 +108,7 @@ extension Layer {
   var gradientBlocks: [GradientBlock] { [] }
   func addGradient<S: Scalar>(to block: GradientBlock, _ site: Site<S>) {}
   func initialize<S: Scalar>(from data: DataPass<S>) throws {}
-  func follow<S: Scalar>(_ statistics: StatisticsMemory, _ values: ParameterValues<S>) {}
+  func append(_ statistics: StatisticsMemory, to values: inout [Double]) {}
   var title: String { name }
   func part(ofChannel channel: Int) -> String? { nil }
 }

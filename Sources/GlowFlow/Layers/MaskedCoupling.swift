@@ -94,10 +94,8 @@ struct MaskedCoupling: Layer {
     for channel in 0..<rescale.count { gradients[rescale][channel] += gradient[foldedRescale][channel] }
   }
 
-  @specialized(where S == Float)
-  @specialized(where S == Double)
-  func follow<S: Scalar>(_ statistics: StatisticsMemory, _ values: ParameterValues<S>) {
-    network.follow(statistics, values)
+  func append(_ statistics: StatisticsMemory, to values: inout [Double]) {
+    network.append(statistics, to: &values)
   }
 
   // MARK: Passes

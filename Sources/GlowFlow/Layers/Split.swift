@@ -112,16 +112,8 @@ struct Split: Layer {
   }
 
   private func multiplyInput<S: Scalar>(_ site: Site<S>) {
-    let weight = site.weights.operand(convolution.foldedWeight)
     // [rows × half]·[half × 9·channels] → [rows × 9·channels]
-    if weight.panels != nil {
-      multiply(site.output.positions.columns(0..<half), weight, into: site[patches].positions)
-      return
-    }
-    // With OpenBLAS each picture by itself, so that its rows stand where they always stand.
-    for image in 0..<site.tile.imageCount {
-      multiply(site.output.part(image).columns(0..<half), weight, into: site[patches].part(image))
-    }
+    multiplyPositions(site.output, site.weights.operand(convolution.foldedWeight), into: site[patches])
   }
 
   /// Calls `body` with z2 and its prior for the tile's part of each picture.

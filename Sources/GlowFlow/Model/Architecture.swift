@@ -5,6 +5,15 @@ protocol Architecture: Sendable {
   /// What `--architecture` calls it.
   static var name: String { get }
 
+  /// What a new model has where nothing else is asked for, besides its images.
+  static func setDefaults(_ configuration: inout GlowConfiguration)
+
+  /// Settings that its models have. Others are kept as they stand and mean nothing.
+  static var settings: Set<GlowConfiguration.Setting> { get }
+
+  /// What a person knows a model by.
+  static func outline(_ configuration: GlowConfiguration) -> String
+
   /// The levels, in the order of the flow.
   ///
   /// - Parameter configuration: a valid one.
@@ -16,8 +25,9 @@ protocol Architecture: Sendable {
   /// Parameters that a model has at least, counted without making it.
   static func leastParameters(_ configuration: GlowConfiguration) -> Double
 
+  /// - Parameter name: what a setting is called where it was given.
   /// - Throws: `ConfigurationError` for settings that every other architecture may have, but not this one.
-  static func validate(_ configuration: GlowConfiguration) throws
+  static func validate(_ configuration: GlowConfiguration, naming name: (String) -> String) throws
 }
 
 /// The architecture of a model.

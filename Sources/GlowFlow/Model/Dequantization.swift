@@ -55,7 +55,7 @@ package struct Dequantization: Sendable {
       let level = ((values[index] + 0.5) * levels + (toNearest ? 0.5 : 0)).rounded(.down)
       // Written so that a NaN becomes 0.
       let bounded = level > 0 ? min(level, levels - 1) : 0
-      pixels[index] = UInt8((bounded * distance).rounded())
+      pixels[index] = (bounded * distance).rounded().byte
     }
   }
 

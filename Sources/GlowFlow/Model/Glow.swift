@@ -9,8 +9,8 @@ public struct SingularMapError: Error, CustomStringConvertible {
   public var description: String { "\(step): the channel map cannot be inverted: \(reason)" }
 }
 
-/// A normalizing flow, a Glow (Kingma & Dhariwal 2018) or a RealNVP (Dinh et al. 2017): an invertible map from an image to standard normal latents of the same
-/// number of dimensions.
+/// A normalizing flow, a Glow (Kingma & Dhariwal 2018) or a RealNVP (Dinh et al. 2017): an invertible map from an image
+/// to standard normal latents of the same number of dimensions.
 ///
 /// In a Glow an image of real values x [H, W, C] is squeezed, passes `depth` flow steps at each of `levels` scales, and
 /// leaves half of its channels as ε at each split, the rest at the top. ln p(x) is the log-determinants plus
@@ -88,6 +88,9 @@ package final class Glow<S: Scalar> {
   }
 
   var parameterValues: ParameterValues<S> { ParameterValues(base: values.base) }
+
+  /// Whether any layer is to be set from data (`initialize(from:)`).
+  package var isSetFromData: Bool { architecture.isSetFromData }
 
   /// Whether the actnorms have been set from data, or read from a file.
   package var isInitialized: Bool {
@@ -302,14 +305,27 @@ package final class Glow<S: Scalar> {
 
   // MARK: Statistics
 
-  /// Lets what evaluation normalizes with follow the statistics of the batch that `objective` has seen last in a workspace.
-  /// Of the present values, or of a step that is taken: `parametersChanged()` comes after.
-  package func followStatistics(of workspace: Workspace<S>) {
+  /// The statistics of the batch that `objective`, or its first half, has seen last in a workspace: a value for each one that
+  /// is kept, in the order of the parameters.
+  package func statistics(of workspace: Workspace<S>) -> [Double] {
+    var values: [Double] = []
     for (level, memory) in zip(architecture.levels, workspace.levels) {
       for (index, placed) in level.layers.enumerated() {
         guard let statistics = memory.statistics(index, of: memory.tiling.tile(0), .batch) else { continue }
-        placed.layer.follow(statistics, parameterValues)
+        placed.layer.append(statistics, to: &values)
       }
+    }
+    return values
+  }
+
+  /// Lets what evaluation normalizes with follow the statistics of a batch: kept ← 0.9·kept + 0.1·batch. Of a step that is
+  /// taken: `parametersChanged()` comes after.
+  package func followStatistics(_ batch: [Double]) {
+    let kept = parameters.ranges(of: .statistic).joined()
+    precondition(batch.count == kept.count, "a value for each statistic that is kept")
+    let momentum = BatchNormalization.momentum
+    for (index, value) in zip(kept, batch) {
+      values.base[index] = S((1 - momentum) * Double(values.base[index]) + momentum * value)
     }
   }
 

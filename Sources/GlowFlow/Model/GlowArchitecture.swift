@@ -16,6 +16,9 @@ struct GlowArchitecture: Sendable {
   /// Of the level of each of these, and 0 for the classifier, which is at no position.
   let positions: [Int]
   let classifier: Placed<Classifier>?
+  /// Backward level by level, and in runs as long as a message.
+  let levelRuns: [GradientRun]
+  let gradientRuns: [GradientRun]
   /// The numbers of these, those with the most folded weights first.
   let largestFirst: [Int]
   /// Of each, where its parameters stand that are learned, and those that are no filters.
@@ -47,6 +50,8 @@ struct GlowArchitecture: Sendable {
       ? blueprint.place {
         Classifier(top, classCount: configuration.classCount, in: &$0)
       } : nil
+    levelRuns = GradientRun.all(levels, classifier)
+    gradientRuns = GradientRun.all(levels, classifier, size: GradientRun.size)
     foldables =
       made.flatMap { $0.layers.map { $0.map { $0 as any Foldable } } }
       + (classifier.map { [$0.map { $0 as any Foldable }] } ?? [])

@@ -40,17 +40,51 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   /// (variational dequantization); 0 for a model without one, whose noise is uniform.
   public var dequantizerWidth = 0
 
-  /// A Glow of three levels of eight steps, for images of 32×32×3.
-  public init() {}
+  /// A model as `glow train` makes it by default, for images of 32×32×3: a Glow of three levels of eight steps of width 128,
+  /// or a RealNVP of two scales whose networks have eight blocks of width 64.
+  public init(_ architecture: ArchitectureKind = .glow) { begin(architecture) }
 
-  private enum CodingKeys: CodingKey {
+  /// Takes on an architecture with its defaults; images and bits stay.
+  package mutating func begin(_ architecture: ArchitectureKind) {
+    self.architecture = architecture
+    architecture.design.setDefaults(&self)
+  }
+
+  /// A setting by its name.
+  package enum Setting: String, CodingKey, CaseIterable {
     case imageHeight, imageWidth, imageChannels, architecture, levels, depth, width, coupling, network, blocks
     case kernel, permutation, padding, flowNormalization, bits, learnsTopPrior, classCount, dequantizerWidth
   }
 
+  /// Whether a setting means something to its architecture.
+  package func has(_ setting: Setting) -> Bool { architecture.design.settings.contains(setting) }
+
+  /// The settings that it has, in the order of their declarations.
+  package var settings: [(name: String, value: String)] {
+    Mirror(reflecting: self).children.compactMap { child in
+      guard let setting = child.label.flatMap(Setting.init(rawValue:)), has(setting) else { return nil }
+      return (setting.rawValue, "\(child.value)")
+    }
+  }
+
+  /// The settings in which it differs from another model; of models of two architectures these alone.
+  package func differences(
+    from other: GlowConfiguration
+  ) -> [(name: String, own: String, other: String)] {
+    if architecture != other.architecture {
+      return [(Setting.architecture.rawValue, "\(architecture)", "\(other.architecture)")]
+    }
+    return zip(settings, other.settings).compactMap { own, other in
+      own.value == other.value ? nil : (own.name, own.value, other.value)
+    }
+  }
+
+  /// What a person knows it by.
+  package var outline: String { architecture.design.outline(self) }
+
   /// Settings that an earlier version did not have stand at their defaults.
   public init(from decoder: any Decoder) throws {
-    let values = try decoder.container(keyedBy: CodingKeys.self)
+    let values = try decoder.container(keyedBy: Setting.self)
     imageHeight = try values.decode(Int.self, forKey: .imageHeight)
     imageWidth = try values.decode(Int.self, forKey: .imageWidth)
     imageChannels = try values.decode(Int.self, forKey: .imageChannels)
@@ -77,7 +111,7 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   /// Files of a Glow with uniform noise are those that versions without other architectures or noise read and wrote, and
   /// those of a RealNVP without normalization between its couplings name none.
   public func encode(to encoder: any Encoder) throws {
-    var values = encoder.container(keyedBy: CodingKeys.self)
+    var values = encoder.container(keyedBy: Setting.self)
     try values.encode(imageHeight, forKey: .imageHeight)
     try values.encode(imageWidth, forKey: .imageWidth)
     try values.encode(imageChannels, forKey: .imageChannels)
@@ -131,19 +165,20 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
     NetworkSettings(kind: network, width: width, blocks: blocks, kernel: kernel, padding: padding)
   }
 
-  /// - Parameter name: what a setting is called where it was given, from the name that it has here (or `size`, the side
-  ///   that images are brought to).
+  /// - Parameter givenName: what a setting is called where it was given, from the name that it has here (or `size`, the side
+  ///   that images are brought to); nil for what cannot be given there.
   /// - Throws: `ConfigurationError` with the first setting that no model can be built from.
-  package func validate(naming name: (String) -> String = { $0 }) throws {
+  package func validate(naming givenName: (String) -> String? = { $0 }) throws {
+    func name(_ setting: String) -> String { givenName(setting) ?? setting }
     func require(_ holds: Bool, _ message: @autoclosure () -> String) throws {
       if !holds { throw ConfigurationError(message()) }
     }
-    try require((1...12).contains(levels), "levels must be 1 to 12, not \(levels)")
-    try require((1...1024).contains(depth), "depth must be 1 to 1024, not \(depth)")
-    try require((1...16384).contains(width), "width must be 1 to 16384, not \(width)")
-    try require((1...64).contains(blocks), "blocks must be 1 to 64, not \(blocks)")
-    try require(kernel == 1 || kernel == 3, "the kernel must be 1 or 3, not \(kernel)")
-    try require((1...8).contains(bits), "bits must be 1 to 8, not \(bits)")
+    try require((1...12).contains(levels), "\(name("levels")) must be 1 to 12, not \(levels)")
+    try require((1...1024).contains(depth), "\(name("depth")) must be 1 to 1024, not \(depth)")
+    try require((1...16384).contains(width), "\(name("width")) must be 1 to 16384, not \(width)")
+    try require((1...64).contains(blocks), "\(name("blocks")) must be 1 to 64, not \(blocks)")
+    try require(kernel == 1 || kernel == 3, "\(name("kernel")) must be 1 or 3, not \(kernel)")
+    try require((1...8).contains(bits), "\(name("bits")) must be 1 to 8, not \(bits)")
     try require(
       (0...65536).contains(classCount), "the number of classes must be 0 to 65536, not \(classCount)")
     try require(
@@ -154,18 +189,18 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
     try require(
       (0...16384).contains(dequantizerWidth),
       "the dequantizer's width must be 1 to 16384, or 0 for none, not \(dequantizerWidth)")
-    try architecture.design.validate(self)
+    try architecture.design.validate(self, naming: name)
     let halvings = architecture.design.halvings(self)
     let factor = 1 << halvings
     if imageHeight % factor != 0 || imageWidth % factor != 0 {
       let most = max(0, min(imageHeight.trailingZeroBitCount, imageWidth.trailingZeroBitCount))
       let padded = (max(imageHeight, imageWidth) + factor - 1) / factor * factor
-      var fix = "use \(name("size")) \(padded)"
-      let levels = levels - halvings + most
-      if levels > 0 { fix += " or \(name("levels")) \(levels)" }
+      let fixes = [("size", padded), ("levels", levels - halvings + most)].compactMap { setting, value in
+        value > 0 ? givenName(setting).map { "\($0) \(value)" } : nil
+      }
       throw ConfigurationError(
-        "images of \(imageHeight)×\(imageWidth) cannot be halved \(halvings) times"
-          + " (both sides must divide by \(factor)): \(fix)")
+        "images of \(imageHeight)×\(imageWidth) cannot be halved \(halvings == 1 ? "once" : "\(halvings) times")"
+          + " (both sides must divide by \(factor)): use \(fixes.joined(separator: " or "))")
     }
   }
 }

@@ -2,6 +2,17 @@
 enum GlowLevels: Architecture {
   static let name = "glow"
 
+  static let settings = Set(GlowConfiguration.Setting.allCases).subtracting([.flowNormalization])
+
+  static func setDefaults(_ configuration: inout GlowConfiguration) {
+    (configuration.levels, configuration.depth, configuration.width) = (3, 8, 128)
+    (configuration.blocks, configuration.learnsTopPrior) = (2, true)
+  }
+
+  static func outline(_ configuration: GlowConfiguration) -> String {
+    "\(configuration.levels) levels, depth \(configuration.depth), width \(configuration.width)"
+  }
+
   static func levels(_ configuration: GlowConfiguration, in blueprint: inout Blueprint) -> [Level] {
     (0..<configuration.levels).map { level($0, of: configuration, in: &blueprint) }
   }
@@ -50,7 +61,7 @@ enum GlowLevels: Architecture {
     }
   }
 
-  static func validate(_ configuration: GlowConfiguration) throws {
+  static func validate(_ configuration: GlowConfiguration, naming name: (String) -> String) throws {
     if configuration.flowNormalization != .none {
       throw ConfigurationError("a Glow has no normalization between couplings but that of its channel maps")
     }

@@ -53,21 +53,28 @@ extension Glow {
   /// The first half of `objective`, of `count` images of a batch of `batch`: the gradient of the folded weights, which
   /// replaces the former one in `foldedGradient`. Those of all parts of the batch are to be added up there.
   ///
+  /// - Parameter whenFinal: is told in between which values of `foldedGradient` are final: `gradientRuns`, in order.
   /// - Returns: in the order of the images.
   @specialized(where S == Float)
   @specialized(where S == Double)
   package func pullBackObjective(
     _ workspace: Workspace<S>, count: Int, of batch: Int, labels: [Int]? = nil,
-    imageGradient: UnsafeMutablePointer<S>? = nil
+    imageGradient: UnsafeMutablePointer<S>? = nil, whenFinal: ((Range<Int>) -> Void)? = nil
   ) -> [ImageBits] {
     pass(workspace, count: count, labels: labels, normalization: .batch)
     let images = (0..<count).map { bits(ofImage: $0, workspace) }
     let weight = likelihoodWeight(batch: batch)
     for image in 0..<count { workspace.setLikelihoodWeight(S(weight), image: image) }
     pullBack(
-      workspace, classifierWeight: Objective.classifierWeight / Double(batch), imageGradient: imageGradient)
+      workspace, classifierWeight: Objective.classifierWeight / Double(batch), imageGradient: imageGradient,
+      // Without a listener there is no need to stop within a level.
+      runs: whenFinal == nil ? architecture.levelRuns : architecture.gradientRuns,
+      whenFinal: whenFinal ?? { _ in })
     return images
   }
+
+  /// The stretches of `foldedGradient` that become final one after the other.
+  package var gradientRuns: [Range<Int>] { architecture.gradientRuns.map(\.values) }
 
   /// The second half of `objective`: from the gradient of the folded weights, of a whole batch, to that of the parameters.
   ///

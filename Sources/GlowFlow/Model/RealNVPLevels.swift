@@ -6,6 +6,22 @@
 enum RealNVPLevels: Architecture {
   static let name = "realnvp"
 
+  static let settings: Set<GlowConfiguration.Setting> = [
+    .imageHeight, .imageWidth, .imageChannels, .architecture, .levels, .width, .blocks, .flowNormalization,
+    .bits,
+  ]
+
+  static func setDefaults(_ configuration: inout GlowConfiguration) {
+    (configuration.levels, configuration.blocks, configuration.width) = (2, 8, 64)
+    configuration.learnsTopPrior = false
+  }
+
+  static func outline(_ configuration: GlowConfiguration) -> String {
+    "RealNVP, scales \(configuration.levels), blocks \(configuration.blocks), width \(configuration.width)"
+      + (configuration.flowNormalization == .none
+        ? "" : ", flow normalization \(configuration.flowNormalization)")
+  }
+
   static func levels(_ configuration: GlowConfiguration, in blueprint: inout Blueprint) -> [Level] {
     var levels: [Level] = []
     for scale in 0..<configuration.levels {
@@ -104,15 +120,18 @@ enum RealNVPLevels: Architecture {
     }
   }
 
-  static func validate(_ configuration: GlowConfiguration) throws {
+  static func validate(_ configuration: GlowConfiguration, naming name: (String) -> String) throws {
     func require(_ holds: Bool, _ message: @autoclosure () -> String) throws {
       if !holds { throw ConfigurationError(message()) }
     }
     try require(!configuration.isConditional, "a RealNVP has no classes")
     try require(!configuration.hasDequantizer, "a RealNVP has uniform noise, and no dequantizer")
+    let (width, widest) = (configuration.width, configuration.width << (configuration.levels - 1))
     try require(
-      configuration.width << (configuration.levels - 1) <= 16384,
-      "width \(configuration.width) is doubled at each scale and must stay below 16384: use fewer scales")
+      widest <= 16384,
+      "\(name("width")) \(width) is doubled at each scale, to \(widest) at the last of "
+        + "\(configuration.levels), and may be at most 16384 there: use a lower \(name("width")) or "
+        + "\(name("levels"))")
   }
 }
 

@@ -17,30 +17,32 @@ extension Glow {
   ) throws {
     precondition(weights.count == workspace.count, "a weight for every image")
     for (image, weight) in weights.enumerated() { workspace.setLikelihoodWeight(S(weight), image: image) }
-    pullBack(workspace, classifierWeight: classifierWeight, imageGradient: imageGradient)
+    pullBack(
+      workspace, classifierWeight: classifierWeight, imageGradient: imageGradient,
+      runs: architecture.levelRuns)
     try foldBackward(totalWeight: weights.reduce(0, +), into: ParameterValues(base: gradients))
   }
 
   /// The gradients of the folded weights, and of the images if they are wanted, once the workspace has the weights.
+  ///
+  /// - Parameters:
+  ///   - runs: all of backward.
+  ///   - whenFinal: is told after each where its gradients stand.
   func pullBack(
-    _ workspace: Workspace<S>, classifierWeight: Double, imageGradient: UnsafeMutablePointer<S>?
+    _ workspace: Workspace<S>, classifierWeight: Double, imageGradient: UnsafeMutablePointer<S>?,
+    runs: [GradientRun], whenFinal: (Range<Int>) -> Void = { _ in }
   ) {
     precondition(workspace.purpose.isTraining)
     precondition(!(configuration.hasDequantizer && workspace.imagesAreFinal), "the dequantizer had no part")
-    for level in architecture.levels.indices.reversed() {
-      let layers = architecture.levels[level].layers.indices
-      // The classifier looks at the latents of the top prior, the last layer.
-      guard level == architecture.levels.count - 1, let classifier = architecture.classifier,
-        let result = workspace.classifierResult
-      else {
-        backward(level, layers, workspace, imageGradient: imageGradient)
-        continue
+    for run in runs {
+      switch run.work {
+      case .layers(let layers, let level): backward(level, layers, workspace, imageGradient: imageGradient)
+      case .classifier(let classifier):
+        classifier.layer.backward(
+          workspace.classifierResult!, weight: classifierWeight, weights(of: classifier.index),
+          into: weightGradient(of: classifier.index), topGradient: workspace.levels.last!.gradient!)
       }
-      backward(level, layers.suffix(1), workspace, imageGradient: imageGradient)
-      classifier.layer.backward(
-        result, weight: classifierWeight, self.weights(of: classifier.index),
-        into: weightGradient(of: classifier.index), topGradient: workspace.levels[level].gradient!)
-      backward(level, layers.dropLast(), workspace, imageGradient: imageGradient)
+      whenFinal(run.values)
     }
   }
 

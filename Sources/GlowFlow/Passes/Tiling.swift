@@ -14,10 +14,6 @@ package struct TileGrain: Sendable {
     self.kernels = kernels
     isTraining = purpose.isTraining
   }
-
-  /// Whether an image's score or latents could depend on the images beside it: OpenBLAS adds up some rows of a product in
-  /// another order than the rest.
-  var mustAlignRows: Bool { kernels == .openBLAS && !isTraining }
 }
 
 /// How the positions of a batch at one level are cut into tiles, the units of work.
@@ -56,8 +52,7 @@ package struct Tiling: Sendable {
   /// Positions of a full tile.
   package let tileRows: Int
 
-  /// - Parameter products: those that the tiles' rows go through, in the type `scalar`. Where rows must be aligned no more
-  ///   pictures share a tile than come out alike.
+  /// - Parameter products: those that the tiles' rows go through, in the type `scalar`.
   package static func fitting<S: Scalar>(
     _ shape: LevelShape, batch: Int, _ grain: TileGrain, products: [ProductShape], _ scalar: S.Type
   ) -> Tiling {
@@ -69,8 +64,8 @@ package struct Tiling: Sendable {
   static func fitting<S: Scalar>(
     _ level: LevelNeeds, batch: Int, _ grain: TileGrain, _ scalar: S.Type
   ) -> Tiling {
-    let (shape, products) = (level.shape, level.products)
-    let kinds = Array(Set(products))
+    let shape = level.shape
+    let kinds = Set(level.products)
     let hasManyWeights = kinds.contains { $0.inner * $0.columns > manyWeights }
     let isLarge =
       grain.isTraining && batch >= largeBatch && (grain.kernels == .openBLAS || hasManyWeights)
@@ -83,11 +78,9 @@ package struct Tiling: Sendable {
       isFine: isPacked && !level.meetsBatch
         && !(grain.isTraining && hasManyWeights && !level.hasGradientBlocks))
     let images =
-      grain.mustAlignRows && level.meetsBatch
-      ? 1
-      : grain.mustAlignRows
-        ? (1...most).last { rowsComeOutAlike(pictures: $0, positions: shape.positions, kinds, S.self) } ?? 1
-        : work.isFine ? min(most, fewestImages(shape, batch: batch, work)) : most
+      grain.mustAlignRows
+      ? grain.alignedPictures(level, most: most, S.self)
+      : work.isFine ? min(most, fewestImages(shape, batch: batch, work)) : most
     return Tiling(shape, batch: batch, grain, imagesPerTile: images, meetsBatch: level.meetsBatch, work)
   }
 
@@ -129,7 +122,7 @@ package struct Tiling: Sendable {
       let count = min(imagesPerTile, batch - first)
       return Tile(
         shape: shape, firstSlot: first, firstImage: first, imageCount: count, firstRow: 0, rows: shape.height,
-        rowStep: grain.mustAlignRows ? imagesPerTile : count, holdsWholeImages: true)
+        rowStep: grain.rowStep(pictures: count, ofFullTile: imagesPerTile), holdsWholeImages: true)
     }
     let firstRow = index % bandsPerImage * rowsPerBand
     let rows = min(rowsPerBand, shape.height - firstRow)
@@ -215,7 +208,7 @@ struct Tile: Sendable {
   let firstRow: Int
   let rows: Int
   /// The rows of a tile's matrix products are batch-interleaved: from one position of a picture to its next it is so many
-  /// rows. As many as it holds pictures; or, where rows must be aligned, as a full tile has, whatever this one holds.
+  /// rows. As many as it holds pictures; or, for OpenBLAS (`OpenBLASRows.swift`), as a full tile has, whatever this one holds.
   var rowStep: Int
   let holdsWholeImages: Bool
 
@@ -226,13 +219,6 @@ struct Tile: Sendable {
   var positionsPerImage: Int { rows * shape.width }
   /// Rows of this tile's matrix products.
   var multiplyRows: Int { rowStep * positionsPerImage }
-
-  /// The same pictures in products that have no rows without a picture.
-  var withoutEmptyRows: Tile {
-    var tile = self
-    tile.rowStep = imageCount
-    return tile
-  }
 
   var band: Band { Band(height: shape.height, width: shape.width, firstRow: firstRow, rows: rows) }
 

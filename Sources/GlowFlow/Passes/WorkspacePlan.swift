@@ -37,7 +37,7 @@ struct WorkspacePlan<S: Scalar> {
     }
     let matrices = architecture.foldables.flatMap(\.needs.weights.matrices)
     packingCount =
-      purpose.isTraining && grain.kernels == .packed
+      purpose.isTraining && S.hasPackedProducts && grain.kernels == .packed
       ? gradientScratchCount(columns: matrices.map(\.columns).max()!) : 0
   }
 

@@ -1,4 +1,3 @@
-import Foundation
 import GlowKernels
 
 /// W = P·L·(U + diag(sign·exp(log s))), with the full matrices that other implementations store.
@@ -16,7 +15,7 @@ struct StoredFactors {
     self.permutation = permutation
     self.lower = squareMatrix(size) { i, j in i == j ? 1 : (i > j ? lower[i * size + j] : 0) }
     self.upper = squareMatrix(size) { i, j in
-      i == j ? sign[i] * exp(logScale[i]) : (i < j ? upper[i * size + j] : 0)
+      i == j ? sign[i] * Elementary.exp(logScale[i]) : (i < j ? upper[i * size + j] : 0)
     }
   }
 
@@ -88,7 +87,8 @@ struct FactorTensors: Sendable {
     let diagonal = (0..<size).map { factors.upper[$0 * size + $0] }
     return [
       squareMatrix(size) { row, column in factors.permutation[row] == column ? 1 : 0 }, factors.lower,
-      strictUpper(factors.upper, size), diagonal.map { log(abs($0)) }, diagonal.map { $0 < 0 ? -1 : 1 },
+      strictUpper(factors.upper, size), diagonal.map { Elementary.log(abs($0)) },
+      diagonal.map { $0 < 0 ? -1 : 1 },
     ]
   }
 }

@@ -89,14 +89,7 @@ package enum ForeignFormat: String, Sendable, CaseIterable {
     case .realnvp: try RealNVPLayout.detect(shapes, &configuration)
     }
     // The levels are the file's: only the size can be another.
-    let halvings = configuration.architecture == .realNVP ? configuration.levels - 1 : configuration.levels
-    let factor = 1 << min(max(halvings, 0), 12)
-    if imageSize % factor != 0 && (1...12).contains(configuration.levels) && imageSize > 0 {
-      throw ConfigurationError(
-        "images of \(imageSize)×\(imageSize) cannot be halved \(halvings) times, the levels of this "
-          + "model: use --image-size \((imageSize + factor - 1) / factor * factor)")
-    }
-    try configuration.validate()
+    try configuration.validate { $0 == "size" ? "--image-size" : nil }
     return configuration
   }
 }

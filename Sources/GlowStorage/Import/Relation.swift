@@ -1,4 +1,4 @@
-import Foundation
+import GlowKernels
 
 /// A tensor of another implementation's file: its name there and the shape it must have.
 struct StoredTensor: Sendable {
@@ -114,7 +114,7 @@ extension Relation {
   static func biased(_ filter: Relation, _ bias: StoredTensor, actNorm: String) -> Relation {
     let out = bias.count
     let reduced = { @Sendable (ours: [[Double]]) in
-      let scale = ours[2].map { exp(3 * $0) }
+      let scale = ours[2].map { Elementary.exp(3 * $0) }
       return [
         ours[0].enumerated().map { $1 * scale[$0 % out] }, zip(ours[1], scale).map { $0 * $1 },
         [Double](repeating: 0, count: out),

@@ -1,5 +1,5 @@
-import Foundation
 import GlowFlow
+import GlowKernels
 
 /// The tensors of rosinality's PyTorch code: actnorm stores its scale itself; the hidden layers have biases and no
 /// actnorm; the last filter of a network is padded with ones; what comes first in a network's output is the
@@ -141,14 +141,14 @@ struct RosinalityLayout {
         let scale = stored[0]
         if scale.contains(0) { throw RelationError(name: scaleName, reason: "holds a scale of 0") }
         let matrix = try mixing.read(Array(stored.dropFirst()))[0]
-        return [scale.map { log(abs($0)) / 3 }, signed(matrix, scale)]
+        return [scale.map { Elementary.log(abs($0)) / 3 }, signed(matrix, scale)]
       },
       pullBack: { stored, gradients in
         [zip(gradients[0], stored[0]).map { $0 / (3 * $1) }]
           + mixing.pullBack(Array(stored.dropFirst()), [signed(gradients[1], stored[0])])
       },
       write: { parameters in
-        try [parameters[0].map { exp(3 * $0) }] + mixing.write([parameters[1]])
+        try [parameters[0].map { Elementary.exp(3 * $0) }] + mixing.write([parameters[1]])
       })
   }
 }

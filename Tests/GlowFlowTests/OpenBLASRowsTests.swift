@@ -1,9 +1,10 @@
-import Foundation
 import GlowKernels
 import Testing
 
-@Suite("Whether a picture's rows depend on its place")
-struct RowIndependenceTests {
+@testable import GlowFlow
+
+@Suite("Whether a picture's rows depend on its place, with OpenBLAS")
+struct OpenBLASRowsTests {
   @Test("in Float", arguments: [2, 3, 4, 5, 6, 12], [1, 4, 16, 25])
   func float(pictures: Int, positions: Int) { check(pictures, positions, Float.self) }
 
@@ -53,16 +54,12 @@ struct RowIndependenceTests {
       #expect(found == isAlike, "\(pictures)×\(positions) rows, \(k)→\(n) in \(S.self)")
     }
   }
-}
 
-@Suite("Kernels")
-struct KernelNameTests {
-  @Test("are those that are asked for")
-  func names() throws {
-    let environment = ProcessInfo.processInfo.environment
-    if let wanted = environment["OPENBLAS_CORETYPE"] { #expect(openBLASCoreName() == wanted) }
-    if let wanted = environment["GLOW_KERNELS"] { #expect(ProductKernels.standard.rawValue == wanted) }
-    if let wanted = environment["GLOW_INSTRUCTIONS"] { #expect(InstructionSet.chosen?.rawValue == wanted) }
-    #expect(ThreadTeam(count: 1).kernels == .standard)
+  private func random<S: Scalar>(_ count: Int, _ stream: UInt64, _: S.Type) -> [S] {
+    var values = [S](repeating: 0, count: count)
+    values.withUnsafeMutableBufferPointer {
+      Philox(seed: 9, purpose: .latents, stream: stream).fillNormal($0)
+    }
+    return values
   }
 }
