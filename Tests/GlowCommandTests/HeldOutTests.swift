@@ -59,7 +59,7 @@ extension CommandTests {
         "evaluate run --data images",
         "run was trained with --crop 24, here none; --background 0,0,0, here none"
       ),
-      ("evaluate run --data images --crop 32 --background 0", "run was trained with --crop 24, here 32;"),
+      ("evaluate run --data images --crop 32 --background 0", "run was trained with --crop 24, here 32"),
       (
         "encode run --data images --crop 24 --background 0 --resize crop --out latents.npy",
         "run was trained with --resize box, here crop"
