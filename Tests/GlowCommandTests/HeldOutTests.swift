@@ -1,4 +1,5 @@
 import Foundation
+import GlowImages
 import GlowTestSupport
 import Testing
 
@@ -129,7 +130,7 @@ extension CommandTests {
   }
 
   @Test("of how many images something is changed is said once they are scored, and kept beside the scores")
-  func changedImages() throws {
+  func countedChanges() throws {
     defer { clean() }
     try train()
     try writeImages("images", ["cat"])
