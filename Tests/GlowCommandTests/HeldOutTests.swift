@@ -172,8 +172,8 @@ extension CommandTests {
     let asked = try shell("\(line) b.png \(options.replacing("--image-size 16 ", with: ""))")
     #expect(asked.status == 0 && !asked.output.contains("as in training"))
     #expect(try bytes("a.png") == bytes("b.png"))
-    let whole = try shell("\(line) c.png --crop 32")
-    #expect(whole.status == 0 && whole.output.hasPrefix("--resize crop --background 0,0,0 as in training\n"))
+    let whole = try shell("\(line) c.png --crop 32 --resize box")
+    #expect(whole.status == 0 && whole.output.hasPrefix("--background 0,0,0 as in training\n"))
     #expect(try bytes("a.png") != bytes("c.png"))
     // What has been brought to the model's size is not cropped again.
     let small = try shell(

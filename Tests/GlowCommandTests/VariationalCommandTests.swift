@@ -79,7 +79,9 @@ struct VariationalCommandTests {
     #expect(evaluation.status != 0 && evaluation.error.contains("has no dequantizer"), "\(evaluation.error)")
     #expect(evaluation.messages.count == 1, "\(evaluation.error)")
     let resumed = try glow("train --out uniform --resume --steps 2 --dequantization variational")
-    #expect(resumed.status != 0 && resumed.error.contains("--dequantizer-width is 0, asked for 32"), "\(resumed.error)")
+    #expect(
+      resumed.status != 0 && resumed.error.contains("--dequantizer-width is 0, asked for 32"),
+      "\(resumed.error)")
     try expectDone("train --data faces --limit 16 --out learned \(model) --dequantization variational")
     let export = try glow("export learned --to openai --out there.safetensors")
     #expect(export.status != 0 && export.error.contains("has a dequantizer"), "\(export.error)")

@@ -512,11 +512,11 @@ struct ArrayFilesTests {
     let images = npy([2, 2, 2], [UInt8](0..<8))
     try expect([("labels", npy([2], [0, 1]))], "has no array of images")
     try expect([("images", images), ("labels", npy([1], [0]))], "has 1 labels for 2 images")
-    for (number, shape) in [[2, 2, 2], [1, 4, 2]].enumerated() {
-      try folder.write(npy(shape, [UInt8](0..<8)), "batches/batch_\(number).npy")
+    for (number, shape) in [[2, 2, 2], [1, 5, 6]].enumerated() {
+      try folder.write(npy(shape, [UInt8](0..<UInt8(shape.reduce(1, *)))), "batches/batch_\(number).npy")
     }
     let other = folder.path + "/batches/batch_1.npy"
-    expectError(other, "holds images of 4×2×1, expected 2×2×1 as in \(folder.path)/batches/batch_0.npy") {
+    expectError(other, "holds images of 5×6×1, expected 2×2×1 as in \(folder.path)/batches/batch_0.npy") {
       try DataSource.open(folder.path + "/batches", part: .train)
     }
     try expect(

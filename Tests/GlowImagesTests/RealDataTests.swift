@@ -75,7 +75,7 @@ struct RealDataTests {
     options.imageSize = 32
     let opened = try DataSource.open("\(folder)/mnist-idx", part: part, options: options)
     let dataset = opened.dataset
-    #expect(opened.note == "28×28 images are padded to 32×32: bits/dim is over the padded size")
+    #expect(opened.notes.contains("28×28 images are padded to 32×32: bits/dim is over the padded size"))
     #expect(dataset.shape == ImageShape(height: 32, width: 32, channels: 1))
     #expect(Set((0..<dataset.count).map(dataset.label)) == Set(0...9))
     let image = try dataset.image(0)
