@@ -177,8 +177,8 @@ private final class Queue: @unchecked Sendable {
     while true {
       // At the end what has begun is all there will be.
       let available = isAtEnd ? min(count, begun - released) : count
-      let next = (released..<released + available).compactMap { items[$0 % capacity] }
-      if next.count == available { return next }
+      let places = released..<released + available
+      if places.allSatisfy({ items[$0 % capacity] != nil }) { return places.map { items[$0 % capacity]! } }
       condition.wait()
     }
   }

@@ -208,7 +208,8 @@ struct RealNVPParityTests {
   @Test("10 steps of Adam in training mode: losses, weights and statistics")
   func trajectory() throws {
     try follow(RealNVPReference<Double>("torch-realnvp-cifar"), loss: 1e-10, weights: 1e-9, loose: 1e-5)
-    try follow(RealNVPReference<Float>("torch-realnvp-cifar"), loss: 1e-7, weights: 1e-3, loose: 3e-2)
+    // Losses to some units in the last place: 5e-9 with packed products, 2e-7 with those of OpenBLAS for AVX-512.
+    try follow(RealNVPReference<Float>("torch-realnvp-cifar"), loss: 1e-6, weights: 1e-3, loose: 3e-2)
   }
 
   /// - Parameters:

@@ -43,7 +43,6 @@ enum WebP: ImageCodec {
   }
 
   /// - Returns: whether there are colors that nobody sees.
-
   private static func decode(
     _ bytes: UnsafeRawBufferPointer, path: String, _ stored: ImageHeader, background: Background?,
     into pixels: UnsafeMutableBufferPointer<UInt8>
