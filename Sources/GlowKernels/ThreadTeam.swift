@@ -22,8 +22,8 @@ package final class ThreadTeam: @unchecked Sendable {
 
   /// A team of `count` threads, the caller among them; by default as many as the machine grants.
   ///
-  /// Fewer if the kernels serve no more (`ProductKernels.mostThreads`) or the system starts no more, which `count` then says. Sets OpenBLAS to one thread: the threads of this
-  /// package are its own.
+  /// Fewer if the kernels serve no more (`ProductKernels.mostThreads`) or the system starts no more, which `count` then
+  /// says. Sets OpenBLAS to one thread: the threads of this package are its own.
   package init(count: Int = ThreadTeam.availableCount, kernels: ProductKernels = .standard) {
     precondition(
       kernels != .packed || ProductKernels.best == .packed, "this processor has no packed products")

@@ -29,8 +29,9 @@ extension SpeedMeasurement {
     }
   }
 
-  /// Records the job's pass on one thread and times it on the team, in turns, and predicts from the records what it takes with other
-  /// numbers of threads. The fastest run of either counts, with what else the machine does in it least.
+  /// Records the job's pass on one thread and times it on the team, in turns, and predicts from the records what it
+  /// takes with other numbers of threads. The fastest run of either counts, with what else the machine does in it
+  /// least.
   ///
   /// - Parameters:
   ///   - runs: of either, after one of either that does not count.
