@@ -3,6 +3,7 @@
 #include "../../Modules/CMPI/shim.h"
 
 #include <dlfcn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -82,15 +83,26 @@ static double seconds(void) {
   return time.tv_sec + time.tv_nsec * 1e-9;
 }
 
+// Whether a thread has nothing to do until an exchange has ended.
+static atomic_bool is_awaited;
+static const double shortest_pause = 50e-6;
+
+void ranks_await(int is_waiting) { atomic_store(&is_awaited, is_waiting); }
+
 // Waits for the end of what has begun; -1 after so many seconds, if `limit` is not negative. After so many tries it leaves
-// the processor to others in between.
-static int finish(MPI_Request *request, int tries, double limit) {
-  double end = seconds() + limit;
+// the processor to others in between. Those that work meanwhile do not want to be interrupted twenty thousand times a second:
+// the longer it takes, the longer are the pauses, if they may be.
+static int finish(MPI_Request *request, int tries, double longest, double limit) {
+  const double begin = seconds();
   for (int done = 0;; tries--) {
     mpi.test(request, &done, MPI_STATUS_IGNORE);
     if (done) return 0;
-    if (limit >= 0 && seconds() > end) return -1;
-    if (tries <= 0) nanosleep(&(struct timespec){0, 50000}, NULL);
+    const double elapsed = seconds() - begin;
+    if (limit >= 0 && elapsed > limit) return -1;
+    if (tries > 0) continue;
+    double pause = elapsed / 8 < longest ? elapsed / 8 : longest;
+    if (pause < shortest_pause || atomic_load(&is_awaited)) pause = shortest_pause;
+    nanosleep(&(struct timespec){0, (long)(pause * 1e9)}, NULL);
   }
 }
 
@@ -99,7 +111,7 @@ int ranks_gather_words(const int64_t *own, int count, int64_t *all, double limit
   MPI_Request request;
   mpi.begin_gather(own, count, mpi.word, all, count, mpi.word, mpi.world, &request);
   // The others are here within microseconds, or they wait for the disk of rank 0 or the images of another one.
-  return finish(&request, 2000, limit);
+  return finish(&request, 2000, shortest_pause, limit);
 }
 
 void ranks_gather_bytes(const uint8_t *own, uint8_t *all, const int *counts, const int *offsets, int rank) {
@@ -113,13 +125,13 @@ void ranks_exchange_values(
   mpi.begin_exchange(
     sent, sent_counts, sent_offsets, mpi.value, received, received_counts, received_offsets, mpi.value, mpi.world,
     &request);
-  finish(&request, 0, -1);
+  finish(&request, 0, 1e-3, -1);
 }
 
 void ranks_gather_values(float *values, const int *counts, const int *offsets) {
   MPI_Request request;
   mpi.begin_gather_values(MPI_IN_PLACE, 0, mpi.value, values, counts, offsets, mpi.value, mpi.world, &request);
-  finish(&request, 0, -1);
+  finish(&request, 0, 1e-3, -1);
 }
 
 void ranks_leave(void) { mpi.finalize(); }
@@ -145,6 +157,7 @@ void ranks_exchange_values(
   abort();
 }
 void ranks_gather_values(float *values, const int *counts, const int *offsets) { abort(); }
+void ranks_await(int is_waiting) { (void)is_waiting; }
 void ranks_leave(void) { abort(); }
 void ranks_abort(int status) { abort(); }
 

@@ -42,7 +42,11 @@ package final class SumExchange: @unchecked Sendable {
   }
 
   /// Returns when all sums that have begun are there.
-  package func finish() { queue.sync {} }
+  package func finish() {
+    ranks_await(1)
+    queue.sync {}
+    ranks_await(0)
+  }
 
   private func sum(_ own: [UnsafePointer<Float>], _ count: Int, into target: UnsafeMutablePointer<Float>) {
     let blocks = (0..<ranks.count).map { $0 * count / ranks.count..<($0 + 1) * count / ranks.count }

@@ -21,7 +21,9 @@ int ranks_gather_words(const int64_t *own, int count, int64_t *all, double limit
 // The bytes of all ranks, `counts` and `offsets` of each.
 void ranks_gather_bytes(const uint8_t *own, uint8_t *all, const int *counts, const int *offsets, int rank);
 
-// Values are exchanged beside other work: who waits for them leaves the processor to it.
+// Values are exchanged beside other work, to which who waits for them leaves the processor; but not while `is_waiting` says
+// that nothing is left to do but to wait, as another thread may.
+void ranks_await(int is_waiting);
 
 // What each rank has for each: rank r gets sent[offsets[r]...], and received[offsets[r]...] comes from it.
 void ranks_exchange_values(
