@@ -1,8 +1,6 @@
 import Synchronization
 
-/// How far each of several lines of work has come, for the pieces of a run (`ThreadTeam.run`) that need another's result.
-///
-/// A piece may wait for pieces of smaller numbers only: those have been taken before it, so none waits for ever.
+/// How far each of several lines of work has come, for pieces of a run that need another's result (`Wavefront`).
 package final class Milestones: @unchecked Sendable {
   private let counters: Counters
   private let count: Int
@@ -16,13 +14,13 @@ package final class Milestones: @unchecked Sendable {
   /// Puts all lines back to 0, between two runs.
   package func reset() { for index in 0..<count { counters[index].pointee.store(0, ordering: .relaxed) } }
 
-  /// Says that a line has come one further; what was written before is visible to those who have waited for it.
+  /// Says that a line has come one further; what was written before is visible to those who find it has.
   package func advance(_ line: Int) {
     counters[line].pointee.wrappingAdd(1, ordering: .acquiringAndReleasing)
   }
 
-  /// Returns when a line has come as far as `value`.
-  package func wait(for line: Int, toReach value: Int) {
-    watch { counters[line].pointee.load(ordering: .acquiring) >= value }
+  /// Whether a line has come as far as `value`.
+  package func has(_ line: Int, reached value: Int) -> Bool {
+    counters[line].pointee.load(ordering: .acquiring) >= value
   }
 }

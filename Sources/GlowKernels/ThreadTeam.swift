@@ -120,6 +120,24 @@ package final class ThreadTeam: @unchecked Sendable {
     trace.runEnds(plan())
   }
 
+  /// Calls `body(piece, thread)` once for every piece, when what it needs is done, and returns when all are done.
+  ///
+  /// - Parameter plan: what a trace is told of the pieces, if there is one.
+  package func run(
+    _ wavefront: Wavefront, as plan: @autoclosure () -> WorkPlan,
+    _ body: (_ piece: Int, _ thread: Int) -> Void
+  ) {
+    let threads = count
+    if threads == 1 || trace != nil {
+      run(wavefront.count, as: plan(), body)
+      return
+    }
+    wavefront.reset()
+    run(min(threads, wavefront.widest)) { _, thread in
+      while let piece = wavefront.take(thread: thread, of: threads) { body(piece, thread) }
+    }
+  }
+
   /// Records all runs while it is set, which the caller then does alone.
   package var trace: WorkTrace?
 }
@@ -146,22 +164,6 @@ private final class Crew: @unchecked Sendable {
   private var working: UnsafeMutablePointer<Atomic<Int>> { counters[2] }
   private let isEnding = Atomic<Bool>(false)
   private let sleepers = Atomic<Int>(0)
-  private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-  private let wake: UnsafeMutablePointer<pthread_cond_t>
-
-  init() {
-    mutex = .allocate(capacity: 1)
-    wake = .allocate(capacity: 1)
-    pthread_mutex_init(mutex, nil)
-    pthread_cond_init(wake, nil)
-  }
-
-  deinit {
-    pthread_cond_destroy(wake)
-    pthread_mutex_destroy(mutex)
-    wake.deallocate()
-    mutex.deallocate()
-  }
 
   func run(_ pieces: Int, isAlone: Bool = false, _ body: (_ piece: Int, _ thread: Int) -> Void) {
     let isFree = isRunning.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged
@@ -195,11 +197,7 @@ private final class Crew: @unchecked Sendable {
 
   private func startOthers() {
     generation.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
-    if sleepers.load(ordering: .sequentiallyConsistent) > 0 {
-      pthread_mutex_lock(mutex)
-      pthread_cond_broadcast(wake)
-      pthread_mutex_unlock(mutex)
-    }
+    if sleepers.load(ordering: .sequentiallyConsistent) > 0 { glow_wake_all(generation) }
   }
 
   private func takePieces(thread: Int) {
@@ -224,35 +222,47 @@ private final class Crew: @unchecked Sendable {
     }
   }
 
+  /// Nanoseconds that a thread watches for the next run: more than lies between the runs of a pass, also for one that has
+  /// found no more pieces while others still work, because waking many threads takes longer than many a run.
+  private static let watchfulness: UInt64 = 300_000
+
   /// Returns when a run later than number `seen` has started.
   private func waitForRun(after seen: Int) {
+    let hasBegun = { [generation] in generation.pointee.load(ordering: .acquiring) != seen }
     // Threads without a processor of their own would keep it from those that work.
-    for _ in 0..<(isCrowded() ? 0 : 1000) {
-      if generation.pointee.load(ordering: .acquiring) != seen { return }
-      glow_pause()
+    if !isCrowded() {
+      let end = monotonicNanoseconds() &+ Self.watchfulness
+      repeat {
+        for _ in 0..<64 {
+          if hasBegun() { return }
+          glow_pause()
+        }
+      } while monotonicNanoseconds() < end
     }
-    pthread_mutex_lock(mutex)
     sleepers.wrappingAdd(1, ordering: .sequentiallyConsistent)
     while generation.pointee.load(ordering: .sequentiallyConsistent) == seen {
-      pthread_cond_wait(wake, mutex)
+      glow_sleep_while(generation, Int64(seen))
     }
     sleepers.wrappingSubtract(1, ordering: .sequentiallyConsistent)
-    pthread_mutex_unlock(mutex)
   }
 }
 
-/// Watches for something that another thread is about to do.
+/// Watches for something that another thread is about to do: asks until it is done, and then no more.
 func watch(until isDone: () -> Bool) {
-  for _ in 0..<500 {
-    if isDone() { return }
-    glow_pause()
+  var turns = 0
+  while !isDone() {
+    turns += 1
+    if isCrowded() {
+      // Others need the processor, perhaps the one that this thread waits for.
+      if turns <= 20 { sched_yield() } else { usleep(UInt32(min(50 * (turns - 20), 1000))) }
+    } else if turns > 500 && turns % 20 == 0 {
+      // That one may have no processor at the moment, and can have this one.
+      sched_yield()
+    } else {
+      // Calls of the system would slow a thread that shares the core.
+      glow_pause()
+    }
   }
-  // It takes longer, or the other thread has no processor at the moment: this one can have it.
-  for _ in 0..<20 {
-    if isDone() { return }
-    sched_yield()
-  }
-  while !isDone() { if isCrowded() { usleep(50) } else { sched_yield() } }
 }
 
 /// Threads of all teams that there are.

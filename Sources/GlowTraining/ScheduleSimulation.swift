@@ -2,8 +2,8 @@ import GlowKernels
 
 /// What a pass would take with other numbers of threads, from a record of its pieces on one (`WorkTrace`).
 ///
-/// Each run of the team is gone through as the team does it: a thread takes the next piece in order, waits for the pieces
-/// that it needs, works, and takes another; the run ends with its last piece. Between runs the caller works alone. Pieces
+/// Each run of the team is gone through as the team does it: a thread takes the first piece for which all is done that it
+/// needs, works, and takes another; the run ends with its last piece. Between runs the caller works alone. Pieces
 /// take as long as they did on one thread, but no more bytes pass a second than memory lets through: where the pieces at
 /// work want more, those that want least get all of it and the rest share what is left evenly.
 ///
@@ -115,33 +115,42 @@ package struct ScheduleSimulation: Sendable {
 private struct SimulatedTeam {
   private struct Worker {
     let piece: Int
-    /// Of what the piece waits for, the first range that has not been found done, and from where on.
-    var range = 0
-    var place: Int
     /// Seconds of work, at full speed.
     var left: Double
     var speed = 1.0
+  }
+
+  /// Of what a piece waits for, the first range that has not been found done, and from where on.
+  private struct Wait {
+    var range = 0
+    var place: Int
   }
 
   private let pieces: [WorkTrace.Piece]
   private let threads: Int
   private let bandwidth: Double?
   private var isDone: [Bool]
-  private var next = 0
-  private var waiting: [Worker] = []
+  private var isTaken: [Bool]
+  private var waits: [Wait]
+  /// A piece before which all are taken.
+  private var first = 0
   private var working: [Worker] = []
 
   init(_ pieces: [WorkTrace.Piece], threads: Int, bandwidth: Double?) {
     (self.pieces, self.threads, self.bandwidth) = (pieces, threads, bandwidth)
     isDone = [Bool](repeating: false, count: pieces.count)
+    isTaken = isDone
+    waits = pieces.map { Wait(place: $0.waits.first?.lowerBound ?? 0) }
   }
 
   /// From the start of the first piece to the end of the last.
   mutating func seconds() -> Double {
     var seconds = 0.0
     while true {
-      while next < pieces.count && waiting.count + working.count < threads { take() }
-      startThoseThatCan()
+      while working.count < threads, let piece = firstReady() {
+        isTaken[piece] = true
+        working.append(Worker(piece: piece, left: pieces[piece].seconds))
+      }
       if working.isEmpty { return seconds }
       shareBandwidth()
       let step = working.reduce(Double.infinity) { min($0, $1.left / $1.speed) }
@@ -153,29 +162,22 @@ private struct SimulatedTeam {
     }
   }
 
-  private mutating func take() {
-    let piece = pieces[next]
-    waiting.append(Worker(piece: next, place: piece.waits.first?.lowerBound ?? 0, left: piece.seconds))
-    next += 1
+  /// Which of several of one rank a thread takes makes no difference here.
+  private mutating func firstReady() -> Int? {
+    while first < pieces.count && isTaken[first] { first += 1 }
+    return (first..<pieces.count).first { !isTaken[$0] && isReady($0) }
   }
 
-  private mutating func startThoseThatCan() {
-    for index in waiting.indices {
-      let waits = pieces[waiting[index].piece].waits
-      while waiting[index].range < waits.count {
-        while waiting[index].place < waits[waiting[index].range].upperBound, isDone[waiting[index].place] {
-          waiting[index].place += 1
-        }
-        if waiting[index].place < waits[waiting[index].range].upperBound { break }
-        waiting[index].range += 1
-        if waiting[index].range < waits.count {
-          waiting[index].place = waits[waiting[index].range].lowerBound
-        }
-      }
+  private mutating func isReady(_ piece: Int) -> Bool {
+    let ranges = pieces[piece].waits
+    while waits[piece].range < ranges.count {
+      let end = ranges[waits[piece].range].upperBound
+      while waits[piece].place < end, isDone[waits[piece].place] { waits[piece].place += 1 }
+      if waits[piece].place < end { return false }
+      waits[piece].range += 1
+      if waits[piece].range < ranges.count { waits[piece].place = ranges[waits[piece].range].lowerBound }
     }
-    func isReady(_ worker: Worker) -> Bool { worker.range == pieces[worker.piece].waits.count }
-    working += waiting.filter(isReady)
-    waiting.removeAll(where: isReady)
+    return true
   }
 
   /// Sets the speeds of those at work: no more bytes pass than memory lets through.

@@ -1,7 +1,8 @@
 import Glibc
-import GlowKernels
 import Synchronization
 import Testing
+
+@testable import GlowKernels
 
 private final class Counter: Sendable {
   private let count = Atomic(0)
@@ -86,21 +87,76 @@ struct ThreadTeamTests {
   }
 }
 
-@Suite("Milestones")
-struct MilestonesTests {
-  @Test("a piece that waits sees what those have written that it waited for", arguments: [1, 2, 4])
-  func order(threads: Int) throws {
-    // Two lines of 50 pieces in turns; each piece needs the one before it on its line.
-    let milestones = Milestones(count: 2)
-    let seen = try Slab<Double>(count: 2 * 50)
-    ThreadTeam(count: threads).run(100) { piece, _ in
-      let (line, place) = (piece % 2, piece / 2)
-      milestones.wait(for: line, toReach: place)
-      if place % 5 == 0 { usleep(200) }
-      let values = seen.base + 50 * line
-      values[place] = place == 0 ? 1 : values[place - 1] + 1
-      milestones.advance(line)
+@Suite("Wavefronts")
+struct WavefrontTests {
+  /// Lines of 50 pieces in turns, each of which needs the one before it on its line.
+  private func wavefront(lines: Int, _ milestones: Milestones) -> Wavefront {
+    Wavefront(
+      (0..<lines * 50).map { .init(rank: $0 / lines, line: $0 % lines) }, lines: lines,
+      isReady: { milestones.has($0 % lines, reached: $0 / lines) })
+  }
+
+  @Test(
+    "a piece comes once, and sees what those have written that it needs", arguments: [1, 2, 4, 9], [1, 2, 7])
+  func order(threads: Int, lines: Int) throws {
+    let milestones = Milestones(count: lines)
+    let wavefront = wavefront(lines: lines, milestones)
+    let team = ThreadTeam(count: threads)
+    let seen = try Slab<Double>(count: lines * 50)
+    // It is used again for every batch.
+    for turn in 1...3 {
+      milestones.reset()
+      team.run(wavefront, as: WorkPlan("lines")) { piece, _ in
+        let (line, place) = (piece % lines, piece / lines)
+        if place % 25 == 0 { usleep(200) }
+        let values = seen.base + 50 * line
+        values[place] += place == 0 ? 1 : 1 + values[place - 1]
+        milestones.advance(line)
+      }
+      var expected = [Double](repeating: 0, count: 50)
+      for _ in 0..<turn {
+        for place in expected.indices { expected[place] += 1 + (place == 0 ? 0 : expected[place - 1]) }
+      }
+      #expect(Array(seen.values) == (0..<lines).flatMap { _ in expected })
     }
-    #expect(Array(seen.values) == (0..<2).flatMap { _ in (1...50).map(Double.init) })
+  }
+
+  @Test("of those that are ready the lowest rank comes first, and in it the thread's own")
+  func choice() {
+    let milestones = Milestones(count: 4)
+    let wavefront = wavefront(lines: 4, milestones)
+    wavefront.reset()
+    // Of two threads the first has lines 0 and 1, the second 2 and 3.
+    #expect(wavefront.take(thread: 1, of: 2) == 2)
+    #expect(wavefront.take(thread: 0, of: 2) == 0)
+    milestones.advance(2)
+    // Line 2 could go on; but 3 lags behind.
+    #expect(wavefront.take(thread: 1, of: 2) == 3)
+    // There is one of rank 0 left, which thread 1 takes although it is the other's.
+    #expect(wavefront.take(thread: 1, of: 2) == 1)
+    // Now only line 2 can, whose it is or not; nobody waits for line 0.
+    #expect(wavefront.take(thread: 0, of: 2) == 6)
+    for line in [0, 1] { milestones.advance(line) }
+    #expect(wavefront.take(thread: 1, of: 2) == 4)
+  }
+
+  @Test("a line that is slow does not hold up those that need nothing of it")
+  func slowLine() {
+    let milestones = Milestones(count: 3)
+    let wavefront = wavefront(lines: 3, milestones)
+    wavefront.reset()
+    #expect(wavefront.take(thread: 0, of: 3) == 0)
+    for place in 0..<50 {
+      for line in [1, 2] {
+        #expect(wavefront.take(thread: line, of: 3) == place * 3 + line)
+        milestones.advance(line)
+      }
+    }
+    milestones.advance(0)
+    for place in 1..<50 {
+      #expect(wavefront.take(thread: place % 3, of: 3) == place * 3)
+      milestones.advance(0)
+    }
+    #expect(wavefront.take(thread: 0, of: 3) == nil && wavefront.take(thread: 2, of: 3) == nil)
   }
 }

@@ -26,19 +26,18 @@ struct SimulationTests {
     #expect(seconds(pieces, threads: 100, launch: 0.5) == 4.5)
   }
 
-  @Test("a piece waits for those that it needs, and its thread with it")
+  @Test("a thread takes the first piece that needs nothing more")
   func waits() {
     // Two lines of work; the second pieces of both wait for the first pieces.
     let pieces = [
       Piece(seconds: 5), Piece(seconds: 1), Piece(seconds: 1, waits: [0..<1]),
-      Piece(seconds: 1, waits: [1..<2]), Piece(seconds: 2, waits: [0..<2, 2..<4]),
+      Piece(seconds: 6, waits: [1..<2]), Piece(seconds: 2, waits: [0..<2, 2..<4]),
     ]
-    // The thread that has taken the third piece waits for the first until 5; so has nobody the fourth before.
-    #expect(seconds(pieces, threads: 2) == 8)
-    // With another thread it is done by then.
-    #expect(seconds(pieces, threads: 3) == 8)
-    #expect(seconds(Array(pieces.dropLast()), threads: 2) == 6)
-    #expect(seconds(Array(pieces.dropLast()), threads: 3) == 6)
+    // The third waits for the first until 5; the fourth goes from 1 to 7, and then the last.
+    #expect(seconds(pieces, threads: 2) == 9)
+    #expect(seconds(pieces, threads: 3) == 9)
+    #expect(seconds(Array(pieces.dropLast()), threads: 2) == 7)
+    #expect(seconds(Array(pieces.dropLast()), threads: 1) == 13)
   }
 
   @Test(

@@ -15,6 +15,7 @@ final class SumSchedule {
   private let layersDone: Milestones
   private let groupsDone: Milestones
   private let blocksDone: Milestones
+  private let wavefront: Wavefront
 
   /// What there is to do at one tile.
   enum Task<S: Scalar> {
@@ -34,9 +35,32 @@ final class SumSchedule {
     self.traffic = traffic
     largest = sums.reduce(0) { max($0, $1.count) }
     order = SumPiece.order(groups: tiling.groupCount, sums)
-    layersDone = Milestones(count: tiling.groupCount)
-    groupsDone = Milestones(count: sums.count)
-    blocksDone = Milestones(count: sums.count)
+    let groups = tiling.groupCount
+    let (layersDone, groupsDone, blocksDone) = (
+      Milestones(count: groups), Milestones(count: sums.count), Milestones(count: sums.count)
+    )
+    (self.layersDone, self.groupsDone, self.blocksDone) = (layersDone, groupsDone, blocksDone)
+    wavefront = Wavefront(
+      order.map { piece in
+        switch piece {
+        case .group(let group, let layer): .init(rank: 2 * layer, line: group)
+        case .shared(let number, let layer):
+          .init(rank: 2 * layer + 3, line: number * groups / sums[layer].pieceCount)
+        case .block(let block, let layer):
+          .init(
+            rank: 2 * layer + 3,
+            line: (sums[layer].shared.count + block) * groups / sums[layer].pieceCount)
+        }
+      }, lines: groups,
+      isReady: { [order] in
+        switch order[$0] {
+        case .group(let group, let layer):
+          // Its parts, and what it contributes to, are those of the layer before the last.
+          layersDone.has(group, reached: layer)
+            && (layer < 2 || blocksDone.has(layer - 2, reached: sums[layer - 2].pieceCount))
+        case .shared(_, let layer), .block(_, let layer): groupsDone.has(layer, reached: groups)
+        }
+      })
   }
 
   /// - Parameters:
@@ -95,21 +119,16 @@ final class SumSchedule {
     layersDone.reset()
     groupsDone.reset()
     blocksDone.reset()
-    team.run(order.count, as: wavefrontPlan()) { piece, thread in
+    team.run(wavefront, as: wavefrontPlan()) { piece, thread in
       switch order[piece] {
       case .group(let group, let layer):
-        layersDone.wait(for: group, toReach: layer)
-        // Its parts, and what it contributes to, are those of the layer before the last.
-        if layer >= 2 { blocksDone.wait(for: layer - 2, toReach: sums[layer - 2].pieceCount) }
         visit(layer, stages[layer].indices, group, thread)
         layersDone.advance(group)
         groupsDone.advance(layer)
       case .shared(let number, let layer):
-        groupsDone.wait(for: layer, toReach: groups)
         share(layer, number, thread)
         blocksDone.advance(layer)
       case .block(let block, let layer):
-        groupsDone.wait(for: layer, toReach: groups)
         addUp(layer, block)
         blocksDone.advance(layer)
       }

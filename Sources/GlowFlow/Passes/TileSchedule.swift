@@ -3,21 +3,26 @@ import GlowKernels
 /// The order in which a team works through the tiles of a level, one layer after the other.
 ///
 /// Tiles of whole pictures need nothing of each other, so no layer waits for the end of the one before it (a wavefront
-/// schedule): pieces of work are numbered layer by layer and taken in order, and a piece waits only for those it needs,
-/// which were taken earlier and are nearly always done. Bands need their neighbors' halo, and statistics of a
-/// batch all of its tiles: there all tiles leave a stage before any enters the next.
+/// schedule), and each thread has tiles of its own, as far as none lags behind. Bands need their neighbors' halo, and
+/// statistics of a batch all of its tiles: there all tiles leave a stage before any enters the next.
 final class TileSchedule {
   let tiling: Tiling
   private let stages: [[Stage]]
   private let traffic: Traffic
   private let layersDone: Milestones
+  private let wavefront: Wavefront
 
   /// - Parameter stages: of each layer, in the order of the pass.
   init(_ tiling: Tiling, stages: [[Stage]], _ traffic: Traffic = Traffic("tiles")) {
     self.tiling = tiling
     self.stages = stages
     self.traffic = traffic
-    layersDone = Milestones(count: tiling.tileCount)
+    let count = tiling.tileCount
+    let done = Milestones(count: count)
+    layersDone = done
+    wavefront = Wavefront(
+      (0..<stages.count * count).map { .init(rank: $0 / count, line: $0 % count) }, lines: count,
+      isReady: { done.has($0 % count, reached: $0 / count) })
   }
 
   /// Takes every tile through the stages of each layer.
@@ -39,9 +44,8 @@ final class TileSchedule {
       return
     }
     layersDone.reset()
-    team.run(stages.count * tileCount, as: plan(0...stages.count - 1)) { piece, thread in
+    team.run(wavefront, as: plan(0...stages.count - 1)) { piece, thread in
       let (layer, index) = piece.quotientAndRemainder(dividingBy: tileCount)
-      layersDone.wait(for: index, toReach: layer)
       visit(layer, stages[layer][...], tiling.tile(index), thread)
       layersDone.advance(index)
     }
