@@ -63,12 +63,11 @@ for model in $models; do
       printf "| %s | %d | %d | %.1f | %s | %.4f | %s |\n", model, n, images, speed, share, mean, spread
     }'
 done
-# Seed by seed: seven models have a color each.
 set --
-for seed in $(seq "$seeds"); do
-  for model in $models; do
+for model in $models; do
+  for seed in $(seq "$seeds"); do
     if [ -e "$results/$model-$seed/result" ]; then set -- "$@" "$results/$model-$seed"; fi
   done
 done
-[ $# -eq 0 ] || "$glow" plot "$@" --against images,core-hours --out "$results/curves.png"
+[ $# -eq 0 ] || "$glow" plot "$@" --seeds --against images,core-hours --out "$results/curves.png"
 exit ${failed:-0}

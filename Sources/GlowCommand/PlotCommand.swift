@@ -16,6 +16,12 @@ struct PlotCommand: ParsableCommand {
       "What the curves are drawn against: images (default), hours of training or core-hours (times the threads of a "
         + "process); or several, such as images,hours, side by side.", valueName: "axes"))
   var against: TrainingChart.Axes?
+  @Flag(
+    help: """
+      Runs whose names differ in a last number alone, as affine-1 and affine-2, are seeds of one: they share a \
+      color and a key.
+      """)
+  var seeds = false
   @Option(help: "The PNG to write the sample grids to, a row a grid.") var samples: String?
   @Option(help: "Rows of --samples at most.") var rows = 12
   @OptionGroup var log: LogArguments
@@ -41,7 +47,7 @@ struct PlotCommand: ParsableCommand {
       let names = PlotCommand.names(runs)
       let shown = try zip(names, runs).map { name, run in
         TrainingChart.Run(
-          name: name, history: try TrainingHistory(RunFolder(run)),
+          name: seeds ? PlotCommand.withoutSeed(name) : name, history: try TrainingHistory(RunFolder(run)),
           threads: RunFolder.configuration(ofModel: run)?.threads ?? 1)
       }
       let panels = try (against?.values ?? [.images]).map {
@@ -58,5 +64,10 @@ struct PlotCommand: ParsableCommand {
   static func names(_ paths: [String]) -> [String] {
     let names = paths.map { $0.split(separator: "/").last.map(String.init) ?? $0 }
     return Set(names).count == names.count ? names : paths
+  }
+
+  /// "affine" of "affine-2".
+  static func withoutSeed(_ name: String) -> String {
+    name.wholeMatch(of: /(.+)-[0-9]+/).map { String($0.1) } ?? name
   }
 }

@@ -30,6 +30,7 @@ struct TrainingChart {
   }
 
   struct Run {
+    /// Several of one name share a color and a key.
     let name: String
     let history: TrainingHistory
     /// Of the run, whose seconds are those of a clock.
@@ -42,6 +43,17 @@ struct TrainingChart {
   /// The first values, far above the rest, may leave the chart; this is their share of the axis.
   private static let beginning = 0.02
 
+  private func color(_ index: Int) -> Color {
+    let names = runs.map(\.name).reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
+    return Color.palette[names.firstIndex(of: runs[index].name)! % Color.palette.count]
+  }
+
+  /// The first of a name has the key.
+  private func key(_ index: Int) -> String {
+    let name = runs[index].name
+    return runs.firstIndex { $0.name == name } == index ? name : ""
+  }
+
   /// What there is to show, one chart below the other.
   ///
   /// - Throws: `DrawingError` if that is nothing.
@@ -52,7 +64,9 @@ struct TrainingChart {
       chart.series.contains { !$0.points.isEmpty }
     }
     if charts.isEmpty {
-      throw DrawingError("\(runs.map(\.name).joined(separator: ", ")): nothing is logged that can be drawn")
+      throw DrawingError(
+        "\(runs.indices.map(key).filter { !$0.isEmpty }.joined(separator: ", ")): nothing is logged that can be drawn"
+      )
     }
     let last = charts.flatMap(\.series).flatMap(\.points).map(\.x).max() ?? 0
     for index in charts.indices {
@@ -67,16 +81,16 @@ struct TrainingChart {
     var series: [LineChart.Series] = []
     for (index, run) in runs.enumerated() {
       let (train, test) = (run.history.trainBitsPerDimension, run.history.testBitsPerDimension)
-      let color = Color.palette[index % Color.palette.count]
+      let color = color(index)
       if !train.isEmpty {
         // The legend has one key a run: that of the test curve where there is one.
-        let name = isAlone ? "train" : test.isEmpty ? run.name : ""
+        let name = isAlone ? "train" : test.isEmpty ? key(index) : ""
         series.append(.init(name, points(train, of: run), color: color, look: .faintLine))
       }
       if !test.isEmpty {
         series.append(
           .init(
-            isAlone ? "test" : run.name, points(test, of: run), color: isAlone ? Color.palette[1] : color,
+            isAlone ? "test" : key(index), points(test, of: run), color: isAlone ? Color.palette[1] : color,
             look: .markedLine))
       }
     }
@@ -100,8 +114,8 @@ struct TrainingChart {
       series: runs.enumerated().map { index, run in
         // The chart above has a key for each run that it shows.
         LineChart.Series(
-          run.history.testBitsPerDimension.isEmpty ? run.name : "", points(run.history.batchLoss, of: run),
-          color: Color.palette[index % Color.palette.count], look: .faintLine)
+          run.history.testBitsPerDimension.isEmpty ? key(index) : "", points(run.history.batchLoss, of: run),
+          color: color(index), look: .faintLine)
       })
     chart.verticalRange = range(chart.series.flatMap(\.points))
     return chart
@@ -122,7 +136,9 @@ struct TrainingChart {
   ) -> LineChart {
     var chart = LineChart(
       horizontalTitle: "", verticalTitle: title,
-      series: runs.map { .init("", points($0.history[keyPath: values], of: $0)) })
+      series: runs.enumerated().map { index, run in
+        .init("", points(run.history[keyPath: values], of: run), color: color(index))
+      })
     let highest = chart.series.flatMap(\.points).map(\.y).max() ?? 0
     if highest > 0 { chart.verticalRange = 0...highest * 1.08 }
     return chart

@@ -68,6 +68,28 @@ struct PlotTests {
     #expect(!FileManager.default.fileExists(atPath: out))
   }
 
+  @Test("seeds of one share a color and a key if asked for")
+  func seeds() throws {
+    defer { try? FileManager.default.removeItem(atPath: root) }
+    let runs = try ["deep-1", "deep-2", "wide-1"].map { try run($0, lines(8)) }
+    let out = "\(root)/out.png"
+    for (options, colors) in [([], 3), (["--seeds"], 2)] {
+      let command = try #require(
+        try GlowCommand.parseAsRoot(["plot"] + runs + ["--out", out] + options) as? PlotCommand)
+      try command.run()
+      let drawn = Color.palette.map { count($0, in: try! PNG.read(out)) }
+      for index in 0..<4 { #expect((drawn[index] > 20) == (index < colors), "\(options): \(drawn)") }
+      try FileManager.default.removeItem(atPath: out)
+    }
+    #expect(
+      ["deep-12", "8x128", "-3", "a-b"].map(PlotCommand.withoutSeed) == ["deep", "8x128", "-3", "a-b"])
+    let shown = try zip(["deep", "deep", "wide"], runs).map {
+      TrainingChart.Run(name: $0, history: try TrainingHistory(RunFolder($1)), threads: 1)
+    }
+    let chart = try #require(try TrainingChart(runs: shown).column().charts[0] as? LineChart)
+    #expect(chart.series.map(\.name).filter { !$0.isEmpty } == ["deep", "wide"])
+  }
+
   @Test("quantities that are absent have no panel; the legend has a key a run")
   func panels() throws {
     defer { try? FileManager.default.removeItem(atPath: root) }
