@@ -4,9 +4,9 @@
 # FOLDER/many-cores.jsonl, of which a second call makes no line again; then come the table of images/s with its efficiency (images/s
 # for each of those of one thread, for each thread) and, where python3 has matplotlib, the picture FOLDER/many-cores.png.
 #
-# usage: Studies/many-cores.sh GLOW FOLDER      (THREADS="1 2 4", RUNS and MODELS may be set in the environment)
+# usage: Studies/many-cores.sh GLOW FOLDER      (THREADS="1 2 4", RUNS, MODELS, JOBS and PLACINGS may be set in the environment)
 set -eu
-glow=$1 folder=$2 runs=${RUNS:-3}
+glow=$1 folder=$2 runs=${RUNS:-3} jobs=${JOBS:-evaluate train} placings=${PLACINGS:-free pinned}
 models=${MODELS:-"8x512x64 8x128x64 32x512x16"}
 cores=$(nproc)
 if [ -z "${THREADS:-}" ]; then
@@ -17,15 +17,18 @@ fi
 mkdir -p "$folder"
 lines=$folder/many-cores.jsonl
 touch "$lines"
-# The processors that may be used, one a line, in the order of their numbers.
-allowed=$(taskset -cp $$ | sed 's/.*: //' | tr , '\n' | awk -F- '{ for (i = $1; i <= (NF > 1 ? $2 : $1); i++) print i }')
+# The processors that may be used, one a line: first one of each core, in the order of their numbers.
+allowed=$({ taskset -cp $$ | sed 's/.*: //' | tr , '\n'; lscpu -p=CPU,SOCKET,CORE; } | awk -F '[-,]' '
+  /#/ { next }
+  NF < 3 { for (i = $1; i <= $NF; i++) mine[i] = 1; next }
+  $1 in mine { print ($2, $3) in seen, $1; seen[$2, $3] = 1 }' | sort -s -n -k1,1 | cut -d' ' -f2)
 
 for model in $models; do
   depth=${model%%x*} rest=${model#*x}
   width=${rest%x*} batch=${rest#*x}
-  for job in evaluate train; do
+  for job in $jobs; do
     for threads in $THREADS; do
-      for placing in free pinned; do
+      for placing in $placings; do
         key="\"study\":\"$model $job $threads $placing\""
         ! grep -qF "$key" "$lines" || continue
         set -- "$glow" bench "$job" --depth "$depth" --width "$width" --batch "$batch" --runs "$runs" \
