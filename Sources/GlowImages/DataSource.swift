@@ -216,7 +216,7 @@ package enum DataSource {
   }
 
   /// What a data set is called that converts its images itself.
-  private static let imageFiles = "images"
+  static let imageFiles = "images"
 
   /// Whether a location is one of the words for images that come with the package.
   package static func isBuiltIn(_ location: String) -> Bool {

@@ -199,6 +199,77 @@ struct ArchiveTests {
       try dataset.image(1) == testImage(4, 4, 3, seed: 9) && dataset.image(2) == testImage(4, 4, 3, seed: 8))
   }
 
+  /// Where each entry of the directory begins.
+  private func entries(_ zip: [UInt8]) -> [Int] {
+    zip.indices.dropLast(3).filter { Array(zip[$0..<$0 + 4]) == [0x50, 0x4B, 1, 2] }
+  }
+
+  @Test("symbolic links in a .zip, which Unix wrote, are left out")
+  func symbolicLinks() throws {
+    var zip = try CraftedArchive.zip(images(["a.png", "b.png", "c.png"]))
+    for (entry, from) in Swift.zip(
+      entries(zip), [(3, 0o100644), (3, 0o120777), (0, 0o120777)] as [(system: Int, mode: Int)])
+    {
+      zip[entry + 5] = UInt8(from.system)
+      zip.replaceSubrange(entry + 40..<entry + 42, with: CraftedArchive.number(from.mode, 2))
+    }
+    let opened = try open(zip, "a.zip")
+    #expect(opened.note == "left out: 1 links")
+    #expect((0..<opened.dataset.count).map(opened.dataset.source).map { $0.suffix(5) } == ["a.png", "c.png"])
+  }
+
+  @Test("the size of a .zip's directory counts, since 16 bits hold the number of few files")
+  func wrappedCount() throws {
+    let whole = try CraftedArchive.zip(images(["a", "b", "c"].map { String(repeating: $0, count: 40) }))
+    func counted(_ count: Int, size: Int = 0) -> [UInt8] {
+      var zip = whole
+      let end = zip.count - 22
+      for place in [end + 8, end + 10] {
+        zip.replaceSubrange(place..<place + 2, with: CraftedArchive.number(count, 2))
+      }
+      zip[end + 12] += UInt8(size)
+      return zip
+    }
+    #expect(try open(counted(1), "a.zip").dataset.count == 3)
+    // Names are looked at for separators to the end too: beside a slash a backslash is a letter.
+    var mixed = try CraftedArchive.zip(images([#"a\1.png"#, "b/2.png"]))
+    for place in [mixed.count - 14, mixed.count - 12] { mixed[place] = 1 }
+    for entry in entries(mixed) { mixed[entry + 5] = 3 }
+    #expect(try ZipArchive(FileContent(mixed, path: "a.zip")).list()[0] == #"a\1.png"#)
+    for zip in [counted(4), counted(3, size: 1)] {
+      let error = #expect(throws: FileError.self) { try open(zip, "a.zip") }
+      #expect(error?.reason.contains("is a damaged .zip file") == true, "\(String(describing: error))")
+    }
+  }
+
+  @Test("a file in a .zip that is compressed in another way is broken, and the others are read")
+  func otherMethods() throws {
+    var zip = try CraftedArchive.zip(images(["a.png", "b.png"]))
+    let entry = try #require(entries(zip).last)
+    zip[entry + 10] = 12
+    let dataset = try open(zip, "a.zip").dataset
+    #expect(try dataset.image(0) == testImage(4, 4, 3, seed: 0))
+    let broken = DataCheck.brokenImages(dataset).broken
+    #expect(
+      broken == [
+        FileError(
+          "\(folder.path)/a.zip/b.png", "is compressed by method 12, expected none (0) or deflate (8)")
+      ])
+  }
+
+  @Test("what follows a .tar's end is not read, and that is said")
+  func afterTheEnd() throws {
+    let (first, second) = try (CraftedArchive.tar(images(["a.png"])), CraftedArchive.tar(images(["b.png"])))
+    let path = folder.path + "/a.tar"
+    for (more, note) in [
+      (second, "\(path) goes on after its end, with what is not read: another .tar may follow"),
+      ([UInt8](repeating: 0, count: 10240), nil),
+    ] as [([UInt8], String?)] {
+      let opened = try open(first + more, "a.tar")
+      #expect(opened.dataset.count == 1 && opened.note == note)
+    }
+  }
+
   @Test("a .tar of the time before POSIX, and a .zip with the separators of Windows")
   func others() throws {
     var old = try CraftedArchive.tar(images(["a/1.png", "b/2.png"]))
@@ -484,6 +555,57 @@ struct ArrayFilesTests {
     #expect(try valid.part == .valid && valid.dataset.image(0).pixels[0] == 1)
     for name in ["part1/a.npy", "part2/a.npy"] { try other.write(npy([1, 2, 2], [0, 1, 2, 3]), name) }
     #expect(throws: FileError.self) { try DataSource.open(other.path, part: .valid) }
+  }
+
+  @Test("labels are of the images in their batch, in one file with them or in files of their own")
+  func labelsOfBatches() throws {
+    func labels(_ count: Int) -> [UInt8] { npy([count], [UInt8](repeating: 1, count: count)) }
+    func images(_ count: Int) -> [UInt8] { npy([count, 2, 2], [UInt8](repeating: 0, count: 4 * count)) }
+    func open(_ files: [(String, [UInt8])]) throws -> OpenedData {
+      let folder = try TestFolder()
+      for (name, bytes) in files { try folder.write(bytes, name) }
+      return try DataSource.open(folder.path, part: .train)
+    }
+    func batch(_ arrays: [(name: String, content: [UInt8])]) -> [UInt8] { CraftedArchive.zip(arrays) }
+    func expect(_ reason: String, _ files: [(String, [UInt8])]) {
+      let error = #expect(throws: FileError.self) { try open(files) }
+      #expect(error?.reason.hasPrefix(reason) == true, "\(String(describing: error))")
+    }
+    let whole = batch([("data.npy", images(2)), ("labels.npy", labels(2))])
+    let (onlyImages, onlyLabels) = (batch([("data.npy", images(2))]), batch([("labels.npy", labels(2))]))
+    expect(
+      "has 3 labels for 4 images in ",
+      [
+        ("batch_1.npz", batch([("data.npy", images(4)), ("labels.npy", labels(3))])),
+        ("batch_2.npz", batch([("data.npy", images(4)), ("labels.npy", labels(5))])),
+      ])
+    expect(
+      "has 2 labels for 3 images in ",
+      [
+        ("images_1.npy", images(3)), ("images_2.npy", images(2)), ("labels_1.npy", labels(2)),
+        ("labels_2.npy", labels(3)),
+      ])
+    expect(
+      "has no labels in its file, unlike ",
+      [("batch_1.npz", whole), ("batch_2.npz", onlyImages), ("batch_3.npz", onlyLabels)])
+    expect(
+      "has no images in its file, unlike ", [("batch_1.npz", whole), ("batch_2.npz", onlyLabels)])
+    // One array of labels may be that of all batches.
+    let total = [("images_1.npy", images(3)), ("images_2.npy", images(2)), ("labels.npy", labels(5))]
+    #expect(try open(total).dataset.label(4) == 0 && open(total).dataset.classNames == ["1"])
+    let apart = [("x_1.npz", batch([("x.npy", images(3))])), ("y_1.npz", batch([("y.npy", labels(3))]))]
+    #expect(try open(apart).dataset.classNames == ["1"])
+  }
+
+  @Test("a copy of a batch is left out with a word")
+  func copies() throws {
+    for name in ["train_data_batch_1", "train_data_batch_1 (1)", "train_data_batch_2"] {
+      try folder.write(CraftedArchive.zip([("data.npy", npy([2, 12], [UInt8](0..<24)))]), "\(name).npz")
+    }
+    let opened = try DataSource.open(folder.path, part: .train)
+    #expect(opened.dataset.count == 4)
+    #expect(
+      opened.notes.contains("left out as copies: train_data_batch_1 (1).npz of train_data_batch_1.npz"))
   }
 
   @Test("one file with both parts, as Keras has it")

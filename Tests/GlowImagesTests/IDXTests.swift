@@ -88,9 +88,12 @@ struct IDXTests {
     #expect(try opened.dataset.image(0).pixels == [0, 2, 1, 3])
     #expect(
       opened.notes.first == "EMNIST's pixels are brought upright, as the folder's name or list says")
-    try folder.write(Crafted.idx(0x803, [1, 2, 2], [0, 1, 2, 3]), "femnist/train-images-idx3-ubyte")
-    let other = try DataSource.open(folder.path + "/femnist", part: .train).dataset
-    #expect(try other.image(0).pixels == [0, 1, 2, 3])
+    for name in ["femnist", "mnist-not-emnist", "emnistlike"] {
+      let plain = try TestFolder()
+      try plain.write(Crafted.idx(0x803, [1, 2, 2], [0, 1, 2, 3]), "\(name)/train-images-idx3-ubyte")
+      let other = try DataSource.open("\(plain.path)/\(name)", part: .train).dataset
+      #expect(try other.image(0).pixels == [0, 1, 2, 3])
+    }
   }
 
   @Test("labels may be absent")

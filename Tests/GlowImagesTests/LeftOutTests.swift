@@ -84,6 +84,19 @@ struct LeftOutTests {
         == "2 archives, train-1.zip to train-2.zip; 1 archive of other parts; left out: 1 .txt")
   }
 
+  @Test("lists beside an archive are not left out")
+  func listsBesideArchives() throws {
+    try folder.write(CraftedArchive.zip([("1.jpg", image), ("2.jpg", image)]), "img_align_celeba.zip")
+    try folder.write(Array("1.jpg 0\n2.jpg 2\n".utf8), "list_eval_partition.txt")
+    try folder.write(Array("2\nA\n1.jpg 1\n2.jpg -1\n".utf8), "list_attr_celeba.txt")
+    try folder.write([1], "README.txt")
+    var options = DataOptions()
+    options.readsAttributes = true
+    let opened = try open(nil, options)
+    #expect(opened.dataset.count == 1 && opened.dataset.attributeNames == ["A"])
+    #expect(opened.notes.last == "left out: 1 .txt", "\(opened.summary)")
+  }
+
   @Test("ImageNet's archives are its classes", arguments: ["tar", "tar.gz"])
   func synsets(suffix: String) throws {
     let names = ["n01440764", "n01443537"]
@@ -124,6 +137,11 @@ struct LeftOutTests {
     let two = try open(
       folder.write(npz([images, ("ids", "|u1", [6]), ("y", "|u1", [6])]), "b.npz"))
     #expect(two.dataset.classNames.count == 1 && two.notes.contains("left out: the array ids.npy"))
+    let parts = try open(
+      folder.write(
+        npz([("x_train", "|u1", [6, 4, 4]), ("x_test", "|u1", [2, 4, 4]), ("labels", "|u1", [6])]), "d.npz"))
+    #expect(parts.dataset.count == 6 && parts.dataset.classNames.isEmpty)
+    #expect(parts.note == "left out: 1 array of other parts, the array labels.npy of no part")
     for (names, reason) in [
       (["fine_labels", "coarse_labels"], "holds several arrays that may be labels, such as"),
       (["ids", "rows"], "holds several arrays that may be labels, such as ids.npy and rows.npy"),

@@ -189,6 +189,15 @@ struct MisreadTests {
       for part in ["train", "test"] { try folder.write(testImage(2, 2, 3), "\(name)/\(part)/good/a.png") }
     }
     expect("has folders of parts (train, test) below others: put those of parts above those of classes")
+    // However deep they are.
+    let deep = try TestFolder()
+    for name in ["cat", "dog"] {
+      for part in ["train", "val"] { try deep.write(testImage(2, 2, 3), "\(name)/raw/\(part)/a.png") }
+    }
+    expectError(
+      deep.path + "/",
+      "has folders of parts (train, valid) below others: put those of parts above those of classes"
+    ) { try DataSource.open(deep.path, part: .train) }
   }
 
   @Test("EMNIST's labels count from 1 only where no part has a 0")

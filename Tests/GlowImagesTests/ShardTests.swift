@@ -94,6 +94,99 @@ struct ShardTests {
     #expect(held.dataset.count == 2 && held.note?.contains("valid is taken for test") == true)
   }
 
+  @Test(
+    "parts may be folders of archives",
+    arguments: [
+      ["train/0000.tar", "train/0001.tar", "val/0000.tar"], ["train/images.tar", "val/images.tar"],
+      ["train/n01440764.tar", "train/n01443537.tar", "val/n01440764.tar"],
+      ["train/n01440764.tar", "val.tar"],
+    ])
+  func foldersOfParts(names: [String]) throws {
+    for (place, name) in names.enumerated() {
+      try folder.write(CraftedArchive.tar(shard(2 * place..<2 * place + 2) { _ in nil }), name)
+    }
+    let train = try open(folder.path)
+    let count = 2 * (names.count - 1)
+    #expect(train.part == .train && train.dataset.count == count)
+    #expect(
+      train.dataset.classNames
+        == names.filter { $0.hasPrefix("train/n") }.map { String($0.dropFirst(6).dropLast(4)) })
+    let held = try open(folder.path, .test)
+    #expect(held.part == .valid && held.dataset.count == 2)
+    #expect(try held.dataset.image(0) == testImage(2, 2, 3, seed: count))
+    try folder.write(CraftedArchive.tar(shard(20..<22) { _ in nil }), "extra/more.tar")
+    #expect(
+      try open(folder.path).notes.contains("left out: 1 archive of no part, such as extra/more.tar"))
+  }
+
+  @Test("archives that differ in what parts are in them are refused")
+  func differentParts() throws {
+    func files(_ names: [String]) throws -> [(name: String, content: [UInt8])] {
+      try names.map { ($0, try PNG.encode(testImage(2, 2, 3))) }
+    }
+    try folder.write(CraftedArchive.tar(files(["train/a.png", "val/b.png"])), "a.tar")
+    let advice = "; give one of them, or say in their names which part each is of"
+    for (names, train, test) in [
+      (["c.png", "d.png"], "all images", "all images"),
+      (["train/c.png", "test/d.png"], nil, "the part 'test'"), (["train/c.png", "val/d.png"], nil, nil),
+    ] as [([String], String?, String?)] {
+      try folder.write(CraftedArchive.tar(files(names)), "b.tar")
+      for (part, own, other) in [(DataPart.train, "train", train), (.test, "valid", test)] {
+        guard let other else {
+          #expect(try open(folder.path, part).dataset.count == 2)
+          continue
+        }
+        expectError(
+          folder.path,
+          "has archives that differ in what parts are in them: of a.tar the part '\(own)' would be taken, of b.tar "
+            + other + advice
+        ) { try open(folder.path, part) }
+      }
+    }
+  }
+
+  @Test("copies of archives, and what they were unpacked from, are left out with a word")
+  func copies() throws {
+    let tar = try CraftedArchive.tar(shard(0..<2) { _ in nil })
+    for name in ["train-1.tar", "train-1 (1).tar", "train-2.tar"] { try folder.write(tar, name) }
+    for name in ["train-1.tar.gz", "train-2(2).tgz", "train-3 (1).tgz"] {
+      try folder.write(Crafted.gzip(tar), name)
+    }
+    let opened = try open(folder.path)
+    // The last has nothing beside it that it could be a copy of.
+    #expect(opened.dataset.count == 6)
+    #expect(
+      opened.notes.contains(
+        "left out as copies: train-1 (1).tar of train-1.tar, train-1.tar.gz of train-1.tar, "
+          + "train-2(2).tgz of train-2.tar"), "\(opened.summary)")
+    #expect(opened.note?.contains("left out: ") == false)
+  }
+
+  @Test("the folders of archives are classes as they were if all were unpacked")
+  func foldersOfArchives() throws {
+    func write(_ folders: [String]) throws -> TestFolder {
+      let folder = try TestFolder()
+      for (place, name) in folders.enumerated() {
+        let files = try shard(place..<place + 1) { _ in nil }.map {
+          (name: name + $0.name, content: $0.content)
+        }
+        try folder.write(CraftedArchive.zip(files), "\(place).zip")
+      }
+      return folder
+    }
+    for folders in [["cats/", "dogs/"], ["data/cats/", "data/dogs/"], ["data/cats/a/", "data/dogs/"]] {
+      let folder = try write(folders)
+      let opened = try open(folder.path)
+      #expect(opened.dataset.classNames == ["cats", "dogs"] && (0..<2).map(opened.dataset.label) == [0, 1])
+      #expect(opened.notes.first == "2 archives, 0.zip to 1.zip, the folder of each is a class")
+      #expect(opened.note?.contains("are no classes") == false)
+    }
+    for folders in [["data/", "data/"], ["images/", "img/"], ["cats/", ""]] {
+      let folder = try write(folders)
+      #expect(try open(folder.path).dataset.classNames.isEmpty)
+    }
+  }
+
   @Test("archives that do not fit together are refused")
   func unlike() throws {
     try folder.write(CraftedArchive.tar(shard(0..<2) { _ in nil }), "a.tar")

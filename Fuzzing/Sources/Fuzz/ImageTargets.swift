@@ -45,8 +45,11 @@ let imageTargets = [
     seeds: {
       [
         NumpyHeader(dataType: "|u1", shape: [2, 3, 4, 3]).encoded() + ramp(72),
-        NumpyHeader(dataType: "|u1", shape: [2, 3, 4]).encoded() + ramp(24),
+        NumpyHeader(dataType: "|u1", shape: [2, 4, 4]).encoded() + ramp(32),
         NumpyHeader(dataType: "<f4", isFortranOrdered: true, shape: [3]).encoded() + ramp(12),
+        NumpyHeader(dataType: "|u1", shape: [2, 3, 4, 4]).encoded() + ramp(96),
+        NumpyHeader(dataType: "|u1", shape: [2, 12]).encoded() + ramp(24),
+        laterNumpy(version: 2, "(2, 4, 4)", ramp(32)), laterNumpy(version: 3, "(2, 4, 4)", ramp(32)),
       ]
     },
     read: { bytes in
@@ -59,7 +62,7 @@ let imageTargets = [
     read: { bytes in try readImage(bytes, JPEG.self) }),
   Target(
     name: "webp", maximumLength: 1024,
-    seeds: { [webp] },
+    seeds: { [webp, lossyWebP, turnedWebP] },
     read: { bytes in try readImage(bytes, WebP.self) }),
   Target(
     name: "zip",
@@ -78,6 +81,7 @@ let imageTargets = [
         tar([("a/1.png", "0", ramp(40)), ("b/2.txt", "0", [])]),
         tar([("name", "L", Array("long\0".utf8)), ("a", "0", ramp(600))]),
         tar([("pax", "x", Array("12 path=abc\n".utf8)), ("a", "0", [1])]),
+        tar([("a", "0", ramp(40)), ("b", "1", Array("a".utf8)), ("c", "2", Array("a".utf8))]),
       ]
     },
     repair: repairHeaders,
@@ -90,9 +94,12 @@ let imageTargets = [
       return [zip([("x_train.npy", images), ("y_train.npy", labels)]), images]
     },
     read: { bytes in
-      let files = MemoryFiles(["a.npz": Array(bytes)])
-      if let opened = try ArrayFiles.open(DataFiles(files), part: .train, options: DataOptions()) {
-        try readAll(opened.dataset)
+      // By itself, and as two batches.
+      for names in [["a.npz"], ["a_1.npz", "a_2.npz"]] {
+        let files = MemoryFiles(Dictionary(uniqueKeysWithValues: names.map { ($0, Array(bytes)) }))
+        if let opened = try ArrayFiles.open(DataFiles(files), part: .train, options: DataOptions()) {
+          try readAll(opened.dataset)
+        }
       }
     }),
   Target(
@@ -110,7 +117,7 @@ let imageTargets = [
     read: { bytes in try readAll(MatlabDataset(FileContent(Array(bytes), path: "a.mat"))) }),
   Target(
     name: "records",
-    seeds: { [record] },
+    seeds: { [record(), record(attributes: [1, 0])] },
     repair: repairRecord,
     read: { bytes in try readAll(RecordDataset([FileContent(Array(bytes), path: "a.tfrecord")])) }),
   Target(

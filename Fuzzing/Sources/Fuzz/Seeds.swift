@@ -46,10 +46,11 @@ func repairChunks(_ bytes: UnsafeMutableRawBufferPointer) {
   }
 }
 
-/// Writes the checksum that each header of a .tar file must have, as far as the headers follow each other.
+/// Writes the checksum that each header of a .tar file must have, as far as the headers follow each other: to a block of zeros,
+/// which is the end.
 func repairHeaders(_ bytes: UnsafeMutableRawBufferPointer) {
   var start = 0
-  while bytes.count - start >= 512 {
+  while bytes.count - start >= 512, bytes[start..<start + 512].contains(where: { $0 != 0 }) {
     for place in 148..<156 { bytes[start + place] = 32 }
     var sum = (0..<512).reduce(0) { $0 + Int(bytes[start + $1]) }
     for place in (148..<154).reversed() {
@@ -98,9 +99,12 @@ func zip(
     + littleEndian(0, 2)
 }
 
+/// Of a link, "1" or "2", the content is the name of what it leads to.
 func tar(_ files: [(name: String, type: Character, content: [UInt8])]) -> [UInt8] {
   var archive: [UInt8] = []
-  for (name, type, content) in files {
+  for (name, type, text) in files {
+    let isLink = type == "1" || type == "2"
+    let content = isLink ? [] : text
     var header = [UInt8](repeating: 0, count: 512)
     func put(_ text: String, _ start: Int) {
       header.replaceSubrange(start..<start + text.utf8.count, with: text.utf8)
@@ -109,6 +113,7 @@ func tar(_ files: [(name: String, type: Character, content: [UInt8])]) -> [UInt8
     let size = String(content.count, radix: 8)
     put(String(repeating: "0", count: 11 - size.count) + size, 124)
     put(String(type), 156)
+    if isLink { put(String(decoding: text, as: UTF8.self), 157) }
     put("ustar", 257)
     archive += header + content + [UInt8](repeating: 0, count: (512 - content.count % 512) % 512)
   }
@@ -153,6 +158,35 @@ let webp: [UInt8] = [
   254, 45, 204, 136, 8, 176, 12, 80, 128, 14, 128, 30, 134, 12, 164, 13, 12, 13, 152, 160, 200, 64, 74, 208,
   40, 73, 248, 0,
 ]
+
+/// A lossy one of the same size.
+let lossyWebP: [UInt8] = [
+  82, 73, 70, 70, 122, 0, 0, 0, 87, 69, 66, 80, 86, 80, 56, 32, 110, 0, 0, 0, 48, 4, 0, 157, 1, 42, 18, 0,
+  13, 0, 63, 17, 114, 177, 80, 44, 38, 164, 162, 176, 8, 1, 128, 34, 9, 108, 0, 157, 50, 132, 112, 34,
+  192, 0, 197, 236, 237, 176, 132, 43, 44, 224, 0, 254, 236, 67, 202, 2, 53, 151, 36, 160, 27, 108, 94,
+  96, 211, 179, 49, 237, 210, 44, 9, 200, 248, 184, 55, 151, 226, 38, 28, 78, 59, 14, 180, 89, 97, 122,
+  71, 222, 112, 94, 95, 252, 96, 91, 65, 155, 255, 140, 11, 106, 140, 240, 230, 154, 167, 244, 3, 237, 30,
+  165, 90, 171, 169, 4, 19, 176, 0, 0,
+]
+
+/// The lossless one, turned by EXIF.
+let turnedWebP: [UInt8] = {
+  func chunk(_ type: String, _ content: [UInt8]) -> [UInt8] {
+    Array(type.utf8) + littleEndian(content.count, 4) + content + (content.count % 2 == 1 ? [0] : [])
+  }
+  let exif: [UInt8] =
+    Array("MM".utf8) + [0, 42, 0, 0, 0, 8, 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0]
+  let size = littleEndian(17, 3) + littleEndian(12, 3)
+  let content: [UInt8] =
+    Array("WEBP".utf8) + chunk("VP8X", [0x18, 0, 0, 0] + size) + webp.dropFirst(12) + chunk("EXIF", exif)
+  return chunk("RIFF", content)
+}()
+
+/// A .npy file of version 2 or 3, whose header has a longer length.
+func laterNumpy(version: UInt8, _ shape: String, _ values: [UInt8]) -> [UInt8] {
+  let header = Array("{'descr': '|u1', 'fortran_order': False, 'shape': \(shape), }\n".utf8)
+  return [0x93] + Array("NUMPY".utf8) + [version, 0] + littleEndian(header.count, 4) + header + values
+}
 
 /// `{"labels": [3], "label_names": ["a"]}`, whose arrays the fuzzer finds.
 let pickle: [UInt8] =
@@ -234,7 +268,9 @@ let transparentPNGs: [[UInt8]] = {
 }()
 
 /// An example of [1, 1, 3].
-let record: [UInt8] = {
+///
+/// - Parameter attributes: 1 or 0 each.
+func record(attributes: [UInt8] = []) -> [UInt8] {
   func field(_ number: Int, _ content: [UInt8]) -> [UInt8] {
     [UInt8(number << 3 | 2), UInt8(content.count)] + content
   }
@@ -244,11 +280,12 @@ let record: [UInt8] = {
   let content = field(
     1,
     entry("shape", field(3, field(1, [1, 1, 3]))) + entry("label", field(3, [8, 1]))
+      + (attributes.isEmpty ? [] : entry("attr", field(3, field(1, attributes))))
       + entry("data", field(1, field(1, [7, 8, 9]))))
   var bytes = littleEndian(content.count, 12) + content + [0, 0, 0, 0]
   bytes.withUnsafeMutableBytes(repairRecord)
   return bytes
-}()
+}
 
 /// Makes one record of all bytes, with the checksums that it must have.
 func repairRecord(_ bytes: UnsafeMutableRawBufferPointer) {

@@ -31,12 +31,17 @@ struct TarArchive: Container {
     path = file.path
     self.file = file
     var leftOut = LeftOut()
-    var isEnded = false
+    var end = End.missing
     index = ArchiveIndex(
-      try file.withBytes { try Self.entries($0, path: file.path, &leftOut, isEnded: &isEnded) })
+      try file.withBytes { try Self.entries($0, path: file.path, &leftOut, &end) })
     leftOut.add(kind: ArchiveNames.replaced, index.replaced)
     self.leftOut = leftOut
-    let endNote = isEnded ? nil : "\(file.path) has no end as .tar files have: files may be missing"
+    let endNote: String? =
+      switch end {
+      case .missing: "\(file.path) has no end as .tar files have: files may be missing"
+      case .found: nil
+      case .followed: "\(file.path) goes on after its end, with what is not read: another .tar may follow"
+      }
     let notes = [Unpacked.note(unpacked.map { [$0] } ?? []), endNote].compactMap { $0 }
     note = notes.isEmpty ? nil : notes.joined(separator: "; ")
   }
@@ -48,8 +53,11 @@ struct TarArchive: Container {
     return file.part(range, path: path(of: name))
   }
 
+  /// What marks the end of an archive: blocks of zeros, and nothing else after them.
+  private enum End { case missing, found, followed }
+
   private static func entries(
-    _ bytes: UnsafeRawBufferPointer, path: String, _ leftOut: inout LeftOut, isEnded: inout Bool
+    _ bytes: UnsafeRawBufferPointer, path: String, _ leftOut: inout LeftOut, _ end: inout End
   ) throws -> [(name: [UInt8], place: Range<Int>)] {
     var entries: [(name: [UInt8], place: Range<Int>)] = []
     var start = 0
@@ -61,7 +69,7 @@ struct TarArchive: Container {
     while bytes.count - start >= 512 {
       let header = UnsafeRawBufferPointer(rebasing: bytes[start..<start + 512])
       if header[0] == 0 && header.allSatisfy({ $0 == 0 }) {
-        isEnded = true
+        end = bytes[start...].allSatisfy { $0 == 0 } ? .found : .followed
         return entries
       }
       func damaged(_ reason: String) -> FileError {
@@ -105,11 +113,11 @@ struct TarArchive: Container {
         {
           entries.append((name, place))
         } else {
-          leftOut.add(kind: "links")
+          leftOut.add(kind: LeftOut.links)
         }
         (longName, longSize) = (nil, nil)
       case UInt8(ascii: "2"):
-        leftOut.add(kind: "links")
+        leftOut.add(kind: LeftOut.links)
         (longName, longSize) = (nil, nil)
       // Folders and what is said of all files.
       default: (longName, longSize) = (nil, nil)

@@ -12,7 +12,10 @@ struct ZipArchive: Container {
     let packed: Int
     let size: Int
     let checksum: UInt32
-    let isDeflated: Bool
+    /// 0 is none, 8 is deflate; others are not read.
+    let method: Int
+
+    var isDeflated: Bool { method == 8 }
   }
 
   let leftOut: LeftOut
@@ -74,6 +77,9 @@ struct ZipArchive: Container {
   private func stored(_ name: ArraySlice<UInt8>) throws -> (packed: FileContent, entry: Entry) {
     let path = path(of: name)
     guard let entry = index[name] else { throw FileError(path, "is not in the archive") }
+    if entry.method != 0 && !entry.isDeflated {
+      throw FileError(path, "is compressed by method \(entry.method), expected none (0) or deflate (8)")
+    }
     let start = try file.withBytes { bytes in
       let fields = Fields(bytes: bytes, path: path)
       guard try fields.number(entry.offset, 4) == 0x0403_4B50 else {
@@ -121,8 +127,10 @@ struct ZipArchive: Container {
     var entries: [(name: [UInt8], place: Entry)] = []
     entries.reserveCapacity(count)
     var at = start
-    let hasSlashes = try self.hasSlashes(fields, count, at: start)
-    for _ in 0..<count {
+    var found = 0
+    let hasSlashes = try self.hasSlashes(fields, start..<start + size)
+    // Its size says where it ends: some writers have no more than 16 bits for the count of any files.
+    while at < start + size {
       guard try fields.number(at, 4) == 0x0201_4B50 else {
         throw fields.damaged("an entry that is none at \(at)")
       }
@@ -130,6 +138,13 @@ struct ZipArchive: Container {
       let nameSize = try fields.number(at + 28, 2)
       let extra = try fields.number(at + 30, 2)
       let comment = try fields.number(at + 32, 2)
+      found += 1
+      defer { at += 46 + nameSize + extra + comment }
+      // Of Unix, whose modes have the kind of a file in their highest four bits.
+      if try fields.number(at + 5, 1) == 3, try fields.number(at + 38, 4) >> 28 == 0xA {
+        leftOut.add(kind: LeftOut.links)
+        continue
+      }
       var name = Array(try fields.slice(at + 46, nameSize))
       // Some that run on Windows write its separators, and not all of those say that they run there.
       if try !hasSlashes || fields.number(at + 5, 1) == 0 && !name.contains(UInt8(ascii: "/")) {
@@ -138,9 +153,6 @@ struct ZipArchive: Container {
       if let normalized = ArchiveNames.normalized(name) {
         let shown = "\(fields.path)/\(RawPath.text(normalized[...]))"
         if flags & 1 != 0 { throw FileError(shown, "is encrypted, which is not read") }
-        if method != 0 && method != 8 {
-          throw FileError(shown, "is compressed by method \(method), expected none (0) or deflate (8)")
-        }
         var wide = try Wide(fields, at + 46 + nameSize, extra)
         let size = try wide.take(fields.number(at + 24, 4))
         let packed = try wide.take(fields.number(at + 20, 4))
@@ -153,20 +165,22 @@ struct ZipArchive: Container {
             normalized,
             Entry(
               offset: offset, packed: packed, size: size, checksum: UInt32(try fields.number(at + 16, 4)),
-              isDeflated: method == 8)
+              method: method)
           ))
       } else {
         leftOut.addPassedOver(name)
       }
-      at += 46 + nameSize + extra + comment
+    }
+    if at != start + size || found < count {
+      throw fields.damaged("its directory of \(count) files in \(size) bytes has \(found) in \(at - start)")
     }
     return entries
   }
 
   /// Whether the separator of folders stands in a name: a backslash is then a letter like others.
-  private static func hasSlashes(_ fields: Fields, _ count: Int, at start: Int) throws -> Bool {
-    var at = start
-    for _ in 0..<count {
+  private static func hasSlashes(_ fields: Fields, _ directory: Range<Int>) throws -> Bool {
+    var at = directory.lowerBound
+    while at < directory.upperBound {
       let sizes = try (fields.number(at + 28, 2), fields.number(at + 30, 2), fields.number(at + 32, 2))
       if try fields.slice(at + 46, sizes.0).contains(UInt8(ascii: "/")) { return true }
       at += 46 + sizes.0 + sizes.1 + sizes.2

@@ -41,9 +41,10 @@ enum ArrayFiles {
 
   static func open(_ files: DataFiles, part: DataPart, options: DataOptions) throws -> OpenedData? {
     if files.hasImages { return nil }
-    let names = try files.matching(isArray)
+    let all = try files.matching(isArray)
       .sorted { $0.compare($1, options: .numeric) == .orderedAscending }
-    if names.isEmpty { return nil }
+    if all.isEmpty { return nil }
+    let (names, copies) = Copies.without(all)
     try Unpacked.requireRoom(
       for: names.filter { $0.hasSuffix(".npz") }.compactMap { files.container.unpacked($0) },
       of: files.container.path)
@@ -66,7 +67,6 @@ enum ArrayFiles {
           + "or say in their names which part each is of (x_train, x_test)")
     }
     var batches: [NumpyDataset] = []
-    var labels: [Int] = []
     let labelItems = own.filter(isLabels)
     let unpacked = images.compactMap(\.unpacked)
     try Unpacked.requireRoom(for: unpacked, of: files.container.path)
@@ -85,11 +85,7 @@ enum ArrayFiles {
       throw FileError(
         files.container.path, "has no array of images" + (found.map { " of the part '\($0)'" } ?? ""))
     }
-    for item in labelItems { labels += try readLabels(item) }
-    let count = batches.reduce(0) { $0 + $1.count }
-    if !labelItems.isEmpty && labels.count != count {
-      throw FileError(labelItems[0].path, "has \(labels.count) labels for \(counted(count, "image"))")
-    }
+    let labels = try readLabels(labelItems, of: zip(images, batches).map { (item: $0, count: $1.count) })
     // A part may lack a class: all that is known counts.
     let known = try Dictionary(grouping: items.filter { found == nil || $0.part != nil }, by: \.part).values
       .flatMap { try withoutOthers($0, files.container).filter(isLabels) }
@@ -98,10 +94,7 @@ enum ArrayFiles {
     let dataset = JoinedDataset(batches, labels: labels, classes: first..<(known.max() ?? -1) + 1)
     let notes = [
       Unpacked.note(unpacked), note, batches[0].note, first == 1 ? IDXDataset.countFromOne : nil,
-      items.count > ofPart.count
-        ? "left out: \((items.count - ofPart.count).counted("array")) of other parts" : nil,
-      leftOut(ofPart, own),
-      files.leftOut(names),
+      copies, ofOthers(items, found), leftOut(ofPart, own), files.leftOut(all),
     ]
     let isPlain = names.allSatisfy { $0.hasSuffix(".npy") } && !files.container.path.hasSuffix(".npz")
     let kind = isPlain ? ".npy" : ".npz"
@@ -198,13 +191,29 @@ enum ArrayFiles {
       others.append(key)
     }
     if others.isEmpty { return nil }
-    let names =
-      "left out: the \(others.count == 1 ? "array" : "arrays") "
-      + others.prefix(6).joined(separator: ", ") + (others.count > 6 ? ", …" : "")
+    let names = "left out: \(named(others))"
     guard let table = items.first(where: { isOneHot($0) && others.contains($0.key) }) else { return names }
     return names
       + "; labels are one whole number an image, and \(table.key) is \(table.header.shape): of one-hot rows "
       + "save numpy.argmax(y, axis=1)"
+  }
+
+  /// What is of other parts than the one that was found, and what is of none; nil if nothing is.
+  private static func ofOthers(_ items: [Item], _ found: DataPart?) -> String? {
+    guard let found else { return nil }
+    let count = items.count { $0.part != nil && $0.part != found }
+    var ofNone: [String] = []
+    for item in items where item.part == nil && !ofNone.contains(item.key) { ofNone.append(item.key) }
+    let notes =
+      (count == 0 ? [] : ["\(count.counted("array")) of other parts"])
+      + (ofNone.isEmpty ? [] : ["\(named(ofNone)) of no part"])
+    return notes.isEmpty ? nil : "left out: " + notes.joined(separator: ", ")
+  }
+
+  /// "the arrays mean.npy, names.npy".
+  private static func named(_ keys: [String]) -> String {
+    "the \(keys.count == 1 ? "array" : "arrays") " + keys.prefix(6).joined(separator: ", ")
+      + (keys.count > 6 ? ", …" : "")
   }
 
   /// Those of a part; all where there are no parts.
@@ -220,6 +229,49 @@ enum ArrayFiles {
         container.path, "has no array of the part '\(part)'" + DataPart.only(of: parts))
     }
     return (own, chosen, chosen == part ? nil : "\(chosen) is taken for \(part)")
+  }
+
+  /// The labels of all images in their order: those of a batch's own array where there are as many arrays of labels, or those that
+  /// one array has for several batches. A file that holds both has the labels of its own images.
+  ///
+  /// - Parameter images: the arrays of images, and the number of images in each.
+  /// - Throws: `FileError` if there are others than as many as images.
+  private static func readLabels(_ items: [Item], of images: [(item: Item, count: Int)]) throws -> [Int] {
+    if items.isEmpty { return [] }
+    let files = Set(images.map { $0.item.container.path })
+    let ofLabels = Set(items.map(\.container.path))
+    let areTogether = !files.isDisjoint(with: ofLabels)
+    if areTogether {
+      if let item = images.first(where: { !ofLabels.contains($0.item.container.path) })?.item {
+        throw FileError(item.path, "has no labels in its file, unlike \(items[0].container.path)")
+      }
+      if let item = items.first(where: { !files.contains($0.container.path) }) {
+        throw FileError(item.path, "has no images in its file, unlike \(images[0].item.container.path)")
+      }
+    }
+    var labels: [Int] = []
+    var rest = (images: images[...], labels: try items.map { (item: $0, values: try readLabels($0)) }[...])
+    while let first = rest.images.first {
+      func isOwn(_ item: Item) -> Bool { !areTogether || item.container.path == first.item.container.path }
+      let own = (images: rest.images.prefix { isOwn($0.item) }, labels: rest.labels.prefix { isOwn($0.item) })
+      rest = (rest.images.dropFirst(own.images.count), rest.labels.dropFirst(own.labels.count))
+      let found = own.labels.map { $0.values.count }
+      let wanted = own.images.map { $0.count }
+      if found.count == wanted.count, let place = found.indices.first(where: { found[$0] != wanted[$0] }) {
+        throw FileError(
+          own.labels[own.labels.startIndex + place].item.path,
+          "has \(found[place]) labels for \(counted(wanted[place], "image")) in "
+            + own.images[own.images.startIndex + place].item.path)
+      }
+      let count = (found: found.reduce(0, +), wanted: wanted.reduce(0, +))
+      if count.found != count.wanted {
+        throw FileError(
+          own.labels.first?.item.path ?? first.item.path,
+          "has \(count.found) labels for \(counted(count.wanted, "image"))")
+      }
+      labels += own.labels.flatMap { $0.values }
+    }
+    return labels
   }
 
   /// - Throws: `FileError` if they are no whole numbers, or are too large.

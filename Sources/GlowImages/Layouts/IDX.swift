@@ -63,14 +63,15 @@ package struct IDXDataset: Dataset {
   static let countFromOne = "labels count from 1"
 
   /// Whether plain names are EMNIST's: the folder that they stand in is called so, or the one above, or a list of what its labels
-  /// stand for is beside them.
+  /// stand for is beside them. A longer name that only has this word may say what the data are not.
   private static func isOfEMNIST(_ files: DataFiles, _ names: [String]) -> Bool {
     func isNamed(_ name: some StringProtocol) -> Bool {
-      name.lowercased().split { !$0.isLetter }.contains("emnist")
+      name.lowercased().wholeMatch(of: /emnist([-_].*)?/) != nil
     }
     let path = "\(files.container.path)/\(names.first.map { DataFiles.split($0).folder } ?? "")"
     let last = URL(filePath: path).standardized.pathComponents.suffix(2)
-    return last.contains(where: isNamed) || files.others.contains { isNamed($0) && $0.contains("mapping") }
+    return last.contains(where: isNamed)
+      || files.others.contains { isNamed(DataFiles.split($0).name) && $0.contains("mapping") }
   }
 
   /// - Parameters:

@@ -72,6 +72,7 @@ struct ImageTree {
     var hasDeeper = false
     var partsBelow: Set<DataPart> = []
     var latest: [UInt8] = []
+    var latestBelow: ArraySlice<UInt8> = []
     for index in 0..<images.count {
       let name = images.bytes(index)
       var rest = name.dropFirst(root.count)
@@ -90,8 +91,12 @@ struct ImageTree {
           latest = Array(found.name)
           folders.insert(latest)
         }
-        hasDeeper = hasDeeper || found.below != nil
-        if let part = found.below.flatMap({ FolderName.part($0) }) { partsBelow.insert(part) }
+        hasDeeper = hasDeeper || !found.below.isEmpty
+        // Images of one folder follow each other.
+        if !latestBelow.elementsEqual(found.below) {
+          latestBelow = found.below
+          partsBelow.formUnion(found.below.split(separator: slash).compactMap(FolderName.part))
+        }
       }
       if isOwn { own.append((index, found == nil ? nil : latest)) }
     }
@@ -138,10 +143,10 @@ struct ImageTree {
     name.firstIndex(of: slash).map { name[..<$0] }
   }
 
-  /// The first folder that is more than a word for images, and a further one below it in which the image stands.
+  /// The first folder that is more than a word for images, and the way from it to the folder in which the image stands.
   private static func classFolder(
     _ name: ArraySlice<UInt8>
-  ) -> (name: ArraySlice<UInt8>, below: ArraySlice<UInt8>?)? {
+  ) -> (name: ArraySlice<UInt8>, below: ArraySlice<UInt8>)? {
     var rest = name
     while let folder = firstFolder(rest) {
       rest = rest.dropFirst(folder.count + 1)
@@ -149,7 +154,7 @@ struct ImageTree {
       while let below = firstFolder(rest), FolderName.isImages(below) {
         rest = rest.dropFirst(below.count + 1)
       }
-      return (folder, firstFolder(rest))
+      return (folder, rest[..<(rest.lastIndex(of: slash) ?? rest.startIndex)])
     }
     return nil
   }

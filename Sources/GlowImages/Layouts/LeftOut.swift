@@ -9,7 +9,7 @@ struct LeftOut {
     counts[reason.map { "\(kind) (\($0))" } ?? kind, default: 0] += 1
   }
 
-  /// - Parameter kind: "links".
+  /// - Parameter kind: `links`.
   mutating func add(kind: String, _ count: Int = 1) {
     if count > 0 { counts[kind, default: 0] += count }
   }
@@ -25,6 +25,8 @@ struct LeftOut {
 
   /// What files are whose names, or those of folders on the way to them, begin with a point.
   static let hidden = "hidden"
+  /// What entries of an archive are that only name another file.
+  static let links = "links"
 
   /// "left out: 12 .gif (not read), 1 .txt"; nil if nothing is.
   var note: String? {
