@@ -29,6 +29,8 @@ package final class ThreadTeam: @unchecked Sendable {
       kernels != .packed || ProductKernels.best == .packed, "this processor has no packed products")
     self.kernels = kernels
     openblas_set_num_threads(1)
+    // Asked for first by a thread that is pinned it would be one.
+    _ = processors
     var threads: [pthread_t] = []
     for index in 1..<max(1, min(count, kernels.mostThreads)) {
       var thread = pthread_t()
@@ -88,14 +90,33 @@ package final class ThreadTeam: @unchecked Sendable {
     return count < 0 ? nil : count
   }
 
-  /// Gives each thread but the caller's a processor of its own among those that the caller may run on, whose first is left
-  /// for the caller: that stays free to go where it may, because threads that it starts later may go there too.
+  /// Gives each thread but the caller's a processor of its own among those that the caller may run on, of each core one
+  /// before any has two. The first is left for the caller: that stays free to go where it may, because threads that it
+  /// starts later may go there too. Reads what Linux says of cores.
   ///
   /// Returns whether there were enough processors, and the system did it.
   package func pin() -> Bool {
-    var processors = [Int32](repeating: 0, count: count)
-    guard glow_allowed_processors(&processors, count) >= count else { return false }
-    return zip(threads, processors.dropFirst()).allSatisfy { glow_pin($0, $1) == 0 }
+    guard let allowed = ThreadTeam.allowedCount, allowed >= count else { return false }
+    var processors = [Int32](repeating: 0, count: allowed)
+    guard glow_allowed_processors(&processors, allowed) >= allowed else { return false }
+    let places = ThreadTeam.coresFirst(processors) {
+      try? String(
+        contentsOfFile: "/sys/devices/system/cpu/cpu\($0)/topology/thread_siblings_list", encoding: .utf8)
+    }
+    return zip(threads, places.dropFirst()).allSatisfy { glow_pin($0, $1) == 0 }
+  }
+
+  /// One processor of each core, then a second, and so on.
+  ///
+  /// - Parameter core: the same for all processors of a core; nil where nobody knows.
+  static func coresFirst(_ processors: [Int32], core: (Int32) -> String?) -> [Int32] {
+    var counts: [String: Int] = [:]
+    let turns = processors.map { processor in
+      let core = core(processor) ?? "\(processor)"
+      defer { counts[core, default: 0] += 1 }
+      return counts[core, default: 0]
+    }
+    return processors.indices.sorted { (turns[$0], $0) < (turns[$1], $1) }.map { processors[$0] }
   }
 
   /// Calls `body(piece, thread)` once for every piece in 0..<pieces and returns when all are done.
@@ -133,7 +154,8 @@ package final class ThreadTeam: @unchecked Sendable {
       return
     }
     wavefront.reset()
-    run(min(threads, wavefront.widest)) { _, thread in
+    // Pieces of two ranks may be at work together.
+    run(min(threads, 2 * wavefront.widest)) { _, thread in
       while let piece = wavefront.take(thread: thread, of: threads) { body(piece, thread) }
     }
   }
@@ -237,6 +259,7 @@ private final class Crew: @unchecked Sendable {
           if hasBegun() { return }
           glow_pause()
         }
+        sched_yield()
       } while monotonicNanoseconds() < end
     }
     sleepers.wrappingAdd(1, ordering: .sequentiallyConsistent)
@@ -249,19 +272,21 @@ private final class Crew: @unchecked Sendable {
 
 /// Watches for something that another thread is about to do: asks until it is done, and then no more.
 func watch(until isDone: () -> Bool) {
-  var turns = 0
+  var (turns, start) = (0, UInt64(0))
   while !isDone() {
     turns += 1
     if isCrowded() {
       // Others need the processor, perhaps the one that this thread waits for.
       if turns <= 20 { sched_yield() } else { usleep(UInt32(min(50 * (turns - 20), 1000))) }
-    } else if turns > 500 && turns % 20 == 0 {
-      // That one may have no processor at the moment, and can have this one.
-      sched_yield()
-    } else {
-      // Calls of the system would slow a thread that shares the core.
-      glow_pause()
+      continue
     }
+    // Calls of the system would slow a thread that shares the core.
+    glow_pause()
+    if turns % 16 > 0 { continue }
+    let now = monotonicNanoseconds()
+    if start == 0 { start = now }
+    // The other thread may have no processor at the moment, and can have this one.
+    if now - start > 20_000 { sched_yield() }
   }
 }
 
@@ -270,7 +295,7 @@ private let teamThreads = Atomic<Int>(0)
 private let processors = ThreadTeam.grantedCount
 
 /// Whether there are more of them than processors for this process.
-private func isCrowded() -> Bool { teamThreads.load(ordering: .relaxed) > processors }
+func isCrowded() -> Bool { teamThreads.load(ordering: .relaxed) > processors }
 
 /// Numbers that some threads change while others watch, each in cache lines of its own: two, which processors fetch together.
 final class Counters: @unchecked Sendable {

@@ -1,10 +1,12 @@
+import CGlowKernels
 import Synchronization
 
 /// The pieces of a run that need each other's results, and which of them a thread takes: of those that are ready the ones of
 /// the lowest rank, and among these one of the thread's own lines of work.
 ///
-/// So no thread waits while there is something to do, work that lags behind comes first, and what a line keeps in memory
-/// stays near one thread, in this run and in all others over as many lines.
+/// So no thread waits while a piece is ready, work that lags behind comes first, and what a line keeps in memory stays near
+/// one thread, in this run and in all others over as many lines, as long as no other thread runs out of work. Threads that
+/// are more than the lines have none of their own.
 package final class Wavefront: @unchecked Sendable {
   /// A piece, in an order in which one thread could do them all.
   package struct Piece {
@@ -53,18 +55,19 @@ package final class Wavefront: @unchecked Sendable {
   /// The next piece for a thread, which waits for one if there must be more; nil if there is none.
   func take(thread: Int, of threads: Int) -> Int? {
     var piece: Int?
-    var isEmpty = false
     watch {
-      guard let start = firstLeft() else {
-        isEmpty = true
-        return true
+      guard let start = firstLeft() else { return true }
+      while let best = best(from: start, thread, threads) {
+        if !taken[best].exchange(true, ordering: .acquiringAndReleasing) {
+          piece = best
+          return true
+        }
       }
-      guard let best = best(from: start, thread, threads) else { return false }
-      if taken[best].exchange(true, ordering: .acquiringAndReleasing) { return false }
-      piece = best
-      return true
+      // Those at work need the memory that is looked at here.
+      for _ in 0..<8 { glow_pause() }
+      return false
     }
-    return isEmpty ? nil : piece
+    return piece
   }
 
   private func firstLeft() -> Int? {
@@ -79,6 +82,7 @@ package final class Wavefront: @unchecked Sendable {
 
   private func best(from start: Int, _ thread: Int, _ threads: Int) -> Int? {
     var (best, unready) = (Int?.none, 0)
+    let owners = min(threads, lines)
     for index in start..<count {
       if let best, pieces[index].rank > pieces[best].rank { break }
       if taken[index].load(ordering: .relaxed) {
@@ -91,7 +95,7 @@ package final class Wavefront: @unchecked Sendable {
         if unready > 3 * widest { break }
         continue
       }
-      if pieces[index].line * threads / lines == thread { return index }
+      if pieces[index].line * owners / lines == thread { return index }
       if best == nil { best = index }
     }
     return best

@@ -80,6 +80,25 @@ struct ThreadTeamTests {
     }
   }
 
+  @Test("threads go to cores of their own before any is shared")
+  func cores() {
+    let cores = [0: "0-1", 1: "0-1", 2: "2-3", 3: "2-3", 4: "4,6", 6: "4,6"]
+    #expect(ThreadTeam.coresFirst([0, 1, 2, 3, 4, 6]) { cores[Int($0)] } == [0, 2, 4, 1, 3, 6])
+    #expect(ThreadTeam.coresFirst([1, 3, 5]) { cores[Int($0)] } == [1, 3, 5])
+    #expect(ThreadTeam.coresFirst([7, 5]) { _ in nil } == [7, 5])
+  }
+
+  @Test("a team that is pinned is not taken for a crowd")
+  func pinned() async {
+    await #expect(processExitsWith: .success) {
+      let team = ThreadTeam(count: ThreadTeam.grantedCount)
+      // Without a run before, so that its threads have not asked yet.
+      _ = team.pin()
+      for _ in 0..<100 { team.run(100) { _, _ in } }
+      if isCrowded() { exit(1) }
+    }
+  }
+
   @Test("a team has at least one thread and at most as many as the kernels serve")
   func counts() {
     #expect(ThreadTeam(count: 0).count == 1 && ThreadTeam(count: 3).count == 3)
@@ -158,5 +177,43 @@ struct WavefrontTests {
       milestones.advance(0)
     }
     #expect(wavefront.take(thread: 0, of: 3) == nil && wavefront.take(thread: 2, of: 3) == nil)
+  }
+
+  @Test("sums between the lines, more of them than lines and fewer", arguments: [2, 3, 8], [1, 40])
+  func sums(threads: Int, sums: Int) throws {
+    // Of each layer a piece a line and then the sums over them, which the layer after the next waits for.
+    let (layers, lines) = (12, 3)
+    let size = lines + sums
+    let (lineDone, layerDone, sumDone) = (
+      Milestones(count: lines), Milestones(count: layers), Milestones(count: layers)
+    )
+    var order: [(layer: Int, line: Int?)] = []
+    for layer in 0...layers {
+      if layer < layers { order += (0..<lines).map { (layer, $0) } }
+      if layer > 0 { order += (0..<sums).map { _ in (layer - 1, nil) } }
+    }
+    func isReady(_ piece: Int) -> Bool {
+      let (layer, line) = order[piece]
+      guard let line else { return layerDone.has(layer, reached: lines) }
+      return lineDone.has(line, reached: layer) && (layer < 2 || sumDone.has(layer - 2, reached: sums))
+    }
+    let wavefront = Wavefront(
+      order.map { .init(rank: $0.line == nil ? 2 * $0.layer + 3 : 2 * $0.layer, line: $0.line ?? 0) },
+      lines: lines,
+      isReady: isReady)
+    let (done, wrong) = (Counter(), Counter())
+    ThreadTeam(count: threads).run(wavefront, as: WorkPlan("layers and sums")) { piece, _ in
+      if !isReady(piece) { wrong.add(1) }
+      if piece % 7 == 0 { usleep(100) }
+      let (layer, line) = order[piece]
+      if let line {
+        lineDone.advance(line)
+        layerDone.advance(layer)
+      } else {
+        sumDone.advance(layer)
+      }
+      done.add(1)
+    }
+    #expect(done.value == layers * size && wrong.value == 0)
   }
 }
