@@ -26,7 +26,7 @@ options() { # MODEL: those that make it
   *) echo "--depth 8 --width 128 --coupling ${1#*-}" ;;
   esac
 }
-# RealNVP as in its paper with Adam; Glow with its default.
+# RealNVP with the optimizer and the rate of its paper; its limit of the norm bounds accidents alone. Glow with its default.
 training() {
   case $1 in realnvp-*) echo "--optimizer adam --lr 1e-3 --clip-norm 100" ;; *) echo "--permutation ${1%-*}" ;; esac
 }
