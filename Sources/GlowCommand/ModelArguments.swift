@@ -14,7 +14,11 @@ extension FlowNormalization: ExpressibleByArgument {}
 struct CouplingArguments: ParsableArguments {
   @Option(help: "glow (default) or realnvp.") var architecture: ArchitectureKind?
   @Option(help: "Scales of a realnvp (2 by default).") var scales: Int?
-  @Option(help: "Channels of the hidden layers of the couplings' networks (default: 128; of a realnvp 64).")
+  @Option(
+    help: """
+      Channels of the hidden layers of the couplings' networks (default: 128; of a realnvp 64, doubled at each \
+      scale).
+      """)
   var width: Int?
   @Option(help: "What a flow step does to half of the channels (default: affine).") var coupling:
     CouplingKind?

@@ -206,7 +206,8 @@ struct TrainCommand: SharedCommand {
     let ending = try trainer.run()
     terminal.end()
     if trainer.skippedImages > 0 {
-      terminal.note("\(counted(trainer.skippedImages, "image")) could not be read and were skipped")
+      let images = counted(trainer.skippedImages, "image")
+      terminal.note("\(images) could not be read and \(trainer.skippedImages == 1 ? "was" : "were") skipped")
     }
     if trainer.badSteps > 0 { terminal.note("bad steps that were not taken: \(trainer.badSteps)") }
     if case .interrupted(let signal) = ending {

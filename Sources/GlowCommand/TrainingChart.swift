@@ -43,15 +43,11 @@ struct TrainingChart {
   /// The first values, far above the rest, may leave the chart; this is their share of the axis.
   private static let beginning = 0.02
 
-  private func color(_ index: Int) -> Color {
-    let names = runs.map(\.name).reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
-    return Color.palette[names.firstIndex(of: runs[index].name)! % Color.palette.count]
-  }
+  /// In order, each once.
+  private var names: [String] { runs.map(\.name).reduce(into: []) { if !$0.contains($1) { $0.append($1) } } }
 
-  /// The first of a name has the key.
-  private func key(_ index: Int) -> String {
-    let name = runs[index].name
-    return runs.firstIndex { $0.name == name } == index ? name : ""
+  private func color(_ index: Int) -> Color {
+    Color.palette[names.firstIndex(of: runs[index].name)! % Color.palette.count]
   }
 
   /// What there is to show, one chart below the other.
@@ -65,7 +61,7 @@ struct TrainingChart {
     }
     if charts.isEmpty {
       throw DrawingError(
-        "\(runs.indices.map(key).filter { !$0.isEmpty }.joined(separator: ", ")): nothing is logged that can be drawn"
+        "\(names.joined(separator: ", ")): nothing is logged that can be drawn"
       )
     }
     let last = charts.flatMap(\.series).flatMap(\.points).map(\.x).max() ?? 0
@@ -79,18 +75,22 @@ struct TrainingChart {
   private var bitsPerDimension: LineChart {
     let isAlone = runs.count == 1
     var series: [LineChart.Series] = []
+    var keyed: Set<String> = []
+    // The first curve of a name has the key.
+    func key(_ name: String) -> String { keyed.insert(name).inserted ? name : "" }
     for (index, run) in runs.enumerated() {
       let (train, test) = (run.history.trainBitsPerDimension, run.history.testBitsPerDimension)
       let color = color(index)
       if !train.isEmpty {
         // The legend has one key a run: that of the test curve where there is one.
-        let name = isAlone ? "train" : test.isEmpty ? key(index) : ""
+        let name = isAlone ? "train" : test.isEmpty ? key(run.name) : ""
         series.append(.init(name, points(train, of: run), color: color, look: .faintLine))
       }
       if !test.isEmpty {
         series.append(
           .init(
-            isAlone ? "test" : key(index), points(test, of: run), color: isAlone ? Color.palette[1] : color,
+            isAlone ? "test" : key(run.name), points(test, of: run),
+            color: isAlone ? Color.palette[1] : color,
             look: .markedLine))
       }
     }
@@ -109,12 +109,13 @@ struct TrainingChart {
 
   /// What models that normalize by the batch minimize: no bits/dim, as images of a batch depend on each other.
   private var batchLoss: LineChart {
+    // The chart above has a key for each name that it shows.
+    var keyed = Set(runs.filter { !$0.history.testBitsPerDimension.isEmpty }.map(\.name))
     var chart = LineChart(
       horizontalTitle: "", verticalTitle: "loss (statistics of the batch)",
       series: runs.enumerated().map { index, run in
-        // The chart above has a key for each run that it shows.
         LineChart.Series(
-          run.history.testBitsPerDimension.isEmpty ? key(index) : "", points(run.history.batchLoss, of: run),
+          keyed.insert(run.name).inserted ? run.name : "", points(run.history.batchLoss, of: run),
           color: color(index), look: .faintLine)
       })
     chart.verticalRange = range(chart.series.flatMap(\.points))

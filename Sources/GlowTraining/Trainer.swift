@@ -79,6 +79,13 @@ package final class Trainer {
       throw TrainingError(
         "images of \(data.shape) do not fit a model for \(ImageShape(configuration.model))")
     }
+    let parts = BatchParts(configuration.training)
+    let smallest = parts.images(of: parts.count - 1).count
+    if let positions = glow.fewestNormalizedPositions, smallest * positions < 2 {
+      throw TrainingError(
+        "batch normalization needs more than one value of each channel, and at the last scale the last of "
+          + "\(parts.batch) images is one position: use fewer --scales, or another --batch or --micro-batch")
+    }
     memory = try MemoryEstimate(glow, configuration.training)
     self.configuration = configuration
     self.train = train

@@ -131,6 +131,14 @@ struct RealNVPCommandTests {
       ("--architecture realnvp --scales 13", "--scales must be 1 to 12, not 13"),
       ("--architecture realnvp --dequantization variational", "a RealNVP has uniform noise"),
       ("--architecture realnvp --init-images 8", "--init-images is for layers that are set from images"),
+      (
+        "--architecture realnvp --image-size 4 --scales 3 --width 4 --batch 1",
+        "more than one value of each channel"
+      ),
+      (
+        "--architecture realnvp --image-size 4 --scales 3 --width 4 --batch 5 --micro-batch 2",
+        "the last of 5 images is one position"
+      ),
     ])
   func refused(options: String, message: String) throws {
     defer { try? FileManager.default.removeItem(atPath: root) }

@@ -112,9 +112,9 @@ struct RealNVPParityTests {
     let tiny, zero: Double
 
     static let inDouble = Tolerance(
-      likelihood: 1e-13, latents: 1e-12, gradients: 1e-11, tiny: 1e-7, zero: 1e-12)
+      likelihood: 1e-13, latents: 1e-13, gradients: 1e-12, tiny: 1e-7, zero: 1e-12)
     static let inFloat = Tolerance(
-      likelihood: 5e-6, latents: 1e-4, gradients: 2e-3, tiny: 0.05, zero: 1e-4)
+      likelihood: 5e-7, latents: 2e-6, gradients: 1e-4, tiny: 0.05, zero: 1e-4)
   }
 
   private func compare<S>(_ run: RealNVPReference<S>, _ tolerance: Tolerance) throws {

@@ -116,6 +116,11 @@ package final class Glow<S: Scalar> {
   /// Whether an image's gradient depends on the images beside it, through batch normalization.
   package var normalizesByBatch: Bool { architecture.levels.contains(where: \.needs.meetsBatch) }
 
+  /// Positions of an image where fewest are normalized together; nil where nothing is normalized by the batch.
+  package var fewestNormalizedPositions: Int? {
+    architecture.levels.filter(\.needs.meetsBatch).map(\.shape.positions).min()
+  }
+
   /// The total number of channel values that leave as latents, equal to the image's H·W·C.
   package var latentCount: Int { configuration.dimensions }
 
