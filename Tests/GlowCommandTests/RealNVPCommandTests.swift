@@ -132,11 +132,11 @@ struct RealNVPCommandTests {
       ("--architecture realnvp --dequantization variational", "a RealNVP has uniform noise"),
       ("--architecture realnvp --init-images 8", "--init-images is for layers that are set from images"),
       (
-        "--architecture realnvp --image-size 4 --scales 3 --width 4 --batch 1",
+        "--architecture realnvp --scales 6 --blocks 1 --width 2 --batch 1",
         "more than one value of each channel"
       ),
       (
-        "--architecture realnvp --image-size 4 --scales 3 --width 4 --batch 5 --micro-batch 2",
+        "--architecture realnvp --scales 6 --blocks 1 --width 2 --batch 5 --micro-batch 2",
         "the last of 5 images is one position"
       ),
     ])
