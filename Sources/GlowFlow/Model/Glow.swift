@@ -114,11 +114,11 @@ package final class Glow<S: Scalar> {
   package var levelCount: Int { architecture.flow.count }
 
   /// Whether an image's gradient depends on the images beside it, through batch normalization.
-  package var normalizesByBatch: Bool { architecture.levels.contains(where: \.needs.meetsBatch) }
+  package var normalizesByBatch: Bool { architecture.levels.contains(where: \.meetsBatch) }
 
   /// Positions of an image where fewest are normalized together; nil where nothing is normalized by the batch.
   package var fewestNormalizedPositions: Int? {
-    architecture.levels.filter(\.needs.meetsBatch).map(\.shape.positions).min()
+    architecture.levels.filter(\.meetsBatch).map(\.shape.positions).min()
   }
 
   /// The total number of channel values that leave as latents, equal to the image's H·W·C.

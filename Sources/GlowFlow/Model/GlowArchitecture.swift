@@ -98,9 +98,12 @@ struct Level: Sendable {
 
   var needs: LevelNeeds {
     LevelNeeds(
-      shape: shape, products: products, meetsBatch: statisticsCount > 0,
+      shape: shape, products: products, meetsBatch: meetsBatch,
       hasGradientBlocks: layers.contains { !$0.layer.gradientBlocks.isEmpty })
   }
+
+  /// Whether its layers take statistics of the batch.
+  var meetsBatch: Bool { statisticsCount > 0 }
 
   /// Values of all statistics of the batch.
   var statisticsCount: Int { layers.reduce(0) { $0 + $1.needs.statisticsCount } }
