@@ -327,7 +327,7 @@ struct TrainingArguments: ParsableArguments {
   @Option(help: "Passes over the data (default: 10).") var epochs: Double?
   @Option(help: "Updates, in place of --epochs.") var steps: Int?
   @Option(help: "Learning rate after the warm-up (default: 0.004).") var lr: Double?
-  @Option(help: "adamax (default) or adam.") var optimizer: OptimizerKind?
+  @Option(help: "adamax (default), adam or muon.") var optimizer: OptimizerKind?
   @Option(help: "How the rate falls after the warm-up: cosine (default), linear, exponential or constant.")
   var lrSchedule: RateSchedule?
   @Option(help: "The fraction of the rate at the last update (default: 0.05).") var lrFinal: Double?

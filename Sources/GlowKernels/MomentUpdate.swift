@@ -64,6 +64,42 @@ package struct MomentUpdate<S: Scalar> {
   }
 }
 
+extension MomentUpdate {
+  /// Updates a matrix as a whole (Jordan et al., Muon, 2024; the factor is that of Liu et al. 2025, equation 4, with which
+  /// the root mean square of a change is about 0.2·rate, as with Adam):
+  ///
+  ///     m ← keepFirst·m + takeFirst·g
+  ///     w ← keepValue·w − rate·0.2·√max(rows, columns)·orthogonalized(keepFirst·m + takeFirst·g)
+  ///
+  /// and the average as above.
+  ///
+  /// - Parameters:
+  ///   - range: of the matrix.
+  ///   - columns: of the matrix, which is row-major.
+  ///   - kernels: what makes the products.
+  @specialized(where S == Float)
+  @specialized(where S == Double)
+  package func applyOrthogonalized(_ range: Range<Int>, columns: Int, _ kernels: ProductKernels) {
+    let rows = range.count / columns
+    withScratch { scratch in
+      let direction = Matrix(scratch.take(range.count, of: S.self), rows: rows, columns: columns)
+      for (place, index) in range.enumerated() {
+        let taken = takeFirst * (gradients[index] * scale)
+        let moment = keepFirst * first[index] + taken
+        first[index] = moment
+        direction.base[place] = keepFirst * moment + taken
+      }
+      orthogonalize(direction, kernels)
+      let rate = rate * 0.2 * S(max(rows, columns)).squareRoot()
+      for (place, index) in range.enumerated() {
+        let value = keepValue * values[index] - rate * direction.base[place]
+        values[index] = value
+        if let average { average[index] = keepAverage * average[index] + takeAverage * value }
+      }
+    }
+  }
+}
+
 /// Σ values², in Double.
 @specialized(where S == Float)
 @specialized(where S == Double)

@@ -1,3 +1,4 @@
+import GlowFlow
 import GlowKernels
 
 /// How the parameters follow the gradient.
@@ -6,9 +7,11 @@ public enum OptimizerKind: String, Sendable, Codable, CaseIterable {
   case adamax
   /// Kingma & Ba 2015, algorithm 1.
   case adam
+  /// Muon for filters (Jordan et al. 2024), which takes the gradient of a matrix as a whole; Adamax for the rest.
+  case muon
 }
 
-/// Adamax or Adam on one slab of parameters, with the moving average of the weights kept in the same pass.
+/// Adamax, Adam or Muon on one slab of parameters, with the moving average of the weights kept in the same pass.
 ///
 /// With t the number of updates so far, this one included,
 ///
@@ -26,32 +29,47 @@ package final class Optimizer<S: Scalar> {
   package let firstMoment: Slab<S>
   /// Adamax: the largest past gradient, decayed.
   package let secondMoment: Slab<S>
-  /// Values that are learned, and their λ.
+  /// Values that are learned one by one, and their λ; ranges are in order.
   private let parts: [(ranges: [Range<Int>], decay: Double)]
+  /// Those that Muon takes as a whole, in order.
+  private let filters: [ParameterEntry]
+  private let weightDecay: Double
+  private let kernels: ProductKernels
 
   /// - Parameters:
-  ///   - ranges: the values that are learned and do not decay.
-  ///   - decayed: those that are learned and decay, and their λ.
+  ///   - weightDecay: λ of what decays.
+  ///   - kernels: what makes Muon's products.
   /// - Throws: `MemoryError`.
   package init(
-    _ kind: OptimizerKind, betas: (Double, Double) = (0.9, 0.999), count: Int, ranges: [Range<Int>],
-    decayed: (ranges: [Range<Int>], decay: Double) = ([], 0)
+    _ kind: OptimizerKind, betas: (Double, Double) = (0.9, 0.999), parameters: ParameterList,
+    weightDecay: Double = 0, kernels: ProductKernels = .standard
   ) throws {
     self.kind = kind
     (beta1, beta2) = betas
-    firstMoment = try Slab(count: count)
-    secondMoment = try Slab(count: count)
-    parts = [(ranges, 0), decayed]
+    (self.weightDecay, self.kernels) = (weightDecay, kernels)
+    firstMoment = try Slab(count: parameters.count)
+    secondMoment = try Slab(count: parameters.count)
+    filters = kind == .muon ? parameters.entries.filter(\.isFilter) : []
+    parts = [
+      (parameters.ranges(of: .learned), 0),
+      (parameters.ranges { $0.role == .decayed && !(kind == .muon && $0.isFilter) }, weightDecay),
+    ]
   }
 
   /// An update of all learned parameters, to be applied to them in parts.
   package struct Update {
-    /// For the parameters that do not decay, and for those that do; ranges are in order.
     fileprivate let parts: [(moments: MomentUpdate<S>, ranges: [Range<Int>])]
+    fileprivate let filters: (moments: MomentUpdate<S>, entries: [ParameterEntry])
+    fileprivate let kernels: ProductKernels
 
-    /// Updates those of the learned parameters that are in a range; each must be in one such range and no more.
+    /// Updates those of the learned parameters that are in a range; each must be in one such range and no more, and Muon's
+    /// filters as a whole.
     package func apply(to part: Range<Int>) {
       for (moments, ranges) in parts { apply(moments, to: part, of: ranges) }
+      for filter in filters.entries where filter.range.overlaps(part) {
+        precondition(part.contains(filter.offset) && filter.range.upperBound <= part.upperBound)
+        filters.moments.applyOrthogonalized(filter.range, columns: filter.shape.last!, kernels)
+      }
     }
 
     private func apply(_ moments: MomentUpdate<S>, to part: Range<Int>, of ranges: [Range<Int>]) {
@@ -81,15 +99,19 @@ package final class Optimizer<S: Scalar> {
     var update = MomentUpdate(
       values: values, gradients: gradients, first: firstMoment.base, second: secondMoment.base,
       average: average?.values)
-    update.isAdamax = kind == .adamax
+    update.isAdamax = kind != .adam
     (update.scale, update.rate, update.epsilon) = (S(scale), S(rate * correction), S(1e-8))
     (update.keepFirst, update.takeFirst) = (S(beta1), S(1 - beta1))
     (update.keepSecond, update.takeSecond) = (S(beta2), S(1 - beta2))
     (update.keepAverage, update.takeAverage) = (S(average?.decay ?? 0), S(1 - (average?.decay ?? 0)))
+    func decaying(_ decay: Double) -> MomentUpdate<S> {
+      var update = update
+      update.keepValue = S(1 - rate * decay)
+      return update
+    }
+    var whole = decaying(weightDecay)
+    whole.rate = S(rate)
     return Update(
-      parts: parts.map { ranges, decay in
-        update.keepValue = S(1 - rate * decay)
-        return (update, ranges)
-      })
+      parts: parts.map { (decaying($0.decay), $0.ranges) }, filters: (whole, filters), kernels: kernels)
   }
 }

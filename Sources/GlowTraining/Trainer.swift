@@ -86,6 +86,10 @@ package final class Trainer {
         "batch normalization needs more than one value of each channel, and at the last scale the last of "
           + "\(parts.batch) images is one position: use fewer --scales, or another --batch or --micro-batch")
     }
+    if configuration.training.optimizer == .muon && !glow.parameters.entries.contains(where: \.isFilter) {
+      throw TrainingError(
+        "the optimizer muon is for filters, and this model's are normalized: use adamax or adam")
+    }
     memory = try MemoryEstimate(glow, configuration.training)
     self.configuration = configuration
     self.train = train

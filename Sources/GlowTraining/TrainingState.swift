@@ -19,8 +19,7 @@ final class TrainingState {
     averaged = try Glow(configuration: glow.configuration, seed: nil, team: glow.team)
     optimizer = try Optimizer(
       configuration.optimizer, betas: (configuration.beta1, configuration.beta2),
-      count: glow.parameters.count, ranges: glow.parameters.ranges(of: .learned),
-      decayed: (glow.parameters.ranges(of: .decayed), configuration.weightDecay))
+      parameters: glow.parameters, weightDecay: configuration.weightDecay, kernels: glow.kernels)
   }
 
   /// Weights, average and moments; all follow the model's parameter list.

@@ -18,7 +18,7 @@ struct ManualTests {
     for name in shown { #expect(glow.contains("glow\\-\(name)\\fR(1)"), "\(name)") }
     let train = try #require(pages["glow-train"])
     #expect(train.contains("\\fBglow train\\fR \\fB\\-\\-out\\fR \\fIout\\fR [\\fIoptions\\fR]"))
-    for part in [".SH MODEL OPTIONS", "\\fB\\-\\-no\\-guards\\fR", "One of: adamax, adam."] {
+    for part in [".SH MODEL OPTIONS", "\\fB\\-\\-no\\-guards\\fR", "One of: adamax, adam, muon."] {
       #expect(train.contains(part), "\(part)")
     }
   }

@@ -20,8 +20,7 @@ struct TrajectoryTests {
     let glow = run.glow
     let expected = try run.expected("trajectory.loss")
     #expect(expected.count == 20)
-    let optimizer = try Optimizer<S>(
-      .adamax, count: glow.parameters.count, ranges: glow.parameters.trainableRanges)
+    let optimizer = try Optimizer<S>(.adamax, parameters: glow.parameters)
     let gradients = try Slab<S>(count: glow.parameters.count)
     var losses: [Double] = []
     for step in 1...expected.count {

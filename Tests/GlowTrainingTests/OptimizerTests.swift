@@ -1,18 +1,27 @@
 import Foundation
-import GlowFlow
 import GlowKernels
-import GlowTraining
 import Testing
+
+@testable import GlowFlow
+@testable import GlowTraining
 
 @Suite("Optimizers, against the formulas written out")
 struct OptimizerTests {
   @Test("five updates with a moving average and weight decay", arguments: OptimizerKind.allCases, [0, 0.3])
   func updates(kind: OptimizerKind, decay: Double) throws {
-    // Three ranges, one of which decays, with a gap that must stay as it is.
-    let count = 40_000
-    let (ranges, decayed) = ([0..<20_001, 30_000..<count], 20_005..<30_000)
-    let optimizer = try Optimizer<Double>(
-      kind, count: count, ranges: ranges, decayed: ([decayed], decay))
+    // What decays, and what is learned without, with a gap that must stay as it is, and filters at the end.
+    var parameters = ParameterList()
+    _ = parameters.add("first", [20_001])
+    _ = parameters.add("gap", [4], .fixed)
+    _ = parameters.add("lengths", [9_995], .decayed)
+    _ = parameters.add("second", [10_000])
+    let filters = [
+      parameters.count..<parameters.count + 360, parameters.count + 360..<parameters.count + 426,
+    ]
+    _ = parameters.add("tall", [3, 3, 5, 8], .decayed)
+    _ = parameters.add("wide", [6, 11], .decayed)
+    let count = parameters.count
+    let optimizer = try Optimizer<Double>(kind, parameters: parameters, weightDecay: decay)
     let values = try Slab<Double>(count: count)
     let average = try Slab<Double>(count: count)
     let gradients = try Slab<Double>(count: count)
@@ -27,28 +36,57 @@ struct OptimizerTests {
       let update = optimizer.update(
         values.base, gradients: gradients.base, step: step, rate: 0.01, scale: 0.5,
         average: (average.base, 0.9))
-      // In parts that end anywhere.
-      for part in [0..<7, 7..<7, 7..<20_003, 20_003..<20_006, 20_006..<count] { update.apply(to: part) }
-      for index in (ranges + [decayed]).joined() {
+      // In parts that end anywhere but in a filter.
+      for part in [0..<7, 7..<7, 7..<20_003, 20_003..<20_006, 20_006..<filters[1].lowerBound, filters[1]] {
+        update.apply(to: part)
+      }
+      let bias = (1 - pow(0.999, Double(step))).squareRoot() / (1 - pow(0.9, Double(step)))
+      // What is taken from each value.
+      var change = m
+      for index in parameters.trainableRanges.joined() {
         let g = 0.5 * gradients.base[index]
         m[index] = 0.9 * m[index] + 0.1 * g
-        let divisor: Double
         switch kind {
-        case .adamax:
+        case .adamax, .muon:
           v[index] = max(0.999 * v[index], abs(g))
-          divisor = v[index]
+          change[index] = bias * m[index] / (v[index] + 1e-8)
         case .adam:
           v[index] = 0.999 * v[index] + 0.001 * g * g
-          divisor = v[index].squareRoot()
+          change[index] = bias * m[index] / (v[index].squareRoot() + 1e-8)
         }
-        let bias = (1 - pow(0.999, Double(step))).squareRoot() / (1 - pow(0.9, Double(step)))
-        if decayed.contains(index) { expected[index] -= 0.01 * decay * expected[index] }
-        expected[index] -= 0.01 * bias * m[index] / (divisor + 1e-8)
+      }
+      if kind == .muon {
+        for (range, columns) in zip(filters, [8, 11]) {
+          let direction = orthogonalized(
+            range.map { 0.9 * m[$0] + 0.1 * 0.5 * gradients.base[$0] }, columns: columns)
+          let factor = 0.2 * Double(max(columns, range.count / columns)).squareRoot()
+          for (index, value) in zip(range, direction) { change[index] = factor * value }
+        }
+      }
+      for index in parameters.trainableRanges.joined() {
+        if parameters.ranges(of: .decayed).contains(where: { $0.contains(index) }) {
+          expected[index] -= 0.01 * decay * expected[index]
+        }
+        expected[index] -= 0.01 * change[index]
         expectedAverage[index] = 0.9 * expectedAverage[index] + 0.1 * expected[index]
       }
     }
     #expect((0..<count).allSatisfy { abs(values.base[$0] - expected[$0]) < 1e-12 })
     #expect((0..<count).allSatisfy { abs(average.base[$0] - expectedAverage[$0]) < 1e-12 })
+  }
+
+  /// Five iterations of X ← X·(a·I + b·XᵀX + c·(XᵀX)²) of a matrix over its norm, without turning it.
+  private func orthogonalized(_ matrix: [Double], columns: Int) -> [Double] {
+    let rows = matrix.count / columns
+    let norm = matrix.reduce(0) { $0 + $1 * $1 }.squareRoot()
+    var x = matrix.map { $0 / norm }
+    for _ in 0..<5 {
+      let gram = product(x, x, rows: columns, inner: rows, columns: columns, transposeFirst: true)
+      let once = product(x, gram, rows: rows, inner: columns, columns: columns)
+      let twice = product(once, gram, rows: rows, inner: columns, columns: columns)
+      x = x.indices.map { 3.4445 * x[$0] - 4.7750 * once[$0] + 2.0315 * twice[$0] }
+    }
+    return x
   }
 
   @Test("filters decay, or their lengths where they are normalized; nothing else does")
@@ -123,6 +161,39 @@ struct OptimizerTests {
       #expect(abs(pow(decay, 16_000 / Double(batch)) - exp(-1)) < 1e-9)
       configuration.averageDecay = 0.5
       #expect(configuration.averageImages == nil && configuration.averageDecay(ofStep: 1000) == 0.5)
+    }
+  }
+
+  @Test("a run with Muon that stops and goes on, and one with other threads, come to the same bytes")
+  func muon() throws {
+    let runs = Runs()
+    defer { runs.remove() }
+    func trainer(_ name: String, steps: Int, threads: Int) throws -> Trainer {
+      try runs.trainer(name, steps: steps, threads: threads) {
+        $0.training.optimizer = .muon
+        $0.training.checkpointEvery = 3
+      }
+    }
+    let whole = try trainer("whole", steps: 6, threads: 1)
+    #expect(try whole.run() == .finished)
+    _ = try trainer("parts", steps: 3, threads: 2).run()
+    let second = try trainer("parts", steps: 6, threads: 3)
+    try second.resume()
+    #expect(try second.run() == .finished)
+    #expect(try runs.bytes(whole.folder.checkpoint(6)) == runs.bytes(second.folder.checkpoint(6)))
+  }
+
+  @Test("Muon needs filters, which a RealNVP normalizes")
+  func withoutFilters() throws {
+    let runs = Runs()
+    defer { runs.remove() }
+    #expect {
+      _ = try runs.trainer("run", steps: 3) {
+        ($0.model.architecture, $0.model.blocks, $0.model.learnsTopPrior) = (.realNVP, 1, false)
+        $0.training.optimizer = .muon
+      }
+    } throws: {
+      "\($0)".contains("muon")
     }
   }
 }

@@ -135,6 +135,7 @@ struct GoldenRun {
       $0.model.coupling = .additive
     },
     GoldenRun("adam") { $0.training.optimizer = .adam },
+    GoldenRun("muon") { $0.training.optimizer = .muon },
     GoldenRun("no-average") { $0.training.averageDecay = 0 },
     GoldenRun("flipped") { $0.training.flips = true },
     GoldenRun("clipped") { $0.training.clipNorm = 1 },

@@ -32,6 +32,9 @@ package struct ParameterEntry: Sendable, Hashable {
     }
   }
 
+  /// Whether it is the matrix of a convolution, [taps, inputs, outputs] or [inputs, outputs], as it is multiplied with.
+  package var isFilter: Bool { role == .decayed && shape.count > 1 }
+
   package var count: Int { shape.reduce(1, *) }
   package var range: Range<Int> { offset..<(offset + count) }
 }
@@ -70,7 +73,8 @@ package struct ParameterList: Sendable {
   /// Runs of neighboring values of one role, in order.
   package func ranges(of role: ParameterEntry.Role) -> [Range<Int>] { ranges { $0.role == role } }
 
-  private func ranges(where isWanted: (ParameterEntry) -> Bool) -> [Range<Int>] {
+  /// Runs of neighboring values of wanted entries, in order.
+  package func ranges(where isWanted: (ParameterEntry) -> Bool) -> [Range<Int>] {
     entries.reduce(into: []) { ranges, entry in
       guard isWanted(entry) else { return }
       if let last = ranges.last, last.upperBound == entry.offset {
