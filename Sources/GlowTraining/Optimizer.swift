@@ -31,7 +31,7 @@ package final class Optimizer<S: Scalar> {
   package let secondMoment: Slab<S>
   /// Values that are learned one by one, and their λ; ranges are in order.
   private let parts: [(ranges: [Range<Int>], decay: Double)]
-  /// Those that Muon takes as a whole, in order.
+  /// Those that Muon takes as a whole, the most work first.
   private let filters: [ParameterEntry]
   private let weightDecay: Double
   private let kernels: ProductKernels
@@ -49,27 +49,42 @@ package final class Optimizer<S: Scalar> {
     (self.weightDecay, self.kernels) = (weightDecay, kernels)
     firstMoment = try Slab(count: parameters.count)
     secondMoment = try Slab(count: parameters.count)
-    filters = kind == .muon ? parameters.entries.filter(\.isFilter) : []
+    filters = kind == .muon ? parameters.entries.filter(\.isFilter).sorted(by: Self.isMoreWork) : []
     parts = [
       (parameters.ranges(of: .learned), 0),
       (parameters.ranges { $0.role == .decayed && !(kind == .muon && $0.isFilter) }, weightDecay),
     ]
   }
 
-  /// An update of all learned parameters, to be applied to them in parts.
+  /// Of orthogonalization, which multiplies a matrix with the square one of its smaller side.
+  private static func isMoreWork(_ one: ParameterEntry, _ other: ParameterEntry) -> Bool {
+    func work(_ entry: ParameterEntry) -> Int {
+      let columns = entry.shape.last!
+      return entry.count * min(columns, entry.count / columns)
+    }
+    return (work(other), one.offset) < (work(one), other.offset)
+  }
+
+  /// An update of all learned parameters, to be applied to the filters first, and to the others in parts.
   package struct Update {
     fileprivate let parts: [(moments: MomentUpdate<S>, ranges: [Range<Int>])]
     fileprivate let filters: (moments: MomentUpdate<S>, entries: [ParameterEntry])
     fileprivate let kernels: ProductKernels
 
-    /// Updates those of the learned parameters that are in a range; each must be in one such range and no more, and Muon's
-    /// filters as a whole.
+    /// Updates the filters that are taken as a whole, if there are any, on a team.
+    package func applyToFilters(on team: ThreadTeam) {
+      let (moments, entries) = filters
+      if entries.isEmpty { return }
+      // Weights, moments and average in and out, and the gradient in.
+      let plan = WorkPlan("orthogonalization", bytes: { 7 * MemoryLayout<S>.stride * entries[$0].count })
+      team.run(entries.count, as: plan) { index, _ in
+        moments.applyOrthogonalized(entries[index].range, columns: entries[index].shape.last!, kernels)
+      }
+    }
+
+    /// Updates those of the other learned parameters that are in a range; each must be in one such range and no more.
     package func apply(to part: Range<Int>) {
       for (moments, ranges) in parts { apply(moments, to: part, of: ranges) }
-      for filter in filters.entries where filter.range.overlaps(part) {
-        precondition(part.contains(filter.offset) && filter.range.upperBound <= part.upperBound)
-        filters.moments.applyOrthogonalized(filter.range, columns: filter.shape.last!, kernels)
-      }
     }
 
     private func apply(_ moments: MomentUpdate<S>, to part: Range<Int>, of ranges: [Range<Int>]) {

@@ -57,6 +57,7 @@ final class TrainingState {
       glow.values.base, gradients: pass.gradients.base, step: step, rate: rate, scale: scale,
       average: (averaged.values.base, averageDecay))
     averageStatistics(decay: averageDecay)
+    change.applyToFilters(on: glow.team)
     try glow.parametersChanged(by: change.apply)
   }
 

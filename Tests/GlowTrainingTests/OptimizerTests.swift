@@ -22,6 +22,7 @@ struct OptimizerTests {
     _ = parameters.add("wide", [6, 11], .decayed)
     let count = parameters.count
     let optimizer = try Optimizer<Double>(kind, parameters: parameters, weightDecay: decay)
+    let team = ThreadTeam(count: 2)
     let values = try Slab<Double>(count: count)
     let average = try Slab<Double>(count: count)
     let gradients = try Slab<Double>(count: count)
@@ -36,10 +37,9 @@ struct OptimizerTests {
       let update = optimizer.update(
         values.base, gradients: gradients.base, step: step, rate: 0.01, scale: 0.5,
         average: (average.base, 0.9))
-      // In parts that end anywhere but in a filter.
-      for part in [0..<7, 7..<7, 7..<20_003, 20_003..<20_006, 20_006..<filters[1].lowerBound, filters[1]] {
-        update.apply(to: part)
-      }
+      update.applyToFilters(on: team)
+      // In parts that end anywhere.
+      for part in [0..<7, 7..<7, 7..<20_003, 20_003..<20_006, 20_006..<count] { update.apply(to: part) }
       let bias = (1 - pow(0.999, Double(step))).squareRoot() / (1 - pow(0.9, Double(step)))
       // What is taken from each value.
       var change = m
