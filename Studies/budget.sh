@@ -8,8 +8,8 @@
 #
 # usage: Studies/budget.sh GLOW CIFAR OUT RESULTS      (HOURS, ROUNDS, JOBS and GRID, a file, may be set in the environment)
 #
-# A line of the grid: name, kind (what decides the speed: models of one kind are equally fast), batch, options of the model, then
-# after a bar those of training.
+# A line of the grid: name, kind (what decides the speed: those of one kind are equally fast), batch, the options that the speed
+# depends on, then after a bar those of training that it does not.
 set -eu
 glow=$1 data=$2 out=$3 results=$4
 hours=${HOURS:-0.25} rounds=${ROUNDS:-3} jobs=${JOBS:-2} grid=${GRID:-$(dirname "$0")/budget.grid}

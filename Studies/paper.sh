@@ -20,15 +20,19 @@ kind() { case $1 in realnvp-*) echo "$1" ;; *) echo "glow-${1#*-}" ;; esac }
 options() { # MODEL: those that make it
   case $1 in
   realnvp-*)
-    echo "--architecture realnvp $(echo "${1#realnvp-}" |
-      sed 's/-normalized/ --flow-normalization batch/; s/^\([0-9]*\)x/--blocks \1 --width /')"
+    case $1 in *-normalized) normalization=batch ;; *) normalization=none ;; esac
+    echo "--architecture realnvp --flow-normalization $normalization $(echo "${1#realnvp-}" |
+      sed 's/-normalized//; s/^\([0-9]*\)x/--blocks \1 --width /')"
     ;;
   *) echo "--depth 8 --width 128 --coupling ${1#*-}" ;;
   esac
 }
-# RealNVP with the optimizer and the rate of its paper; its limit of the norm bounds accidents alone. Glow with its default.
+# Each with the optimizer of its paper. RealNVP's limit of the norm bounds accidents alone.
 training() {
-  case $1 in realnvp-*) echo "--optimizer adam --lr 1e-3 --clip-norm 100" ;; *) echo "--permutation ${1%-*}" ;; esac
+  case $1 in
+  realnvp-*) echo "--optimizer adam --lr 1e-3 --clip-norm 100" ;;
+  *) echo "--optimizer adamax --lr 4e-3 --permutation ${1%-*}" ;;
+  esac
 }
 
 if [ "${RUN:-}" ]; then # one of those below

@@ -113,7 +113,7 @@ def main() -> None:
         if given:
             return compare(glow, *given, Path(folder))
         for options in (
-                "--levels 3 --depth 2 --width 64", "--architecture realnvp --scales 2 --blocks 2 --width 16"):
+                "--levels 3 --depth 2 --width 64", "--architecture realnvp --scales 2 --blocks 2 --width 16 --flow-normalization none"):
             print(options)
             (Path(folder) / options).mkdir()
             compare(glow, *make_example(glow, Path(folder) / options, *options.split()), Path(folder))

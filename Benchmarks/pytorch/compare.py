@@ -106,7 +106,11 @@ def main() -> None:
     for _ in range(options.rounds):
         for model in options.models:
             for job in options.jobs:
-                lines = [measure([options.glow, "bench", "--json", "--passes"], options, model, job)]
+                glow = [options.glow, "bench", "--json", "--passes"]
+                if model.startswith("realnvp:"):
+                    # As that of PyTorch.
+                    glow += ["--flow-normalization", "none"]
+                lines = [measure(glow, options, model, job)]
                 for variant in options.variants:
                     pytorch = [sys.executable, BENCH, "--variants", variant]
                     lines.append(measure(pytorch, options, model, job, variant))

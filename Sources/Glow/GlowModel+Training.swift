@@ -12,8 +12,8 @@ public struct TrainingPlan: Sendable {
 
   /// The shape of the model. That of its images follows from them.
   public var model = GlowModel.Configuration()
-  /// Everything else.
-  public var settings = Settings.recommended
+  /// Everything else, of a Glow; for another architecture begin with `Settings.recommended(for:)`.
+  public var settings = Settings.recommended()
   /// Threads to work with; nil takes one for each processor that the process may use.
   public var threads: Int?
   /// Go on with the run that the folder holds, if it holds one.

@@ -20,6 +20,7 @@ struct BenchCommand: ParsableCommand {
   @OptionGroup var couplings: CouplingArguments
   @Option(help: "Side of the images.") var imageSize = 32
   @Option(help: "Images a pass.") var batch = 64
+  @Option(help: "adamax, adam or muon: of a step of training.") var optimizer = OptimizerKind.adamax
   @Option(help: "Timed repetitions.") var runs = 7
   @Flag(help: "Of evaluate and sample time the pass through the model alone, without noise and bytes.")
   var passes = false
@@ -55,6 +56,7 @@ struct BenchCommand: ParsableCommand {
     /// Absent where the architecture has no such setting.
     let depth: Int?
     let coupling, network, flowNormalization: String?
+    let optimizer: String
     let imagesPerSecond, gflops, fractionOfPeak, peakGflops, ceiling: Double
     let peakMemoryMb: Int
     /// Over what fused multiply-adds alone reach, without memory: the processor's limit.
@@ -79,7 +81,7 @@ struct BenchCommand: ParsableCommand {
     try team.claimBuffers()
     let jobs = jobs.isEmpty ? SpeedMeasurement.Job.allCases : jobs
     let measurement = try SpeedMeasurement(configuration, batch: batch, team: team, jobs: jobs)
-    measurement.timesPassAlone = passes
+    (measurement.timesPassAlone, measurement.optimizer) = (passes, optimizer)
     for job in jobs {
       measurement.progress = Countdown("repetitions of \(job.rawValue)").reached
       if let simulate {
@@ -97,7 +99,7 @@ struct BenchCommand: ParsableCommand {
           coupling: configuration.has(.coupling) ? configuration.coupling.rawValue : nil,
           network: configuration.has(.network) ? configuration.network.rawValue : nil,
           flowNormalization: configuration.has(.flowNormalization)
-            ? configuration.flowNormalization.rawValue : nil,
+            ? configuration.flowNormalization.rawValue : nil, optimizer: optimizer.rawValue,
           imagesPerSecond: result.imagesPerSecond, gflops: result.gigaflops,
           fractionOfPeak: result.fractionOfPeak, peakGflops: result.peakGigaflops, ceiling: result.ceiling,
           peakMemoryMb: result.peakMemory / 1_000_000, fractionOfLimit: Nullable(result.fractionOfLimit),

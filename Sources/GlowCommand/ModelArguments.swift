@@ -27,7 +27,7 @@ struct CouplingArguments: ParsableArguments {
   var blocks: Int?
   @Option(help: "Side of the first filter of a residual network's blocks: 1 (the default) or 3.") var kernel:
     Int?
-  @Option(help: "Normalization of the output of each coupling of a realnvp (default: none).")
+  @Option(help: "Normalization of the output of each coupling of a realnvp: batch (default) or none.")
   var flowNormalization: FlowNormalization?
 
   /// - Throws: `ConfigurationError` if what is given does not belong to the architecture or the network.

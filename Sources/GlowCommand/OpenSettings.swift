@@ -27,23 +27,24 @@ struct OpenSettings {
     let open = self
     let plan = try planner.plan(elapsed: elapsed, evaluateEvery: training.evalEvery) { run in
       var filled = open
-      filled.take(run, takesModel: origin == nil)
-      let training = filled.training.configuration(imageCount: planner.images.count, former: nil)
+      filled.take(run, from: origin?.model)
+      let model = try filled.model.configuration(
+        for: planner.images, of: origin, dequantization: filled.training.dequantization)
+      let training = filled.training.configuration(
+        of: model.architecture, imageCount: planner.images.count, former: nil)
       try training.validate { TrainingArguments.options[$0] ?? $0 }
-      return (
-        try filled.model.configuration(
-          for: planner.images, of: origin, dequantization: filled.training.dequantization), training
-      )
+      return (model, training)
     }
-    take(plan.base, takesModel: origin == nil)
+    take(plan.base, from: origin?.model)
     take("--steps", plan.training.steps, \.training.steps)
     if planner.heldOut != nil { take("--eval-every", plan.training.evaluateEvery, \.training.evalEvery) }
     return plan
   }
 
-  private mutating func take(_ run: MeasuredRun, takesModel: Bool) {
+  private mutating func take(_ run: MeasuredRun, from origin: GlowConfiguration?) {
     // Of a RealNVP nothing was measured.
-    if takesModel && model.couplings.architecture ?? .glow == .glow {
+    if origin?.architecture ?? model.couplings.architecture ?? .glow != .glow { return }
+    if origin == nil {
       take("--levels", run.levels, \.model.levels)
       take("--depth", run.depth, \.model.depth)
       take("--width", run.width, \.model.couplings.width)

@@ -110,11 +110,11 @@ struct TrainCommand: SharedCommand {
       terminal.note("--budget chooses \(choice.options.joined(separator: " ")): \(plan.outlook)")
     }
     let (model, training) = (choice.model, choice.training)
-    var settings = training.configuration(
-      imageCount: opened.dataset.count, former: former?.configuration.training)
-    try settings.validate { TrainingArguments.options[$0] ?? $0 }
     let shape = try model.configuration(
       for: opened.dataset, of: present, dequantization: training.dequantization)
+    var settings = training.configuration(
+      of: shape.architecture, imageCount: opened.dataset.count, former: former?.configuration.training)
+    try settings.validate { TrainingArguments.options[$0] ?? $0 }
     if shape.hasDequantizer { settings.dequantization = .variational }
     var configuration = RunConfiguration(
       data: location, images: images.settings, model: shape, training: settings,
@@ -326,8 +326,8 @@ struct TrainingArguments: ParsableArguments {
   var microBatch: Int?
   @Option(help: "Passes over the data (default: 10).") var epochs: Double?
   @Option(help: "Updates, in place of --epochs.") var steps: Int?
-  @Option(help: "Learning rate after the warm-up (default: 0.004).") var lr: Double?
-  @Option(help: "adamax (default), adam or muon.") var optimizer: OptimizerKind?
+  @Option(help: "Learning rate after the warm-up (default: 0.008; of a realnvp 0.001).") var lr: Double?
+  @Option(help: "muon (default), adam (default of a realnvp) or adamax.") var optimizer: OptimizerKind?
   @Option(help: "How the rate falls after the warm-up: cosine (default), linear, exponential or constant.")
   var lrSchedule: RateSchedule?
   @Option(help: "The fraction of the rate at the last update (default: 0.05).") var lrFinal: Double?
@@ -406,8 +406,10 @@ struct TrainingArguments: ParsableArguments {
   ]
 
   /// - Parameter former: the settings of the run to go on with.
-  func configuration(imageCount: Int, former: TrainingConfiguration?) -> TrainingConfiguration {
-    var result = former ?? .recommended
+  func configuration(
+    of architecture: ArchitectureKind, imageCount: Int, former: TrainingConfiguration?
+  ) -> TrainingConfiguration {
+    var result = former ?? .recommended(for: architecture)
     if let batch, batch > 0, batch != result.batch, result.averageImages == nil {
       // The same number of images.
       result.averageDecay = pow(result.averageDecay, Double(batch) / Double(result.batch))

@@ -1,12 +1,13 @@
-/// Makes a matrix nearly orthogonal, in place: of U·S·Vᵀ nearly U·Vᵀ, with singular values of about 0.7 to 1.2 where they were
-/// above a few thousandths of ‖X‖ = √Σx². A matrix of zeros stays one.
+/// Makes a matrix nearly orthogonal, in place: of U·S·Vᵀ nearly U·Vᵀ, with singular values of 0.73 to 1.27 where they were at
+/// least a hundredth of ‖X‖ = √Σx², and smaller ones where they were less. A matrix of zeros stays one.
 ///
-/// Five iterations of Newton and Schulz's kind, whose polynomial does not converge to 1 but grows fastest from small singular
-/// values (Jordan et al., Muon, 2024):
+/// Three iterations
 ///
-///     X ← X/‖X‖        X ← X·(3.4445·I − 4.7750·A + 2.0315·A²),   A = Xᵀ·X
+///     X ← X/‖X‖        X ← X·(a·I + b·A + c·A²),   A = Xᵀ·X
 ///
-/// of the matrix or its transpose, so that A is the smaller of the two.
+/// of the matrix or its transpose, so that A is the smaller of the two: Newton and Schulz's kind of iteration, with coefficients
+/// that bring the singular values of [0.01, 1] as near to 1 as three odd polynomials of fifth degree can (Amsel et al., The Polar
+/// Express, 2025, theorem 3.1; `docs/math.md`).
 ///
 /// - Parameters:
 ///   - matrix: without gaps between its rows.
@@ -28,27 +29,50 @@ package func orthogonalize<S: Scalar>(_ matrix: Matrix<S>, _ kernels: ProductKer
     let isPacked = kernels == .packed && S.hasPackedProducts
     let panels = isPacked ? scratch.take(Operand<S>.panelCount(rows: size, columns: size), of: S.self) : nil
     let rowPanels = isPacked ? scratch.take(gradientScratchCount(columns: size), of: S.self) : nil
-    func operand(_ matrix: Matrix<S>) -> Operand<S> {
-      if let panels { S.pack(matrix, into: panels) }
-      return Operand(matrix, panels: panels.map { UnsafePointer($0) })
-    }
     let (gram, polynomial) = (room(size, size), room(size, size))
     var (x, next) = (isWide ? room(rows, size) : matrix, room(rows, size))
     if isWide { transpose(matrix, into: x) }
-    for _ in 0..<5 {
-      // [size × rows]·[rows × size] → [size × size]
-      multiplyTransposed(x, x, into: gram, accumulate: false, scratch: rowPanels)
-      // [size × size]·[size × size] → [size × size]
-      multiply(gram, operand(gram), into: polynomial)
+    for (a, b, c) in coefficients {
+      multiplyByTranspose(x, into: gram, scratch: rowPanels)
+      multiplyByTranspose(gram, into: polynomial, scratch: rowPanels)
       for index in 0..<size * size {
-        polynomial.base[index] = 2.0315 * polynomial.base[index] - 4.7750 * gram.base[index]
+        polynomial.base[index] = S(c) * polynomial.base[index] + S(b) * gram.base[index]
       }
-      for index in 0..<size { polynomial[index][index] += 3.4445 }
+      for index in 0..<size { polynomial[index][index] += S(a) }
+      if let panels { S.pack(polynomial, into: panels) }
       // [rows × size]·[size × size] → [rows × size]
-      multiply(x, operand(polynomial), into: next)
+      multiply(x, Operand(polynomial, panels: panels.map { UnsafePointer($0) }), into: next)
       swap(&x, &next)
     }
     if isWide { transpose(x, into: matrix) } else { matrix.base.update(from: x.base, count: rows * size) }
+  }
+}
+
+/// Of each iteration: the polynomial with the least largest distance from 1 over what the one before makes of [0.01, 1].
+private let coefficients = [
+  (a: 8.09337, b: -23.62043, c: 17.44615), (3.63659, -2.72193, 0.53655), (2.6613, -1.97715, 0.45262),
+]
+
+/// A ← Xᵀ·X, half of it made by products: A is symmetric.
+///
+/// - Parameter scratch: as `multiplyTransposed` has it.
+@inline(__always)
+private func multiplyByTranspose<S: Scalar>(
+  _ x: Matrix<S>, into target: Matrix<S>, scratch: UnsafeMutablePointer<S>?
+) {
+  let (size, step) = (x.columns, 64)
+  for start in stride(from: 0, to: size, by: step) {
+    let end = min(size, start + step)
+    func columns(_ range: Range<Int>, of matrix: Matrix<S>, rows: Int) -> Matrix<S> {
+      Matrix(matrix.base + range.lowerBound, rows: rows, columns: range.count, stride: matrix.stride)
+    }
+    // [columns before the end × rows]·[rows × columns of the block]
+    multiplyTransposed(
+      columns(0..<end, of: x, rows: x.rows), columns(start..<end, of: x, rows: x.rows),
+      into: columns(start..<end, of: target, rows: end), accumulate: false, scratch: scratch)
+  }
+  for row in 0..<size {
+    for column in 0..<row { target[row][column] = target[column][row] }
   }
 }
 

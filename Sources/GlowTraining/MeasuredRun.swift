@@ -32,7 +32,7 @@ package struct MeasuredRun: Sendable, Hashable {
   ///
   /// All of them are trained on 20,000 images and scored on 5,000 test images (2,000 at depth 4), which leaves a standard
   /// error of 0.006 to 0.013. Those marked with an asterisk had a constant rate that was lowered late; the others are
-  /// those of `docs/recipes.md`, with the schedule of `TrainingConfiguration.recommended`.
+  /// those of `docs/recipes.md`, with the schedule of `TrainingConfiguration.recommended(for:)`.
   package static let all = [
     row(.cifar10, 80_000, (3, depth: 4, width: 64), (batch: 16, rate: 4e-3), 3.989),
     row(.cifar10, 20_000, (3, depth: 8, width: 128), (batch: 16, rate: 8e-3), 3.984),

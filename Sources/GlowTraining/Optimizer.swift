@@ -7,7 +7,7 @@ public enum OptimizerKind: String, Sendable, Codable, CaseIterable {
   case adamax
   /// Kingma & Ba 2015, algorithm 1.
   case adam
-  /// Muon for filters (Jordan et al. 2024), which takes the gradient of a matrix as a whole; Adamax for the rest.
+  /// Muon for filters (Jordan et al. 2024), which takes the gradient of a matrix as a whole; Adam for the rest.
   case muon
 }
 
@@ -114,7 +114,7 @@ package final class Optimizer<S: Scalar> {
     var update = MomentUpdate(
       values: values, gradients: gradients, first: firstMoment.base, second: secondMoment.base,
       average: average?.values)
-    update.isAdamax = kind != .adam
+    update.isAdamax = kind == .adamax
     (update.scale, update.rate, update.epsilon) = (S(scale), S(rate * correction), S(1e-8))
     (update.keepFirst, update.takeFirst) = (S(beta1), S(1 - beta1))
     (update.keepSecond, update.takeSecond) = (S(beta2), S(1 - beta2))

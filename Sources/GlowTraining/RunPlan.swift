@@ -50,6 +50,7 @@ extension RunPlan.Speed {
   ) throws {
     let measurement = try SpeedMeasurement(
       model, batch: training.microBatch ?? training.batch, team: team, jobs: [.train, .evaluate])
+    measurement.optimizer = training.optimizer
     self.training = try measurement.imagesPerSecond(.train, during: seconds)
     scoring = try measurement.imagesPerSecond(.evaluate, during: seconds / 2)
     // As the model of a new run, whose initialization takes memory too.
@@ -114,7 +115,9 @@ package struct RunPlanner {
     let (training, total) = try fill(
       time, nearest.settings.training, nearest.speed, evaluateEvery: evaluateEvery)
     let work = try Double(training.steps * training.batch) * model.trainingWork()
-    let isMeasured = model == run.model && training.batch == run.batch && training.learningRate == run.rate
+    let isMeasured =
+      model == run.model && training.batch == run.batch && training.learningRate == run.rate
+      && training.optimizer == TrainingConfiguration.recommended().optimizer
     return RunPlan(
       base: run.fitting(images.shape), model: model, training: training, speed: nearest.speed, seconds: total,
       work: work, expectation: try isMeasured ? data.flatMap { try expectation(of: $0, after: work) } : nil)

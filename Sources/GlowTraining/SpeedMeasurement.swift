@@ -58,6 +58,11 @@ package final class SpeedMeasurement {
   /// A batch. Noise, because speed does not depend on what they show.
   private let images: ImageArray
   private var training = TrainingConfiguration()
+  /// That of a step of training.
+  package var optimizer: OptimizerKind {
+    get { training.optimizer }
+    set { training.optimizer = newValue }
+  }
   /// Whether the pass alone is timed (`Prepared.pass`).
   package var timesPassAlone = false
   /// Seconds in the optimizer and in folding, by the caller's watch.

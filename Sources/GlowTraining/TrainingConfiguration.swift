@@ -106,10 +106,14 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
 
   /// What a run has whose user says nothing else: small batches, which learn several times more from an image, a short
   /// warm-up, and a high rate that falls (`docs/recipes.md`).
-  public static var recommended: TrainingConfiguration {
+  ///
+  /// - Parameter architecture: Muon is for filters, and a RealNVP's are normalized: it has the optimizer and the rate of
+  ///   Dinh et al. 2017, section 4.1.
+  public static func recommended(for architecture: ArchitectureKind = .glow) -> TrainingConfiguration {
     var configuration = TrainingConfiguration()
     configuration.batch = 16
-    configuration.learningRate = 4e-3
+    (configuration.optimizer, configuration.learningRate) =
+      architecture == .realNVP ? (.adam, 1e-3) : (.muon, 8e-3)
     configuration.warmupEpochs = 0
     configuration.warmupSteps = 200
     configuration.schedule = .cosine

@@ -23,7 +23,8 @@ struct RealNVPCommandTests {
   @Test("every command that works for a Glow works for it")
   func commands() throws {
     defer { try? FileManager.default.removeItem(atPath: root) }
-    let model = "--architecture realnvp --scales 2 --blocks 1 --width 4"
+    // A normalized one has no foreign form to be exported to.
+    let model = "--architecture realnvp --scales 2 --blocks 1 --width 4 --flow-normalization none"
     let data = "--data faces --limit 32"
     try expectDone("train \(data) --out run \(model) --batch 8 --steps 4 --sample-every 2 --eval-every 2")
     try expectDone("train \(data) --out run --batch 8 --steps 6 --resume")
@@ -99,7 +100,7 @@ struct RealNVPCommandTests {
   @Test("couplings whose output is normalized: trained, resumed, scored and sampled, but not exported")
   func flowNormalization() throws {
     defer { try? FileManager.default.removeItem(atPath: root) }
-    let model = "--architecture realnvp --blocks 1 --width 4 --flow-normalization batch"
+    let model = "--architecture realnvp --blocks 1 --width 4"
     let data = "--data faces --limit 16"
     try expectDone("train \(data) --out run \(model) --batch 8 --steps 2")
     try expectDone("train \(data) --out run --batch 8 --steps 4 --resume")

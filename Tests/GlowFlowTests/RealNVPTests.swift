@@ -209,7 +209,7 @@ struct RealNVPResultTests {
   @Test("a new configuration has the defaults of its architecture, and tells the settings that this has")
   func defaults() {
     let configuration = GlowConfiguration(.realNVP)
-    #expect(configuration.outline == "RealNVP, scales 2, blocks 8, width 64")
+    #expect(configuration.outline == "RealNVP, scales 2, blocks 8, width 64, flow normalization batch")
     #expect(!configuration.learnsTopPrior)
     #expect(
       configuration.settings.map(\.name) == [

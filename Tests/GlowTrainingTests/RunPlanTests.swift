@@ -75,7 +75,7 @@ struct RunPlanTests {
 
   /// The model of a measured run, for other images.
   private func settings(_ run: MeasuredRun, for shape: ImageShape) -> RunPlanner.Settings {
-    var (model, training) = (run.model, TrainingConfiguration.recommended)
+    var (model, training) = (run.model, TrainingConfiguration.recommended())
     (model.imageHeight, model.imageWidth, model.imageChannels) = (shape.height, shape.width, shape.channels)
     (training.batch, training.learningRate) = (run.batch, run.rate)
     return (model, training)
@@ -197,7 +197,7 @@ struct RunPlanTests {
     "a machine is measured: speeds, and the memory of a new run, with classes and learned noise too",
     arguments: [false, true])
   func measured(hasAll: Bool) throws {
-    var (model, training) = (GlowConfiguration(), TrainingConfiguration.recommended)
+    var (model, training) = (GlowConfiguration(), TrainingConfiguration.recommended())
     (model.levels, model.depth, model.width) = (2, 1, 16)
     if hasAll { (model.classCount, model.dequantizerWidth) = (3, 8) }
     training.initializationImages = 4000

@@ -7,6 +7,7 @@ enum GlowLevels: Architecture {
   static func setDefaults(_ configuration: inout GlowConfiguration) {
     (configuration.levels, configuration.depth, configuration.width) = (3, 8, 128)
     (configuration.blocks, configuration.learnsTopPrior) = (2, true)
+    configuration.flowNormalization = .none
   }
 
   static func outline(_ configuration: GlowConfiguration) -> String {

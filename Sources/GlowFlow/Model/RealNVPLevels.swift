@@ -14,6 +14,8 @@ enum RealNVPLevels: Architecture {
   static func setDefaults(_ configuration: inout GlowConfiguration) {
     (configuration.levels, configuration.blocks, configuration.width) = (2, 8, 64)
     configuration.learnsTopPrior = false
+    // Comes half a bit/dim lower in the same time (docs/benchmarks.md).
+    configuration.flowNormalization = .batch
   }
 
   static func outline(_ configuration: GlowConfiguration) -> String {

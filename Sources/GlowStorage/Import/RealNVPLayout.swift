@@ -13,6 +13,7 @@ struct RealNVPLayout {
   static func detect(_ shapes: ShapeTable, _ configuration: inout GlowConfiguration) throws {
     let first = "flows.in_couplings.0.st_net"
     configuration.begin(.realNVP)
+    configuration.flowNormalization = .none
     configuration.levels = (1...12).last { shapes.hasAny(prefix: scale($0 - 1) + ".") } ?? 1
     configuration.blocks = shapes.count("\(first).blocks.", ".")
     configuration.width = try shapes.length("\(first).in_conv.conv.weight_g", axis: 0)
