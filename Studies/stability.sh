@@ -9,7 +9,7 @@
 set -u
 glow=$1 data=$2 out=$3
 seeds=${SEEDS:-20} steps=${STEPS:-150}
-optimizers=${OPTIMIZERS:-"adamax adam"} rates=${RATES:-"1e-3 5e-3 2e-2"}
+optimizers=${OPTIMIZERS:-"adamax adam muon"} rates=${RATES:-"1e-3 5e-3 2e-2"}
 mkdir -p "$out"
 
 # run NAME OPTIMIZER RATE SEED [OPTION]: leaves NAME.result, the bits/dim or the word none, in $out.

@@ -53,6 +53,11 @@ struct TeamArguments: ParsableArguments {
     if threads == nil {
       for value in share.misunderstood { warn("\(value) is no number of threads: it is passed over") }
     }
+    if let tasks = strangers {
+      warn(
+        "srun has started \(tasks) processes that know nothing of each other, each with all of the work: "
+          + "srun --mpi=pmix makes one job of them")
+    }
     if let threads, threads > wanted {
       remark("--threads \(threads): \(wanted) are used, the most with the kernels \(kernels.rawValue)")
     }
@@ -75,6 +80,16 @@ struct TeamArguments: ParsableArguments {
       remark("this processor has no AVX2 with FMA: OpenBLAS makes the matrix products")
     }
     return team
+  }
+
+  /// The processes that Slurm has started with the first, which this is, where they do not work together; nil where there
+  /// are none.
+  private var strangers: Int? {
+    let environment = ProcessInfo.processInfo.environment
+    guard !GlowCommand.ranks.wasLaunched, environment["SLURM_PROCID"] == "0",
+      let tasks = environment["SLURM_STEP_NUM_TASKS"].flatMap({ Int($0) }), tasks > 1
+    else { return nil }
+    return tasks
   }
 
   private func pin(_ team: ThreadTeam, _ share: ThreadShare) throws {

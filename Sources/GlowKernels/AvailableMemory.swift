@@ -8,7 +8,7 @@ package func availableMemory() -> Int? {
   let lines = read("/proc/meminfo").split(separator: "\n")
   let free = lines.first { $0.hasPrefix("MemAvailable:") }?.split(separator: " ").dropFirst().first
   let shared = [free.flatMap { Int($0) }.map { $0 * 1024 }, ControlGroup().availableMemory]
-  let bounds = shared.map { $0.map { $0 / ThreadShare.processes() } } + [availableAddresses()]
+  let bounds = shared.map { $0.map { $0 / ThreadShare.processes().count } } + [availableAddresses()]
   return bounds.compactMap { $0 }.min()
 }
 

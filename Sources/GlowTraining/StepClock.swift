@@ -29,10 +29,13 @@ final class StepClock {
     resumed = now
   }
 
-  /// The time that `body` takes, in the middle of a step, is no part of the step.
+  /// The time that `body` takes, in the middle of a step, is no part of the step, and what it does is not counted.
   func pausing(_ body: () throws -> Void) rethrows {
-    let start = ContinuousClock.now
-    defer { resumed += start.duration(to: .now) }
+    let (start, before) = (ContinuousClock.now, uncounted)
+    defer {
+      resumed += start.duration(to: .now)
+      uncounted = before
+    }
     try body()
   }
 

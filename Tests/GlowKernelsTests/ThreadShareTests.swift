@@ -29,6 +29,18 @@ struct ThreadShareTests {
     #expect(ThreadShare(granted: 8, environment: fewer, isBound: isBound).count == 1)
   }
 
+  @Test(
+    "those that Slurm has started count, of the machine that has most of them",
+    arguments: [("4", 2), ("2(x3)", 4), ("1,4(x2)", 2), ("1", 8), ("", 8), ("(x2)", 8)])
+  func slurm(tasks: String, count: Int) {
+    let environment = ["SLURM_STEP_TASKS_PER_NODE": tasks]
+    let share = ThreadShare(granted: 8, environment: environment, isBound: false)
+    #expect(share.count == count && (share.variable != nil) == (count < 8))
+    #expect(ThreadShare(granted: 8, environment: environment, isBound: true).count == 8)
+    let both = environment.merging(["OMPI_COMM_WORLD_LOCAL_SIZE": "8"]) { $1 }
+    #expect(ThreadShare(granted: 8, environment: both, isBound: false).count == 1)
+  }
+
   @Test("what is no number is passed over", arguments: ["0", "-1", "two", "4x", ",2"])
   func misunderstood(value: String) {
     let share = ThreadShare(granted: 8, environment: ["OMP_NUM_THREADS": value, "SLURM_CPUS_PER_TASK": "5"])

@@ -324,12 +324,13 @@ struct ContinuationTests {
     for _ in 0..<3 {
       clock.outside { _ = usleep(20_000) }
       usleep(20_000)
-      clock.pausing { _ = usleep(100_000) }
+      clock.pausing { clock.waiting { _ = usleep(100_000) } }
       clock.tick()
     }
     // Of a step that is never done.
     clock.outside { _ = usleep(200_000) }
     #expect(clock.imagesPerSecond <= 25, "a step took at least 40 ms")
     #expect(clock.outsideShare > 0 && clock.outsideShare <= 1)
+    #expect(clock.waitingShare == 0, "what is done in a pause is no part of a step")
   }
 }
