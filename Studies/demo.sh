@@ -21,9 +21,9 @@ if [ -e "$run" ] && [ ! -e "$run/config.json" ]; then
   exit 64
 fi
 rm -rf "$run"
-part "training" "$glow" train --data faces --out "$run" --levels 3 --depth 6 --width 96 --batch 8 --lr 1.2e-2 \
-  --lr-final 0.01 --warmup-steps 200 --ema-images 2000 --steps 5600 --log-every 400 --eval-every 2800 \
-  --sample-every 1400 --checkpoint-every 2800
+part "training" "$glow" train --data faces --out "$run" --levels 3 --depth 6 --width 96 --batch 8 \
+  --lr-final 0.01 --ema-images 2000 --steps 4800 --log-every 400 --eval-every 2400 --sample-every 1200 \
+  --checkpoint-every 2400
 part "scoring" "$glow" evaluate "$run" --data faces
 part "sampling" "$glow" sample "$run" --count 48 --temperature 0.7 --out "$run/samples.png"
 part "decoding latents" "$glow" reconstruct "$run" --data faces --out "$run/reconstruction.png"
