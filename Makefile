@@ -204,7 +204,7 @@ study-detect: deps build ## Tell other images from CIFAR-10's (MODEL=RUN DATA=CI
 	  { echo "give a model and folders: make $@ MODEL=RUN DATA=CIFAR-10-BATCHES MNIST=IDX-FILES" >&2; exit 64; }
 	Studies/detect.sh $(GLOW) "$(MODEL)" "$(DATA)" "$(MNIST)" "$(STUDIES)/detect"
 
-study-stability: deps build ## Count the runs at too-high rates that end in a usable model (240 runs; DATA=CIFAR-10).
+study-stability: deps build ## Count the runs at too-high rates that end in a usable model (360 runs; DATA=CIFAR-10).
 	@[ -n "$(DATA)" ] || { echo "give the folder of CIFAR-10's binary batches: make $@ DATA=FOLDER" >&2; exit 64; }
 	nice Studies/stability.sh $(GLOW) "$(DATA)" "$(STUDIES)/stability"
 

@@ -66,7 +66,7 @@ train() {
   shift 2
   "$@" "$runs/pinned" "$glow" train --data faces --limit $((2 * part)) --depth "$depth" --width "$width" --batch "$batch" --micro-batch "$micro" \
     --steps $((steps + 1)) --init-images 16 --log-every 1 --sample-every 0 --eval-every 0 --checkpoint-every 0 --no-guards \
-    --threads 1 --out "$runs/$name" --overwrite > /dev/null 2> "$runs/$name.notes"
+    --optimizer adamax --threads 1 --out "$runs/$name" --overwrite > /dev/null 2> "$runs/$name.notes"
 }
 # Images/s, from the time between two lines of the log, and the share of the time that processes wait for each other.
 measured() {

@@ -81,7 +81,8 @@ struct BenchCommand: ParsableCommand {
     try team.claimBuffers()
     let jobs = jobs.isEmpty ? SpeedMeasurement.Job.allCases : jobs
     let measurement = try SpeedMeasurement(configuration, batch: batch, team: team, jobs: jobs)
-    (measurement.timesPassAlone, measurement.optimizer) = (passes, optimizer)
+    measurement.timesPassAlone = passes
+    try measurement.use(optimizer)
     for job in jobs {
       measurement.progress = Countdown("repetitions of \(job.rawValue)").reached
       if let simulate {

@@ -33,6 +33,7 @@ struct OpenSettings {
       let training = filled.training.configuration(
         of: model.architecture, imageCount: planner.images.count, former: nil)
       try training.validate { TrainingArguments.options[$0] ?? $0 }
+      try training.validate(for: model) { TrainingArguments.options[$0] ?? $0 }
       return (model, training)
     }
     take(plan.base, from: origin?.model)

@@ -55,7 +55,7 @@ struct TeamArguments: ParsableArguments {
     }
     if let tasks = strangers {
       warn(
-        "srun has started \(tasks) processes that know nothing of each other, each with all of the work: "
+        "srun has started \(tasks) processes that know nothing of each other: "
           + "srun --mpi=pmix makes one job of them")
     }
     if let threads, threads > wanted {
@@ -95,7 +95,7 @@ struct TeamArguments: ParsableArguments {
   private func pin(_ team: ThreadTeam, _ share: ThreadShare) throws {
     if share.mustShareProcessors {
       throw ConfigurationError(
-        "--pin: the processes that mpirun has started here share their processors; let it bind each to its own"
+        "--pin: the processes that mpirun or srun has started here share their processors; let it bind each to its own"
       )
     }
     if !team.pin() {

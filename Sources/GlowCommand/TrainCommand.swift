@@ -115,6 +115,7 @@ struct TrainCommand: SharedCommand {
     var settings = training.configuration(
       of: shape.architecture, imageCount: opened.dataset.count, former: former?.configuration.training)
     try settings.validate { TrainingArguments.options[$0] ?? $0 }
+    try settings.validate(for: shape) { TrainingArguments.options[$0] ?? $0 }
     if shape.hasDequantizer { settings.dequantization = .variational }
     var configuration = RunConfiguration(
       data: location, images: images.settings, model: shape, training: settings,
@@ -396,6 +397,7 @@ struct TrainingArguments: ParsableArguments {
   /// What the settings of a configuration are called here.
   static let options = [
     "batch": "--batch", "microBatch": "--micro-batch", "steps": "--steps", "learningRate": "--lr",
+    "optimizer": "--optimizer",
     "warmupEpochs": "--warmup-epochs",
     "warmupSteps": "--warmup-steps", "finalRate": "--lr-final", "weightDecay": "--weight-decay",
     "beta1": "--beta1", "beta2": "--beta2",

@@ -63,13 +63,10 @@ private func multiplyByTranspose<S: Scalar>(
   let (size, step) = (x.columns, 64)
   for start in stride(from: 0, to: size, by: step) {
     let end = min(size, start + step)
-    func columns(_ range: Range<Int>, of matrix: Matrix<S>, rows: Int) -> Matrix<S> {
-      Matrix(matrix.base + range.lowerBound, rows: rows, columns: range.count, stride: matrix.stride)
-    }
     // [columns before the end × rows]·[rows × columns of the block]
     multiplyTransposed(
-      columns(0..<end, of: x, rows: x.rows), columns(start..<end, of: x, rows: x.rows),
-      into: columns(start..<end, of: target, rows: end), accumulate: false, scratch: scratch)
+      x.columns(0..<end), x.columns(start..<end), into: target.rows(0..<end).columns(start..<end),
+      accumulate: false, scratch: scratch)
   }
   for row in 0..<size {
     for column in 0..<row { target[row][column] = target[column][row] }

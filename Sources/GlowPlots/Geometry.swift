@@ -71,10 +71,11 @@ public struct Color: Sendable, Hashable {
   /// For lines that guide the eye.
   public static let faint = Color(0xE4E4E4)
 
-  /// Colors that people who see no red or no green tell apart too (Okabe & Ito 2008).
+  /// Colors that people who see no red or no green tell apart too (Okabe & Ito 2008), with a dark brown in place of their
+  /// yellow, which is too faint for lines.
   public static let palette = [
     Color(0x0072B2), Color(0xD55E00), Color(0x009E73), Color(0xCC79A7), Color(0xE69F00),
-    Color(0x56B4E9), Color(0x000000),
+    Color(0x56B4E9), Color(0x000000), Color(0x7F4F24),
   ]
 
   /// The palette's color for the part of a chart with this index.

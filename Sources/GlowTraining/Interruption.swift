@@ -5,7 +5,7 @@ import Synchronization
 
 /// What the signals do that ask a process to end: they end it, with the exit status 128 + the signal's number, and what
 /// it was writing is removed. A job may ask to be told of the first one instead, to end at its next good place; a SIGINT
-/// then ends the process, and a SIGTERM that comes some time later. The others come again by themselves (SIGXCPU every
+/// then ends the process, and a SIGTERM some time after another. The others come again by themselves (SIGXCPU every
 /// second, SIGHUP from both the terminal and the shell), and count once; so does SIGTERM, which batch systems send twice.
 ///
 /// A thread of its own does it, whatever the others do; the handler, which may do next to nothing, wakes it.
@@ -74,19 +74,25 @@ package enum Interruption {
       == unsafeBitCast(SIG_IGN, to: Int.self)
   }
 
-  /// A SIGTERM that comes sooner after the first signal asks for nothing more than that one did.
+  /// A SIGTERM that comes sooner after the first one asks for nothing more than that did.
   private static let repetition = Duration.seconds(10)
 
   private static func listen() -> Never {
-    var first: ContinuousClock.Instant?
+    var (isFirst, terminated) = (true, ContinuousClock.Instant?.none)
     while true {
       if sem_wait(arrival) != 0 { continue }
       let signal = latest.load(ordering: .relaxed)
       _ = received.compareExchange(expected: 0, desired: signal, ordering: .relaxed)
-      if isHeeded.load(ordering: .relaxed) && !isUrgent(signal, after: first) {
-        first = first ?? .now
-        continue
-      }
+      // Whether it does not wait for a good place to end.
+      let isUrgent =
+        switch signal {
+        case SIGINT: !isFirst
+        case SIGTERM: terminated.map { $0.duration(to: .now) > repetition } ?? false
+        default: false
+        }
+      isFirst = false
+      if signal == SIGTERM { terminated = terminated ?? .now }
+      if isHeeded.load(ordering: .relaxed) && !isUrgent { continue }
       var message = message(signal) + "\n"
       // Where nobody reads it, the message must not keep the process.
       var stream = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
@@ -95,14 +101,6 @@ package enum Interruption {
       }
       Unfinished.endProcess(128 + signal)
     }
-  }
-
-  /// Whether a signal does not wait for a good place to end.
-  ///
-  /// - Parameter first: when the first signal came, if this is not it.
-  private static func isUrgent(_ signal: Int32, after first: ContinuousClock.Instant?) -> Bool {
-    guard let first else { return false }
-    return signal == SIGINT || signal == SIGTERM && first.duration(to: .now) > repetition
   }
 
   /// The caller looks at `signal` from now on, and ends soon after it is one.

@@ -55,6 +55,8 @@ package struct MemoryEstimate: Sendable {
     let sums = BatchPass.sumCount(0..<parts.count) * MemoryLayout<Float>.stride
     parameterBytes =
       (MemoryEstimate.bytesOfParameter(configuration, glow.kernels) + sums) * glow.parameters.count
+      + glow.team.count * Optimizer<Float>.scratchCount(glow.parameters, configuration.optimizer)
+      * MemoryLayout<Float>.stride
     self.available = available
     unpackedBytes = Unpacked.bytes
     func estimate(_ keepsHidden: Bool) -> Int {

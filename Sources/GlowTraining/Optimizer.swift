@@ -56,6 +56,17 @@ package final class Optimizer<S: Scalar> {
     ]
   }
 
+  /// Values of memory that each thread of an update needs besides, at most.
+  package static func scratchCount(_ parameters: ParameterList, _ kind: OptimizerKind) -> Int {
+    if kind != .muon { return 0 }
+    // The direction, its transpose and the next one, and what is as long as the shorter side.
+    return parameters.entries.filter(\.isFilter).map { filter in
+      let columns = filter.shape.last!
+      let size = min(columns, filter.count / columns)
+      return 3 * filter.count + 3 * size * size
+    }.max() ?? 0
+  }
+
   /// Of orthogonalization, which multiplies a matrix with the square one of its smaller side.
   private static func isMoreWork(_ one: ParameterEntry, _ other: ParameterEntry) -> Bool {
     func work(_ entry: ParameterEntry) -> Int {

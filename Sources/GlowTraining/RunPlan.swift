@@ -50,7 +50,7 @@ extension RunPlan.Speed {
   ) throws {
     let measurement = try SpeedMeasurement(
       model, batch: training.microBatch ?? training.batch, team: team, jobs: [.train, .evaluate])
-    measurement.optimizer = training.optimizer
+    try measurement.use(training.optimizer)
     self.training = try measurement.imagesPerSecond(.train, during: seconds)
     scoring = try measurement.imagesPerSecond(.evaluate, during: seconds / 2)
     // As the model of a new run, whose initialization takes memory too.

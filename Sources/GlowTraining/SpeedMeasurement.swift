@@ -58,10 +58,12 @@ package final class SpeedMeasurement {
   /// A batch. Noise, because speed does not depend on what they show.
   private let images: ImageArray
   private var training = TrainingConfiguration()
-  /// That of a step of training.
-  package var optimizer: OptimizerKind {
-    get { training.optimizer }
-    set { training.optimizer = newValue }
+  /// Has steps of training timed with an optimizer.
+  ///
+  /// - Throws: `ConfigurationError` if it is not for the model.
+  package func use(_ optimizer: OptimizerKind) throws {
+    training.optimizer = optimizer
+    try training.validate(for: glow.configuration) { "--\($0)" }
   }
   /// Whether the pass alone is timed (`Prepared.pass`).
   package var timesPassAlone = false

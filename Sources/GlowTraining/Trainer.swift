@@ -86,10 +86,7 @@ package final class Trainer {
         "batch normalization needs more than one value of each channel, and at the last scale the last of "
           + "\(parts.batch) images is one position: use fewer --scales, or another --batch or --micro-batch")
     }
-    if configuration.training.optimizer == .muon && !glow.parameters.entries.contains(where: \.isFilter) {
-      throw TrainingError(
-        "the optimizer muon is for filters, and this model's are normalized: use adamax or adam")
-    }
+    try configuration.training.validate(for: configuration.model)
     memory = try MemoryEstimate(glow, configuration.training)
     self.configuration = configuration
     self.train = train
@@ -137,12 +134,21 @@ package final class Trainer {
   /// Goes on from the newest whole checkpoint in the folder; damaged ones are reported and passed over. A run that
   /// was stopped before its first checkpoint starts again.
   ///
-  /// - Throws: `FileError` if there are checkpoints and none can be read, or another process is training there.
+  /// - Throws: `FileError` if there are checkpoints and none can be read, or another process is training there;
+  ///   `TrainingError` if they are those of another optimizer.
   package func resume() throws {
     try takeFolder()
     let steps = folder.checkpointSteps()
     for step in steps.reversed() {
       do {
+        let former = try Checkpoint.configuration(folder.checkpoint(step)).training.optimizer
+        if former != training.optimizer {
+          lock = nil
+          throw TrainingError(
+            "\(folder.checkpoint(step)) has the moments of \(former.rawValue), which mean nothing to "
+              + "\(training.optimizer.rawValue): go on with \(former.rawValue), or begin a new run with --init-from"
+          )
+        }
         let kernels = try Checkpoint.read(folder.checkpoint(step), into: state)
         progress.note("resumed at step \(state.step) from \(folder.checkpoint(step))")
         if let kernels, kernels != glow.kernels.identity {

@@ -107,19 +107,31 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   /// What a run has whose user says nothing else: small batches, which learn several times more from an image, a short
   /// warm-up, and a high rate that falls (`docs/recipes.md`).
   ///
-  /// - Parameter architecture: Muon is for filters, and a RealNVP's are normalized: it has the optimizer and the rate of
+  /// - Parameter architecture: one without filters, such as a RealNVP, whose own are normalized, has Adam and the rate of
   ///   Dinh et al. 2017, section 4.1.
   public static func recommended(for architecture: ArchitectureKind = .glow) -> TrainingConfiguration {
     var configuration = TrainingConfiguration()
     configuration.batch = 16
-    (configuration.optimizer, configuration.learningRate) =
-      architecture == .realNVP ? (.adam, 1e-3) : (.muon, 8e-3)
+    configuration.optimizer = .muon
+    configuration.learningRate = 8e-3
+    if (try? configuration.validate(for: GlowConfiguration(architecture))) == nil {
+      (configuration.optimizer, configuration.learningRate) = (.adam, 1e-3)
+    }
     configuration.warmupEpochs = 0
     configuration.warmupSteps = 200
     configuration.schedule = .cosine
     configuration.averageImages = 16_000
     configuration.sampleEvery = 500
     return configuration
+  }
+
+  /// - Parameter name: what a setting is called where it was given.
+  /// - Throws: `ConfigurationError` if the optimizer is for filters, and the model has none.
+  package func validate(for model: GlowConfiguration, naming name: (String) -> String = { $0 }) throws {
+    if try optimizer == .muon && !model.parameters().entries.contains(where: \.isFilter) {
+      throw ConfigurationError(
+        "\(name("optimizer")) muon is for filters, and this model's are normalized: use adam or adamax")
+    }
   }
 
   /// Whether a moving average of the weights is kept.

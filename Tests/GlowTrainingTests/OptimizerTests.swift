@@ -107,6 +107,7 @@ struct OptimizerTests {
         "level0.step0.coupling.conv3.weight",
         "level0.split.conv.weight",
       ], "\(glow)")
+    #expect(glow.filter { $0.hasPrefix("top") } == ["top.prior.weight"], "\(glow)")
     let real = try names {
       ($0.architecture, $0.learnsTopPrior, $0.classCount) = (.realNVP, false, 0)
     }
@@ -183,6 +184,41 @@ struct OptimizerTests {
     try second.resume()
     #expect(try second.run() == .finished)
     #expect(try runs.bytes(whole.folder.checkpoint(6)) == runs.bytes(second.folder.checkpoint(6)))
+  }
+
+  @Test("a run does not go on with another optimizer, to which its moments mean nothing")
+  func another() throws {
+    let runs = Runs()
+    defer { runs.remove() }
+    func trainer(_ optimizer: OptimizerKind, steps: Int) throws -> Trainer {
+      try runs.trainer("run", steps: steps) { $0.training.optimizer = optimizer }
+    }
+    for former in OptimizerKind.allCases {
+      _ = try trainer(former, steps: 2).run()
+      let bytes = try runs.bytes(trainer(former, steps: 4).folder.checkpoint(2))
+      for kind in OptimizerKind.allCases where kind != former {
+        let other = try trainer(kind, steps: 4)
+        let error = #expect(throws: TrainingError.self) { try other.resume() }
+        #expect(
+          error?.description.contains("the moments of \(former), which mean nothing to \(kind)") == true)
+        #expect(try runs.bytes(other.folder.checkpoint(2)) == bytes)
+      }
+      let same = try trainer(former, steps: 4)
+      try same.resume()
+      #expect(try same.run() == .finished)
+      runs.remove()
+    }
+  }
+
+  @Test("what a run has by itself: Muon where there are filters, Adam and a low rate where there are none")
+  func recommended() {
+    let (glow, real) = (
+      TrainingConfiguration.recommended(), TrainingConfiguration.recommended(for: .realNVP)
+    )
+    #expect(glow.optimizer == .muon && glow.learningRate == 8e-3)
+    #expect(real.optimizer == .adam && real.learningRate == 1e-3)
+    let parameters = ParameterList()
+    #expect(Optimizer<Float>.scratchCount(parameters, .muon) == 0)
   }
 
   @Test("Muon needs filters, which a RealNVP normalizes")

@@ -179,6 +179,14 @@ struct RunPlanTests {
     let planned = try planner(images, seconds: 900).plan(
       elapsed: { 0 }, evaluateEvery: nil, settings: wide)
     #expect(planned.model.width == 96 && planned.expectation == nil)
+    func withAdamax(_ run: MeasuredRun) -> RunPlanner.Settings {
+      var own = settings(run, for: images.shape)
+      own.training.optimizer = .adamax
+      return own
+    }
+    let adamax = try planner(images, seconds: 900).plan(
+      elapsed: { 0 }, evaluateEvery: nil, settings: withAdamax)
+    #expect(adamax.training.optimizer == .adamax && adamax.expectation == nil)
   }
 
   @Test("what is over of the time is not planned again; a time too short for a step is refused")

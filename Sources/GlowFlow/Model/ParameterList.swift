@@ -32,7 +32,7 @@ package struct ParameterEntry: Sendable, Hashable {
     }
   }
 
-  /// Whether it is the matrix of a convolution, [taps, inputs, outputs] or [inputs, outputs], as it is multiplied with.
+  /// Whether it is the matrix of a convolution, [taps, inputs, outputs] or [inputs, outputs] as it is stored.
   package var isFilter: Bool { role == .decayed && shape.count > 1 }
 
   package var count: Int { shape.reduce(1, *) }
