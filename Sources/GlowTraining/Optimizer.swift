@@ -56,7 +56,7 @@ package final class Optimizer<S: Scalar> {
     ]
   }
 
-  /// Values of memory that each thread of an update needs besides, at most.
+  /// About how many values of memory each thread of an update needs besides.
   package static func scratchCount(_ parameters: ParameterList, _ kind: OptimizerKind) -> Int {
     if kind != .muon { return 0 }
     // The direction, its transpose and the next one, and what is as long as the shorter side.

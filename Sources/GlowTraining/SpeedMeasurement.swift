@@ -58,13 +58,6 @@ package final class SpeedMeasurement {
   /// A batch. Noise, because speed does not depend on what they show.
   private let images: ImageArray
   private var training = TrainingConfiguration()
-  /// Has steps of training timed with an optimizer.
-  ///
-  /// - Throws: `ConfigurationError` if it is not for the model.
-  package func use(_ optimizer: OptimizerKind) throws {
-    training.optimizer = optimizer
-    try training.validate(for: glow.configuration) { "--\($0)" }
-  }
   /// Whether the pass alone is timed (`Prepared.pass`).
   package var timesPassAlone = false
   /// Seconds in the optimizer and in folding, by the caller's watch.
@@ -99,6 +92,14 @@ package final class SpeedMeasurement {
     _ = try feed.load(
       0, count: workspace.batch, into: workspace.images, dequantization: glow.dequantization, team: team)
     try glow.initialize(workspace, count: workspace.batch)
+  }
+
+  /// Has steps of training timed with an optimizer.
+  ///
+  /// - Throws: `ConfigurationError` if it is not for the model.
+  package func use(_ optimizer: OptimizerKind) throws {
+    training.optimizer = optimizer
+    try training.validate(for: glow.configuration) { "--\($0)" }
   }
 
   /// Times the job, the plain product and the multiply-adds in registers in turns, so that all of them have their share of
