@@ -24,6 +24,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=JOBS)
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
     parser.add_argument("--image-size", type=int, default=32)
+    parser.add_argument("--optimizer", choices=("adamax", "muon"), default="adamax", help="of training")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--runs", type=int, default=7, help="timed repetitions in each round")
@@ -46,7 +47,7 @@ def measure(command: list[str], options: argparse.Namespace, model: str, job: st
     """A line; of a variant of PyTorch that takes too long one that says so."""
     command = command + [
         job, *model_options(model), "--image-size", str(options.image_size), "--threads", str(options.threads),
-        "--runs", str(options.runs)]
+        "--optimizer", options.optimizer, "--runs", str(options.runs)]
     limit = options.timeout if variant else None
     try:
         result = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=limit)

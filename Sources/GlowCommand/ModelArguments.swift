@@ -103,7 +103,7 @@ struct ModelArguments: ParsableArguments {
   var conditional: Bool?
 
   @Option(
-    help: "Channels of the hidden layers of the dequantizer, of --dequantization variational (default: 32).")
+    help: "Channels of the hidden layers of the dequantizer, of --dequantization variational (default: 64).")
   var dequantizerWidth: Int?
 
   /// The model for images of a data set.
@@ -161,7 +161,7 @@ struct ModelArguments: ParsableArguments {
       throw ConfigurationError("--dequantizer-width must be 1 to 16384, not \(dequantizerWidth)")
     }
     if kind == .variational && !configuration.hasDequantizer {
-      configuration.dequantizerWidth = dequantizerWidth ?? 32
+      configuration.dequantizerWidth = dequantizerWidth ?? 64
     } else if let kind, kind != .variational, configuration.hasDequantizer {
       throw ConfigurationError(
         "--dequantization is \(kind.rawValue), and the model has a dequantizer, of variational noise: leave it out"

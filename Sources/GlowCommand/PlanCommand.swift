@@ -16,6 +16,11 @@ struct PlanCommand: ParsableCommand {
   @Option(help: dataHelp) var data: String
   @OptionGroup var images: ImageArguments
   @Option(help: "Hours that training may take, such as 3 or 0.25.") var hours: Double
+  @Option(
+    help:
+      "Processors of the machine that the plan is for, if it is not this one; more than this one has are simulated (default: those of this one)."
+  )
+  var cores: Int?
   @Flag(help: "Print one JSON object.") var json = false
   @OptionGroup(title: "Model options") var model: ModelArguments
   @OptionGroup(title: "Training options") var training: TrainingArguments
@@ -25,6 +30,10 @@ struct PlanCommand: ParsableCommand {
     if !(hours > 0 && hours <= 1e6) {
       throw ValidationError("--hours must be above 0 and at most 1000000, not \(hours)")
     }
+    if let cores, !(1...4096).contains(cores) {
+      throw ValidationError("--cores must be from 1 to 4096, not \(cores)")
+    }
+    if cores != nil && threads.threads != nil { throw ValidationError("give --cores or --threads, not both") }
     try training.refuseLength(beside: "--hours")
   }
 
@@ -32,7 +41,10 @@ struct PlanCommand: ParsableCommand {
     let command: String
     let steps, images: Int
     let passes, seconds, imagesPerSecond: Double
-    let threads, memoryMb: Int
+    let threads: Int
+    /// Whether the speed is predicted from this machine's with fewer threads.
+    let isSimulated: Bool
+    let memoryMb: Int
     /// Of the products of the couplings' networks.
     let workTflop: Double
     /// Test images of `expectedOf` come to `expectedBitsPerDim`; null where nothing was measured that would tell.
@@ -43,20 +55,24 @@ struct PlanCommand: ParsableCommand {
   }
 
   func run() throws {
-    let team = try threads.team()
+    let team = try threads.team(atMost: cores ?? .max)
+    let threadCount = cores ?? team.count
+    let isSimulated = threadCount > team.count
     let opened = try images.open(data, .train)
     if let note = opened.note { remark(note) }
     let heldOut = openHeldOut(of: opened, note: remark) { try images.open(data, .test) }
     var open = OpenSettings(model, training)
     let plan = try open.fill(
-      by: RunPlanner(opened.dataset, heldOut: heldOut?.dataset, team: team, seconds: 3600 * hours))
+      by: RunPlanner(
+        opened.dataset, heldOut: heldOut?.dataset, team: team, cores: cores, seconds: 3600 * hours))
     let command = (["glow", "train"] + given + open.options + ["--out", "RUN"]).map(quoted)
       .joined(separator: " ")
     let passes = Double(plan.images) / Double(opened.dataset.count)
     if json {
       let line = Line(
         command: command, steps: plan.training.steps, images: plan.images, passes: passes,
-        seconds: plan.seconds, imagesPerSecond: plan.speed.training, threads: team.count,
+        seconds: plan.seconds, imagesPerSecond: plan.speed.training, threads: threadCount,
+        isSimulated: isSimulated,
         memoryMb: plan.speed.memory.bytes / 1_000_000, workTflop: plan.work,
         expectedBitsPerDim: Nullable(plan.expectation?.bitsPerDimension),
         expectedOf: NullableValue(plan.expectation?.data.rawValue),
@@ -67,7 +83,8 @@ struct PlanCommand: ParsableCommand {
     try answer(
       counted(plan.images, "image") + String(format: ", %.1f passes; ", passes)
         + Terminal.time(plan.seconds) + String(format: " at %.1f images/s", plan.speed.training)
-        + " with \(counted(team.count, "thread")); about \(megabytes(plan.speed.memory.bytes)) of memory")
+        + " with \(counted(threadCount, "thread"))\(isSimulated ? " (simulated)" : ""); about \(megabytes(plan.speed.memory.bytes)) of memory"
+    )
     try answer(plan.outlook)
   }
 
@@ -76,8 +93,11 @@ struct PlanCommand: ParsableCommand {
     var result: [String] = []
     var isValue = false
     for argument in CommandLine.arguments.dropFirst(2) {
-      defer { isValue = argument == "--hours" }
-      if !isValue && argument != "--json" && argument != "--hours" && !argument.hasPrefix("--hours=") {
+      let own = ["--hours", "--cores"]
+      defer { isValue = own.contains(argument) }
+      if !isValue && argument != "--json"
+        && !own.contains(where: { argument == $0 || argument.hasPrefix($0 + "=") })
+      {
         result.append(argument)
       }
     }

@@ -44,10 +44,10 @@ struct TeamArguments: ParsableArguments {
   ///
   /// - Throws: `MemoryError` if there is no room for what OpenBLAS needs, `ConfigurationError` if there are no processors for
   ///   `--pin`.
-  func team() throws -> ThreadTeam {
+  func team(atMost most: Int = .max) throws -> ThreadTeam {
     let share = ThreadShare()
     let kernels = kernels ?? .standard
-    let wanted = min(threads ?? share.count, kernels.mostThreads)
+    let wanted = min(threads ?? min(share.count, most), kernels.mostThreads)
     let source = threads == nil ? share.variable ?? "all that are granted" : "--threads"
     remark("\(counted(wanted, "thread")) (\(source))\(pin ? ", each on a processor of its own" : "")")
     if threads == nil {

@@ -327,7 +327,7 @@ struct TrainingArguments: ParsableArguments {
   var microBatch: Int?
   @Option(help: "Passes over the data (default: 10).") var epochs: Double?
   @Option(help: "Updates, in place of --epochs.") var steps: Int?
-  @Option(help: "Learning rate after the warm-up (default: 0.008; of a realnvp 0.001).") var lr: Double?
+  @Option(help: "Learning rate after the warm-up (default: 0.005; of a realnvp 0.001).") var lr: Double?
   @Option(help: "muon (default), adam (default of a realnvp) or adamax.") var optimizer: OptimizerKind?
   @Option(help: "How the rate falls after the warm-up: cosine (default), linear, exponential or constant.")
   var lrSchedule: RateSchedule?
@@ -336,7 +336,7 @@ struct TrainingArguments: ParsableArguments {
   @Option(help: "The same in epochs.") var warmupEpochs: Double?
   @Option(
     help: ArgumentHelp(
-      "Decoupled weight decay: an update takes this share, times the rate, off each filter (default: 0).",
+      "Decoupled weight decay: an update takes this share, times the rate, off each filter (default: with muon 8 over rate and steps, else 0).",
       valueName: "decay"))
   var weightDecay: Double?
   @Option(help: "(default: 0.9)") var beta1: Double?
@@ -411,7 +411,7 @@ struct TrainingArguments: ParsableArguments {
   func configuration(
     of architecture: ArchitectureKind, imageCount: Int, former: TrainingConfiguration?
   ) -> TrainingConfiguration {
-    var result = former ?? .recommended(for: architecture)
+    var result = former ?? .recommended(for: architecture, optimizer: optimizer)
     if let batch, batch > 0, batch != result.batch, result.averageImages == nil {
       // The same number of images.
       result.averageDecay = pow(result.averageDecay, Double(batch) / Double(result.batch))
@@ -432,7 +432,7 @@ struct TrainingArguments: ParsableArguments {
     result.finalRate = lrFinal ?? result.finalRate
     if let warmupEpochs { (result.warmupEpochs, result.warmupSteps) = (warmupEpochs, nil) }
     result.warmupSteps = warmupSteps ?? result.warmupSteps
-    result.weightDecay = weightDecay ?? result.weightDecay
+    if let weightDecay { result.weightDecay = weightDecay }
     result.beta1 = beta1 ?? result.beta1
     result.beta2 = beta2 ?? result.beta2
     if let ema { result.averageDecay = ema }

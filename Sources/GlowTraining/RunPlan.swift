@@ -42,17 +42,25 @@ package struct RunPlan: Sendable {
 extension RunPlan.Speed {
   /// Measures.
   ///
-  /// - Parameter seconds: for training; half as many more for scoring.
+  /// - Parameters:
+  ///   - cores: processors of a machine that is otherwise as this one; if the team has fewer threads, speeds are those of
+  ///     a simulation (`SpeedMeasurement.simulate`), and the memory is that of the team.
+  ///   - seconds: for training; half as many more for scoring.
   /// - Throws: `TrainingError` and `MemoryError` if the model does not fit into memory; `ConfigurationError`.
   init(
-    _ model: GlowConfiguration, _ training: TrainingConfiguration, team: ThreadTeam,
+    _ model: GlowConfiguration, _ training: TrainingConfiguration, team: ThreadTeam, cores: Int,
     measuringFor seconds: Double
   ) throws {
     let measurement = try SpeedMeasurement(
       model, batch: training.microBatch ?? training.batch, team: team, jobs: [.train, .evaluate])
     try measurement.use(training.optimizer)
-    self.training = try measurement.imagesPerSecond(.train, during: seconds)
-    scoring = try measurement.imagesPerSecond(.evaluate, during: seconds / 2)
+    func speed(_ job: SpeedMeasurement.Job, _ seconds: Double) throws -> Double {
+      if cores <= team.count { return try measurement.imagesPerSecond(job, during: seconds) }
+      let simulation = try measurement.simulate(job, threads: [cores], runs: 3, bandwidth: nil)
+      return Double(measurement.batch) / simulation.predictions[0].seconds
+    }
+    self.training = try speed(.train, seconds)
+    scoring = try speed(.evaluate, seconds / 2)
     // As the model of a new run, whose initialization takes memory too.
     measurement.glow.isInitialized = false
     memory = try MemoryEstimate(measurement.glow, training)
@@ -74,14 +82,18 @@ package struct RunPlanner {
 
   /// - Parameters:
   ///   - images: to train on.
+  ///   - cores: processors of the machine that the plan is for; those of `team` if nil.
   ///   - seconds: that the run may take. A sixtieth of them, and at most two seconds, goes into measuring each size of
   ///     model in training, and half as much in scoring.
-  package init(_ images: any Dataset, heldOut: (any Dataset)?, team: ThreadTeam, seconds: Double) {
+  package init(
+    _ images: any Dataset, heldOut: (any Dataset)?, team: ThreadTeam, cores: Int? = nil, seconds: Double
+  ) {
     self.images = images
     self.heldOut = heldOut
     self.seconds = seconds
     speed = {
-      try RunPlan.Speed($0.model, $0.training, team: team, measuringFor: min(2, seconds / 60))
+      try RunPlan.Speed(
+        $0.model, $0.training, team: team, cores: cores ?? team.count, measuringFor: min(2, seconds / 60))
     }
   }
 
@@ -115,9 +127,10 @@ package struct RunPlanner {
     let (training, total) = try fill(
       time, nearest.settings.training, nearest.speed, evaluateEvery: evaluateEvery)
     let work = try Double(training.steps * training.batch) * model.trainingWork()
+    let usual = TrainingConfiguration.recommended()
     let isMeasured =
       model == run.model && training.batch == run.batch && training.learningRate == run.rate
-      && training.optimizer == TrainingConfiguration.recommended().optimizer
+      && training.optimizer == usual.optimizer && training.decayOverRun == usual.decayOverRun
     return RunPlan(
       base: run.fitting(images.shape), model: model, training: training, speed: nearest.speed, seconds: total,
       work: work, expectation: try isMeasured ? data.flatMap { try expectation(of: $0, after: work) } : nil)

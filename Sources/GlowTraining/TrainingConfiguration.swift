@@ -57,8 +57,14 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var schedule = RateSchedule.constant
   /// The fraction of the rate that is left at the last update.
   public var finalRate = 0.05
-  /// λ of decoupled weight decay: an update takes rate·λ·w off the filters w besides (Loshchilov & Hutter 2019).
-  public var weightDecay = 0.0
+  /// λ of decoupled weight decay: an update takes rate·λ·w off the filters w besides (Loshchilov & Hutter 2019). Setting
+  /// it ends what `decayOverRun` says.
+  public var weightDecay = 0.0 {
+    didSet { decayOverRun = nil }
+  }
+  /// λ of weight decay as what rate·λ comes to over all steps, so that filters remember the same part of a run however
+  /// long it is; nil = as `weightDecay` says. An update takes at most a hundredth off.
+  public var decayOverRun: Double?
   /// Decay of the mean of the gradients.
   public var beta1 = 0.9
   /// Decay of the size of the gradients: their largest with Adamax, the mean of their squares with Adam.
@@ -107,16 +113,22 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   /// What a run has whose user says nothing else: small batches, which learn several times more from an image, a short
   /// warm-up, and a high rate that falls (`docs/recipes.md`).
   ///
-  /// - Parameter architecture: one without filters, such as a RealNVP, whose own are normalized, has Adam and the rate of
-  ///   Dinh et al. 2017, section 4.1.
-  public static func recommended(for architecture: ArchitectureKind = .glow) -> TrainingConfiguration {
+  /// - Parameters:
+  ///   - architecture: one without filters, such as a RealNVP, whose own are normalized, has Adam and the rate of Dinh et
+  ///     al. 2017, section 4.1.
+  ///   - optimizer: another than what is best for the architecture; the filters decay only with Muon.
+  public static func recommended(
+    for architecture: ArchitectureKind = .glow, optimizer: OptimizerKind? = nil
+  ) -> TrainingConfiguration {
     var configuration = TrainingConfiguration()
     configuration.batch = 16
     configuration.optimizer = .muon
-    configuration.learningRate = 8e-3
+    configuration.learningRate = 5e-3
     if (try? configuration.validate(for: GlowConfiguration(architecture))) == nil {
       (configuration.optimizer, configuration.learningRate) = (.adam, 1e-3)
     }
+    configuration.optimizer = optimizer ?? configuration.optimizer
+    configuration.decayOverRun = configuration.optimizer == .muon ? 8 : nil
     configuration.warmupEpochs = 0
     configuration.warmupSteps = 200
     configuration.schedule = .cosine
@@ -162,6 +174,10 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
     try require(
       weightDecay >= 0 && weightDecay * learningRate < 1, "weightDecay",
       "be at least 0 and less than 1 over the learning rate, not \(weightDecay)")
+    if let decayOverRun {
+      try require(
+        decayOverRun >= 0 && decayOverRun <= 1e12, "decayOverRun", "be 0 to 10¹², not \(decayOverRun)")
+    }
     for (setting, decay) in [("beta1", beta1), ("beta2", beta2), ("averageDecay", averageDecay)] {
       try require((0..<1).contains(decay), setting, "be in [0, 1), not \(decay)")
     }
@@ -181,6 +197,11 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
     ] {
       try require(value >= 0, setting, "not be negative, not \(value)")
     }
+  }
+
+  /// λ of weight decay.
+  package var decay: Double {
+    decayOverRun.map { min($0 / Double(max(1, steps)), 0.01) / learningRate } ?? weightDecay
   }
 
   /// The decay of the moving average at update `step` (from 1): at first shorter, so that the initial weights are

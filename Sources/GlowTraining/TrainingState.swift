@@ -19,7 +19,7 @@ final class TrainingState {
     averaged = try Glow(configuration: glow.configuration, seed: nil, team: glow.team)
     optimizer = try Optimizer(
       configuration.optimizer, betas: (configuration.beta1, configuration.beta2),
-      parameters: glow.parameters, weightDecay: configuration.weightDecay, kernels: glow.kernels)
+      parameters: glow.parameters, weightDecay: configuration.decay, kernels: glow.kernels)
   }
 
   /// Weights, average and moments; all follow the model's parameter list.

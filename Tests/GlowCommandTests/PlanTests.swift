@@ -17,7 +17,7 @@ extension CommandTests {
     let found = try #require(
       lines[0].firstMatch(
         of:
-          /^glow train --data faces --limit 16 --depth 1 --width=8 --eval-every 50 --threads 1 --levels 3 --batch 16 --lr 0.00[48] --steps (\d+) --out RUN$/
+          /^glow train --data faces --limit 16 --depth 1 --width=8 --eval-every 50 --threads 1 --levels 3 --batch 16 --lr 0.005 --steps (\d+) --out RUN$/
       ), "\(lines[0])")
     let steps = try #require(Int(found.output.1))
     #expect(steps > 0)
@@ -48,6 +48,26 @@ extension CommandTests {
     #expect(line["images"] as? Int == 16 * steps && seconds > 0 && seconds <= 3.6)
   }
 
+  @Test("a plan for another machine: more processors are simulated, fewer are used")
+  func planCores() throws {
+    defer { clean() }
+    func plan(_ cores: Int) throws -> [String: Any] {
+      let outcome = try shell(
+        "$GLOW plan --json --data faces --limit 16 --cores \(cores) --hours=0.001 --depth 1 --width 64 --quiet"
+      )
+      #expect(outcome.status == 0 && outcome.error == "", "\(outcome.error)")
+      let line = try #require(
+        try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+      #expect((line["command"] as? String)?.contains("cores") == false)
+      #expect(line["threads"] as? Int == cores)
+      return line
+    }
+    let (one, many) = (try plan(1), try plan(1024))
+    #expect(one["is_simulated"] as? Bool == false && many["is_simulated"] as? Bool == true)
+    let speeds = try [one, many].map { try #require($0["images_per_second"] as? Double) }
+    #expect(speeds[1] > 1.5 * speeds[0], "\(speeds)")
+  }
+
   @Test("--budget chooses what was left open, the settings keep it, and a run that goes on keeps its steps")
   func budget() throws {
     defer { clean() }
@@ -61,7 +81,7 @@ extension CommandTests {
     #expect(first.status == 0, "\(first.error)")
     let found = try #require(
       first.error.firstMatch(
-        of: /\n--budget chooses --batch 16 --lr 0.00[48] --steps (\d+) --eval-every (\d+): what bits/),
+        of: /\n--budget chooses --batch 16 --lr 0.005 --steps (\d+) --eval-every (\d+): what bits/),
       "\(first.error)")
     #expect(try settings()["steps"] as? Int == Int(found.output.1))
     #expect(try settings()["evaluateEvery"] as? Int == Int(found.output.2))
@@ -81,6 +101,8 @@ extension CommandTests {
       ("train --data faces --out run --budget 3", "--budget"),
       ("plan --data faces --hours 1 --steps 5", "give --hours or --steps, not both"),
       ("plan --data faces --hours 0", "--hours must be above 0"), ("plan --hours 1", "--data"),
+      ("plan --data faces --hours 1 --cores 0", "--cores must be from 1 to 4096, not 0"),
+      ("plan --data faces --hours 1 --cores 4 --threads 4", "give --cores or --threads, not both"),
     ] {
       let outcome = try shell("$GLOW \(line)")
       #expect(outcome.status == 64 && outcome.error.contains(reason), "\(line): \(outcome.error)")

@@ -327,7 +327,7 @@ struct RobustnessTests {
     let job = try train(["--out", "run", "--resume"] + more)
     #expect(job.end() == 0 && job.error.contains("resumed at step 4"))
     for change in [
-      "batch was 4, is now 8", "learningRate was 0.008, is now 0.002", "threads was 1, is now 2",
+      "batch was 4, is now 8", "learningRate was 0.005, is now 0.002", "threads was 1, is now 2",
       "steps was 4, is now 6",
     ] { #expect(job.error.contains("changed: \(change)"), "\(job.error)") }
     #expect(

@@ -80,7 +80,7 @@ struct VariationalCommandTests {
     #expect(evaluation.messages.count == 1, "\(evaluation.error)")
     let resumed = try glow("train --out uniform --resume --steps 2 --dequantization variational")
     #expect(
-      resumed.status != 0 && resumed.error.contains("--dequantizer-width is 0, asked for 32"),
+      resumed.status != 0 && resumed.error.contains("--dequantizer-width is 0, asked for 64"),
       "\(resumed.error)")
     try expectDone("train --data faces --limit 16 --out learned \(model) --dequantization variational")
     let export = try glow("export learned --to openai --out there.safetensors")

@@ -212,13 +212,36 @@ struct OptimizerTests {
 
   @Test("what a run has by itself: Muon where there are filters, Adam and a low rate where there are none")
   func recommended() {
-    let (glow, real) = (
-      TrainingConfiguration.recommended(), TrainingConfiguration.recommended(for: .realNVP)
-    )
-    #expect(glow.optimizer == .muon && glow.learningRate == 8e-3)
-    #expect(real.optimizer == .adam && real.learningRate == 1e-3)
-    let parameters = ParameterList()
-    #expect(Optimizer<Float>.scratchCount(parameters, .muon) == 0)
+    var glow = TrainingConfiguration.recommended()
+    let real = TrainingConfiguration.recommended(for: .realNVP)
+    #expect(glow.optimizer == .muon && glow.learningRate == 5e-3 && glow.decayOverRun == 8)
+    #expect(real.optimizer == .adam && real.learningRate == 1e-3 && real.decay == 0)
+    let other = TrainingConfiguration.recommended(optimizer: .adamax)
+    #expect(other.optimizer == .adamax && other.decay == 0)
+    glow.steps = 4000
+    #expect(glow.decay == 8 / 4000 / 5e-3)
+    // A short run.
+    glow.steps = 100
+    #expect(glow.decay == 0.01 / 5e-3)
+    glow.weightDecay = 0.3
+    #expect(glow.decay == 0.3)
+  }
+
+  @Test(
+    "the memory that each thread needs besides is that of the largest filter, and of none without filters")
+  func scratch() throws {
+    #expect(Optimizer<Float>.scratchCount(ParameterList(), .muon) == 0)
+    var configuration = GlowConfiguration()
+    (configuration.levels, configuration.depth, configuration.width) = (1, 1, 16)
+    let parameters = try configuration.parameters()
+    // The first convolution of the network: 9 taps of 6 channels and one indicator, to 16 channels.
+    let largest = try #require(
+      parameters.entries.filter(\.isFilter).map { ($0.count, $0.shape.last!) }.max { $0.0 < $1.0 })
+    let (count, columns) = largest
+    let side = min(columns, count / columns)
+    #expect(
+      count >= 9 * 6 * 16 && Optimizer<Float>.scratchCount(parameters, .muon) >= 3 * count + 3 * side * side)
+    #expect(Optimizer<Float>.scratchCount(parameters, .adam) == 0)
   }
 
   @Test("Muon needs filters, which a RealNVP normalizes")

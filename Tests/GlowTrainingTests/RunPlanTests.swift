@@ -116,7 +116,7 @@ struct RunPlanTests {
   func time() throws {
     let plan = try plan(900)
     #expect(plan.model == settings(plan.base, for: ImageShape(plan.model)).model && plan.model.depth == 16)
-    #expect(plan.training.learningRate == 8e-3 && plan.training.batch == 16)
+    #expect(plan.training.learningRate == 5e-3 && plan.training.batch == 16)
     let ofStep = 16 / plan.speed.training
     #expect(plan.seconds <= 900 && plan.seconds > 900 - ofStep)
     let evaluations = (plan.training.steps + plan.training.evaluateEvery - 1) / plan.training.evaluateEvery
@@ -167,7 +167,7 @@ struct RunPlanTests {
   @Test("of other images, or with other settings, nothing is expected; levels are as many as fit")
   func other() throws {
     let digits = try plan(900, images(20_000, side: 28, channels: 1))
-    #expect(digits.model.levels == 2 && digits.training.learningRate == 8e-3 && digits.expectation == nil)
+    #expect(digits.model.levels == 2 && digits.training.learningRate == 5e-3 && digits.expectation == nil)
     let large = try plan(900, images(20_000, side: 36))
     #expect(large.model.levels == 2 && large.expectation == nil && large.isExtrapolated == nil)
     let images = images(20_000)
@@ -213,8 +213,10 @@ struct RunPlanTests {
     if hasAll { (model.classCount, model.dequantizerWidth) = (3, 8) }
     training.initializationImages = 4000
     let team = ThreadTeam(count: 2)
-    let speed = try RunPlan.Speed(model, training, team: team, measuringFor: 0.02)
+    let speed = try RunPlan.Speed(model, training, team: team, cores: 2, measuringFor: 0.02)
     #expect(speed.training > 0 && speed.scoring > 0)
+    let simulated = try RunPlan.Speed(model, training, team: team, cores: 8, measuringFor: 0.02)
+    #expect(simulated.training > 0 && simulated.scoring > 0)
     let own = try MemoryEstimate(Glow(configuration: model, seed: 1, team: team), training)
     #expect(speed.memory.bytes == own.bytes)
   }

@@ -2,7 +2,7 @@ import GlowKernels
 
 /// The beginning of the dequantizer: takes images with uniform noise apart into their levels and the logits of the noise.
 ///
-/// x = c + u/2^b with c = q/2^b − ½ becomes, squeezed, [c | ln(u/(1 − u))]. Its log-determinant is that of u alone,
+/// x = c + u/2^b with c = q/2^b − ½ becomes, squeezed, [d | ln(u/(1 − u))], d the differences of c. Its log-determinant is that of u alone,
 /// −Σ ln(u·(1 − u)): the factors 2^b of this layer and of `NoiseExit` cancel, and both leave them out.
 /// Where images are final (`Workspace.imagesAreFinal`), it squeezes them: [x | 0].
 struct NoiseEntry: Layer {
@@ -10,12 +10,14 @@ struct NoiseEntry: Layer {
   let title = "the images"
   private let squeeze: Squeeze
   private let cells: Cells
+  private let differences: PixelDifferences
   private let noise: Buffer
 
   init(_ cells: Cells, _ shape: LevelShape, in blueprint: inout Blueprint) {
     self.cells = cells
     let blocks = LevelShape(height: shape.height, width: shape.width, channels: shape.channels / 2)
     squeeze = Squeeze(name: name, title: title, shape: blocks)
+    differences = PixelDifferences(channels: blocks.channels / 4, bits: cells.bits)
     noise = blueprint.buffer(columns: 2 * blocks.channels, .stage)
   }
 
@@ -34,6 +36,7 @@ struct NoiseEntry: Layer {
       cells.part(c, into: u)
       site.add(logDeterminant: Logistic.logit(u, count: c.rows * c.columns), image: image)
       z.scatter(u)
+      for position in 0..<c.rows { differences.forward(c[position]) }
     }
   }
 
@@ -45,6 +48,7 @@ struct NoiseEntry: Layer {
         let u = site.memory(noise)
         z.gather(into: u)
         _ = Logistic.sigmoid(u, count: z.rows * z.columns)
+        for position in 0..<c.rows { differences.inverse(c[position]) }
         cells.join(c, u, into: c)
       }
     }
@@ -75,16 +79,18 @@ struct NoiseEntry: Layer {
   }
 }
 
-/// The end of the dequantizer: [c | z] becomes [x | z] with x = c + u/2^b, u = sigmoid(z), and the log-determinant
+/// The end of the dequantizer: [d | z], d the differences of the levels c, becomes [x | z] with x = c + u/2^b, u = sigmoid(z), and the log-determinant
 /// Σ ln(u·(1 − u)). The flow goes on with the first half of the channels.
 struct NoiseExit: Layer {
   let name = "dequantizer.output"
   let title = "the dequantized images"
   private let cells: Cells
+  private let differences: PixelDifferences
   private let noise: Buffer
 
   init(_ cells: Cells, _ shape: LevelShape, in blueprint: inout Blueprint) {
     self.cells = cells
+    differences = PixelDifferences(channels: shape.channels / 8, bits: cells.bits)
     noise = blueprint.buffer(columns: shape.channels, .stage)
   }
 
@@ -99,6 +105,7 @@ struct NoiseExit: Layer {
       let u = site.memory(noise)
       z.gather(into: u)
       site.add(logDeterminant: Logistic.sigmoid(u, count: z.rows * z.columns), image: image)
+      for position in 0..<c.rows { differences.inverse(c[position]) }
       cells.join(c, u, into: c)
     }
   }
@@ -113,10 +120,11 @@ struct NoiseExit: Layer {
       cells.part(c, into: u)
       _ = Logistic.logit(u, count: c.rows * c.columns)
       z.scatter(u)
+      for position in 0..<c.rows { differences.forward(c[position]) }
     }
   }
 
-  /// With w the gradient of the log-determinant: dz = dx/2^b·u·(1 − u) + w·(1 − 2u), and dc = dx.
+  /// With w the gradient of the log-determinant: dz = dx/2^b·u·(1 − u) + w·(1 − 2u), and dc = dx, from which dd.
   @specialized(where S == Float)
   @specialized(where S == Double)
   func backward<S: Scalar>(_ stage: Stage, _ site: Site<S>) {
@@ -133,6 +141,7 @@ struct NoiseExit: Layer {
           let (u, v) = (u[index], u[count + index])
           row[z.columns + channel] = row[channel] / cells.levels() * (u * v) + weight * (v - u)
         }
+        differences.backward(row)
       }
     }
   }
