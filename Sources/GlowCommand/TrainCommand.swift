@@ -199,7 +199,7 @@ struct TrainCommand: SharedCommand {
     }
     if resume { try trainer.resume() }
     if let former = former?.configuration {
-      noteChangedRate(former.training, settings, at: trainer.step, of: opened.dataset.count, terminal)
+      noteChangedCourse(former.training, settings, at: trainer.step, of: opened.dataset.count, terminal)
     }
     trainer.writesEvents = tensorboard || folder.hasEvents
     if let maxTime { trainer.limit = TimeLimit(maxTime.duration, since: start) }
@@ -255,12 +255,15 @@ struct TrainCommand: SharedCommand {
     try folder.clear()
   }
 
-  /// Says how the rate goes on, if a run that is longer or planned otherwise does not go on with the one it had.
-  private func noteChangedRate(
+  /// Says how rate and weight decay go on, if a run that is longer or planned otherwise does not go on with those it had.
+  private func noteChangedCourse(
     _ former: TrainingConfiguration, _ new: TrainingConfiguration, at step: Int, of imageCount: Int,
     _ terminal: Terminal
   ) {
     if step == 0 { return }
+    if former.decay != new.decay {
+      terminal.note("weight decay: was \(short(former.decay)), is now \(short(new.decay))")
+    }
     let rates = [former, new].map { $0.rate(ofStep: step + 1, imageCount: imageCount) }
     if rates[0] == rates[1] { return }
     terminal.note(

@@ -33,13 +33,17 @@ package func requireMemory(_ bytes: Int, for work: String, advice: String) throw
 /// Bytes for a person.
 package func megabytes(_ bytes: Int) -> String { "\(max(1, bytes / 1_000_000)) MB" }
 
+/// What is left of a limit on address space to all that asks for none before: stacks and heaps of threads, scratch, the
+/// C library. Without it a small allocation could end the process.
+private let reservedAddresses = 32 << 20
+
 /// Bytes of address space left, if it is limited. Calls `getrlimit`.
 private func availableAddresses() -> Int? {
   var limit = rlimit()
   guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0, limit.rlim_cur < UInt64(Int.max)
   else { return nil }
   let pages = read("/proc/self/statm").split(separator: " ").first.flatMap { Int($0) } ?? 0
-  return max(0, Int(limit.rlim_cur) - pages * Int(getpagesize()))
+  return max(0, Int(limit.rlim_cur) - pages * Int(getpagesize()) - reservedAddresses)
 }
 
 private func read(_ path: String) -> String { (try? String(contentsOfFile: path, encoding: .utf8)) ?? "" }

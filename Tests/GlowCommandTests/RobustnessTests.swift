@@ -15,8 +15,8 @@ struct RobustnessTests {
   private static let tiny = [
     "--levels", "1", "--depth", "1", "--width", "8", "--batch", "4", "--init-images", "4", "--threads", "1",
     "--sample-every", "0",
-    // Runs are ended early or made longer, which a rate that falls would follow.
-    "--lr-schedule", "constant",
+    // Runs are ended early or made longer, which a rate that falls and a decay over the run would follow.
+    "--lr-schedule", "constant", "--weight-decay", "0.1",
   ]
 
   private func start(_ arguments: [String]) throws -> ChildProcess {
@@ -332,7 +332,7 @@ struct RobustnessTests {
     ] { #expect(job.error.contains("changed: \(change)"), "\(job.error)") }
     #expect(
       job.error.contains(
-        "learning rate: was to go on with 0.0002, goes on with 5e-05, and ends at step 6 with 6e-05"),
+        "learning rate: was to go on with 0.000125, goes on with 5e-05, and ends at step 6 with 6e-05"),
       "\(job.error)")
     let same = try train(["--out", "run", "--resume"] + more)
     #expect(same.end() == 0 && !same.error.contains("changed:"), "\(same.error)")
