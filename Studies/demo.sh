@@ -27,9 +27,9 @@ part "training" "$glow" train --data faces --out "$run" --levels 3 --depth 6 --w
 part "scoring" "$glow" evaluate "$run" --data faces
 part "sampling" "$glow" sample "$run" --count 48 --temperature 0.7 --out "$run/samples.png"
 part "decoding latents" "$glow" reconstruct "$run" --data faces --out "$run/reconstruction.png"
-# As much of a smile as a probe of pixels needs to see one in every face.
+# More of a smile than a probe of pixels needs to see one: as much as a person does.
 part "interpolating, and finding what a smile is" \
-  "$glow" sheet "$run" --data faces --name Smiling --limit 4000 --scale 3 --out "$run/sheet.png"
+  "$glow" sheet "$run" --data faces --name Smiling --strength 2.1 --limit 4000 --scale 3 --out "$run/sheet.png"
 echo "look at $run/sheet.png: samples, an interpolation and a smile added"
 echo "(also $run/samples.png, and $run/reconstruction.png with decoded latents below their originals)"
 printf 'where the time went:\n%s' "$times"
