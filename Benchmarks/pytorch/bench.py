@@ -35,6 +35,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=7, help="timed repetitions, after two that are not")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.architecture == "realnvp" and options.optimizer == "muon":
+        parser.error("--optimizer muon is for filters, which a RealNVP normalizes")
     options.jobs = options.jobs or list(JOBS)
     options.variants = options.variants.split(",")
     for given, known in ((options.jobs, JOBS), (options.variants, VARIANTS)):

@@ -12,14 +12,14 @@ public struct TrainingPlan: Sendable {
 
   /// The shape of the model. That of its images follows from them.
   public var model = GlowModel.Configuration()
-  /// Everything else, of a Glow; for another architecture begin with `Settings.recommended(for:)`.
+  /// Everything else, of a Glow; for another architecture begin with `Settings.recommended(for:optimizer:)`.
   public var settings = Settings.recommended()
   /// Threads to work with; nil takes one for each processor that the process may use.
   public var threads: Int?
   /// Go on with the run that the folder holds, if it holds one.
   public var resumes = true
 
-  /// A plan with the batch, the rates and the average that `glow train` has by default, and 1,000 steps, where the command
+  /// A plan with the batch, the rates, the weight decay and the average that `glow train` has by default, and 1,000 steps, where the command
   /// goes ten times through the images.
   public init() {}
 }

@@ -18,7 +18,7 @@ struct PlanCommand: ParsableCommand {
   @Option(help: "Hours that training may take, such as 3 or 0.25.") var hours: Double
   @Option(
     help:
-      "Processors of the machine that the plan is for, if it is not this one; more than this one has are simulated (default: those of this one)."
+      "Processors of the machine that the plan is for, if it is not this one; more than this one has are simulated, and memory is what it takes here (default: those of this one)."
   )
   var cores: Int?
   @Flag(help: "Print one JSON object.") var json = false
@@ -55,8 +55,11 @@ struct PlanCommand: ParsableCommand {
   }
 
   func run() throws {
-    let team = try threads.team(atMost: cores ?? .max)
-    let threadCount = cores ?? team.count
+    let team = try threads.team(for: cores)
+    let threadCount = min(cores ?? team.count, team.kernels.mostThreads)
+    if let cores, cores > threadCount {
+      remark("--cores \(cores): \(threadCount) are used, the most with the kernels \(team.kernels.rawValue)")
+    }
     let isSimulated = threadCount > team.count
     let opened = try images.open(data, .train)
     if let note = opened.note { remark(note) }
@@ -64,7 +67,7 @@ struct PlanCommand: ParsableCommand {
     var open = OpenSettings(model, training)
     let plan = try open.fill(
       by: RunPlanner(
-        opened.dataset, heldOut: heldOut?.dataset, team: team, cores: cores, seconds: 3600 * hours))
+        opened.dataset, heldOut: heldOut?.dataset, team: team, cores: threadCount, seconds: 3600 * hours))
     let command = (["glow", "train"] + given + open.options + ["--out", "RUN"]).map(quoted)
       .joined(separator: " ")
     let passes = Double(plan.images) / Double(opened.dataset.count)

@@ -42,13 +42,16 @@ struct TeamArguments: ParsableArguments {
   /// A team of as many threads as asked for, or as the kernels allow. The first thing that is said is how many these are,
   /// and what says so.
   ///
+  /// - Parameter cores: of a machine that may have fewer than this one (`--cores`): no more threads are taken.
   /// - Throws: `MemoryError` if there is no room for what OpenBLAS needs, `ConfigurationError` if there are no processors for
   ///   `--pin`.
-  func team(atMost most: Int = .max) throws -> ThreadTeam {
+  func team(for cores: Int? = nil) throws -> ThreadTeam {
     let share = ThreadShare()
     let kernels = kernels ?? .standard
-    let wanted = min(threads ?? min(share.count, most), kernels.mostThreads)
-    let source = threads == nil ? share.variable ?? "all that are granted" : "--threads"
+    let wanted = min(threads ?? min(share.count, cores ?? .max), kernels.mostThreads)
+    let isLimited = (cores ?? .max) < share.count
+    let source =
+      threads != nil ? "--threads" : isLimited ? "--cores" : share.variable ?? "all that are granted"
     remark("\(counted(wanted, "thread")) (\(source))\(pin ? ", each on a processor of its own" : "")")
     if threads == nil {
       for value in share.misunderstood { warn("\(value) is no number of threads: it is passed over") }

@@ -114,6 +114,8 @@ struct TrainCommand: SharedCommand {
       for: opened.dataset, of: present, dequantization: training.dequantization)
     var settings = training.configuration(
       of: shape.architecture, imageCount: opened.dataset.count, former: former?.configuration.training)
+    // What was learned is not to be forgotten.
+    if former == nil && origin != nil && training.weightDecay == nil { settings.weightDecay = 0 }
     try settings.validate { TrainingArguments.options[$0] ?? $0 }
     try settings.validate(for: shape) { TrainingArguments.options[$0] ?? $0 }
     if shape.hasDequantizer { settings.dequantization = .variational }
@@ -339,7 +341,7 @@ struct TrainingArguments: ParsableArguments {
   @Option(help: "The same in epochs.") var warmupEpochs: Double?
   @Option(
     help: ArgumentHelp(
-      "Decoupled weight decay: an update takes this share, times the rate, off each filter (default: with muon 8 over rate and steps, else 0).",
+      "Decoupled weight decay: an update takes this share, times the rate, off each filter (default: with muon 1600 over the steps, but none with --init-from; else 0).",
       valueName: "decay"))
   var weightDecay: Double?
   @Option(help: "(default: 0.9)") var beta1: Double?

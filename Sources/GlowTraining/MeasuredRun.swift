@@ -30,7 +30,7 @@ package struct MeasuredRun: Sendable, Hashable {
   /// What a study has measured is added here, a row a run, and all else follows: which settings a plan takes over, and
   /// the law that tells what to expect (`ScalingLaw`).
   ///
-  /// All of them are trained on 20,000 images as `TrainingConfiguration.recommended(for:)` says, and scored on 2,000 test
+  /// All of them are trained on 20,000 images as `TrainingConfiguration.recommended(for:optimizer:)` says, and scored on 2,000 test
   /// images (MNIST: 5,000), which leaves a standard error of 0.013 (0.006). `docs/recipes.md` has the commands.
   package static let all = [
     row(.cifar10, 20_000, (3, depth: 4, width: 64), (batch: 16, rate: 5e-3), 3.890),

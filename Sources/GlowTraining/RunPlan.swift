@@ -43,8 +43,8 @@ extension RunPlan.Speed {
   /// Measures.
   ///
   /// - Parameters:
-  ///   - cores: processors of a machine that is otherwise as this one; if the team has fewer threads, speeds are those of
-  ///     a simulation (`SpeedMeasurement.simulate`), and the memory is that of the team.
+  ///   - cores: processors of a machine that is otherwise as this one; if the team has fewer threads, its speeds are
+  ///     multiplied by what a simulation gains with as many (`SpeedMeasurement.simulate`), and the memory is the team's.
   ///   - seconds: for training; half as many more for scoring.
   /// - Throws: `TrainingError` and `MemoryError` if the model does not fit into memory; `ConfigurationError`.
   init(
@@ -55,9 +55,10 @@ extension RunPlan.Speed {
       model, batch: training.microBatch ?? training.batch, team: team, jobs: [.train, .evaluate])
     try measurement.use(training.optimizer)
     func speed(_ job: SpeedMeasurement.Job, _ seconds: Double) throws -> Double {
-      if cores <= team.count { return try measurement.imagesPerSecond(job, during: seconds) }
-      let simulation = try measurement.simulate(job, threads: [cores], runs: 3, bandwidth: nil)
-      return Double(measurement.batch) / simulation.predictions[0].seconds
+      let measured = try measurement.imagesPerSecond(job, during: seconds)
+      if cores <= team.count { return measured }
+      let simulation = try measurement.simulate(job, threads: [team.count, cores], runs: 3, bandwidth: nil)
+      return measured * simulation.predictions[0].seconds / simulation.predictions[1].seconds
     }
     self.training = try speed(.train, seconds)
     scoring = try speed(.evaluate, seconds / 2)
@@ -84,7 +85,7 @@ package struct RunPlanner {
   ///   - images: to train on.
   ///   - cores: processors of the machine that the plan is for; those of `team` if nil.
   ///   - seconds: that the run may take. A sixtieth of them, and at most two seconds, goes into measuring each size of
-  ///     model in training, and half as much in scoring.
+  ///     model in training, and half as much in scoring; simulating takes some more passes.
   package init(
     _ images: any Dataset, heldOut: (any Dataset)?, team: ThreadTeam, cores: Int? = nil, seconds: Double
   ) {
@@ -127,10 +128,9 @@ package struct RunPlanner {
     let (training, total) = try fill(
       time, nearest.settings.training, nearest.speed, evaluateEvery: evaluateEvery)
     let work = try Double(training.steps * training.batch) * model.trainingWork()
-    let usual = TrainingConfiguration.recommended()
-    let isMeasured =
-      model == run.model && training.batch == run.batch && training.learningRate == run.rate
-      && training.optimizer == usual.optimizer && training.decayOverRun == usual.decayOverRun
+    var measured = TrainingConfiguration.recommended()
+    (measured.batch, measured.learningRate) = (run.batch, run.rate)
+    let isMeasured = model == run.model && training.learns(like: measured)
     return RunPlan(
       base: run.fitting(images.shape), model: model, training: training, speed: nearest.speed, seconds: total,
       work: work, expectation: try isMeasured ? data.flatMap { try expectation(of: $0, after: work) } : nil)

@@ -58,13 +58,13 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   /// The fraction of the rate that is left at the last update.
   public var finalRate = 0.05
   /// λ of decoupled weight decay: an update takes rate·λ·w off the filters w besides (Loshchilov & Hutter 2019). Setting
-  /// it ends what `decayOverRun` says.
+  /// it ends what `decayTimesSteps` says.
   public var weightDecay = 0.0 {
-    didSet { decayOverRun = nil }
+    didSet { decayTimesSteps = nil }
   }
-  /// λ of weight decay as what rate·λ comes to over all steps, so that filters remember the same part of a run however
-  /// long it is; nil = as `weightDecay` says. An update takes at most a hundredth off.
-  public var decayOverRun: Double?
+  /// With Muon, λ of weight decay times the number of steps, so that filters remember the same part of a run however long
+  /// it is; an update takes at most a hundredth off. Nil = as `weightDecay` says.
+  public var decayTimesSteps: Double?
   /// Decay of the mean of the gradients.
   public var beta1 = 0.9
   /// Decay of the size of the gradients: their largest with Adamax, the mean of their squares with Adam.
@@ -128,7 +128,7 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
       (configuration.optimizer, configuration.learningRate) = (.adam, 1e-3)
     }
     configuration.optimizer = optimizer ?? configuration.optimizer
-    configuration.decayOverRun = configuration.optimizer == .muon ? 8 : nil
+    configuration.decayTimesSteps = configuration.optimizer == .muon ? 1600 : nil
     configuration.warmupEpochs = 0
     configuration.warmupSteps = 200
     configuration.schedule = .cosine
@@ -174,9 +174,10 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
     try require(
       weightDecay >= 0 && weightDecay * learningRate < 1, "weightDecay",
       "be at least 0 and less than 1 over the learning rate, not \(weightDecay)")
-    if let decayOverRun {
+    if let decayTimesSteps {
       try require(
-        decayOverRun >= 0 && decayOverRun <= 1e12, "decayOverRun", "be 0 to 10¹², not \(decayOverRun)")
+        decayTimesSteps >= 0 && decayTimesSteps <= 1e12, "decayTimesSteps",
+        "be 0 to 10¹², not \(decayTimesSteps)")
     }
     for (setting, decay) in [("beta1", beta1), ("beta2", beta2), ("averageDecay", averageDecay)] {
       try require((0..<1).contains(decay), setting, "be in [0, 1), not \(decay)")
@@ -201,7 +202,19 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
 
   /// λ of weight decay.
   package var decay: Double {
-    decayOverRun.map { min($0 / Double(max(1, steps)), 0.01) / learningRate } ?? weightDecay
+    guard optimizer == .muon, let decayTimesSteps else { return weightDecay }
+    return min(decayTimesSteps / Double(max(1, steps)), 0.01 / learningRate)
+  }
+
+  /// Whether a model learns the same with these settings as with others, however long, but for chance.
+  package func learns(like other: TrainingConfiguration) -> Bool {
+    var other = other
+    (other.steps, other.seed, other.microBatch) = (steps, seed, microBatch)
+    (other.initializationImages, other.shuffles, other.guards) = (initializationImages, shuffles, guards)
+    (other.onError, other.activations, other.patience) = (onError, activations, patience)
+    (other.logEvery, other.evaluateEvery, other.sampleEvery) = (logEvery, evaluateEvery, sampleEvery)
+    (other.checkpointEvery, other.checkpointsKept) = (checkpointEvery, checkpointsKept)
+    return self == other
   }
 
   /// The decay of the moving average at update `step` (from 1): at first shorter, so that the initial weights are

@@ -224,8 +224,7 @@ struct CellTests {
   }
 
   @Test(
-    "differences of pixels come back as the same levels in Float, and their gradients as those of the inverse",
-    arguments: [1, 3, 4])
+    "differences of pixels come back as the same levels in Float, and gray has none", arguments: [1, 3, 4])
   func differences(channels: Int) {
     let (differences, count) = (PixelDifferences(channels: channels, bits: 8), 4 * channels)
     for image in 0..<100 {
@@ -242,16 +241,6 @@ struct CellTests {
     for index in 0..<count {
       let isMean = index % 4 == 0 && (channels != 3 || index == 4)
       #expect(gray[index] == (isMean ? 1 : 0))
-    }
-    // Of g·inverse(d), by one value after the other: inverse is linear.
-    let gradient = (0..<count).map { Double($0 * $0 % 7) - 3 }
-    var ofDifferences = gradient
-    ofDifferences.withUnsafeMutableBufferPointer { differences.backward($0.baseAddress!) }
-    for index in 0..<count {
-      var unit = [Double](repeating: 0, count: count)
-      unit[index] = 1
-      unit.withUnsafeMutableBufferPointer { differences.inverse($0.baseAddress!) }
-      #expect(abs(zip(unit, gradient).map(*).reduce(0, +) - ofDifferences[index]) < 1e-12)
     }
   }
 }

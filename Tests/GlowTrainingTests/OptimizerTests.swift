@@ -214,15 +214,22 @@ struct OptimizerTests {
   func recommended() {
     var glow = TrainingConfiguration.recommended()
     let real = TrainingConfiguration.recommended(for: .realNVP)
-    #expect(glow.optimizer == .muon && glow.learningRate == 5e-3 && glow.decayOverRun == 8)
+    #expect(glow.optimizer == .muon && glow.learningRate == 5e-3 && glow.decayTimesSteps == 1600)
     #expect(real.optimizer == .adam && real.learningRate == 1e-3 && real.decay == 0)
     let other = TrainingConfiguration.recommended(optimizer: .adamax)
     #expect(other.optimizer == .adamax && other.decay == 0)
     glow.steps = 4000
-    #expect(glow.decay == 8 / 4000 / 5e-3)
+    #expect(glow.decay == 0.4)
     // A short run.
     glow.steps = 100
-    #expect(glow.decay == 0.01 / 5e-3)
+    #expect(glow.decay == 2)
+    // However low the rate is: what a run starts from is kept.
+    glow.learningRate = 1e-5
+    #expect(glow.decay == 16)
+    // With another optimizer it is what was asked for.
+    var asked = glow
+    asked.optimizer = .adam
+    #expect(asked.decay == 0)
     glow.weightDecay = 0.3
     #expect(glow.decay == 0.3)
   }

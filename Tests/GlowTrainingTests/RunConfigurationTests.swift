@@ -28,6 +28,22 @@ struct RunConfigurationTests {
     #expect(try RunConfiguration.decode(Data(former.utf8), path: "config.json") == configuration)
   }
 
+  @Test("the decay over a run is kept, and none is none")
+  func decayTimesSteps() throws {
+    for training in [
+      TrainingConfiguration.recommended(), .recommended(optimizer: .adam), TrainingConfiguration(),
+    ] {
+      let configuration = RunConfiguration(data: "faces", model: GlowConfiguration(), training: training)
+      let bytes = try JSONEncoder().encode(configuration)
+      #expect(try RunConfiguration.decode(bytes, path: "config.json") == configuration)
+    }
+    var training = TrainingConfiguration.recommended()
+    for value in [-1, .nan, .infinity] as [Double] {
+      training.decayTimesSteps = value
+      #expect(throws: ConfigurationError.self) { try training.validate() }
+    }
+  }
+
   @Test("a decay that would take all of a filter, or add to it, is refused", arguments: [-1, 1000, .nan])
   func decay(value: Double) {
     var training = TrainingConfiguration()

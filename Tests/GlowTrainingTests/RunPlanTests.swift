@@ -187,6 +187,20 @@ struct RunPlanTests {
     let adamax = try planner(images, seconds: 900).plan(
       elapsed: { 0 }, evaluateEvery: nil, settings: withAdamax)
     #expect(adamax.training.optimizer == .adamax && adamax.expectation == nil)
+    for change in [
+      { $0.weightDecay = 0 }, { $0.schedule = .constant }, { $0.clipNorm = 1 }, { $0.flips = true },
+    ]
+      as [(inout TrainingConfiguration) -> Void]
+    {
+      let changed = try planner(images, seconds: 900).plan(
+        elapsed: { 0 }, evaluateEvery: nil,
+        settings: {
+          var own = settings($0, for: images.shape)
+          change(&own.training)
+          return own
+        })
+      #expect(changed.expectation == nil)
+    }
   }
 
   @Test("what is over of the time is not planned again; a time too short for a step is refused")

@@ -2,8 +2,8 @@ import GlowKernels
 
 /// The beginning of the dequantizer: takes images with uniform noise apart into their levels and the logits of the noise.
 ///
-/// x = c + u/2^b with c = q/2^b − ½ becomes, squeezed, [d | ln(u/(1 − u))], d the differences of c. Its log-determinant is that of u alone,
-/// −Σ ln(u·(1 − u)): the factors 2^b of this layer and of `NoiseExit` cancel, and both leave them out.
+/// x = c + u/2^b with c = q/2^b − ½ becomes, squeezed, [d | ln(u/(1 − u))], d the differences of c. Its log-determinant
+/// is that of u alone, −Σ ln(u·(1 − u)): the factors 2^b of this layer and of `NoiseExit` cancel, and both leave them out.
 /// Where images are final (`Workspace.imagesAreFinal`), it squeezes them: [x | 0].
 struct NoiseEntry: Layer {
   let name = "dequantizer.input"
@@ -79,8 +79,8 @@ struct NoiseEntry: Layer {
   }
 }
 
-/// The end of the dequantizer: [d | z], d the differences of the levels c, becomes [x | z] with x = c + u/2^b, u = sigmoid(z), and the log-determinant
-/// Σ ln(u·(1 − u)). The flow goes on with the first half of the channels.
+/// The end of the dequantizer: [d | z], d the differences of the levels c, becomes [x | z] with x = c + u/2^b,
+/// u = sigmoid(z), and the log-determinant Σ ln(u·(1 − u)). The flow goes on with the first half of the channels.
 struct NoiseExit: Layer {
   let name = "dequantizer.output"
   let title = "the dequantized images"
@@ -124,7 +124,7 @@ struct NoiseExit: Layer {
     }
   }
 
-  /// With w the gradient of the log-determinant: dz = dx/2^b·u·(1 − u) + w·(1 − 2u), and dc = dx, from which dd.
+  /// With w the gradient of the log-determinant: dz = dx/2^b·u·(1 − u) + w·(1 − 2u); no gradient is asked of d.
   @specialized(where S == Float)
   @specialized(where S == Double)
   func backward<S: Scalar>(_ stage: Stage, _ site: Site<S>) {
@@ -141,7 +141,6 @@ struct NoiseExit: Layer {
           let (u, v) = (u[index], u[count + index])
           row[z.columns + channel] = row[channel] / cells.levels() * (u * v) + weight * (v - u)
         }
-        differences.backward(row)
       }
     }
   }

@@ -11,7 +11,7 @@ import GlowKernels
 struct PixelDifferences: Sendable {
   private let channels: Int
   /// Of the mean of a block of brightness or of a single channel, of its differences, and the same of differences
-  /// between colors, which vary less. Those of differences are an eighth and a quarter of a level.
+  /// between colors, which vary less. A difference of one level comes to an eighth, and to a quarter.
   private let gains: (bright: (mean: Double, difference: Double), color: (mean: Double, difference: Double))
 
   /// - Parameters:
@@ -61,21 +61,6 @@ struct PixelDifferences: Sendable {
         row[place] += row[4 + place]
         row[8 + place] += row[4 + place]
       }
-    }
-  }
-
-  /// A gradient at the levels → that at what the network sees: the transpose of `inverse`.
-  @inline(__always)
-  func backward<S: Scalar>(_ row: UnsafeMutablePointer<S>) {
-    if hasColors {
-      for place in 0..<4 { row[4 + place] += row[place] + row[8 + place] }
-    }
-    for channel in 0..<channels {
-      let (mean, difference): (S, S) = gains(channel)
-      let block = row + 4 * channel
-      turn(block, 1, 1)
-      block[0] /= mean
-      for place in 1..<4 { block[place] /= difference }
     }
   }
 
