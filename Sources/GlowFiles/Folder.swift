@@ -9,15 +9,13 @@ package enum Folder {
   /// - Throws: `FileError`.
   package static func make(_ path: String, removesUnused: Bool = false) throws {
     let above = split(path).folder
-    var isMade = mkdir(path, 0o777) == 0
+    func makeOne() -> Bool { removesUnused ? Unfinished.makeFolder(path) : mkdir(path, 0o777) == 0 }
+    var isMade = makeOne()
     if !isMade && errno == ENOENT && above != "." && above != "/" {
       try make(above, removesUnused: removesUnused)
-      isMade = mkdir(path, 0o777) == 0
+      isMade = makeOne()
     }
-    if isMade {
-      if removesUnused { Unfinished.add(folder: path) }
-      return try synchronize(above)
-    }
+    if isMade { return try synchronize(above) }
     if errno == EEXIST && isFolder(path) { return }
     throw FileError.system(path, "cannot make this folder")
   }
@@ -38,8 +36,7 @@ package enum Folder {
   ) throws {
     try checkIsEmpty(path)
     let isNew = !isFolder(path)
-    try make(path)
-    if isNew { Unfinished.add(folder: path) }
+    try make(path, removesUnused: true)
     defer { if isNew { Unfinished.forget(path) } }
     do {
       AtomicFile.removeLeftovers(in: path)

@@ -34,8 +34,16 @@ package enum Unfinished {
     }
   }
 
-  /// Notes a folder that is to be removed too, if it is empty.
-  static func add(folder path: String) { _ = paths.withLock { $0.insert(path) } }
+  /// Makes a folder that is to be removed too, if it is empty, and notes it: a signal comes before both or after.
+  ///
+  /// - Returns: whether it was made; if not, `errno` says why.
+  static func makeFolder(_ path: String) -> Bool {
+    paths.withLock { paths in
+      let isMade = mkdir(path, 0o777) == 0
+      if isMade { paths.insert(path) }
+      return isMade
+    }
+  }
 
   static func forget(_ hidden: String) { _ = paths.withLock { $0.remove(hidden) } }
 
@@ -67,7 +75,11 @@ package enum Unfinished {
   private static func remove(_ paths: Set<String>) {
     for path in paths.sorted(by: { $0.count > $1.count }) {
       if isHidden(Folder.split(path).name) {
-        try? FileManager.default.removeItem(atPath: path)
+        // A thread may still put files into a folder.
+        for _ in 0..<100 {
+          try? FileManager.default.removeItem(atPath: path)
+          if access(path, F_OK) != 0 { break }
+        }
       } else {
         rmdir(path)
       }
