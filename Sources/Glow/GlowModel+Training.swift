@@ -19,8 +19,8 @@ public struct TrainingPlan: Sendable {
   /// Go on with the run that the folder holds, if it holds one.
   public var resumes = true
 
-  /// A plan with the batch, the rates, the weight decay and the average that `glow train` has by default, and 1,000 steps, where the command
-  /// goes ten times through the images.
+  /// A plan with the batch, the rates, the weight decay and the average that `glow train` has by default, and 1,000 steps,
+  /// where the command goes ten times through the images.
   public init() {}
 }
 

@@ -223,7 +223,7 @@ struct OptimizerTests {
     // A short run.
     glow.steps = 100
     #expect(glow.decay == 2)
-    // However low the rate is: what a run starts from is kept.
+    // Of a low rate an update takes less off: 16·10⁻⁵ in place of a hundredth.
     glow.learningRate = 1e-5
     #expect(glow.decay == 16)
     // With another optimizer it is what was asked for.
@@ -241,7 +241,7 @@ struct OptimizerTests {
     var configuration = GlowConfiguration()
     (configuration.levels, configuration.depth, configuration.width) = (1, 1, 16)
     let parameters = try configuration.parameters()
-    // The first convolution of the network: 9 taps of 6 channels and one indicator, to 16 channels.
+    // At least the first convolution of a network, 9 taps of 6 channels to 16.
     let largest = try #require(
       parameters.entries.filter(\.isFilter).map { ($0.count, $0.shape.last!) }.max { $0.0 < $1.0 })
     let (count, columns) = largest
