@@ -37,6 +37,7 @@ package struct MeasuredRun: Sendable, Hashable {
     row(.cifar10, 40_000, (3, depth: 8, width: 64), (batch: 16, rate: 5e-3), 3.709),
     row(.cifar10, 40_000, (3, depth: 16, width: 64), (batch: 16, rate: 5e-3), 3.641),
     row(.cifar10, 80_000, (3, depth: 16, width: 64), (batch: 16, rate: 5e-3), 3.599),
+    row(.cifar10, 200_672, (3, depth: 16, width: 64), (batch: 16, rate: 5e-3), 3.556),
     row(.mnist, 20_000, (2, depth: 8, width: 128), (batch: 16, rate: 5e-3), 1.683),
   ]
 
