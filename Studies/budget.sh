@@ -63,9 +63,39 @@ for round in $(seq "$rounds"); do
   head -n $((count > 0 ? count : 1)) "$out/ranked" >"$out/round"
   hours=$(awk -v hours="$hours" 'BEGIN { print hours * 4 }')
 done
-set --
-for folder in "$results"/*/; do
-  if [ -e "$folder/result" ]; then set -- "$@" "${folder%/}"; fi
+# The curves of what was the best in a round and of the recipe of 2018, the lower envelope of all, and PyTorch's: RESULTS/peers has lines
+# "NAME RUN SPEED", of a run whose images PyTorch takes at SPEED images a second and core, with the same numbers.
+curves=$out/curves
+rm -rf "$curves"
+# curve NAME < metrics.jsonl
+curve() {
+  mkdir -p "$curves/$1"
+  cat >"$curves/$1/metrics.jsonl"
+}
+cat "$results"/*/result 2>/dev/null | while read -r line; do
+  echo "$(echo "$line" | field core_hours) $(echo "$line" | field bits_per_dim) $(echo "$line" | sed 's/.*"name":"\([^"]*\)".*/\1/')"
+done | sort -n >"$out/ends"
+cut -d' ' -f1 "$out/ends" | uniq | while read -r round; do
+  name=$(awk -v round="$round" '$1 == round { print $2, $3 }' "$out/ends" | sort -n | head -1 | cut -d' ' -f2)
+  curve "$name" <"$results/$name/metrics.jsonl"
 done
-[ $# -eq 0 ] || "$glow" plot "$@" --against core-hours --out "$results/core-hours.png"
+for folder in "$results"/recipe-2018-*/; do
+  if [ -e "$folder/result" ]; then curve "$(basename "$folder")" <"$folder/metrics.jsonl"; fi
+done
+for folder in "$results"/*/; do
+  if [ -e "$folder/result" ]; then cat "$folder/metrics.jsonl"; fi
+done | while read -r line; do
+  echo "$(echo "$line" | field seconds) $(echo "$line" | field test_bits_per_dim)"
+done | sort -n | awk '
+  lowest == "" || $2 < lowest {
+    lowest = $2
+    printf "{\"epoch\":0,\"images\":0,\"seconds\":%s,\"step\":%d,\"test_bits_per_dim\":%s}\n", $1, ++step, $2
+  }' | curve "lower envelope"
+if [ -e "$results/peers" ]; then
+  while read -r name run speed; do
+    [ -e "$results/$run/result" ] || continue
+    at_speed "$speed" <"$results/$run/metrics.jsonl" | curve "$name"
+  done <"$results/peers"
+fi
+if [ -s "$out/ends" ]; then "$glow" plot "$curves"/*/ --against core-hours --out "$results/core-hours.png"; fi
 exit ${failed:-0}

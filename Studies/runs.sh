@@ -47,6 +47,17 @@ speed() {
   done | sort -n | awk 'END { print $1, $2 / $1 ($3 == "" ? "" : " " $3) }' >"$results/$kind.speed"
 }
 
+# at_speed SPEED < metrics.jsonl: its evaluations, with the seconds that so many images a second take.
+at_speed() {
+  awk -v speed="$1" '
+    /"test_bits_per_dim"/ {
+      match($0, /"images":[0-9]+/)
+      seconds = substr($0, RSTART + 9, RLENGTH - 9) / speed
+      sub(/"seconds":[0-9.e+-]+/, "\"seconds\":" seconds)
+      print
+    }'
+}
+
 # run NAME KIND HOURS BATCH OPTIONS…: a run of so many core-hours of a model whose speed is known, and its test images' bits/dim.
 #
 # The curve is that of a thousand test images.
@@ -69,13 +80,7 @@ run() {
     { echo "$name: stopped; see $out/$name.log" >&2; return 1; }
   mkdir -p "$results/$name"
   # Seconds are those of one core that does nothing else.
-  awk -v speed="$(cut -d' ' -f1 "$results/$kind.speed")" '
-    /"test_bits_per_dim"/ {
-      match($0, /"images":[0-9]+/)
-      seconds = substr($0, RSTART + 9, RLENGTH - 9) / speed
-      sub(/"seconds":[0-9.e+-]+/, "\"seconds\":" seconds)
-      print
-    }' "$out/$name/metrics.jsonl" >"$results/$name/metrics.jsonl"
+  at_speed "$(cut -d' ' -f1 "$results/$kind.speed")" <"$out/$name/metrics.jsonl" >"$results/$name/metrics.jsonl"
   awk -v name="$name" -v kind="$kind" -v hours="$hours" -v images=$((steps * batch)) -v options="--batch $batch $*" \
     -v bits="$(field bits_per_dim <"$out/$name.score")" -v error="$(field standard_error <"$out/$name.score")" \
     -v processor="$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" '
