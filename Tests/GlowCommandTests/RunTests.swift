@@ -132,6 +132,30 @@ extension CommandTests {
     #expect(agreeing.status == 0, "\(agreeing.error)")
   }
 
+  @Test("weight decay follows the length of a run, and a run from a model's weights has none")
+  func decayOfNewRuns() throws {
+    defer { clean() }
+    try train()
+    func decay(_ run: String) throws -> [Double?] {
+      let object = try JSONSerialization.jsonObject(with: bytes("\(run)/config.json")) as? [String: Any]
+      let training = object?["training"] as? [String: Any]
+      return ["weightDecay", "decayTimesSteps"].map { training?[$0] as? Double }
+    }
+    #expect(try decay("run") == [0, 1600])
+    let start = "$GLOW train --data faces --limit 8 --steps 1 --init-from run"
+    #expect(try shell("\(start) --out more").status == 0)
+    #expect(try decay("more") == [0, nil])
+    #expect(try shell("\(start) --out given --weight-decay 0.5").status == 0)
+    #expect(try decay("given") == [0.5, nil])
+    // 1600/steps, at most a hundredth off at an update.
+    let line = "$GLOW train --resume --out run --steps"
+    let longer = try shell("\(line) 1600")
+    #expect(longer.status == 0, "\(longer.error)")
+    #expect(longer.error.contains("weight decay: was 2, is now 1\n"), "\(longer.error)")
+    let more = try shell("$GLOW train --resume --out more --steps 2")
+    #expect(more.status == 0 && !more.error.contains("weight decay"), "\(more.error)")
+  }
+
   @Test("--resume --out RUN is enough: all else is as it was, and what is given changes it")
   func resumedAlone() throws {
     defer { clean() }
