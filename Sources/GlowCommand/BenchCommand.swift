@@ -18,6 +18,11 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "Scales of a glow (default: 3).") var levels: Int?
   @Option(help: "Flow steps a scale of a glow (default: 8).") var depth: Int?
   @OptionGroup var couplings: CouplingArguments
+  @Option(
+    help:
+      "Channels of the hidden layers of a dequantizer, as --dequantization variational has (none by default)."
+  )
+  var dequantizerWidth = 0
   @Option(help: "Side of the images.") var imageSize = 32
   @Option(help: "Images a pass.") var batch = 64
   @Option(help: "adamax, adam or muon: of a step of training.") var optimizer = OptimizerKind.adamax
@@ -53,8 +58,8 @@ struct BenchCommand: ParsableCommand {
     let levels, width, blocks, batch, imageSize, threads: Int
     /// Whether evaluate and sample were the passes alone.
     let passes: Bool
-    /// Absent where the architecture has no such setting.
-    let depth: Int?
+    /// Absent where the architecture has no such setting, or the model no dequantizer.
+    let depth, dequantizerWidth: Int?
     let coupling, network, flowNormalization: String?
     let optimizer: String
     let imagesPerSecond, gflops, fractionOfPeak, peakGflops, ceiling: Double
@@ -75,6 +80,7 @@ struct BenchCommand: ParsableCommand {
       levels != nil ? "levels" : depth != nil ? "depth" : nil, unless: .glow, configuration)
     configuration.levels = levels ?? configuration.levels
     configuration.depth = depth ?? configuration.depth
+    configuration.dequantizerWidth = dequantizerWidth
     try configuration.validate(naming: CouplingArguments.naming(configuration.architecture))
     let team = try threads.team()
     // For the product that is the yardstick.
@@ -97,6 +103,7 @@ struct BenchCommand: ParsableCommand {
           job: job.rawValue, architecture: configuration.architecture.rawValue, levels: configuration.levels,
           width: configuration.width, blocks: configuration.blocks, batch: batch, imageSize: imageSize,
           threads: team.count, passes: passes, depth: configuration.has(.depth) ? configuration.depth : nil,
+          dequantizerWidth: configuration.hasDequantizer ? dequantizerWidth : nil,
           coupling: configuration.has(.coupling) ? configuration.coupling.rawValue : nil,
           network: configuration.has(.network) ? configuration.network.rawValue : nil,
           flowNormalization: configuration.has(.flowNormalization)

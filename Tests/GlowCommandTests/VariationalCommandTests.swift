@@ -20,6 +20,23 @@ struct VariationalCommandTests {
     #expect(outcome.status == 0, "\(line): \(outcome.error)")
   }
 
+  @Test("the speed of a model is measured with its dequantizer, which takes time")
+  func speed() throws {
+    defer { try? FileManager.default.removeItem(atPath: root) }
+    let line = "bench train --levels 1 --depth 1 --width 8 --image-size 8 --batch 2 --runs 1 --json"
+    #expect(try !glow(line).output.contains("dequantizer_width"))
+    let bench = try glow("\(line) --dequantizer-width 6")
+    #expect(
+      bench.status == 0 && bench.output.contains(#""dequantizer_width":6,"#), "\(bench.output)\(bench.error)")
+    for (options, reason) in [
+      ("--dequantizer-width=-1", "the dequantizer's width must be 1 to 16384"),
+      ("--dequantizer-width 6 --architecture realnvp", "no dequantizer"),
+    ] {
+      let outcome = try glow("bench train \(options)")
+      #expect(outcome.status != 0 && outcome.error.contains(reason), "\(outcome.error)")
+    }
+  }
+
   @Test("training, resuming and every command that takes the model")
   func commands() throws {
     defer { try? FileManager.default.removeItem(atPath: root) }
