@@ -161,8 +161,8 @@ study-attributes: deps ## Measure what attribute vectors do to the faces of RUN 
 	.build/release/AttributeStudy $(RUN) --out $(RUN)/attributes.png
 
 bench: deps build ## Measure the speed of training, scoring and sampling.
-	$(GLOW) bench --width 512 --batch 64
-	$(GLOW) bench --width 128 --batch 64
+	$(GLOW) bench --depth 8 --width 512 --batch 64
+	$(GLOW) bench --depth 8 --width 128 --batch 64
 	$(GLOW) bench --depth 32 --width 512 --batch 16
 
 # LIBXSMM and oneDNN are compared where Debian's libxsmm-dev and libdnnl-dev are installed, BLIS where libblis4-serial is.

@@ -16,7 +16,7 @@ struct BenchCommand: ParsableCommand {
 
   @Argument(help: "train, evaluate or sample; all three by default.") var jobs: [SpeedMeasurement.Job] = []
   @Option(help: "Scales of a glow (default: 3).") var levels: Int?
-  @Option(help: "Flow steps a scale of a glow (default: 8).") var depth: Int?
+  @Option(help: "Flow steps a scale of a glow (default: 16).") var depth: Int?
   @OptionGroup var couplings: CouplingArguments
   @Option(
     help:

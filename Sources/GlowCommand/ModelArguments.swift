@@ -16,8 +16,7 @@ struct CouplingArguments: ParsableArguments {
   @Option(help: "Scales of a realnvp (2 by default).") var scales: Int?
   @Option(
     help: """
-      Channels of the hidden layers of the couplings' networks (default: 128; of a realnvp 64, doubled at each \
-      scale).
+      Channels of the hidden layers of the couplings' networks (default: 64; of a realnvp doubled at each scale).
       """)
   var width: Int?
   @Option(help: "What a flow step does to half of the channels (default: affine).") var coupling:
@@ -84,7 +83,7 @@ struct CouplingArguments: ParsableArguments {
 /// The shape of a new model. Of one that is there, what is given must agree with it.
 struct ModelArguments: ParsableArguments {
   @Option(help: "Scales, L in the paper (default: 3).") var levels: Int?
-  @Option(help: "Flow steps a scale, K in the paper (default: 8).") var depth: Int?
+  @Option(help: "Flow steps a scale, K in the paper (default: 16).") var depth: Int?
   @OptionGroup var couplings: CouplingArguments
   @Option(help: "How a flow step mixes the channels (default: invconv).") var permutation: PermutationKind?
   @Option(

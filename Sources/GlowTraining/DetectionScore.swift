@@ -58,7 +58,8 @@ package struct TrainingBits: Sendable, Equatable {
     }
     let kind = try metadata[dequantizationKey].map { text in
       guard let kind = DequantizationKind(rawValue: text) else {
-        throw FileError(path, "\(dequantizationKey): is '\(text.prefix(40))', expected uniform or none")
+        let kinds = DequantizationKind.allCases.map(\.rawValue).joined(separator: ", ")
+        throw FileError(path, "\(dequantizationKey): is '\(text.prefix(40))', expected one of \(kinds)")
       }
       return kind
     }

@@ -13,9 +13,9 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   /// Number of scales (L in the paper).
   public var levels = 3
   /// Flow steps at each scale (K in the paper).
-  public var depth = 8
+  public var depth = 16
   /// Channels of the hidden layers of each conditioner.
-  public var width = 128
+  public var width = 64
   /// What the couplings do to half of the channels.
   public var coupling = CouplingKind.affine
   /// What the couplings' conditioners are.
@@ -40,7 +40,7 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   /// (variational dequantization); 0 for a model without one, whose noise is uniform.
   public var dequantizerWidth = 0
 
-  /// A model as `glow train` makes it by default, for images of 32×32×3: a Glow of three levels of eight steps of width 128,
+  /// A model as `glow train` makes it by default, for images of 32×32×3: a Glow of three levels of sixteen steps of width 64,
   /// or a RealNVP of two scales whose networks have eight blocks of width 64.
   public init(_ architecture: ArchitectureKind = .glow) { begin(architecture) }
 

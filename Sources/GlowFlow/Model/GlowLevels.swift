@@ -5,7 +5,7 @@ enum GlowLevels: Architecture {
   static let settings = Set(GlowConfiguration.Setting.allCases).subtracting([.flowNormalization])
 
   static func setDefaults(_ configuration: inout GlowConfiguration) {
-    (configuration.levels, configuration.depth, configuration.width) = (3, 8, 128)
+    (configuration.levels, configuration.depth, configuration.width) = (3, 16, 64)
     (configuration.blocks, configuration.learnsTopPrior) = (2, true)
     configuration.flowNormalization = .none
   }
