@@ -73,7 +73,8 @@ struct DetectionTests {
     var other = kept.metadata
     other["glow.mean_training_dequantization"] = "some"
     #expect(
-      throws: FileError("m", "glow.mean_training_dequantization: is 'some', expected one of uniform, none, variational")
+      throws: FileError(
+        "m", "glow.mean_training_dequantization: is 'some', expected one of uniform, none, variational")
     ) { try TrainingBits.read(other, path: "m") }
     for text in ["", "many", "nan", "inf"] {
       #expect(throws: FileError("m", "\(TrainingBits.key): is '\(text)', expected a number")) {
