@@ -86,7 +86,7 @@ for folder in "$results"/*/; do
   if [ -e "$folder/result" ]; then cat "$folder/metrics.jsonl"; fi
 done | while read -r line; do
   echo "$(echo "$line" | field seconds) $(echo "$line" | field test_bits_per_dim)"
-done | sort -n | awk '
+done | awk '{ printf "%.3g %s\n", $1, $2 }' | sort -k1,1g -k2,2g | awk '
   lowest == "" || $2 < lowest {
     lowest = $2
     printf "{\"epoch\":0,\"images\":0,\"seconds\":%s,\"step\":%d,\"test_bits_per_dim\":%s}\n", $1, ++step, $2
