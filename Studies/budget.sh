@@ -39,7 +39,7 @@ best() {
   done | sort -n | cut -d' ' -f2-
 }
 
-keep "the grid at $hours core-hours and more"
+keep "lines of a grid, whose names and core-hours tell them apart"
 # Speeds one after the other, before anything else runs.
 lines | while read -r name kind batch rest; do
   # shellcheck disable=SC2086

@@ -22,8 +22,8 @@ extension BenchCommand {
     let job: String
     let architecture: String
     let levels, width, blocks, batch, imageSize: Int
-    /// Absent where the architecture has no such setting.
-    let depth: Int?
+    /// Absent where the architecture has no such setting, or the model no dequantizer.
+    let depth, dequantizerWidth: Int?
     let kernels: String
     /// Measured on one thread and, in turns with it, on `threads`.
     let imagesPerSecondAlone: Double
@@ -71,7 +71,9 @@ extension BenchCommand {
             job: simulation.job.rawValue, architecture: configuration.architecture.rawValue,
             levels: configuration.levels, width: configuration.width, blocks: configuration.blocks,
             batch: batch, imageSize: imageSize,
-            depth: configuration.has(.depth) ? configuration.depth : nil, kernels: "\(team.kernels)",
+            depth: configuration.has(.depth) ? configuration.depth : nil,
+            dequantizerWidth: configuration.hasDequantizer ? dequantizerWidth : nil,
+            kernels: "\(team.kernels)",
             imagesPerSecondAlone: simulation.imagesPerSecondAlone, threads: team.count,
             imagesPerSecond: simulation.imagesPerSecond, bandwidth: bandwidth / 1e9,
             bandwidthIsGiven: isGiven, launchMicroseconds: 1e6 * simulation.launch, predictions: predictions)

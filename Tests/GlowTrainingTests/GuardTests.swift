@@ -80,9 +80,15 @@ struct GuardTests {
       ("level1.step0.invconv.weight", .nan, "the parameter level1.step0.invconv.weight"),
       ("level0.step1.coupling.conv3.bias", .infinity, "the parameter level0.step1.coupling.conv3.bias"),
       ("level0.step1.coupling.actnorm1.logs", 40, "level0.step1.coupling.actnorm1"),
+      ("dequantizer.coupling.conv3.bias", .nan, "the parameter dequantizer.coupling.conv3.bias"),
+      ("dequantizer.coupling.conv3.logs", 40, "dequantizer.coupling.conv3"),
     ] {
       let listener = Listener()
-      let run = try runs.trainer(name, steps: 40, listener: listener)
+      let run = try runs.trainer(name, steps: 40, listener: listener) {
+        if !name.hasPrefix("dequantizer") { return }
+        $0.model.dequantizerWidth = 8
+        $0.training.dequantization = .variational
+      }
       listener.afterStep = { step in
         if step != 25 { return }
         for index in run.glow.parameters[name]!.range { run.glow.values.base[index] = value }
