@@ -8,7 +8,7 @@ glow=$1 model=$2 cifar=$3 mnist=$4 out=$5 images=${IMAGES:-2000}
 
 # The training images are scored only for a model that does not keep their mean.
 train=$cifar
-if "$glow" inspect "$model" | grep -q '^glow.mean_training_bits_per_dim: '; then train=; fi
+case $("$glow" inspect "$model") in *"glow.mean_training_bits_per_dim: "*) train= ;; esac
 
 echo "| other images | bits/dim of CIFAR-10 | bits/dim of the others | AUROC bits/dim | AUROC complexity | AUROC typicality |"
 echo "|---|---|---|---|---|---|"
