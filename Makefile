@@ -29,8 +29,8 @@ LIBFUZZER = $(TOOLCHAIN)/../lib/swift/clang/lib/linux/libclang_rt.fuzzer_no_main
 .DEFAULT_GOAL := help
 .PHONY: help deps build test golden test-kernels coverage install uninstall dist deb try-packages \
   $(DIST)/release/glow .build-examples/debug/Modules sanitize-part sanitize-threads demo bench bench-products \
-  bench-check bench-peers bench-sources fuzz sanitize study-attributes study-detect study-stability study-paper study-budget \
-  study-many-cores study-simulated-cores study-links format lint docs examples clean
+  bench-check bench-peers bench-sources fuzz sanitize study-attributes study-gallery study-detect study-stability \
+  study-paper study-budget study-many-cores study-simulated-cores study-links format lint docs examples clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -198,6 +198,11 @@ bench-check: deps build ## Compare shares of the peak and allocations with Bench
 bench-sources: deps build ## Measure scoring from PNG, JPEG, archives, .npy and CIFAR-10 batches (DATA=FOLDER).
 	@[ -n "$(DATA)" ] || { echo "give the folder of CIFAR-10's binary batches: make $@ DATA=FOLDER" >&2; exit 64; }
 	CC=$(TOOLCHAIN)/clang Studies/sources.sh $(GLOW) "$(DATA)" "$(STUDIES)/sources"
+
+study-gallery: deps build ## Make the pictures of docs/gallery.md (FACES=RUN CIFAR=RUN DATA=CIFAR-10).
+	@[ -n "$(FACES)" ] && [ -n "$(CIFAR)" ] && [ -n "$(DATA)" ] || \
+	  { echo "give runs and a folder: make $@ FACES=RUN CIFAR=RUN DATA=CIFAR-10-BATCHES" >&2; exit 64; }
+	Studies/gallery.sh $(GLOW) "$(FACES)" "$(CIFAR)" "$(DATA)" "$(STUDIES)/gallery"
 
 study-detect: deps build ## Tell other images from CIFAR-10's (MODEL=RUN DATA=CIFAR-10 MNIST=FOLDER).
 	@[ -n "$(MODEL)" ] && [ -n "$(DATA)" ] && [ -n "$(MNIST)" ] || \

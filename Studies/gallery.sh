@@ -21,8 +21,6 @@ samples() {
 }
 samples faces "$faces"
 samples cifar "$cifar"
-"$glow" plot "$cifar" --samples "$out/cifar-training.png"
-"$glow" plot "$cifar" --out "$out/training.png"
 
 "$glow" interpolate "$faces" "$(face 03)" "$(face 10)" --steps 10 --out "$out/faces-linear.png"
 "$glow" interpolate "$faces" "$(face 03)" "$(face 10)" --steps 10 --method spherical --out "$out/faces-spherical.png"
@@ -41,6 +39,8 @@ manipulate() {
 manipulate "$faces" "$(face 03)" "$images/attributes" "Smiling Blond_Hair Eyeglasses Long_Hair Open_Mouth" \
   --strengths -0.5,0,0.5,0.75,1,1.25,1.5 --out "$out/faces-attributes.png"
 manipulate "$faces" "$(face 03)" "$images/attributes" Smiling \
-  --strengths 0,1.3 --animate "$out/faces-smile.png" --frames 12 --scale 3
+  --strengths 0,1.8 --animate "$out/faces-smile.png" --frames 12 --scale 3
 manipulate "$cifar" "$images/cifar/ship/000006.png" "$images/classes" "airplane automobile frog truck" \
   --strengths=-2,-1.5,-1,-0.5,0,0.5,1,1.5,2 --out "$out/cifar-attributes.png"
+"$glow" plot "$cifar" --samples "$out/cifar-training.png"
+"$glow" plot "$cifar" --out "$out/training.png"
