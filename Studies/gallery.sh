@@ -14,9 +14,8 @@ face() { echo "$images/faces/0000$1.png"; }
 
 # samples NAME RUN: at two temperatures, and at many from the same ε.
 samples() {
-  for temperature in 0.7 1; do
-    "$glow" sample "$2" --count 36 --temperature "$temperature" --seed 1 --out "$out/$1-samples-$temperature.png"
-  done
+  "$glow" sample "$2" --count 36 --temperature 0.7 --seed 1 --out "$out/$1-samples-07.png"
+  "$glow" sample "$2" --count 36 --temperature 1 --seed 1 --out "$out/$1-samples-1.png"
   "$glow" sample "$2" --temperature 0,0.25,0.5,0.6,0.7,0.8,0.9,1 --count 6 --out "$out/$1-temperatures.png"
 }
 samples faces "$faces"

@@ -13,9 +13,9 @@ extension CommandTests {
   /// Waits until a file has at least so many lines.
   private func waits(for name: String, lines: Int, of job: ChildProcess) -> Int {
     var found = 0
-    for _ in 0..<6000 where found < lines && job.isRunning {
-      usleep(5000)
+    _ = job.waits {
       found = (try? bytes(name))?.count { $0 == UInt8(ascii: "\n") } ?? 0
+      return found >= lines
     }
     return found
   }
@@ -166,7 +166,7 @@ extension CommandTests {
     job.send(SIGTERM)
     #expect(job.end() == 128 + SIGTERM)
     let samples = try start("sample run --count 100000 --separate --out to/s.png --threads 1")
-    for _ in 0..<2000 where ((try? names("to")) ?? []).isEmpty && samples.isRunning { usleep(5000) }
+    #expect(samples.waits { (try? names("to"))?.isEmpty == false })
     samples.send(SIGTERM)
     #expect(
       samples.end() == 128 + SIGTERM && samples.error.contains("that are whole stay"), "\(samples.error)")

@@ -43,16 +43,20 @@ package final class ChildProcess {
     error.split(separator: "\n").filter { $0.firstMatch(of: /^[0-9]+ threads? \(/) == nil }
   }
 
-  /// Waits until `error` has `text`; false if the process ends or a minute passes before.
+  /// Waits until `error` has `text`; false if the process ends or two minutes pass before.
   package func waits(for text: String) -> Bool {
-    for _ in 0..<6000 where !error.contains(text) {
-      if !isRunning {
-        end()
-        break
-      }
-      usleep(10_000)
-    }
+    if !waits(until: { error.contains(text) }) && !isRunning { end() }
     return error.contains(text)
+  }
+
+  /// Waits until `condition` holds; false if the process ends or two minutes, many where others use the machine, pass before.
+  package func waits(until condition: () -> Bool) -> Bool {
+    let start = ContinuousClock.now
+    while !condition() {
+      if !isRunning || start.duration(to: .now) > .seconds(120) { return condition() }
+      usleep(5000)
+    }
+    return true
   }
 
   package func send(_ signal: Int32) { kill(identifier, signal) }
