@@ -15,9 +15,9 @@ glow=$1 data=$2 out=$3 results=$4
 hours=${HOURS:-0.25} rounds=${ROUNDS:-3} jobs=${JOBS:-2} grid=${GRID:-$(dirname "$0")/budget.grid}
 . "$(dirname "$0")/runs.sh"
 
-if [ "${RUN:-}" ]; then # one line of the grid, with its core-hours before it
-  hours=${RUN%% *}
-  line=${RUN#* }
+if [ "${STUDY_LINE:-}" ]; then # one line of the grid, with its core-hours before it
+  hours=${STUDY_LINE%% *}
+  line=${STUDY_LINE#* }
   training=${line#*|} line=${line%%|*}
   # shellcheck disable=SC2086
   set -- $line
@@ -26,7 +26,13 @@ if [ "${RUN:-}" ]; then # one line of the grid, with its core-hours before it
   # shellcheck disable=SC2086
   speed "$kind" --batch "$batch" "$@"
   # shellcheck disable=SC2086
-  run "$name-$hours" "$kind" "$hours" "$batch" "$@" $training
+  set -- "$@" $training
+  former=$(sed -n 's/.*"options":"\([^"]*\)".*/\1/p' "$results/$name-$hours/result" 2>/dev/null || true)
+  if [ "${former:---batch $batch $*}" != "--batch $batch $*" ]; then
+    echo "$results/$name-$hours is of $former, the grid has --batch $batch $*: give the line another name" >&2
+    exit 64
+  fi
+  run "$name-$hours" "$kind" "$hours" "$batch" "$@"
   exit
 fi
 
@@ -58,7 +64,6 @@ for round in $(seq "$rounds"); do
       "$(field standard_error <"$result") | $(sed 's/.*"options":"\([^"]*\)".*/\1/' "$result") |"
   done <"$out/ranked"
   [ -z "${failed:-}" ] || break
-  set -- "$glow" "$data" "$out" "$results"
   count=$(($(wc -l <"$out/ranked") / 3))
   head -n $((count > 0 ? count : 1)) "$out/ranked" >"$out/round"
   hours=$(awk -v hours="$hours" 'BEGIN { print hours * 4 }')
@@ -83,13 +88,32 @@ for folder in "$results"/recipe-2018-*/; do
   if [ -e "$folder/result" ]; then curve "$(basename "$folder")" <"$folder/metrics.jsonl"; fi
 done
 for folder in "$results"/*/; do
-  if [ -e "$folder/result" ]; then cat "$folder/metrics.jsonl"; fi
-done | while read -r line; do
-  echo "$(echo "$line" | field seconds) $(echo "$line" | field test_bits_per_dim)"
-done | awk '{ printf "%.3g %s\n", $1, $2 }' | sort -k1,1g -k2,2g | awk '
-  lowest == "" || $2 < lowest {
-    lowest = $2
-    printf "{\"epoch\":0,\"images\":0,\"seconds\":%s,\"step\":%d,\"test_bits_per_dim\":%s}\n", $1, ++step, $2
+  [ -e "$folder/result" ] || continue
+  while read -r line; do
+    echo "$(echo "$line" | field seconds) $(echo "$line" | field test_bits_per_dim) $folder"
+  done <"$folder/metrics.jsonl"
+done | sort -k1,1g | awk '
+  # The lowest of all curves, each a line from evaluation to evaluation, where one of them has one.
+  { time[NR] = $1; bits[NR] = $2; run[NR] = $3 }
+  END {
+    for (i = 1; i <= NR; i++) {
+      low = bits[i]
+      delete before
+      for (j = 1; j <= NR; j++) {
+        if (time[j] > time[i] && run[j] in before) {
+          first = before[run[j]]
+          part = (time[i] - time[first]) / (time[j] - time[first])
+          between = bits[first] + part * (bits[j] - bits[first])
+          if (between < low) low = between
+          delete before[run[j]]
+        } else if (time[j] <= time[i]) {
+          before[run[j]] = j
+        }
+      }
+      if (i > 1 && low >= lowest) continue
+      lowest = low
+      printf "{\"epoch\":0,\"images\":0,\"seconds\":%s,\"step\":%d,\"test_bits_per_dim\":%s}\n", time[i], ++step, low
+    }
   }' | curve "lower envelope"
 if [ -e "$results/peers" ]; then
   while read -r name run speed; do

@@ -35,8 +35,8 @@ training() {
   esac
 }
 
-if [ "${RUN:-}" ]; then # one of those below
-  model=${RUN% *} seed=${RUN#* }
+if [ "${STUDY_LINE:-}" ]; then # one of those below
+  model=${STUDY_LINE% *} seed=${STUDY_LINE#* }
   # shellcheck disable=SC2046
   run "$model-$seed" "$(kind "$model")" "$budget" "$batch" $(options "$model") $(training "$model") --seed "$seed" --flip
   exit

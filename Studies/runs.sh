@@ -93,5 +93,5 @@ run() {
   mv "$results/$name/result.new" "$results/$name/result"
 }
 
-# each COMMAND…: `$0 ARGUMENTS` with RUN=LINE for each line of stdin, so many at once as there are jobs.
-each() { xargs -P "$jobs" -I '{}' env 'RUN={}' "$@"; }
+# each COMMAND…: `$0 ARGUMENTS` with STUDY_LINE=LINE for each line of stdin, so many at once as there are jobs.
+each() { xargs -P "$jobs" -I '{}' env 'STUDY_LINE={}' "$@"; }
