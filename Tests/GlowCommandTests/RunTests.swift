@@ -169,13 +169,14 @@ extension CommandTests {
     #expect(run["finalRate"] as? Double == 0.25 && run["averageImages"] as? Double == 100)
     #expect(run["schedule"] as? String == "linear")
     // A decay at an update, which a run that goes on with half the batch keeps in images.
-    #expect(try shell("\(start) --out updates --batch 4 --ema 0.81 --warmup-epochs 2").status == 0)
+    #expect(try shell("\(start) --out updates --ema 0.81 --warmup-epochs 2").status == 0)
     let updates = try settings("updates")
     #expect(updates["averageDecay"] as? Double == 0.81 && updates["averageImages"] == nil)
     #expect(updates["warmupEpochs"] as? Double == 2)
     let halved = try shell("$GLOW train --resume --out updates --batch 2 --steps 3")
     #expect(halved.status == 0, "\(halved.error)")
-    #expect(try settings("updates")["averageDecay"] as? Double == 0.9)
+    let decay = try #require(try settings("updates")["averageDecay"] as? Double)
+    #expect(abs(decay - 0.9) < 1e-12)
     for (options, reason) in [
       ("--ema 0.9 --ema-images 100", "give --ema or --ema-images, not both"),
       ("--warmup-epochs 1 --warmup-steps 2", "give --warmup-epochs or --warmup-steps, not both"),
