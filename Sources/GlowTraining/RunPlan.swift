@@ -114,10 +114,10 @@ package struct RunPlanner {
     let data = MeasuredRun.DataSet.allCases.first { $0.shape == images.shape }
     var known = runs.filter { $0.data == data ?? .cifar10 }
     // Noise that is learned has a bound and a law of its own.
-    let alike = try known.filter {
+    let sameNoise = try known.filter {
       try settings($0.fitting(images.shape)).model.hasDequantizer == $0.learnsNoise
     }
-    if !alike.isEmpty { known = alike }
+    if !sameNoise.isEmpty { known = sameNoise }
     var candidates: [(run: MeasuredRun, work: Double, settings: Settings, speed: RunPlan.Speed)] = []
     for (run, work) in try MeasuredRun.envelope(of: known) {
       let own = try settings(run.fitting(images.shape))
