@@ -31,7 +31,7 @@ struct OpenSettings {
       let model = try filled.model.configuration(
         for: planner.images, of: origin, dequantization: filled.training.dequantization)
       let training = filled.training.configuration(
-        of: model.architecture, imageCount: planner.images.count, former: nil)
+        for: model, imageCount: planner.images.count, former: nil, hasOrigin: origin != nil)
       try training.validate { TrainingArguments.options[$0] ?? $0 }
       try training.validate(for: model) { TrainingArguments.options[$0] ?? $0 }
       return (model, training)
@@ -49,6 +49,9 @@ struct OpenSettings {
       take("--levels", run.levels, \.model.levels)
       take("--depth", run.depth, \.model.depth)
       take("--width", run.width, \.model.couplings.width)
+      if run.learnsNoise && training.dequantization == .variational {
+        take("--dequantizer-width", run.dequantizerWidth, \.model.dequantizerWidth)
+      }
     }
     take("--batch", run.batch, \.training.batch)
     take("--lr", run.rate, \.training.lr)
@@ -73,7 +76,7 @@ extension RunPlan {
     let guess = String(format: " (a guess: %.0f to %.0f were measured)", range.lowerBound, range.upperBound)
     return String(
       format:
-        "\(expectation.data.rawValue)'s test images come to about %.2f bits/dim with as much work, %.0f TFLOP",
+        "\(expectation.data.rawValue)'s test images come to about %.2f bits/dim \(expectation.ofLearnedNoise ? "(learned noise) " : "")with as much work, %.0f TFLOP",
       expectation.bitsPerDimension, work) + (isExtrapolated == true ? guess : "")
   }
 }

@@ -112,13 +112,11 @@ struct TrainCommand: SharedCommand {
     let (model, training) = (choice.model, choice.training)
     let shape = try model.configuration(
       for: opened.dataset, of: present, dequantization: training.dequantization)
-    var settings = training.configuration(
-      of: shape.architecture, imageCount: opened.dataset.count, former: former?.configuration.training)
-    // What was learned is not to be forgotten.
-    if former == nil && origin != nil && training.weightDecay == nil { settings.weightDecay = 0 }
+    let settings = training.configuration(
+      for: shape, imageCount: opened.dataset.count, former: former?.configuration.training,
+      hasOrigin: origin != nil)
     try settings.validate { TrainingArguments.options[$0] ?? $0 }
     try settings.validate(for: shape) { TrainingArguments.options[$0] ?? $0 }
-    if shape.hasDequantizer { settings.dequantization = .variational }
     var configuration = RunConfiguration(
       data: location, images: images.settings, model: shape, training: settings,
       imageCount: opened.dataset.count, threads: team.count, initFrom: source)
@@ -341,7 +339,7 @@ struct TrainingArguments: ParsableArguments {
   @Option(help: "The same in epochs.") var warmupEpochs: Double?
   @Option(
     help: ArgumentHelp(
-      "Decoupled weight decay: an update takes this share, times the rate, off each filter (default: with muon 1600 over the steps, but none with --init-from; else 0).",
+      "Decoupled weight decay: an update takes this share, times the rate, off each filter (default: with muon 1600 over the steps, at most 0.01 over the rate, but none with --init-from; else 0).",
       valueName: "decay"))
   var weightDecay: Double?
   @Option(help: "(default: 0.9)") var beta1: Double?
@@ -412,11 +410,15 @@ struct TrainingArguments: ParsableArguments {
     "checkpointEvery": "--checkpoint-every",
   ]
 
-  /// - Parameter former: the settings of the run to go on with.
+  /// - Parameters:
+  ///   - former: the settings of the run to go on with.
+  ///   - hasOrigin: whether a new run starts from the weights of a model.
   func configuration(
-    of architecture: ArchitectureKind, imageCount: Int, former: TrainingConfiguration?
+    for model: GlowConfiguration, imageCount: Int, former: TrainingConfiguration?, hasOrigin: Bool
   ) -> TrainingConfiguration {
-    var result = former ?? .recommended(for: architecture, optimizer: optimizer)
+    var result = former ?? .recommended(for: model.architecture, optimizer: optimizer)
+    // What was learned is not to be forgotten.
+    if former == nil && hasOrigin { result.weightDecay = 0 }
     if let batch, batch > 0, batch != result.batch, result.averageImages == nil {
       // The same number of images.
       result.averageDecay = pow(result.averageDecay, Double(batch) / Double(result.batch))
@@ -444,7 +446,7 @@ struct TrainingArguments: ParsableArguments {
     result.averageImages = emaImages ?? result.averageImages
     result.clipNorm = clipNorm ?? result.clipNorm
     result.seed = seed ?? result.seed
-    result.dequantization = dequantization ?? result.dequantization
+    result.dequantization = model.hasDequantizer ? .variational : dequantization ?? result.dequantization
     result.shuffles = shuffle ?? result.shuffles
     result.flips = flip ?? result.flips
     result.initializationImages = initImages ?? result.initializationImages

@@ -21,7 +21,8 @@ public enum OptimizerKind: String, Sendable, Codable, CaseIterable {
 ///     average ← decay·average + (1 − decay)·w
 ///
 /// The bias factor is the original implementation's for both. ε = 10⁻⁸. λ is that of decoupled weight decay (Loshchilov &
-/// Hutter 2019, algorithm 2), and 0 for all parameters that are no filters.
+/// Hutter 2019, algorithm 2), and 0 for all parameters whose role is not `decayed`. Muon takes a filter as a whole
+/// (`MomentUpdate.applyOrthogonalized`), without v and the bias factor.
 package final class Optimizer<S: Scalar> {
   package let kind: OptimizerKind
   package let beta1: Double

@@ -34,6 +34,8 @@ package struct RunPlan: Sendable {
     package let bitsPerDimension: Double
     /// Whose test images come to it.
     package let data: MeasuredRun.DataSet
+    /// Whether it is of noise that the model learns.
+    package let ofLearnedNoise: Bool
     /// TFLOP of the runs that were measured.
     package let measured: ClosedRange<Double>
   }
@@ -110,8 +112,14 @@ package struct RunPlanner {
     elapsed: () -> Double, evaluateEvery: Int?, settings: (MeasuredRun) throws -> Settings
   ) throws -> RunPlan {
     let data = MeasuredRun.DataSet.allCases.first { $0.shape == images.shape }
+    var known = runs.filter { $0.data == data ?? .cifar10 }
+    // Noise that is learned has a bound and a law of its own.
+    let sameNoise = try known.filter {
+      try settings($0.fitting(images.shape)).model.hasDequantizer == $0.learnsNoise
+    }
+    if !sameNoise.isEmpty { known = sameNoise }
     var candidates: [(run: MeasuredRun, work: Double, settings: Settings, speed: RunPlan.Speed)] = []
-    for (run, work) in try MeasuredRun.envelope(of: runs.filter { $0.data == data ?? .cifar10 }) {
+    for (run, work) in try MeasuredRun.envelope(of: known) {
       let own = try settings(run.fitting(images.shape))
       let alike = candidates.first {
         $0.settings.model == own.model && $0.settings.training.batch == own.training.batch
@@ -130,10 +138,17 @@ package struct RunPlanner {
     let work = try Double(training.steps * training.batch) * model.trainingWork()
     var measured = TrainingConfiguration.recommended()
     (measured.batch, measured.learningRate) = (run.batch, run.rate)
+    measured.dequantization = run.model.dequantization
     let isMeasured = model == run.model && training.learns(like: measured)
+    let law = try isMeasured && data != nil ? ScalingLaw(of: known) : nil
     return RunPlan(
       base: run.fitting(images.shape), model: model, training: training, speed: nearest.speed, seconds: total,
-      work: work, expectation: try isMeasured ? data.flatMap { try expectation(of: $0, after: work) } : nil)
+      work: work,
+      expectation: law.map {
+        RunPlan.Expectation(
+          bitsPerDimension: $0.bitsPerDimension(after: work), data: run.data, ofLearnedNoise: run.learnsNoise,
+          measured: $0.measured)
+      })
   }
 
   /// As many steps as there is time for besides all else that a run does.
@@ -168,14 +183,5 @@ package struct RunPlanner {
     training.steps = steps
     if count > 0 { training.evaluateEvery = (steps + count - 1) / count }
     return (training, around + Double(steps) * ofStep)
-  }
-
-  private func expectation(
-    of data: MeasuredRun.DataSet, after work: Double
-  ) throws -> RunPlan.Expectation? {
-    try ScalingLaw(runs, of: data).map {
-      RunPlan.Expectation(
-        bitsPerDimension: $0.bitsPerDimension(after: work), data: data, measured: $0.measured)
-    }
   }
 }

@@ -26,13 +26,12 @@ package struct ScalingLaw: Sendable {
     measured = least...most
   }
 
-  /// Of the runs that a table has of some images; nil if they are too few.
+  /// Of those of some runs on the same images, with the same kind of noise, that are the best for their work; nil if they
+  /// are too few.
   ///
   /// - Throws: `ConfigurationError` if a run has a model that cannot be.
-  package init?(_ runs: [MeasuredRun], of data: MeasuredRun.DataSet) throws {
-    self.init(
-      try MeasuredRun.envelope(of: runs.filter { $0.data == data }).map { ($0.work, $0.run.bitsPerDimension) }
-    )
+  package init?(of runs: [MeasuredRun]) throws {
+    self.init(try MeasuredRun.envelope(of: runs).map { ($0.work, $0.run.bitsPerDimension) })
   }
 
   /// - Parameter work: TFLOP.

@@ -57,8 +57,8 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var schedule = RateSchedule.constant
   /// The fraction of the rate that is left at the last update.
   public var finalRate = 0.05
-  /// λ of decoupled weight decay: an update takes rate·λ·w off the filters w besides (Loshchilov & Hutter 2019). Setting
-  /// it ends what `decayTimesSteps` says.
+  /// λ of decoupled weight decay: an update takes rate·λ·w off the filters w besides, of normalized ones off their
+  /// lengths (Loshchilov & Hutter 2019). Setting it ends what `decayTimesSteps` says.
   public var weightDecay = 0.0 {
     didSet { decayTimesSteps = nil }
   }
@@ -124,7 +124,8 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
     configuration.batch = 16
     configuration.optimizer = .muon
     configuration.learningRate = 5e-3
-    if (try? configuration.validate(for: GlowConfiguration(architecture))) == nil {
+    // What an architecture has where nothing is asked for is a model.
+    if try! !GlowConfiguration(architecture).hasFilters() {
       (configuration.optimizer, configuration.learningRate) = (.adam, 1e-3)
     }
     configuration.optimizer = optimizer ?? configuration.optimizer
@@ -140,7 +141,7 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   /// - Parameter name: what a setting is called where it was given.
   /// - Throws: `ConfigurationError` if the optimizer is for filters, and the model has none.
   package func validate(for model: GlowConfiguration, naming name: (String) -> String = { $0 }) throws {
-    if try optimizer == .muon && !model.parameters().entries.contains(where: \.isFilter) {
+    if try optimizer == .muon && !model.hasFilters() {
       throw ConfigurationError(
         "\(name("optimizer")) muon is for filters, and this model's are normalized: use adam or adamax")
     }

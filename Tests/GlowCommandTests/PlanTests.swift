@@ -91,6 +91,37 @@ extension CommandTests {
     #expect(try settings()["steps"] as? Int == Int(found.output.1))
   }
 
+  @Test("a run from the weights of a model, which do not decay, is none of those that were measured")
+  func budgetFromWeights() throws {
+    defer { clean() }
+    let size = "--depth 4 --width 64 --steps 1 --init-images 4"
+    #expect(try shell("$GLOW train --data faces --limit 16 --out first \(size)").status == 0)
+    func note(_ options: String) throws -> String {
+      let outcome = try shell(
+        "$GLOW train --data faces --limit 16 --out run --budget 4s --init-images 4 --eval-every 0 \(options)")
+      #expect(outcome.status == 0, "\(outcome.error)")
+      let lines = outcome.error.split(separator: "\n").filter { $0.contains("--budget chooses") }
+      return try String(#require(lines.first, "\(outcome.error)"))
+    }
+    let anew = try note("--depth 4 --width 64")
+    #expect(anew.contains("CIFAR-10's test images"), "\(anew)")
+    #expect(try shell("rm -r run").status == 0)
+    let further = try note("--init-from first")
+    #expect(further.contains("is not known"), "\(further)")
+  }
+
+  @Test("a plan with learned noise names the width of its network")
+  func planNoise() throws {
+    defer { clean() }
+    let outcome = try shell(
+      "$GLOW plan --data faces --limit 16 --hours 0.001 --dequantization variational --threads 1")
+    #expect(outcome.status == 0, "\(outcome.error)")
+    #expect(
+      outcome.output.contains("--dequantizer-width 64 ")
+        && outcome.output.contains("bits/dim (learned noise)"),
+      "\(outcome.output)")
+  }
+
   @Test("what contradicts a length of time is refused in a line")
   func contradictingTime() throws {
     defer { clean() }

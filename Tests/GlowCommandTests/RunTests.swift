@@ -156,6 +156,39 @@ extension CommandTests {
     #expect(more.status == 0 && !more.error.contains("weight decay"), "\(more.error)")
   }
 
+  @Test("rate and moving average as they are asked for, in images or updates, but not in both")
+  func ratesAndAverages() throws {
+    defer { clean() }
+    func settings(_ run: String) throws -> [String: Any] {
+      let object = try JSONSerialization.jsonObject(with: bytes("\(run)/config.json")) as? [String: Any]
+      return try #require(object?["training"] as? [String: Any])
+    }
+    let start = "$GLOW train --data faces --limit 8 \(Self.tiny)"
+    #expect(try shell("\(start) --out run --lr-final 0.25 --ema-images 100 --lr-schedule linear").status == 0)
+    let run = try settings("run")
+    #expect(run["finalRate"] as? Double == 0.25 && run["averageImages"] as? Double == 100)
+    #expect(run["schedule"] as? String == "linear")
+    // A decay at an update, which a run that goes on with half the batch keeps in images.
+    #expect(try shell("\(start) --out updates --ema 0.81 --warmup-epochs 2").status == 0)
+    let updates = try settings("updates")
+    #expect(updates["averageDecay"] as? Double == 0.81 && updates["averageImages"] == nil)
+    #expect(updates["warmupEpochs"] as? Double == 2)
+    let halved = try shell("$GLOW train --resume --out updates --batch 2 --steps 3")
+    #expect(halved.status == 0, "\(halved.error)")
+    let decay = try #require(try settings("updates")["averageDecay"] as? Double)
+    #expect(abs(decay - 0.9) < 1e-12)
+    for (options, reason) in [
+      ("--ema 0.9 --ema-images 100", "give --ema or --ema-images, not both"),
+      ("--warmup-epochs 1 --warmup-steps 2", "give --warmup-epochs or --warmup-steps, not both"),
+      ("--lr-final 0", "--lr-final must be above 0 and at most 1"), ("--ema 1", "--ema must be in [0, 1)"),
+      ("--ema-images 0", "--ema-images must be above 0"),
+    ] {
+      let outcome = try shell("\(start) --out refused \(options)")
+      #expect(outcome.status != 0 && outcome.error.contains(reason), "\(options): \(outcome.error)")
+    }
+    #expect(try names() == ["run", "updates"])
+  }
+
   @Test("--resume --out RUN is enough: all else is as it was, and what is given changes it")
   func resumedAlone() throws {
     defer { clean() }

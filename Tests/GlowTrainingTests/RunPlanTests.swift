@@ -25,24 +25,45 @@ struct RunPlanTests {
     #expect(ScalingLaw(points(3)) == nil && ScalingLaw([]) == nil)
   }
 
-  @Test("the law of CIFAR-10 tells each run that is the best for its work, and goes on falling")
-  func table() throws {
-    let envelope = try MeasuredRun.envelope(of: MeasuredRun.all.filter { $0.data == .cifar10 })
-    let law = try #require(try ScalingLaw(MeasuredRun.all, of: .cifar10))
+  /// The measured runs on CIFAR-10 with one kind of noise.
+  private func photographs(learnsNoise: Bool) -> [MeasuredRun] {
+    MeasuredRun.all.filter { $0.data == .cifar10 && $0.learnsNoise == learnsNoise }
+  }
+
+  @Test(
+    "the law of CIFAR-10 tells each run that is the best for its work, and goes on falling",
+    arguments: [false, true])
+  func table(learnsNoise: Bool) throws {
+    let runs = photographs(learnsNoise: learnsNoise)
+    let envelope = try MeasuredRun.envelope(of: runs)
+    let law = try #require(try ScalingLaw(of: runs))
     #expect(envelope.count >= 4)
     for (run, work) in envelope {
-      #expect(abs(law.bitsPerDimension(after: work) - run.bitsPerDimension) < 0.03, "\(run)")
+      // The standard error of a run.
+      #expect(abs(law.bitsPerDimension(after: work) - run.bitsPerDimension) < 0.009, "\(run)")
     }
     let far = [10, 50, 200, 1000, 10_000, 1e6].map { law.bitsPerDimension(after: $0) }
     #expect(zip(far, far.dropFirst()).allSatisfy { $0 > $1 } && far.last! > 3)
+  }
+
+  @Test("noise that is learned is worth its work, the more the longer a run is")
+  func noise() throws {
+    let (uniform, learned) = try (
+      #require(try ScalingLaw(of: photographs(learnsNoise: false))),
+      #require(try ScalingLaw(of: photographs(learnsNoise: true)))
+    )
+    let gains = [50, 250, 1000].map {
+      uniform.bitsPerDimension(after: $0) - learned.bitsPerDimension(after: $0)
+    }
+    #expect(gains[0] > 0 && gains[1] > gains[0] && gains[2] > gains[1], "\(gains)")
   }
 
   @Test("of runs with as much work only the best is on the envelope")
   func envelope() throws {
     let runs = [(20_000, 2.196), (48_000, 1.742), (20_000, 1.979), (30_000, 1.98)].map { images, result in
       MeasuredRun(
-        data: .mnist, images: images, levels: 2, depth: 8, width: 128, batch: 16, rate: 8e-3,
-        bitsPerDimension: result)
+        data: .mnist, images: images, levels: 2, depth: 8, width: 128, dequantizerWidth: 0, batch: 16,
+        rate: 8e-3, bitsPerDimension: result)
     }
     let found = try MeasuredRun.envelope(of: runs)
     #expect(found.map(\.run.bitsPerDimension) == [1.979, 1.742])
@@ -77,9 +98,13 @@ struct RunPlanTests {
       part: .train)
   }
 
-  /// The model of a measured run, for other images.
-  private func settings(_ run: MeasuredRun, for shape: ImageShape) -> RunPlanner.Settings {
+  /// The model of a measured run, for other images, with one kind of noise.
+  private func settings(
+    _ run: MeasuredRun, for shape: ImageShape, learnsNoise: Bool = false
+  ) -> RunPlanner.Settings {
     var (model, training) = (run.model, TrainingConfiguration.recommended())
+    model.dequantizerWidth = learnsNoise ? max(run.dequantizerWidth, 8) : 0
+    training.dequantization = model.dequantization
     (model.imageHeight, model.imageWidth, model.imageChannels) = (shape.height, shape.width, shape.channels)
     (training.batch, training.learningRate) = (run.batch, run.rate)
     return (model, training)
@@ -127,7 +152,7 @@ struct RunPlanTests {
     #expect(abs(Double(plan.training.steps) * ofStep + evaluating + rest - plan.seconds) < 1e-6)
     #expect(abs(plan.work - 0.2 * Double(plan.training.steps) * ofStep) < 1e-6)
     let expectation = try #require(plan.expectation)
-    let law = try #require(try ScalingLaw(MeasuredRun.all, of: .cifar10))
+    let law = try #require(try ScalingLaw(of: photographs(learnsNoise: false)))
     #expect(expectation.bitsPerDimension == law.bitsPerDimension(after: plan.work))
     #expect(plan.isExtrapolated == (plan.work > law.measured.upperBound))
   }
@@ -138,6 +163,29 @@ struct RunPlanTests {
     #expect(moment.model.depth == 4 && minutes.model.depth == 8 && day.model.depth == 16)
     #expect(moment.isExtrapolated == true && minutes.isExtrapolated == false && day.isExtrapolated == true)
     #expect(day.expectation!.bitsPerDimension < minutes.expectation!.bitsPerDimension)
+  }
+
+  @Test(
+    "with learned noise it takes over what was measured with it, and expects its bound; else of settings alone"
+  )
+  func learnedNoise() throws {
+    func plan(_ images: any Dataset, _ seconds: Double) throws -> RunPlan {
+      try planner(images, seconds: seconds).plan(
+        elapsed: { 0 }, evaluateEvery: nil, settings: { settings($0, for: images.shape, learnsNoise: true) })
+    }
+    let photographs = try plan(images(20_000), 3600)
+    #expect(
+      photographs.base.learnsNoise && photographs.model.dequantizerWidth == photographs.base.dequantizerWidth)
+    let law = try #require(try ScalingLaw(of: self.photographs(learnsNoise: true)))
+    let expectation = try #require(photographs.expectation)
+    #expect(
+      expectation.ofLearnedNoise
+        && expectation.bitsPerDimension == law.bitsPerDimension(after: photographs.work))
+    let digits = try plan(images(20_000, side: 28, channels: 1), 3600)
+    #expect(digits.base.learnsNoise && digits.model.depth == 16 && digits.expectation == nil)
+    // Of other shapes nothing was measured.
+    #expect(try plan(images(20_000, side: 36), 3600).expectation == nil)
+    #expect(try self.plan(3600).expectation?.ofLearnedNoise == false)
   }
 
   @Test("each size of model is measured once")

@@ -126,6 +126,11 @@ extension GlowConfiguration {
   /// - Throws: `ConfigurationError`.
   package func parameters() throws -> ParameterList { try GlowArchitecture(self).parameters }
 
+  /// Whether a model has filters that are learned as they are: those of a RealNVP are normalized.
+  ///
+  /// - Throws: `ConfigurationError`.
+  package func hasFilters() throws -> Bool { try parameters().entries.contains(where: \.isFilter) }
+
   /// Of each level the shape of its activations, and the products that the rows of each tile go through in its layers.
   ///
   /// - Throws: `ConfigurationError`.
