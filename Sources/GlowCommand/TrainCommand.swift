@@ -351,6 +351,10 @@ struct TrainingArguments: ParsableArguments {
   @Option(help: "Decay of the moving average at an update, in place of --ema-images; 0 keeps none.") var ema:
     Double?
   @Option(help: "Largest norm of the gradient; 0 = any (default).") var clipNorm: Double?
+  @Option(
+    help: ArgumentHelp(
+      "Largest norm of the gradient over its running mean; 0 = any (default: 1.5).", valueName: "ratio"))
+  var clipRatio: Double?
   @Option(help: "(default: 0)") var seed: UInt64?
   @Option(help: "Steps between two log lines; 0 = never (default: 10).") var logEvery: Int?
   @Option(help: "Steps between two evaluations; 0 = never (default: an epoch).") var evalEvery: Int?
@@ -404,7 +408,7 @@ struct TrainingArguments: ParsableArguments {
     "warmupEpochs": "--warmup-epochs",
     "warmupSteps": "--warmup-steps", "finalRate": "--lr-final", "weightDecay": "--weight-decay",
     "beta1": "--beta1", "beta2": "--beta2",
-    "averageDecay": "--ema", "averageImages": "--ema-images", "clipNorm": "--clip-norm",
+    "averageDecay": "--ema", "averageImages": "--ema-images", "clipNorm": "--clip-norm", "clipRatio": "--clip-ratio",
     "initializationImages": "--init-images", "checkpointsKept": "--keep", "patience": "--patience",
     "logEvery": "--log-every", "evaluateEvery": "--eval-every", "sampleEvery": "--sample-every",
     "checkpointEvery": "--checkpoint-every",
@@ -445,6 +449,7 @@ struct TrainingArguments: ParsableArguments {
     if let ema { result.averageDecay = ema }
     result.averageImages = emaImages ?? result.averageImages
     result.clipNorm = clipNorm ?? result.clipNorm
+    result.clipRatio = clipRatio ?? result.clipRatio
     result.seed = seed ?? result.seed
     result.dequantization = model.hasDequantizer ? .variational : dequantization ?? result.dequantization
     result.shuffles = shuffle ?? result.shuffles

@@ -78,6 +78,8 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var averageImages: Double?
   /// The gradient is scaled down to this 2-norm; 0 leaves it.
   public var clipNorm = 0.0
+  /// The gradient is scaled down to so many times the running mean of its norms, themselves clipped; 0 leaves it.
+  public var clipRatio = 0.0
   /// Of the first weights, the order of the images and all noise.
   public var seed: UInt64 = 0
   /// What is added to bytes.
@@ -134,6 +136,7 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
     configuration.warmupSteps = 200
     configuration.schedule = .cosine
     configuration.averageImages = 16_000
+    configuration.clipRatio = 1.5
     configuration.sampleEvery = 500
     return configuration
   }
@@ -189,6 +192,8 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
         "be above 0 and at most 10¹², not \(averageImages)")
     }
     try require(clipNorm >= 0 && clipNorm.isFinite, "clipNorm", "not be negative, not \(clipNorm)")
+    try require(
+      clipRatio == 0 || (clipRatio >= 1 && clipRatio.isFinite), "clipRatio", "be 0 or at least 1, not \(clipRatio)")
     try require(
       (1...1_000_000).contains(initializationImages), "initializationImages",
       "be 1 to 1000000, not \(initializationImages)")

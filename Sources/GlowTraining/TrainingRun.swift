@@ -175,7 +175,7 @@ final class TrainingRun {
     let norm = measurement.gradientNorm
     do {
       try state.update(
-        after: batch, rate: rate, scale: training.clipNorm > 0 ? min(1, training.clipNorm / norm) : 1,
+        after: batch, rate: rate, scale: scale(ofNorm: norm),
         averageDecay: training.averageDecay(ofStep: state.step))
     } catch let error as SingularMapError where training.guards {
       state.step -= 1
@@ -184,6 +184,15 @@ final class TrainingRun {
     clock.tick()
     try clock.outside { try report(objective, gradientNorm: norm, rate: rate) }
     return .measure
+  }
+
+  /// The factor on a gradient that clipping makes.
+  private func scale(ofNorm norm: Double) -> Double {
+    var scale = training.clipNorm > 0 ? min(1, training.clipNorm / norm) : 1
+    if training.clipRatio > 0 {
+      scale = min(scale, state.safeguard.scale(ofNorm: norm, ratio: training.clipRatio))
+    }
+    return scale
   }
 
   // MARK: Trouble
