@@ -46,9 +46,8 @@ struct Safeguard: Codable, Equatable {
   private var level: Double?
   /// Spikes in a row.
   private var spikes = 0
-  /// Running mean of the norm of gradients, each clipped; nil before the first, and in checkpoints of earlier versions.
-  private var norm: Double?
-  private var norms = 0
+  /// What gradients are clipped by; nil before the first, and in the checkpoints of an earlier version.
+  private(set) var norms: GradientNorms?
   /// What was due at steps with trouble: it waits for a good one. Absent in the checkpoints of an earlier version.
   private(set) var postponed: Duties?
 
@@ -74,18 +73,11 @@ struct Safeguard: Codable, Equatable {
     return nil
   }
 
-  /// The factor that clips a gradient to `ratio` times the running mean of those before.
-  ///
-  /// A model's curvature, and with it the norm, may grow a hundredfold with what an update does to it, so that a single
-  /// one, or an oscillation that feeds itself, would go far (`docs/robustness.md`).
+  /// The factor that clips a gradient to `ratio` times the running mean of the norms before.
   mutating func scale(ofNorm norm: Double, ratio: Double) -> Double {
-    let mean = self.norm ?? norm
-    let scale = norm > ratio * mean ? ratio * mean / norm : 1
-    // Over the last hundred, at first over fewer.
-    let decay = min(0.99, Double(norms) / Double(10 + norms))
-    self.norm = decay * mean + (1 - decay) * scale * norm
-    norms += 1
-    return scale
+    var norms = norms ?? GradientNorms(mean: norm)
+    defer { self.norms = norms }
+    return norms.scale(ofNorm: norm, ratio: ratio)
   }
 
   mutating func postpone(_ duties: Duties) { postponed = duties.isEmpty ? nil : duties }

@@ -162,6 +162,32 @@ struct GuardTests {
       try JSONDecoder().decode(Safeguard.self, from: JSONEncoder().encode(guards)) == guards)
   }
 
+  @Test("gradients are clipped to so many times the running mean of their norms, which outliers hardly move")
+  func clipping() throws {
+    var guards = Safeguard()
+    func scales(_ norms: [Double], ratio: Double) -> [Double] {
+      norms.map { guards.scale(ofNorm: $0, ratio: ratio) }
+    }
+    #expect(scales(Array(repeating: 4, count: 500), ratio: 1.5).allSatisfy { $0 == 1 })
+    // To 6, whatever they are.
+    #expect(scales([6, 5, 0], ratio: 1.5) == [1, 1, 1])
+    let mean = try #require(guards.norms?.mean)
+    #expect(abs(mean - 3.99) < 0.02)
+    #expect(scales([1e6], ratio: 1.5) == [1.5 * mean / 1e6])
+    #expect(try #require(guards.norms?.mean) < 1.006 * mean)
+    // If all are larger from now on, the limit follows them.
+    #expect(scales(Array(repeating: 8, count: 1000), ratio: 1.5).last == 1)
+    #expect(
+      try JSONDecoder().decode(Safeguard.self, from: JSONEncoder().encode(guards)) == guards)
+    // A checkpoint of an earlier version has none.
+    var fields = try #require(
+      try JSONSerialization.jsonObject(with: JSONEncoder().encode(guards)) as? [String: Any])
+    fields["norms"] = nil
+    let former = try JSONDecoder().decode(
+      Safeguard.self, from: JSONSerialization.data(withJSONObject: fields))
+    #expect(former.norms == nil)
+  }
+
   @Test("a channel map that comes near to having no inverse is warned of")
   func warning() throws {
     defer { runs.remove() }

@@ -236,7 +236,8 @@ struct RunPlanTests {
       elapsed: { 0 }, evaluateEvery: nil, settings: withAdamax)
     #expect(adamax.training.optimizer == .adamax && adamax.expectation == nil)
     for change in [
-      { $0.weightDecay = 0 }, { $0.schedule = .constant }, { $0.clipNorm = 1 }, { $0.flips = true },
+      { $0.weightDecay = 0 }, { $0.schedule = .constant }, { $0.clipNorm = 1 }, { $0.clipRatio = 2 },
+      { $0.flips = true },
     ]
       as [(inout TrainingConfiguration) -> Void]
     {

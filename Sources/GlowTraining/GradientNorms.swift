@@ -1,0 +1,24 @@
+/// How large gradients have been of late, by which those that are much larger are scaled down.
+///
+/// Where a model has learned that most values are nearly the same, its curvature is so large that an update may overshoot;
+/// the next gradient is then larger, and the oscillation feeds itself (`docs/robustness.md`). A limit that follows the norms
+/// fits any data, and ends that.
+struct GradientNorms: Codable, Equatable {
+  /// Running mean of the norms, each clipped.
+  private(set) var mean: Double
+  private var count = 0
+
+  /// The decay of the mean, at first less, so that it is soon that of the run.
+  private static let decay = 0.99
+
+  init(mean: Double) { self.mean = mean }
+
+  /// The factor that clips a gradient to `ratio` times the mean of those before.
+  mutating func scale(ofNorm norm: Double, ratio: Double) -> Double {
+    let clipped = min(norm, ratio * mean)
+    let decay = min(Self.decay, Double(count) / Double(10 + count))
+    mean = decay * mean + (1 - decay) * clipped
+    count += 1
+    return clipped < norm ? clipped / norm : 1
+  }
+}
