@@ -353,7 +353,8 @@ struct TrainingArguments: ParsableArguments {
   @Option(help: "Largest norm of the gradient; 0 = any (default).") var clipNorm: Double?
   @Option(
     help: ArgumentHelp(
-      "Largest norm of the gradient over its running mean; 0 = any (default: 1.5).", valueName: "ratio"))
+      "Largest norm of the gradient over its running mean; 0 = any (default: 1.5 with muon, else 0).",
+      valueName: "ratio"))
   var clipRatio: Double?
   @Option(help: "(default: 0)") var seed: UInt64?
   @Option(help: "Steps between two log lines; 0 = never (default: 10).") var logEvery: Int?

@@ -15,7 +15,7 @@ struct GradientNorms: Codable, Equatable {
 
   /// The factor that clips a gradient to `ratio` times the mean of those before.
   mutating func scale(ofNorm norm: Double, ratio: Double) -> Double {
-    let clipped = min(norm, ratio * mean)
+    let clipped = mean > 0 ? min(norm, ratio * mean) : norm
     let decay = min(Self.decay, Double(count) / Double(10 + count))
     mean = decay * mean + (1 - decay) * clipped
     count += 1

@@ -35,7 +35,7 @@ package struct MeasuredRun: Sendable, Hashable {
   ///
   /// All of them are trained as `TrainingConfiguration.recommended(for:optimizer:)` says (that of 640,000 images with flips,
   /// which otherwise have made no difference) on 20,000 images (that of 107,696 with uniform noise, and those of 107,696 and
-  /// more with learned noise, on CIFAR-10's 50,000), and scored on 5,000 test images, which leaves a standard error of 0.009
+  /// more with learned noise, on CIFAR-10's 50,000; all of them before gradients were clipped), and scored on 5,000 test images, which leaves a standard error of 0.009
   /// (MNIST: 0.006). `docs/recipes.md` has the commands.
   package static let all = [
     row(.cifar10, 20_000, (3, depth: 4, width: 64), 3.902),

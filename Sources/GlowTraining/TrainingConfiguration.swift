@@ -118,7 +118,8 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   /// - Parameters:
   ///   - architecture: one without filters, such as a RealNVP, whose own are normalized, has Adam and the rate of Dinh et
   ///     al. 2017, section 4.1.
-  ///   - optimizer: another than what is best for the architecture; the filters decay only with Muon.
+  ///   - optimizer: another than what is best for the architecture; the filters decay, and gradients are clipped, only
+  ///     with Muon.
   public static func recommended(
     for architecture: ArchitectureKind = .glow, optimizer: OptimizerKind? = nil
   ) -> TrainingConfiguration {
@@ -131,12 +132,14 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
       (configuration.optimizer, configuration.learningRate) = (.adam, 1e-3)
     }
     configuration.optimizer = optimizer ?? configuration.optimizer
-    configuration.decayTimesSteps = configuration.optimizer == .muon ? 1600 : nil
+    if configuration.optimizer == .muon {
+      configuration.decayTimesSteps = 1600
+      configuration.clipRatio = 1.5
+    }
     configuration.warmupEpochs = 0
     configuration.warmupSteps = 200
     configuration.schedule = .cosine
     configuration.averageImages = 16_000
-    configuration.clipRatio = 1.5
     configuration.sampleEvery = 500
     return configuration
   }

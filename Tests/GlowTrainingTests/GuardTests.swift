@@ -168,7 +168,7 @@ struct GuardTests {
     func scales(_ norms: [Double], ratio: Double) -> [Double] {
       norms.map { guards.scale(ofNorm: $0, ratio: ratio) }
     }
-    #expect(scales(Array(repeating: 4, count: 500), ratio: 1.5).allSatisfy { $0 == 1 })
+    #expect(scales(Array(repeating: 4, count: 1000), ratio: 1.5).allSatisfy { $0 == 1 })
     // To 6, whatever they are.
     #expect(scales([6, 5, 0], ratio: 1.5) == [1, 1, 1])
     let mean = try #require(guards.norms?.mean)
@@ -177,6 +177,9 @@ struct GuardTests {
     #expect(try #require(guards.norms?.mean) < 1.006 * mean)
     // If all are larger from now on, the limit follows them.
     #expect(scales(Array(repeating: 8, count: 1000), ratio: 1.5).last == 1)
+    // A first gradient of nothing is no limit for those after it.
+    guards = Safeguard()
+    #expect(scales([0, 3, 1e6], ratio: 1.5).map { $0 > 0 } == [true, true, true])
     #expect(
       try JSONDecoder().decode(Safeguard.self, from: JSONEncoder().encode(guards)) == guards)
     // A checkpoint of an earlier version has none.

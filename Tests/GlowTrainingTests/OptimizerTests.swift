@@ -214,10 +214,12 @@ struct OptimizerTests {
   func recommended() {
     var glow = TrainingConfiguration.recommended()
     let real = TrainingConfiguration.recommended(for: .realNVP)
-    #expect(glow.optimizer == .muon && glow.learningRate == 5e-3 && glow.decayTimesSteps == 1600)
-    #expect(real.optimizer == .adam && real.learningRate == 1e-3 && real.decay == 0)
+    #expect(
+      glow.optimizer == .muon && glow.learningRate == 5e-3 && glow.decayTimesSteps == 1600
+        && glow.clipRatio == 1.5)
+    #expect(real.optimizer == .adam && real.learningRate == 1e-3 && real.decay == 0 && real.clipRatio == 0)
     let other = TrainingConfiguration.recommended(optimizer: .adamax)
-    #expect(other.optimizer == .adamax && other.decay == 0)
+    #expect(other.optimizer == .adamax && other.decay == 0 && other.clipRatio == 0)
     glow.steps = 4000
     #expect(glow.decay == 0.4)
     // A short run.
