@@ -5,7 +5,8 @@
 # than 8 bits/dim, which is what the images take without any model, on 1,000 held-out images. A run that is
 # finished is not run again; one that was stopped goes on. Prints the table as it stands.
 #
-# usage: Studies/stability.sh GLOW CIFAR OUT      (STEPS, SEEDS, OPTIMIZERS and RATES may be set in the environment)
+# usage: Studies/stability.sh GLOW CIFAR OUT      (STEPS, SEEDS, OPTIMIZERS, RATES and OPTIONS, of glow train, may be
+# set in the environment)
 set -u
 glow=$1 data=$2 out=$3
 seeds=${SEEDS:-20} steps=${STEPS:-150}
@@ -19,7 +20,7 @@ run() {
   [ -e "$out/$name.result" ] && return
   "$glow" train --data "$data" --limit 5000 --out "$out/$name" --depth 4 --width 32 --batch 16 \
     --optimizer "$optimizer" --lr "$rate" --lr-schedule constant --warmup-epochs 0 --ema 0.99 --steps "$steps" --seed "$seed" \
-    --eval-every 0 --sample-every 0 --checkpoint-every 0 --threads 1 --resume "$@" >"$out/$name.log" 2>&1
+    --eval-every 0 --sample-every 0 --checkpoint-every 0 --threads 1 --resume ${OPTIONS:-} "$@" >"$out/$name.log" 2>&1
   # Stopped by SIGHUP, SIGINT, SIGKILL, SIGUSR1 or SIGTERM, to go on another time. A crash is a result.
   case $? in 129 | 130 | 137 | 138 | 143) exit 1 ;; esac
   bits=$("$glow" evaluate "$out/$name" --data "$data" --limit 1000 --threads 1 2>>"$out/$name.log" |

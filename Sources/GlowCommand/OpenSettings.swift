@@ -73,10 +73,14 @@ extension RunPlan {
       return "what bits/dim it comes to is not known: no such images were measured with these settings"
     }
     let range = expectation.measured
-    let guess = String(format: " (a guess: %.0f to %.0f were measured)", range.lowerBound, range.upperBound)
+    let known =
+      range.contains(work)
+      ? String(format: "%.0f passes at most", expectation.measuredPasses)
+      : String(format: "%.0f to %.0f", range.lowerBound, range.upperBound)
     return String(
       format:
         "\(expectation.data.rawValue)'s test images come to about %.2f bits/dim \(expectation.ofLearnedNoise ? "(learned noise) " : "")with as much work, %.0f TFLOP",
-      expectation.bitsPerDimension, work) + (isExtrapolated == true ? guess : "")
+      expectation.bitsPerDimension, work)
+      + (isExtrapolated == true ? " (a guess: \(known) were measured)" : "")
   }
 }

@@ -50,7 +50,7 @@ struct PlanCommand: ParsableCommand {
     /// Test images of `expectedOf` come to `expectedBitsPerDim`; null where nothing was measured that would tell.
     let expectedBitsPerDim: Nullable
     let expectedOf: NullableValue<String>
-    /// Whether the work is outside of what was measured.
+    /// Whether the work is outside of what was measured, or there are more passes.
     let isExtrapolated: NullableValue<Bool>
   }
 
@@ -70,10 +70,9 @@ struct PlanCommand: ParsableCommand {
         opened.dataset, heldOut: heldOut?.dataset, team: team, cores: threadCount, seconds: 3600 * hours))
     let command = (["glow", "train"] + given + open.options + ["--out", "RUN"]).map(quoted)
       .joined(separator: " ")
-    let passes = Double(plan.images) / Double(opened.dataset.count)
     if json {
       let line = Line(
-        command: command, steps: plan.training.steps, images: plan.images, passes: passes,
+        command: command, steps: plan.training.steps, images: plan.images, passes: plan.passes,
         seconds: plan.seconds, imagesPerSecond: plan.speed.training, threads: threadCount,
         isSimulated: isSimulated,
         memoryMb: plan.speed.memory.bytes / 1_000_000, workTflop: plan.work,
@@ -84,7 +83,7 @@ struct PlanCommand: ParsableCommand {
     }
     try answer(command)
     try answer(
-      counted(plan.images, "image") + String(format: ", %.1f passes; ", passes)
+      counted(plan.images, "image") + String(format: ", %.1f passes; ", plan.passes)
         + Terminal.time(plan.seconds) + String(format: " at %.1f images/s", plan.speed.training)
         + " with \(counted(threadCount, "thread"))\(isSimulated ? " (simulated)" : ""); about \(megabytes(plan.speed.memory.bytes)) of memory"
     )

@@ -14,13 +14,18 @@ package struct RunPlan: Sendable {
   package let seconds: Double
   /// TFLOP of all steps (`GlowConfiguration.trainingWork`).
   package let work: Double
+  /// Over the training images.
+  package let passes: Double
   /// Nil where nothing was measured that would tell: of images of another shape, or with other settings.
   package let expectation: Expectation?
 
   /// Images seen in training.
   package var images: Int { training.steps * training.batch }
-  /// Whether the expectation is a guess: the work is outside of what was measured. Nil if there is none.
-  package var isExtrapolated: Bool? { expectation.map { !$0.measured.contains(work) } }
+  /// Whether the expectation is a guess: the work is outside of what was measured, or images are seen more often, so that
+  /// the model may learn them by heart. Nil if there is none.
+  package var isExtrapolated: Bool? {
+    expectation.map { !$0.measured.contains(work) || passes > $0.measuredPasses }
+  }
 
   /// How fast a model is, and what memory its training takes.
   package struct Speed: Sendable {
@@ -38,6 +43,8 @@ package struct RunPlan: Sendable {
     package let ofLearnedNoise: Bool
     /// TFLOP of the runs that were measured.
     package let measured: ClosedRange<Double>
+    /// The most of them.
+    package let measuredPasses: Double
   }
 }
 
@@ -139,15 +146,18 @@ package struct RunPlanner {
     var measured = TrainingConfiguration.recommended()
     (measured.batch, measured.learningRate) = (run.batch, run.rate)
     measured.dequantization = run.model.dequantization
+    // With photographs, of which alone there is a law, neither makes a difference (docs/recipes.md, docs/robustness.md).
+    measured.flips = training.flips
+    if training.clipRatio == 0 { measured.clipRatio = 0 }
     let isMeasured = model == run.model && training.learns(like: measured)
     let law = try isMeasured && data != nil ? ScalingLaw(of: known) : nil
     return RunPlan(
       base: run.fitting(images.shape), model: model, training: training, speed: nearest.speed, seconds: total,
-      work: work,
+      work: work, passes: Double(training.steps * training.batch) / Double(images.count),
       expectation: law.map {
         RunPlan.Expectation(
           bitsPerDimension: $0.bitsPerDimension(after: work), data: run.data, ofLearnedNoise: run.learnsNoise,
-          measured: $0.measured)
+          measured: $0.measured, measuredPasses: known.map(\.passes).max() ?? 0)
       })
   }
 

@@ -46,7 +46,7 @@ struct Safeguard: Codable, Equatable {
   private var level: Double?
   /// Spikes in a row.
   private var spikes = 0
-  /// What gradients are clipped by; nil before the first, and in the checkpoints of an earlier version.
+  /// What gradients are clipped by; nil before the first, after a roll-back, and in the checkpoints of an earlier version.
   private(set) var norms: GradientNorms?
   /// What was due at steps with trouble: it waits for a good one. Absent in the checkpoints of an earlier version.
   private(set) var postponed: Duties?
@@ -75,7 +75,7 @@ struct Safeguard: Codable, Equatable {
 
   /// The factor that clips a gradient to `ratio` times the running mean of the norms before.
   mutating func scale(ofNorm norm: Double, ratio: Double) -> Double {
-    var norms = norms ?? GradientNorms(mean: norm)
+    var norms = norms ?? GradientNorms(first: norm)
     defer { self.norms = norms }
     return norms.scale(ofNorm: norm, ratio: ratio)
   }
@@ -105,6 +105,8 @@ struct Safeguard: Codable, Equatable {
     }
     if troubles == 1, case .notFinite = trouble { return .skip }
     spikes = 0
+    // Those of the weights that are given up: a divergence would leave a limit that limits nothing.
+    norms = nil
     if troubles <= 2 { return .rollBack }
     rateFactor /= 2
     return .rollBackAndSlow

@@ -196,8 +196,8 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
     }
     try require(clipNorm >= 0 && clipNorm.isFinite, "clipNorm", "not be negative, not \(clipNorm)")
     try require(
-      clipRatio == 0 || (clipRatio >= 1 && clipRatio.isFinite), "clipRatio",
-      "be 0 or at least 1, not \(clipRatio)")
+      clipRatio == 0 || (clipRatio > 1 && clipRatio.isFinite), "clipRatio",
+      "be 0 or above 1, not \(clipRatio)")
     try require(
       (1...1_000_000).contains(initializationImages), "initializationImages",
       "be 1 to 1000000, not \(initializationImages)")

@@ -237,6 +237,11 @@ final class TrainingRun {
     let mean = try savingOnFailure { try meanTrainingBits() }
     if let signal = try signal { return .interrupt(signal: signal) }
     try save(meanTrainingBits: mean)
+    if isLast && state.evaluations.withoutGain > 0 {
+      progress.note(
+        "test bits/dim were lowest at step \(state.evaluations.bestStep), whose model is in \(trainer.folder.best)"
+      )
+    }
     return nil
   }
 
@@ -251,7 +256,7 @@ final class TrainingRun {
     if isGood { try save() }
     throw TrainingError(
       "training cannot go on after \(Safeguard.patience) failures, the latest: \(trouble.description). "
-        + "Lower the learning rate, warm up for longer or clip the gradient's norm, and resume; "
+        + "Lower the learning rate, warm up for longer or clip gradients to less (--clip-ratio), and resume; "
         + (isGood
           ? "the last good weights are in \(trainer.folder.model)"
           : "no step was ever good, so that there are no weights to keep"))

@@ -47,14 +47,21 @@ struct GuardTests {
     "a run that rolls back resumes exactly, wherever it is stopped", arguments: [1, 4, 7, 13, 15, 22, 30, 31])
   func exactResume(stop: Int) throws {
     defer { runs.remove() }
-    let whole = try runs.trainer("whole", steps: 40, change: wild)
-    _ = try whole.run()
+    let whole = try resume("wild", steps: 40, stop: stop, change: wild)
     #expect(whole.badSteps > 0)
-    let first = try runs.trainer("parts", steps: 40, change: wild)
+  }
+
+  /// Runs a whole run, and one that is stopped and goes on, which are to be the same.
+  private func resume(
+    _ name: String, steps: Int, stop: Int, change: @escaping (inout RunConfiguration) -> Void
+  ) throws -> Trainer {
+    let whole = try runs.trainer("\(name)-whole", steps: steps, change: change)
+    #expect(try whole.run() == .finished)
+    let first = try runs.trainer("\(name)-parts", steps: steps, change: change)
     first.interruption = { first.step >= stop ? SIGTERM : nil }
     #expect(try first.run() == .interrupted(signal: SIGTERM))
     #expect(first.folder.checkpointSteps().last == stop)
-    let second = try runs.trainer("parts", steps: 40, change: wild)
+    let second = try runs.trainer("\(name)-parts", steps: steps, change: change)
     try second.resume()
     #expect(second.step == stop)
     #expect(try second.run() == .finished)
@@ -63,11 +70,12 @@ struct GuardTests {
         try runs.bytes(whole.folder[keyPath: path]) == runs.bytes(second.folder[keyPath: path]))
     }
     #expect(
-      try runs.bytes(whole.folder.checkpoint(40)) == runs.bytes(second.folder.checkpoint(40)))
+      try runs.bytes(whole.folder.checkpoint(steps)) == runs.bytes(second.folder.checkpoint(steps)))
     func lasting(_ run: Trainer) throws -> [[String: Double]] {
       try runs.metrics(run).map { $0.filter { !["seconds", "images_per_second"].contains($0.key) } }
     }
     #expect(try lasting(whole) == lasting(second))
+    return whole
   }
 
   @Test("weights that go bad between steps: skipped, diagnosed, rolled back")
@@ -162,26 +170,41 @@ struct GuardTests {
       try JSONDecoder().decode(Safeguard.self, from: JSONEncoder().encode(guards)) == guards)
   }
 
-  @Test("gradients are clipped to so many times the running mean of their norms, which outliers hardly move")
+  @Test("gradients are clipped to so many times the running mean of their clipped norms")
   func clipping() throws {
     var guards = Safeguard()
-    func scales(_ norms: [Double], ratio: Double) -> [Double] {
-      norms.map { guards.scale(ofNorm: $0, ratio: ratio) }
+    let norms = (0..<1500).map { 1 + 3 * abs(sin(1.7 * Double($0))) + ($0 % 97 == 50 ? 1e6 : 0) }
+    var mean = norms[0]
+    var clippedCount = 0
+    for (index, norm) in norms.enumerated() {
+      let clipped = min(norm, 1.5 * mean)
+      if clipped < norm { clippedCount += 1 }
+      #expect(guards.scale(ofNorm: norm, ratio: 1.5) == (clipped < norm ? clipped / norm : 1))
+      let decay = min(0.99, Double(index) / Double(10 + index))
+      mean = decay * mean + (1 - decay) * clipped
+      #expect(abs(try #require(guards.norms?.mean) / mean - 1) < 1e-12)
     }
-    #expect(scales(Array(repeating: 4, count: 1000), ratio: 1.5).allSatisfy { $0 == 1 })
-    // To 6, whatever they are.
-    #expect(scales([6, 5, 0], ratio: 1.5) == [1, 1, 1])
-    let mean = try #require(guards.norms?.mean)
-    #expect(abs(mean - 3.99) < 0.02)
-    #expect(scales([1e6], ratio: 1.5) == [1.5 * mean / 1e6])
-    #expect(try #require(guards.norms?.mean) < 1.006 * mean)
-    // If all are larger from now on, the limit follows them.
-    #expect(scales(Array(repeating: 8, count: 1000), ratio: 1.5).last == 1)
-    // A first gradient of nothing is no limit for those after it.
-    guards = Safeguard()
-    #expect(scales([0, 3, 1e6], ratio: 1.5).map { $0 > 0 } == [true, true, true])
+    #expect(clippedCount > 15 && clippedCount < 750 && mean > 2 && mean < 4)
     #expect(
       try JSONDecoder().decode(Safeguard.self, from: JSONEncoder().encode(guards)) == guards)
+    // If all are larger from now on, the limit follows them.
+    let factors = (0..<1000).map { _ in guards.scale(ofNorm: 8, ratio: 1.5) }
+    #expect(factors[0] < 1 && factors.last == 1)
+  }
+
+  @Test("norms that are not finite, and one of nothing at first, leave clipping as it is")
+  func wildNorms() throws {
+    var guards = Safeguard()
+    #expect([0, 3, 1e6].map { guards.scale(ofNorm: $0, ratio: 1.5) > 0 } == [true, true, true])
+    for first in [.nan, .infinity, 2] as [Double] {
+      guards = Safeguard()
+      #expect(guards.scale(ofNorm: first, ratio: 1.5) == 1)
+      #expect(guards.scale(ofNorm: 2, ratio: 1.5) == 1)
+      #expect([.nan, .infinity].map { guards.scale(ofNorm: $0, ratio: 1.5) } == [1, 1])
+      #expect(guards.scale(ofNorm: 6, ratio: 1.5) == 0.5)
+      #expect(
+        try JSONDecoder().decode(Safeguard.self, from: JSONEncoder().encode(guards)) == guards)
+    }
     // A checkpoint of an earlier version has none.
     var fields = try #require(
       try JSONSerialization.jsonObject(with: JSONEncoder().encode(guards)) as? [String: Any])
@@ -189,6 +212,39 @@ struct GuardTests {
     let former = try JSONDecoder().decode(
       Safeguard.self, from: JSONSerialization.data(withJSONObject: fields))
     #expect(former.norms == nil)
+  }
+
+  @Test("after a roll-back the limit does not know what gradients grew to")
+  func clippingAfterRollBack() throws {
+    var guards = Safeguard()
+    for power in 0..<20 { _ = guards.scale(ofNorm: exp2(Double(power)), ratio: 1.5) }
+    #expect(try #require(guards.norms?.mean) > 30)
+    #expect(guards.respond(to: .notFinite, step: 20) == .skip && guards.norms != nil)
+    #expect(guards.respond(to: .notFinite, step: 21) == .rollBack && guards.norms == nil)
+    #expect(guards.scale(ofNorm: 1, ratio: 1.5) == 1 && guards.scale(ofNorm: 3, ratio: 1.5) == 0.5)
+  }
+
+  @Test("a run whose gradients are clipped resumes exactly", arguments: [1, 9, 20])
+  func clippedResume(stop: Int) throws {
+    defer { runs.remove() }
+    func clipped(_ ratio: Double, _ norm: Double = 0) -> (inout RunConfiguration) -> Void {
+      {
+        $0.training.optimizer = .muon
+        ($0.training.learningRate, $0.training.evaluateEvery) = (5e-3, 10)
+        ($0.training.clipRatio, $0.training.clipNorm) = (ratio, norm)
+      }
+    }
+    let whole = try resume("clipped", steps: 25, stop: stop, change: clipped(1.05))
+    // It clips; where both limits are set, the lower one holds.
+    func model(_ name: String, _ ratio: Double, _ norm: Double) throws -> [UInt8] {
+      let run = try runs.trainer(name, steps: 25, change: clipped(ratio, norm))
+      #expect(try run.run() == .finished)
+      return try runs.bytes(run.folder.model)
+    }
+    let usual = try runs.bytes(whole.folder.model)
+    let low = try model("low", 1.05, 1e-3)
+    #expect(try model("free", 0, 0) != usual && low != usual)
+    #expect(try model("high", 1.05, 1e9) == usual && model("lowest", 1e9, 1e-3) == low)
   }
 
   @Test("a channel map that comes near to having no inverse is warned of")

@@ -71,6 +71,12 @@ struct PatienceTests {
     #expect(told.count == 1 && told[0].hasPrefix("warning: step \(10 * (third + 1)): "), "\(told)")
     let best = test[...third].indices.min { test[$0] < test[$1] }!
     #expect(told[0].hasSuffix("best.safetensors is of step \(10 * (best + 1))"), "\(told)")
+    let lowest = test.indices.min { test[$0] < test[$1] }!
+    #expect(
+      lowest < 11
+        && listener.notes.last
+          == "test bits/dim were lowest at step \(10 * (lowest + 1)), whose model is in \(run.folder.best)"
+    )
   }
 
   /// Nothing changes: the first evaluation is the best, the second and third are no better.

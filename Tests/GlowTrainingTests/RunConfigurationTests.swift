@@ -26,6 +26,11 @@ struct RunConfigurationTests {
     let former = text.replacing(/"weightDecay":[^,}]*,?/, with: "")
     #expect(former != text && !former.contains("weightDecay"))
     #expect(try RunConfiguration.decode(Data(former.utf8), path: "config.json") == configuration)
+    let recommended = RunConfiguration(data: "faces", model: GlowConfiguration(), training: .recommended())
+    text = String(decoding: try JSONEncoder().encode(recommended), as: UTF8.self)
+    let unclipped = text.replacing(/"clipRatio":[^,}]*,?/, with: "")
+    #expect(unclipped != text)
+    #expect(try RunConfiguration.decode(Data(unclipped.utf8), path: "config.json").training.clipRatio == 0)
   }
 
   @Test("the decay over a run is kept, and none is none")

@@ -62,7 +62,8 @@ struct RunPlanTests {
   func envelope() throws {
     let runs = [(20_000, 2.196), (48_000, 1.742), (20_000, 1.979), (30_000, 1.98)].map { images, result in
       MeasuredRun(
-        data: .mnist, images: images, levels: 2, depth: 8, width: 128, dequantizerWidth: 0, batch: 16,
+        data: .mnist, images: images, trainingImages: 20_000, levels: 2, depth: 8, width: 128,
+        dequantizerWidth: 0, batch: 16,
         rate: 8e-3, bitsPerDimension: result)
     }
     let found = try MeasuredRun.envelope(of: runs)
@@ -235,21 +236,36 @@ struct RunPlanTests {
     let adamax = try planner(images, seconds: 900).plan(
       elapsed: { 0 }, evaluateEvery: nil, settings: withAdamax)
     #expect(adamax.training.optimizer == .adamax && adamax.expectation == nil)
-    for change in [
-      { $0.weightDecay = 0 }, { $0.schedule = .constant }, { $0.clipNorm = 1 }, { $0.clipRatio = 2 },
-      { $0.flips = true },
-    ]
-      as [(inout TrainingConfiguration) -> Void]
-    {
-      let changed = try planner(images, seconds: 900).plan(
+    func changed(by change: (inout TrainingConfiguration) -> Void) throws -> RunPlan {
+      try planner(images, seconds: 900).plan(
         elapsed: { 0 }, evaluateEvery: nil,
         settings: {
           var own = settings($0, for: images.shape)
           change(&own.training)
           return own
         })
-      #expect(changed.expectation == nil)
     }
+    for change in [
+      { $0.weightDecay = 0 }, { $0.schedule = .constant }, { $0.clipNorm = 1 }, { $0.clipRatio = 2 },
+    ]
+      as [(inout TrainingConfiguration) -> Void]
+    {
+      #expect(try changed(by: change).expectation == nil)
+    }
+    // These make no difference.
+    let usual = try #require(try changed(by: { _ in }).expectation?.bitsPerDimension)
+    #expect(try changed(by: { $0.flips = true }).expectation?.bitsPerDimension == usual)
+    #expect(try changed(by: { $0.clipRatio = 0 }).expectation?.bitsPerDimension == usual)
+  }
+
+  @Test("more passes over the images than were measured make a guess of what is expected")
+  func passes() throws {
+    let (few, many) = try (plan(300, images(1000)), plan(300, images(20_000)))
+    let measured = try #require(few.expectation).measured
+    #expect(measured.contains(few.work) && measured.contains(many.work))
+    #expect(few.passes > 10.1 && many.passes < 10)
+    #expect(few.isExtrapolated == true && many.isExtrapolated == false)
+    #expect(few.expectation?.measuredPasses == 200_672.0 / 20_000)
   }
 
   @Test("what is over of the time is not planned again; a time too short for a step is refused")

@@ -139,7 +139,7 @@ struct GoldenRun {
     GoldenRun("no-average") { $0.training.averageDecay = 0 },
     GoldenRun("flipped") { $0.training.flips = true },
     GoldenRun("clipped") { $0.training.clipNorm = 1 },
-    GoldenRun("clipped-by-ratio") { $0.training.clipRatio = 1 },
+    GoldenRun("clipped-by-ratio") { $0.training.clipRatio = 1.05 },
     GoldenRun("without-noise") { $0.training.dequantization = .none },
     GoldenRun("unguarded") { $0.training.guards = false },
     GoldenRun("resumed") { $0.pause = 7 },
