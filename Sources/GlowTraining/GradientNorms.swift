@@ -1,8 +1,7 @@
 /// How large gradients have been of late, by which those that are much larger are scaled down.
 ///
-/// Where a model has learned that most values are nearly the same, its curvature is so large that an update may overshoot;
-/// the next gradient is then larger, and the oscillation feeds itself (`docs/robustness.md`). A limit that follows the norms
-/// fits any data, and ends that.
+/// On images of few levels the loss was seen to jump where gradients grow from step to step (`docs/robustness.md`). A limit
+/// that follows the norms fits any data.
 struct GradientNorms: Codable, Equatable {
   /// Running mean of the norms, each clipped.
   private(set) var mean: Double

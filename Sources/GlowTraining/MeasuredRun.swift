@@ -34,7 +34,7 @@ package struct MeasuredRun: Sendable, Hashable {
   /// the law that tells what to expect (`ScalingLaw`).
   ///
   /// All of them are trained as `TrainingConfiguration.recommended(for:optimizer:)` says, but that gradients were not
-  /// clipped, and that of 640,000 images with flips: neither makes a difference to photographs. They are scored on 5,000
+  /// clipped, and that of 640,000 images with flips: neither makes much difference to photographs. They are scored on 5,000
   /// test images, which leaves a standard error of 0.009 (MNIST: 0.006). `docs/recipes.md` has the commands.
   package static let all = [
     row(.cifar10, 20_000, (3, depth: 4, width: 64), 3.902),
