@@ -121,5 +121,5 @@ if [ -e "$results/peers" ]; then
     at_speed "$speed" <"$results/$run/metrics.jsonl" | curve "$name"
   done <"$results/peers"
 fi
-if [ -s "$out/ends" ]; then "$glow" plot "$curves"/*/ --against core-hours --out "$results/core-hours.png"; fi
+if [ -s "$out/ends" ]; then "$glow" plot "$curves"/*/ --against core-hours --logarithmic --out "$results/core-hours.png"; fi
 exit ${failed:-0}

@@ -16,6 +16,7 @@ struct PlotCommand: ParsableCommand {
       "What the curves are drawn against: images (default), hours of training or core-hours (times the threads of a "
         + "process); or several, such as images,hours, side by side.", valueName: "axes"))
   var against: TrainingChart.Axes?
+  @Flag(help: "Equal distances to the right are equal factors.") var logarithmic = false
   @Flag(
     help: """
       Runs whose names differ in a last number alone, as affine-1 and affine-2, are seeds of one: they share a \
@@ -28,6 +29,7 @@ struct PlotCommand: ParsableCommand {
 
   func validate() throws {
     if out == nil && samples == nil { throw ValidationError("give --out, --samples or both") }
+    if logarithmic && out == nil { throw ValidationError("--logarithmic is for --out") }
     for destination in destinations { try destination.checkName() }
     if samples != nil && runs.count != 1 {
       throw ValidationError("--samples shows one run, not \(runs.count)")
@@ -51,7 +53,7 @@ struct PlotCommand: ParsableCommand {
           threads: RunFolder.configuration(ofModel: run)?.threads ?? 1)
       }
       let panels = try (against?.values ?? [.images]).map {
-        try TrainingChart(runs: shown, axis: $0).column()
+        try TrainingChart(runs: shown, axis: $0, isLogarithmic: logarithmic).column()
       }
       try PNG.write(ChartRow(panels).image(width: 560 * panels.count, height: 560), to: out)
     }

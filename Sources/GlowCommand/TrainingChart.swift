@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import GlowPlots
 import GlowTraining
 
@@ -39,6 +40,8 @@ struct TrainingChart {
 
   let runs: [Run]
   var axis = Axis.images
+  /// Whether equal distances to the right are equal factors.
+  var isLogarithmic = false
 
   /// The first values, far above the rest, may leave the chart; this is their share of the axis.
   private static let beginning = 0.02
@@ -64,9 +67,12 @@ struct TrainingChart {
         "\(names.joined(separator: ", ")): nothing is logged that can be drawn"
       )
     }
-    let last = charts.flatMap(\.series).flatMap(\.points).map(\.x).max() ?? 0
+    let places = charts.flatMap(\.series).flatMap(\.points).map(\.x)
+    let first = isLogarithmic ? places.filter { $0 > 0 }.min() ?? 0 : 0
+    let last = places.max() ?? 0
     for index in charts.indices {
-      charts[index].horizontalRange = 0...(last > 0 ? last * 1.01 : 1)
+      charts[index].horizontalRange = first...(last > first ? last * 1.01 : first + 1)
+      charts[index].hasLogarithmicHorizontalAxis = isLogarithmic
       charts[index].horizontalTitle = index == charts.count - 1 ? axis.title : ""
     }
     return ChartColumn(charts, heights: charts.indices.map { $0 == 0 ? 1.8 : 1 })
@@ -124,7 +130,11 @@ struct TrainingChart {
 
   /// The values but for those of the beginning.
   private func range(_ points: [Point]) -> ClosedRange<Double>? {
-    let end = (points.map(\.x).max() ?? 0) * TrainingChart.beginning
+    let last = points.map(\.x).max() ?? 0
+    let first = isLogarithmic ? points.map(\.x).filter { $0 > 0 }.min() ?? last : 0
+    let end =
+      isLogarithmic
+      ? first * pow(last / first, TrainingChart.beginning) : last * TrainingChart.beginning
     let late = points.filter { $0.x > end && $0.y.isFinite }.map(\.y)
     guard let lowest = late.min(), let highest = late.max(), highest > lowest else { return nil }
     let room = (highest - lowest) * 0.05

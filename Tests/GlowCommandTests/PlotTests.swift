@@ -68,6 +68,35 @@ struct PlotTests {
     #expect(!FileManager.default.fileExists(atPath: out))
   }
 
+  @Test("a logarithmic axis begins at the first value and gives equal factors equal distances")
+  func logarithmic() throws {
+    defer { try? FileManager.default.removeItem(atPath: root) }
+    let history = try TrainingHistory(RunFolder(run("run", lines(64))))
+    let runs = [TrainingChart.Run(name: "run", history: history, threads: 1)]
+    func charts(_ isLogarithmic: Bool) throws -> [LineChart] {
+      try TrainingChart(runs: runs, isLogarithmic: isLogarithmic).column().charts.map {
+        try #require($0 as? LineChart)
+      }
+    }
+    #expect(try charts(false).allSatisfy { $0.horizontalRange?.lowerBound == 0 })
+    for chart in try charts(true) {
+      #expect(chart.hasLogarithmicHorizontalAxis && chart.horizontalRange == 64...64 * 64 * 1.01)
+    }
+    // The first value alone, 5, leaves the picture.
+    #expect(try #require(try charts(true)[0].verticalRange).upperBound < 4.6)
+    let out = "\(root)/out.png"
+    for options in [[], ["--against", "hours"]] as [[String]] {
+      try #require(
+        try GlowCommand.parseAsRoot(["plot", "\(root)/run", "--logarithmic", "--out", out] + options)
+          as? PlotCommand
+      ).run()
+      #expect(count(Color.palette[1], in: try PNG.read(out)) > 20)
+    }
+    #expect(throws: (any Error).self) {
+      try GlowCommand.parseAsRoot(["plot", "\(root)/run", "--logarithmic", "--samples", out])
+    }
+  }
+
   @Test("seeds of one share a color and a key if asked for")
   func seeds() throws {
     defer { try? FileManager.default.removeItem(atPath: root) }
