@@ -71,7 +71,8 @@ struct TrainingChart {
     let first = isLogarithmic ? places.filter { $0 > 0 }.min() ?? 0 : 0
     let last = places.max() ?? 0
     for index in charts.indices {
-      charts[index].horizontalRange = first...(last > first ? last * 1.01 : first + 1)
+      charts[index].horizontalRange =
+        isLogarithmic ? first / 1.04...last * 1.04 : 0...(last > 0 ? last * 1.01 : 1)
       charts[index].hasLogarithmicHorizontalAxis = isLogarithmic
       charts[index].horizontalTitle = index == charts.count - 1 ? axis.title : ""
     }

@@ -99,14 +99,17 @@ struct AxisScale {
       let values = (first...last).flatMap { exponent in digits.map { $0 * pow(10, Double(exponent)) } }
         .filter { range.contains($0) }
       if (2...maximum).contains(values.count) {
-        return values.map { Tick(value: $0, label: NumberLabels.power($0)) }
+        return factorTicks(values)
       }
     }
     if last - first <= 2 { return linearTicks(range, maximum: maximum) }
     let step = (last - first + maximum - 1) / maximum
-    return stride(from: first, through: last, by: step).map { pow(10, Double($0)) }.filter {
-      range.contains($0)
-    }
-    .map { Tick(value: $0, label: NumberLabels.power($0)) }
+    return factorTicks(
+      stride(from: first, through: last, by: step).map { pow(10, Double($0)) }.filter { range.contains($0) })
+  }
+
+  private static func factorTicks(_ values: [Double]) -> [Tick] {
+    let arePlain = values.allSatisfy { $0 > 9e-4 && $0 < 1e4 }
+    return values.map { Tick(value: $0, label: arePlain ? NumberLabels.plain($0) : NumberLabels.power($0)) }
   }
 }

@@ -32,6 +32,12 @@ struct NumberLabels {
     String(format: "%.\(decimals)f", value).replacingOccurrences(of: "-", with: "−")
   }
 
+  /// A number of one digit with the decimals that it needs: "0.05".
+  static func plain(_ value: Double) -> String {
+    // A logarithm just below a whole number belongs to that number.
+    plain(value, decimals: max(0, -Int((log10(abs(value)) + 1e-9).rounded(.down))))
+  }
+
   /// A number as a power of ten: "10⁻³", "2×10⁻⁴", "1.5×10⁶".
   ///
   /// - Parameter exponent: of the last decimal to show.
