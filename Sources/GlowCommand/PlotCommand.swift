@@ -16,7 +16,7 @@ struct PlotCommand: ParsableCommand {
       "What the curves are drawn against: images (default), hours of training or core-hours (times the threads of a "
         + "process); or several, such as images,hours, side by side.", valueName: "axes"))
   var against: TrainingChart.Axes?
-  @Flag(help: "Equal distances to the right are equal factors.") var logarithmic = false
+  @Flag(help: "Draw a logarithmic horizontal axis, in place of a linear one.") var logarithmic = false
   @Flag(
     help: """
       Runs whose names differ in a last number alone, as affine-1 and affine-2, are seeds of one: they share a \
