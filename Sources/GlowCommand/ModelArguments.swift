@@ -93,6 +93,13 @@ struct ModelArguments: ParsableArguments {
         "edge: zeros and an indicator of the outside, as the original does; zeros, with which a model can be exported "
         + "to y0ast; ones (zeros in the first convolution of a network), with which it can to rosinality."))
   var padding: Padding?
+  @Option(
+    help: ArgumentHelp(
+      "Begin with the logit of the pixels, with this margin at black and white (default: 0, none).",
+      discussion:
+        "1e-5 suits drawings and digits, most of whose pixels are black or white; photographs come out worse."
+    ))
+  var logit: Double?
   @Option(help: "Bits a channel value, 1 to 8 (default: 8).") var bits: Int?
   @Flag(
     inversion: .prefixedNo,
@@ -126,12 +133,15 @@ struct ModelArguments: ParsableArguments {
             ? "permutation"
             : padding != nil
               ? "padding"
-              : learnTop != nil
-                ? "learn-top" : conditional == true ? "conditional" : nil, unless: .glow, result)
+              : logit != nil
+                ? "logit"
+                : learnTop != nil
+                  ? "learn-top" : conditional == true ? "conditional" : nil, unless: .glow, result)
     result.levels = levels ?? result.levels
     result.depth = depth ?? result.depth
     result.permutation = permutation ?? result.permutation
     result.padding = padding ?? result.padding
+    result.logit = logit ?? result.logit
     result.bits = bits ?? result.bits
     result.learnsTopPrior = learnTop ?? result.learnsTopPrior
     try setDequantizer(dequantization, &result)

@@ -30,6 +30,8 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   public var padding = Padding.edge
   /// What follows each coupling of a RealNVP.
   public var flowNormalization = FlowNormalization.none
+  /// The margin α of the logit of the images that a Glow begins with (`Logit`), 1e-6...0.25; 0 for a model without one.
+  public var logit = 0.0
   /// Bits a channel value is scored at, 1...8.
   public var bits = 8
   /// Whether the mean and scale of the top latent are learned.
@@ -53,7 +55,8 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   /// A setting by its name.
   package enum Setting: String, CodingKey, CaseIterable {
     case imageHeight, imageWidth, imageChannels, architecture, levels, depth, width, coupling, network, blocks
-    case kernel, permutation, padding, flowNormalization, bits, learnsTopPrior, classCount, dequantizerWidth
+    case kernel, permutation, padding, flowNormalization, logit, bits, learnsTopPrior, classCount
+    case dequantizerWidth
   }
 
   /// Whether a setting means something to its architecture.
@@ -101,6 +104,7 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
     padding = try values.decodeIfPresent(Padding.self, forKey: .padding) ?? padding
     flowNormalization =
       try values.decodeIfPresent(FlowNormalization.self, forKey: .flowNormalization) ?? flowNormalization
+    logit = try values.decodeIfPresent(Double.self, forKey: .logit) ?? logit
     bits = try values.decode(Int.self, forKey: .bits)
     learnsTopPrior = try values.decode(Bool.self, forKey: .learnsTopPrior)
     classCount = try values.decode(Int.self, forKey: .classCount)
@@ -108,8 +112,8 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
       try values.decodeIfPresent(Int.self, forKey: .dequantizerWidth) ?? dequantizerWidth
   }
 
-  /// Files of a Glow with uniform noise are those that versions without other architectures or noise read and wrote, and
-  /// those of a RealNVP without normalization between its couplings name none.
+  /// Files of a Glow with uniform noise and no logit are those that versions without other architectures or noise read and
+  /// wrote, and those of a RealNVP without normalization between its couplings name none.
   public func encode(to encoder: any Encoder) throws {
     var values = encoder.container(keyedBy: Setting.self)
     try values.encode(imageHeight, forKey: .imageHeight)
@@ -126,6 +130,7 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
     try values.encode(permutation, forKey: .permutation)
     try values.encode(padding, forKey: .padding)
     if flowNormalization != .none { try values.encode(flowNormalization, forKey: .flowNormalization) }
+    if logit != 0 { try values.encode(logit, forKey: .logit) }
     try values.encode(bits, forKey: .bits)
     try values.encode(learnsTopPrior, forKey: .learnsTopPrior)
     try values.encode(classCount, forKey: .classCount)

@@ -1,4 +1,5 @@
-/// Kingma & Dhariwal 2018: at each level a squeeze, flow steps, and a split or, at the last, the top prior.
+/// Kingma & Dhariwal 2018: at each level a squeeze, flow steps, and a split or, at the last, the top prior. The squeeze of
+/// the images may be followed by their logit.
 enum GlowLevels: Architecture {
   static let name = "glow"
 
@@ -7,7 +8,7 @@ enum GlowLevels: Architecture {
   static func setDefaults(_ configuration: inout GlowConfiguration) {
     (configuration.levels, configuration.depth, configuration.width) = (3, 16, 64)
     (configuration.blocks, configuration.learnsTopPrior) = (2, true)
-    configuration.flowNormalization = .none
+    (configuration.flowNormalization, configuration.logit) = (.none, 0)
   }
 
   static func outline(_ configuration: GlowConfiguration) -> String {
@@ -31,6 +32,9 @@ enum GlowLevels: Architecture {
         ? blueprint.place { _ in Continuation(name: "\(name).input", title: title) }
         : blueprint.place { _ in Squeeze(name: "\(name).squeeze", title: title, shape: shape) }
     ]
+    if number == 0 && configuration.logit > 0 {
+      layers.append(blueprint.place { _ in Logit(margin: configuration.logit) })
+    }
     for step in 0..<configuration.depth {
       layers.append(
         blueprint.place {
@@ -65,6 +69,10 @@ enum GlowLevels: Architecture {
   static func validate(_ configuration: GlowConfiguration, naming name: (String) -> String) throws {
     if configuration.flowNormalization != .none {
       throw ConfigurationError("a Glow has no normalization between couplings but that of its channel maps")
+    }
+    if configuration.logit != 0 && !(1e-6...0.25).contains(configuration.logit) {
+      throw ConfigurationError(
+        "\(name("logit")) must be 1e-6 to 0.25, or 0 for none, not \(configuration.logit)")
     }
   }
 }

@@ -81,7 +81,7 @@ enum RealNVPLevels: Architecture {
     let (name, shape) = ("scale\(scale)", shape(scale, configuration))
     var layers: [Placed<any Layer>] = [
       scale == 0
-        ? blueprint.place { _ in Logit() }
+        ? blueprint.place { _ in Logit(margin: 0.05) }
         : blueprint.place { _ in Continuation(name: "\(name).input", title: "the input of \(name)") }
     ]
     let masks = (0..<(isLast ? 4 : 3)).map {

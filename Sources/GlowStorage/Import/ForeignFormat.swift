@@ -58,6 +58,11 @@ package enum ForeignFormat: String, Sendable, CaseIterable {
     if configuration.hasDequantizer {
       throw ConfigurationError("models of \(rawValue) have uniform noise, and this one has a dequantizer")
     }
+    if configuration.logit != 0 {
+      throw ConfigurationError(
+        "models of \(rawValue) have no logit of the images, and this one was trained with --logit "
+          + "\(configuration.logit)")
+    }
     if configuration.flowNormalization != .none {
       throw ConfigurationError(
         "models of \(rawValue) have nothing between their couplings, and this one was trained with "
