@@ -60,6 +60,14 @@ struct GoldenRun {
     GoldenRun("width-72") { $0.model.width = 72 },
     GoldenRun("one-step") { $0.model.depth = 1 },
     GoldenRun("variational") { makeVariational(&$0) },
+    GoldenRun("logit") {
+      makeVariational(&$0)
+      $0.model.logit = 1e-5
+    },
+    GoldenRun("bands-logit") {
+      makeBands(&$0)
+      $0.model.logit = 0.05
+    },
     GoldenRun("residual") { $0.model.network = .residual },
     GoldenRun("residual-kernel-3") {
       $0.model.network = .residual
