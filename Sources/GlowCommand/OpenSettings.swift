@@ -49,6 +49,7 @@ struct OpenSettings {
       take("--levels", run.levels, \.model.levels)
       take("--depth", run.depth, \.model.depth)
       take("--width", run.width, \.model.couplings.width)
+      if run.logit > 0 { take("--logit", run.logit, \.model.logit) }
       if run.learnsNoise && training.dequantization == .variational {
         take("--dequantizer-width", run.dequantizerWidth, \.model.dequantizerWidth)
       }

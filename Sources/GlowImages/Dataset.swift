@@ -136,3 +136,17 @@ extension Dataset {
     return (ByteImage(shape: shape, pixels: pixels), traits)
   }
 }
+
+extension Dataset {
+  /// The share of values that are 0 or 255, of at most so many images that lie evenly among all; nil if one of them cannot
+  /// be read.
+  package func extremeShare(of limit: Int) -> Double? {
+    let taken = min(limit, count)
+    var extremes = 0
+    for place in 0..<taken {
+      guard let pixels = try? image(place * count / taken).pixels else { return nil }
+      extremes += pixels.count { $0 == 0 || $0 == 255 }
+    }
+    return taken == 0 ? nil : Double(extremes) / Double(taken * shape.count)
+  }
+}

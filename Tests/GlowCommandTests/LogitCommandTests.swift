@@ -47,6 +47,33 @@ struct LogitCommandTests {
   }
 
   @Test(
+    "images that are mostly black or white, as digits are, get a hint at it; others, and those who know, none"
+  )
+  func hint() throws {
+    defer { try? FileManager.default.removeItem(atPath: root) }
+    // 16 images of 8×8 in the IDX format, 62 values of 64 at an end, and others without any.
+    func write(_ name: String, _ value: (Int) -> UInt8) throws {
+      let header: [UInt8] = [0, 0, 8, 3, 0, 0, 0, 16, 0, 0, 0, 8, 0, 0, 0, 8]
+      try FileManager.default.createDirectory(atPath: "\(root)/\(name)", withIntermediateDirectories: true)
+      try Data(header + (0..<1024).map(value)).write(
+        to: URL(filePath: "\(root)/\(name)/train-images-idx3-ubyte"))
+    }
+    try write("digits") { $0 % 64 < 2 ? UInt8(1 + $0 / 64) : $0 % 2 == 0 ? 0 : 255 }
+    try write("grays") { UInt8(1 + $0 % 251) }
+    let model = "--hold-out 0 --levels 1 --depth 1 --width 8 --batch 4 --steps 1"
+    for (number, (data, options, isHinted)) in [
+      ("digits", "", true), ("digits", "--logit 0", false), ("digits", "--logit 1e-5", false),
+      ("grays", "", false),
+    ].enumerated() {
+      let outcome = try glow("train --data \(data) --out run\(number) \(model) \(options)")
+      #expect(
+        outcome.status == 0
+          && outcome.error.contains("97 % of the values are black or white: --logit 1e-5") == isHinted,
+        "\(data) \(options): \(outcome.error)")
+    }
+  }
+
+  @Test(
     "what cannot be is refused in one line",
     arguments: [
       ("--logit 0.3", "--logit must be 1e-6 to 0.25, or 0 for none, not 0.3"),

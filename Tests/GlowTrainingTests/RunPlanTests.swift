@@ -63,7 +63,7 @@ struct RunPlanTests {
     let runs = [(20_000, 2.196), (48_000, 1.742), (20_000, 1.979), (30_000, 1.98)].map { images, result in
       MeasuredRun(
         data: .mnist, images: images, trainingImages: 20_000, levels: 2, depth: 8, width: 128,
-        dequantizerWidth: 0, batch: 16,
+        dequantizerWidth: 0, logit: 0, batch: 16,
         rate: 8e-3, bitsPerDimension: result)
     }
     let found = try MeasuredRun.envelope(of: runs)
