@@ -1,5 +1,6 @@
 import Foundation
 import GlowFlow
+import GlowImages
 import GlowTraining
 
 /// The options of a run that its user has left open, which a plan fills in.
@@ -27,7 +28,7 @@ struct OpenSettings {
     let open = self
     let plan = try planner.plan(elapsed: elapsed, evaluateEvery: training.evalEvery) { run in
       var filled = open
-      filled.take(run, from: origin?.model)
+      filled.take(run, from: origin?.model, for: planner.images)
       let model = try filled.model.configuration(
         for: planner.images, of: origin, dequantization: filled.training.dequantization)
       let training = filled.training.configuration(
@@ -36,20 +37,22 @@ struct OpenSettings {
       try training.validate(for: model) { TrainingArguments.options[$0] ?? $0 }
       return (model, training)
     }
-    take(plan.base, from: origin?.model)
+    take(plan.base, from: origin?.model, for: planner.images)
     take("--steps", plan.training.steps, \.training.steps)
     if planner.heldOut != nil { take("--eval-every", plan.training.evaluateEvery, \.training.evalEvery) }
     return plan
   }
 
-  private mutating func take(_ run: MeasuredRun, from origin: GlowConfiguration?) {
+  private mutating func take(
+    _ run: MeasuredRun, from origin: GlowConfiguration?, for images: any Dataset
+  ) {
     // Of a RealNVP nothing was measured.
     if origin?.architecture ?? model.couplings.architecture ?? .glow != .glow { return }
     if origin == nil {
       take("--levels", run.levels, \.model.levels)
       take("--depth", run.depth, \.model.depth)
       take("--width", run.width, \.model.couplings.width)
-      if run.logit > 0 { take("--logit", run.logit, \.model.logit) }
+      if run.logit > 0 && images.isMostlyExtreme { take("--logit", run.logit, \.model.logit) }
       if run.learnsNoise && training.dequantization == .variational {
         take("--dequantizer-width", run.dequantizerWidth, \.model.dequantizerWidth)
       }

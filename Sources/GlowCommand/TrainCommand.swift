@@ -188,7 +188,10 @@ struct TrainCommand: SharedCommand {
       "model: \(configuration.model.outline), \(glow.parameters.trainableCount) parameters; "
         + "kernels: \(glow.kernels)")
     terminal.note(trainer.memory.description)
-    if present == nil && shape.has(.logit) && model.logit == nil { hintAtLogit(opened.dataset, terminal) }
+    if present == nil && shape.has(.logit) && model.logit == nil && opened.dataset.isMostlyExtreme {
+      terminal.note(
+        "most values are black or white: with --logit 1e-5 bits/dim may come out much lower")
+    }
     if ranks.count > 1 { terminal.note("\(ranks.count) processes share each batch") }
     if glow.normalizesByBatch, let part = settings.microBatch, part < settings.batch {
       terminal.note("batch normalization takes the statistics of parts of \(counted(part, "image"))")
@@ -221,15 +224,6 @@ struct TrainCommand: SharedCommand {
       throw ExitCode(128 + signal)
     }
     try answer("model: \(folder.model)")
-  }
-
-  /// Says so where a logit of the images is likely to be of use, as with digits (docs/recipes.md).
-  private func hintAtLogit(_ images: any Dataset, _ terminal: Terminal) {
-    guard let share = images.extremeShare(of: 256), share >= 0.5 else { return }
-    terminal.note(
-      String(
-        format: "%.0f %% of the values are black or white: --logit 1e-5 may come out much lower", 100 * share)
-    )
   }
 
   private typealias FormerRun = (configuration: RunConfiguration, isOfCheckpoint: Bool)

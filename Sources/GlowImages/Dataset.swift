@@ -138,10 +138,13 @@ extension Dataset {
 }
 
 extension Dataset {
-  /// The share of values that are 0 or 255, of at most so many images that lie evenly among all; nil if one of them cannot
-  /// be read.
-  package func extremeShare(of limit: Int) -> Double? {
-    let taken = min(limit, count)
+  /// Whether half of the values or more are 0 or 255, as in digits and drawings, judged by a few images.
+  package var isMostlyExtreme: Bool { (extremeShare ?? 0) >= 0.5 }
+
+  /// The share of values that are 0 or 255 among 256 images that lie evenly among all, or all of fewer; nil if one of them
+  /// cannot be read.
+  package var extremeShare: Double? {
+    let taken = min(256, count)
     var extremes = 0
     for place in 0..<taken {
       guard let pixels = try? image(place * count / taken).pixels else { return nil }

@@ -11,12 +11,17 @@ package enum ModelFile {
 
   static let format = "glow"
   /// Of the format: it changes when files are written that earlier versions of the package would read wrongly.
-  static let version = "1"
+  static let versions = ["1", "2"]
   static let formatKey = "format"
   static let versionKey = "glow.version"
   static let configurationKey = "glow.configuration"
   /// The version of the package that wrote the file, since 0.3.
   package static let releaseKey = "glow.release"
+
+  /// Versions before 0.3 take a model with a logit for one without: its parameters are the same.
+  static func version(of configuration: GlowConfiguration) -> String {
+    versions[configuration.logit == 0 ? 0 : 1]
+  }
 
   /// Writes a model.
   ///
@@ -32,7 +37,7 @@ package enum ModelFile {
     encoder.outputFormatting = [.sortedKeys]
     var metadata = metadata
     metadata[formatKey] = format
-    metadata[versionKey] = version
+    metadata[versionKey] = version(of: glow.configuration)
     metadata[releaseKey] = Release.version
     metadata[configurationKey] = String(decoding: try encoder.encode(glow.configuration), as: UTF8.self)
     var writer = SafetensorsWriter(metadata: metadata)
@@ -125,11 +130,12 @@ package enum ModelFile {
           + " or “\(configurationKey)”")
     }
     let found = file.metadata[versionKey] ?? "none"
-    if found != version {
+    if !versions.contains(found) {
       let writer = file.metadata[releaseKey].map { ", written by glow \($0)" } ?? ""
       throw FileError(
         file.path,
-        "has format version \(found)\(writer); this program, glow \(Release.version), reads version \(version)"
+        "has format version \(found)\(writer); this program, glow \(Release.version), reads versions "
+          + versions.joined(separator: " and ")
       )
     }
     do {

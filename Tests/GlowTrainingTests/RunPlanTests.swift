@@ -183,7 +183,8 @@ struct RunPlanTests {
       expectation.ofLearnedNoise
         && expectation.bitsPerDimension == law.bitsPerDimension(after: photographs.work))
     let digits = try plan(images(20_000, side: 28, channels: 1), 3600)
-    #expect(digits.base.learnsNoise && digits.model.depth == 16 && digits.expectation == nil)
+    #expect(digits.base.learnsNoise && digits.model.depth == 16 && digits.model.logit == 1e-5)
+    #expect(digits.expectation?.data == .mnist && digits.expectation?.ofLearnedNoise == true)
     // Of other shapes nothing was measured.
     #expect(try plan(images(20_000, side: 36), 3600).expectation == nil)
     #expect(try self.plan(3600).expectation?.ofLearnedNoise == false)
@@ -216,7 +217,10 @@ struct RunPlanTests {
   @Test("of other images, or with other settings, nothing is expected; levels are as many as fit")
   func other() throws {
     let digits = try plan(900, images(20_000, side: 28, channels: 1))
-    #expect(digits.model.levels == 2 && digits.training.learningRate == 5e-3 && digits.expectation == nil)
+    #expect(digits.model.levels == 2 && digits.training.learningRate == 5e-3)
+    #expect(digits.expectation?.data == .mnist && digits.expectation?.ofLearnedNoise == false)
+    let letters = try plan(900, images(20_000, side: 28, channels: 3))
+    #expect(letters.model.logit == 0 && letters.expectation == nil)
     let large = try plan(900, images(20_000, side: 36))
     #expect(large.model.levels == 2 && large.expectation == nil && large.isExtrapolated == nil)
     let images = images(20_000)

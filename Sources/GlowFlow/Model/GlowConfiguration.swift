@@ -30,7 +30,7 @@ public struct GlowConfiguration: Sendable, Hashable, Codable {
   public var padding = Padding.edge
   /// What follows each coupling of a RealNVP.
   public var flowNormalization = FlowNormalization.none
-  /// The margin α of the logit of the images that a Glow begins with (`Logit`), 1e-6...0.25; 0 for a model without one.
+  /// The margin α of the logit of the images that a Glow begins with (`Logit`), 1e-5...0.25; 0 for a model without one.
   public var logit = 0.0
   /// Bits a channel value is scored at, 1...8.
   public var bits = 8

@@ -13,6 +13,7 @@ enum GlowLevels: Architecture {
 
   static func outline(_ configuration: GlowConfiguration) -> String {
     "\(configuration.levels) levels, depth \(configuration.depth), width \(configuration.width)"
+      + (configuration.logit == 0 ? "" : ", logit \(configuration.logit)")
   }
 
   static func levels(_ configuration: GlowConfiguration, in blueprint: inout Blueprint) -> [Level] {
@@ -70,9 +71,9 @@ enum GlowLevels: Architecture {
     if configuration.flowNormalization != .none {
       throw ConfigurationError("a Glow has no normalization between couplings but that of its channel maps")
     }
-    if configuration.logit != 0 && !(1e-6...0.25).contains(configuration.logit) {
+    if configuration.logit != 0 && !(1e-5...0.25).contains(configuration.logit) {
       throw ConfigurationError(
-        "\(name("logit")) must be 1e-6 to 0.25, or 0 for none, not \(configuration.logit)")
+        "\(name("logit")) must be 1e-5 to 0.25, or 0 for none, not \(configuration.logit)")
     }
   }
 }

@@ -13,7 +13,7 @@ enum RealNVPLevels: Architecture {
 
   static func setDefaults(_ configuration: inout GlowConfiguration) {
     (configuration.levels, configuration.blocks, configuration.width) = (2, 8, 64)
-    configuration.learnsTopPrior = false
+    (configuration.learnsTopPrior, configuration.logit) = (false, 0)
     // Comes half a bit/dim lower in the same time (docs/benchmarks.md).
     configuration.flowNormalization = .batch
   }
@@ -127,6 +127,7 @@ enum RealNVPLevels: Architecture {
       if !holds { throw ConfigurationError(message()) }
     }
     try require(!configuration.isConditional, "a RealNVP has no classes")
+    try require(configuration.logit == 0, "a RealNVP has a logit of its own")
     try require(!configuration.hasDequantizer, "a RealNVP has uniform noise, and no dequantizer")
     let (width, widest) = (configuration.width, configuration.width << (configuration.levels - 1))
     try require(
