@@ -199,10 +199,10 @@ bench-sources: deps build ## Measure scoring from PNG, JPEG, archives, .npy and 
 	@[ -n "$(DATA)" ] || { echo "give the folder of CIFAR-10's binary batches: make $@ DATA=FOLDER" >&2; exit 64; }
 	CC=$(TOOLCHAIN)/clang Studies/sources.sh $(GLOW) "$(DATA)" "$(STUDIES)/sources"
 
-study-gallery: deps build ## Make the pictures of docs/gallery.md (FACES=RUN CIFAR=RUN DATA=CIFAR-10).
-	@[ -n "$(FACES)" ] && [ -n "$(CIFAR)" ] && [ -n "$(DATA)" ] || \
-	  { echo "give runs and a folder: make $@ FACES=RUN CIFAR=RUN DATA=CIFAR-10-BATCHES" >&2; exit 64; }
-	Studies/gallery.sh $(GLOW) "$(FACES)" "$(CIFAR)" "$(DATA)" "$(STUDIES)/gallery"
+study-gallery: deps build ## Make the pictures of docs/gallery.md (FACES=RUN CIFAR=RUN DIGITS=RUN DATA=CIFAR-10).
+	@[ -n "$(FACES)" ] && [ -n "$(CIFAR)" ] && [ -n "$(DIGITS)" ] && [ -n "$(DATA)" ] || \
+	  { echo "give runs and a folder: make $@ FACES=RUN CIFAR=RUN DIGITS=RUN DATA=CIFAR-10-BATCHES" >&2; exit 64; }
+	Studies/gallery.sh $(GLOW) "$(FACES)" "$(CIFAR)" "$(DIGITS)" "$(DATA)" "$(STUDIES)/gallery"
 
 study-detect: deps build ## Tell other images from CIFAR-10's (MODEL=RUN DATA=CIFAR-10 MNIST=FOLDER).
 	@[ -n "$(MODEL)" ] && [ -n "$(DATA)" ] && [ -n "$(MNIST)" ] || \

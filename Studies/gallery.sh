@@ -1,9 +1,9 @@
 #!/bin/sh
-# The pictures of docs/gallery.md, made anew in the folder OUT by two models: of the built-in faces and of CIFAR-10.
+# The pictures of docs/gallery.md, made anew in the folder OUT by three models: of the built-in faces, of CIFAR-10 and of MNIST.
 #
-# usage: Studies/gallery.sh GLOW FACES CIFAR DATA OUT      (FACES and CIFAR are runs, DATA holds CIFAR-10's binary batches)
+# usage: Studies/gallery.sh GLOW FACES CIFAR DIGITS DATA OUT      (three runs; DATA holds CIFAR-10's binary batches)
 set -eu
-glow=$1 faces=$2 cifar=$3 data=$4 out=$5
+glow=$1 faces=$2 cifar=$3 digits=$4 data=$5 out=$6
 
 mkdir -p "$out"
 images=$(mktemp -d)
@@ -12,14 +12,20 @@ trap 'rm -rf "$images"' EXIT
 "$glow" data "$data" --split test --limit 20 --export "$images/cifar"
 face() { echo "$images/faces/0000$1.png"; }
 
-# samples NAME RUN: at two temperatures, and at many from the same ε.
+# samples NAME RUN: at two temperatures.
 samples() {
   "$glow" sample "$2" --count 36 --temperature 0.7 --seed 1 --out "$out/$1-samples-07.png"
   "$glow" sample "$2" --count 36 --temperature 1 --seed 1 --out "$out/$1-samples-1.png"
+}
+# temperatures NAME RUN: at many from the same ε.
+temperatures() {
   "$glow" sample "$2" --temperature 0,0.25,0.5,0.6,0.7,0.8,0.9,1 --count 6 --out "$out/$1-temperatures.png"
 }
 samples faces "$faces"
 samples cifar "$cifar"
+samples digits "$digits"
+temperatures faces "$faces"
+temperatures cifar "$cifar"
 
 "$glow" interpolate "$faces" "$(face 03)" "$(face 10)" --steps 10 --out "$out/faces-linear.png"
 "$glow" interpolate "$faces" "$(face 03)" "$(face 10)" --steps 10 --method spherical --out "$out/faces-spherical.png"
