@@ -146,9 +146,11 @@ package struct RunPlanner {
     var measured = TrainingConfiguration.recommended()
     (measured.batch, measured.learningRate) = (run.batch, run.rate)
     measured.dequantization = run.model.dequantization
-    // With photographs, of which alone there is a law, neither makes much difference (docs/recipes.md, docs/robustness.md).
-    measured.flips = training.flips
-    if training.clipRatio == 0 { measured.clipRatio = 0 }
+    // With photographs neither makes much difference (docs/recipes.md, docs/robustness.md).
+    if run.data == .cifar10 {
+      measured.flips = training.flips
+      if training.clipRatio == 0 { measured.clipRatio = 0 }
+    }
     let isMeasured = model == run.model && training.learns(like: measured)
     let law = try isMeasured && data != nil ? ScalingLaw(of: known) : nil
     return RunPlan(

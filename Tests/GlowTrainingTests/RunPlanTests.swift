@@ -240,7 +240,9 @@ struct RunPlanTests {
     let adamax = try planner(images, seconds: 900).plan(
       elapsed: { 0 }, evaluateEvery: nil, settings: withAdamax)
     #expect(adamax.training.optimizer == .adamax && adamax.expectation == nil)
-    func changed(by change: (inout TrainingConfiguration) -> Void) throws -> RunPlan {
+    func changed(
+      _ images: any Dataset = images, by change: (inout TrainingConfiguration) -> Void
+    ) throws -> RunPlan {
       try planner(images, seconds: 900).plan(
         elapsed: { 0 }, evaluateEvery: nil,
         settings: {
@@ -256,10 +258,14 @@ struct RunPlanTests {
     {
       #expect(try changed(by: change).expectation == nil)
     }
-    // These make no difference.
+    // With photographs these make no difference.
     let usual = try #require(try changed(by: { _ in }).expectation?.bitsPerDimension)
     #expect(try changed(by: { $0.flips = true }).expectation?.bitsPerDimension == usual)
     #expect(try changed(by: { $0.clipRatio = 0 }).expectation?.bitsPerDimension == usual)
+    let small = self.images(20_000, side: 28, channels: 1)
+    #expect(try changed(small, by: { _ in }).expectation != nil)
+    #expect(try changed(small, by: { $0.flips = true }).expectation == nil)
+    #expect(try changed(small, by: { $0.clipRatio = 0 }).expectation == nil)
   }
 
   @Test("more passes over the images than were measured make a guess of what is expected")
