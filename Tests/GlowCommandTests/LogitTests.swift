@@ -1,46 +1,32 @@
-import Foundation
 import GlowTestSupport
 import Testing
 
-@Suite("A logit of the images through the command")
-struct LogitCommandTests {
-  private let root = FileManager.default.temporaryDirectory.appending(path: "glow-logit-\(UUID())").path
-
-  init() throws { try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true) }
-
-  private func glow(_ line: String) throws -> ChildProcess {
-    let child = try ChildProcess.run(
-      ChildProcess.glow, line.split(separator: " ").map { String($0) }, in: root)
-    #expect(!child.wasKilled, "\(line) crashed")
-    return child
-  }
-
-  private func expectDone(_ line: String) throws {
-    let outcome = try glow(line)
-    #expect(outcome.status == 0, "\(line): \(outcome.error)")
-  }
-
-  @Test("training, resuming and every command that takes the model")
-  func commands() throws {
-    defer { try? FileManager.default.removeItem(atPath: root) }
+/// A logit of the images, which the model begins with.
+extension CommandTests {
+  @Test("a model that begins with a logit in training, resuming and every command that takes it")
+  func logit() throws {
+    defer { clean() }
     let data = "--data faces --limit 32"
     let model = "--levels 2 --depth 1 --width 8 --logit 1e-5"
-    try expectDone("train \(data) --out run \(model) --batch 8 --steps 4 --sample-every 2 --eval-every 2")
-    try expectDone("train --out run --steps 6 --resume --logit 1e-5")
-    #expect(try glow("inspect run").output.contains("logit: 1e-05"))
     for line in [
+      "train \(data) --out run \(model) --batch 8 --steps 4 --sample-every 2 --eval-every 2",
+      "train --out run --steps 6 --resume --logit 1e-5",
       "evaluate run \(data) --scores scores.jsonl --batch 8 --importance-samples 3",
       "sample run --out samples.png --count 4", "encode run \(data) --out latents.npy",
       "decode run --latents latents.npy --out decoded", "reconstruct run \(data) --out reconstruction.png",
       "train \(data) --out more --init-from run --batch 8 --steps 1",
-    ] { try expectDone(line) }
+    ] {
+      let outcome = try shell("$GLOW \(line)")
+      #expect(outcome.status == 0, "\(line): \(outcome.error)")
+    }
+    #expect(try shell("$GLOW inspect run").output.contains("logit: 1e-05"))
     #expect(
-      try glow("reconstruct run \(data) --out reconstruction.png").output.contains(
+      try shell("$GLOW reconstruct run \(data) --out reconstruction.png").output.contains(
         "12 of 12 images come back bit by bit"))
-    let other = try glow("train --out run --steps 8 --resume --logit 0.05")
+    let other = try shell("$GLOW train --out run --steps 8 --resume --logit 0.05")
     #expect(
       other.status != 0 && other.error.contains("--logit is 1e-05, asked for 0.05"), "\(other.error)")
-    let export = try glow("export run --to openai --out there.safetensors")
+    let export = try shell("$GLOW export run --to openai --out there.safetensors")
     #expect(
       export.status != 0
         && export.error.contains("have no logit of the images, and this one was trained with --logit 1e-05"),
@@ -48,11 +34,9 @@ struct LogitCommandTests {
   }
 
   /// 16 images of a side in the IDX format.
-  private func write(_ name: String, side: Int = 8, _ value: (Int) -> UInt8) throws {
+  private func writeDigits(_ name: String, side: Int = 8, _ value: (Int) -> UInt8) throws {
     let header: [UInt8] = [0, 0, 8, 3, 0, 0, 0, 16, 0, 0, 0, UInt8(side), 0, 0, 0, UInt8(side)]
-    try FileManager.default.createDirectory(atPath: "\(root)/\(name)", withIntermediateDirectories: true)
-    try Data(header + (0..<16 * side * side).map(value)).write(
-      to: URL(filePath: "\(root)/\(name)/train-images-idx3-ubyte"))
+    try write("\(name)/train-images-idx3-ubyte", header + (0..<16 * side * side).map(value))
   }
 
   /// Of 64 values 62 at an end.
@@ -67,10 +51,10 @@ struct LogitCommandTests {
       ("digits", "", true), ("digits", "--dequantization variational", true), ("digits", "--logit 0", false),
       ("grays", "", false),
     ])
-  func plan(data: String, options: String, isChosen: Bool) throws {
-    defer { try? FileManager.default.removeItem(atPath: root) }
-    try write(data, side: 28, data == "digits" ? digit : gray)
-    let outcome = try glow("plan --data \(data) --hours 0.003 --threads 1 \(options)")
+  func logitInPlans(data: String, options: String, isChosen: Bool) throws {
+    defer { clean() }
+    try writeDigits(data, side: 28, data == "digits" ? digit : gray)
+    let outcome = try shell("$GLOW plan --data \(data) --hours 0.003 --threads 1 \(options)")
     #expect(
       outcome.status == 0 && outcome.output.contains("--width 64 --logit 1e-05 ") == isChosen,
       "\(outcome.output)\(outcome.error)")
@@ -79,16 +63,16 @@ struct LogitCommandTests {
   @Test(
     "images that are mostly black or white, as digits are, get a hint at it; others, and those who know, none"
   )
-  func hint() throws {
-    defer { try? FileManager.default.removeItem(atPath: root) }
-    try write("digits", digit)
-    try write("grays", gray)
+  func hintAtLogit() throws {
+    defer { clean() }
+    try writeDigits("digits", digit)
+    try writeDigits("grays", gray)
     let model = "--hold-out 0 --levels 1 --depth 1 --width 8 --batch 4 --steps 1"
     for (number, (data, options, isHinted)) in [
       ("digits", "", true), ("digits", "--logit 0", false), ("digits", "--logit 1e-5", false),
       ("grays", "", false),
     ].enumerated() {
-      let outcome = try glow("train --data \(data) --out run\(number) \(model) \(options)")
+      let outcome = try shell("$GLOW train --data \(data) --out run\(number) \(model) \(options)")
       #expect(
         outcome.status == 0
           && outcome.error.contains("most values are black or white: with --logit 1e-5") == isHinted,
@@ -97,15 +81,15 @@ struct LogitCommandTests {
   }
 
   @Test(
-    "what cannot be is refused in one line",
+    "a logit that cannot be is refused in one line",
     arguments: [
       ("--logit 0.3", "--logit must be 1e-5 to 0.25, or 0 for none, not 0.3"),
       ("--architecture realnvp --logit 0.05", "--logit is of --architecture glow"),
       ("--logit high", "high"),
     ])
-  func refused(options: String, message: String) throws {
-    defer { try? FileManager.default.removeItem(atPath: root) }
-    let outcome = try glow("train --data faces --limit 8 --steps 1 --out run \(options)")
+  func logitRefused(options: String, message: String) throws {
+    defer { clean() }
+    let outcome = try shell("$GLOW train --data faces --limit 8 --steps 1 --out run \(options)")
     #expect(outcome.status != 0 && outcome.error.contains(message), "\(outcome.error)")
   }
 }
