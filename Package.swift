@@ -30,6 +30,8 @@ let package = Package(
     // Only its header, where there is one: the library is loaded when it is needed.
     .systemLibrary(name: "CMPI", path: "Modules/CMPI", providers: [.apt(["libopenmpi-dev"])]),
 
+    // A target names every module that it imports, not only those that no other brings along: what is not named is not
+    // compiled again when that module changes, and then reads its values at places where they no longer are.
     .target(name: "GlowFiles"),
     // The packed products, whose vectors of registers only C names.
     .target(name: "CGlowKernels"),
@@ -45,43 +47,73 @@ let package = Package(
       name: "GlowImages",
       dependencies: ["GlowFiles", "GlowKernels", "CPNGCodec", "CJPEGCodec", "CWebP", "CZlib"]),
     .target(name: "GlowPlots", dependencies: ["GlowImages", "CCairo"]),
-    .target(name: "GlowStorage", dependencies: ["GlowFiles", "GlowFlow", "CZlib"]),
-    .target(name: "GlowTraining", dependencies: ["GlowStorage", "GlowImages", "GlowRanks"]),
-    .target(name: "GlowLatents", dependencies: ["GlowTraining"]),
+    .target(name: "GlowStorage", dependencies: ["GlowFiles", "GlowKernels", "GlowFlow", "CZlib"]),
+    .target(
+      name: "GlowTraining",
+      dependencies: ["GlowFiles", "GlowKernels", "GlowFlow", "GlowStorage", "GlowImages", "GlowRanks"]),
+    .target(
+      name: "GlowLatents",
+      dependencies: ["GlowFiles", "GlowKernels", "GlowFlow", "GlowImages", "GlowTraining"]),
     // What a program that uses this package sees of it.
-    .target(name: "Glow", dependencies: ["GlowLatents"]),
+    .target(
+      name: "Glow",
+      dependencies: [
+        "GlowFiles", "GlowKernels", "GlowFlow", "GlowStorage", "GlowImages", "GlowTraining", "GlowLatents",
+      ]),
     .executableTarget(
       name: "GlowCommand",
       dependencies: [
+        "GlowFiles", "GlowKernels", "GlowFlow", "GlowRanks", "GlowStorage", "GlowImages", "GlowTraining",
         "GlowLatents", "GlowPlots", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     // Not part of the product: measures that stand in docs/gallery.md.
     .executableTarget(
       name: "AttributeStudy",
       dependencies: [
-        "GlowLatents", "GlowPlots", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "GlowKernels", "GlowFlow", "GlowStorage", "GlowImages", "GlowTraining", "GlowLatents", "GlowPlots",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
     .target(name: "GlowTestSupport", dependencies: ["GlowFiles", "GlowFlow"], path: "Tests/GlowTestSupport"),
     // What GoldenTests runs.
     .executableTarget(
-      name: "GoldenList", dependencies: ["GlowTraining", "COpenBLAS"], path: "Tests/GoldenList"),
+      name: "GoldenList",
+      dependencies: ["GlowKernels", "GlowFlow", "GlowStorage", "GlowImages", "GlowTraining", "COpenBLAS"],
+      path: "Tests/GoldenList"),
     .testTarget(name: "GlowTestSupportTests", dependencies: ["GlowTestSupport"]),
     .testTarget(name: "GlowFilesTests", dependencies: ["GlowFiles"]),
     .testTarget(name: "GlowKernelsTests", dependencies: ["CGlowKernels", "GlowKernels", "GlowTestSupport"]),
-    .testTarget(name: "GlowFlowTests", dependencies: ["GlowFlow", "GlowTestSupport"]),
-    .testTarget(name: "GlowImagesTests", dependencies: ["GlowImages", "GlowTestSupport"]),
-    .testTarget(name: "GlowPlotsTests", dependencies: ["GlowPlots"]),
+    .testTarget(name: "GlowFlowTests", dependencies: ["GlowKernels", "GlowFlow", "GlowTestSupport"]),
     .testTarget(
-      name: "GlowStorageTests", dependencies: ["GlowStorage", "GlowTraining", "GlowTestSupport"],
+      name: "GlowImagesTests",
+      dependencies: ["GlowFiles", "GlowKernels", "GlowImages", "CZlib", "GlowTestSupport"]),
+    .testTarget(name: "GlowPlotsTests", dependencies: ["GlowImages", "GlowPlots"]),
+    .testTarget(
+      name: "GlowStorageTests",
+      dependencies: [
+        "GlowFiles", "GlowKernels", "GlowFlow", "GlowStorage", "GlowTraining", "GlowTestSupport",
+      ],
       resources: [.copy("Fixtures")]),
     .testTarget(
-      name: "GlowTrainingTests", dependencies: ["GlowTraining", "GlowTestSupport"],
+      name: "GlowTrainingTests",
+      dependencies: [
+        "GlowFiles", "GlowKernels", "GlowFlow", "GlowStorage", "GlowImages", "GlowTraining",
+        "GlowTestSupport",
+      ],
       resources: [.copy("Fixtures")]),
     .testTarget(name: "GlowTests", dependencies: ["Glow"]),
-    .testTarget(name: "GlowLatentsTests", dependencies: ["GlowLatents", "GlowTestSupport"]),
     .testTarget(
-      name: "GlowCommandTests", dependencies: ["GlowCommand", "GlowTraining", "GlowPlots", "GlowTestSupport"]),
+      name: "GlowLatentsTests",
+      dependencies: [
+        "GlowFiles", "GlowKernels", "GlowFlow", "GlowImages", "GlowTraining", "GlowLatents",
+        "GlowTestSupport",
+      ]),
+    .testTarget(
+      name: "GlowCommandTests",
+      dependencies: [
+        "GlowFiles", "GlowKernels", "GlowFlow", "GlowStorage", "GlowImages", "GlowTraining", "GlowLatents",
+        "GlowPlots", "GlowCommand", "GlowTestSupport",
+      ]),
     .testTarget(name: "GoldenTests", dependencies: ["GoldenList", "GlowTestSupport"], exclude: ["Lists"]),
   ],
   swiftLanguageModes: [.v6]
