@@ -10,7 +10,8 @@ package enum ModelFile {
   package static let nameInRun = "model.safetensors"
 
   static let format = "glow"
-  /// Of the format: it changes when files are written that earlier versions of the package would read wrongly.
+  /// Of the format, those that are read: there is another when files are written that earlier versions of the package would
+  /// read wrongly.
   static let versions = ["1", "2"]
   static let formatKey = "format"
   static let versionKey = "glow.version"
@@ -18,7 +19,8 @@ package enum ModelFile {
   /// The version of the package that wrote the file, since 0.3.
   package static let releaseKey = "glow.release"
 
-  /// Versions before 0.3 take a model with a logit for one without: its parameters are the same.
+  /// The version that a model's file gets. Programs before 0.3 would take a model with a logit for one without: its
+  /// parameters are the same.
   static func version(of configuration: GlowConfiguration) -> String {
     versions[configuration.logit == 0 ? 0 : 1]
   }
