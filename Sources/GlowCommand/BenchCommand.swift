@@ -23,6 +23,7 @@ struct BenchCommand: ParsableCommand {
       "Channels of the hidden layers of a dequantizer, as --dequantization variational has (none by default)."
   )
   var dequantizerWidth = 0
+  @Option(help: "Margin of the logit that a glow begins with (default: 0, none).") var logit: Double?
   @Option(help: "Side of the images.") var imageSize = 32
   @Option(help: "Images a pass.") var batch = 64
   @Option(help: "adamax, adam or muon: of a step of training.") var optimizer = OptimizerKind.adamax
@@ -58,8 +59,9 @@ struct BenchCommand: ParsableCommand {
     let levels, width, blocks, batch, imageSize, threads: Int
     /// Whether evaluate and sample were the passes alone.
     let passes: Bool
-    /// Absent where the architecture has no such setting, or the model no dequantizer.
+    /// Absent where the architecture has no such setting, or the model no dequantizer or logit.
     let depth, dequantizerWidth: Int?
+    let logit: Double?
     let coupling, network, flowNormalization: String?
     let optimizer: String
     let imagesPerSecond, gflops, fractionOfPeak, peakGflops, ceiling: Double
@@ -77,10 +79,12 @@ struct BenchCommand: ParsableCommand {
     configuration.imageWidth = imageSize
     try couplings.set(&configuration)
     try couplings.refuse(
-      levels != nil ? "levels" : depth != nil ? "depth" : nil, unless: .glow, configuration)
+      levels != nil ? "levels" : depth != nil ? "depth" : logit != nil ? "logit" : nil, unless: .glow,
+      configuration)
     configuration.levels = levels ?? configuration.levels
     configuration.depth = depth ?? configuration.depth
     configuration.dequantizerWidth = dequantizerWidth
+    configuration.logit = logit ?? configuration.logit
     try configuration.validate(naming: CouplingArguments.naming(configuration.architecture))
     let team = try threads.team()
     // For the product that is the yardstick.
@@ -104,6 +108,7 @@ struct BenchCommand: ParsableCommand {
           width: configuration.width, blocks: configuration.blocks, batch: batch, imageSize: imageSize,
           threads: team.count, passes: passes, depth: configuration.has(.depth) ? configuration.depth : nil,
           dequantizerWidth: configuration.hasDequantizer ? dequantizerWidth : nil,
+          logit: configuration.has(.logit) && configuration.logit > 0 ? configuration.logit : nil,
           coupling: configuration.has(.coupling) ? configuration.coupling.rawValue : nil,
           network: configuration.has(.network) ? configuration.network.rawValue : nil,
           flowNormalization: configuration.has(.flowNormalization)

@@ -33,6 +33,21 @@ extension CommandTests {
       "\(export.error)")
   }
 
+  @Test("the speed of a model is measured with its logit")
+  func logitSpeed() throws {
+    let line = "$GLOW bench train --levels 1 --depth 1 --width 8 --image-size 8 --batch 2 --runs 1 --json"
+    #expect(try !shell(line).output.contains("logit"))
+    let bench = try shell("\(line) --logit 0.05")
+    #expect(bench.status == 0 && bench.output.contains(#""logit":0.05,"#), "\(bench.output)\(bench.error)")
+    for (options, message) in [
+      ("--logit 0.3", "--logit must be 1e-5 to 0.25, or 0 for none, not 0.3"),
+      ("--architecture realnvp --logit 0.05", "--logit is of --architecture glow"),
+    ] {
+      let outcome = try shell("$GLOW bench train \(options)")
+      #expect(outcome.status != 0 && outcome.error.contains(message), "\(outcome.error)")
+    }
+  }
+
   /// 16 images of a side in the IDX format.
   private func writeDigits(_ name: String, side: Int = 8, _ value: (Int) -> UInt8) throws {
     let header: [UInt8] = [0, 0, 8, 3, 0, 0, 0, 16, 0, 0, 0, UInt8(side), 0, 0, 0, UInt8(side)]
