@@ -19,7 +19,7 @@ struct AttributeStudy: ParsableCommand {
   @Option(help: "Faces to fit the probe and find the vectors from.") var train = 10_000
   @Option(help: "Faces without the attribute to push, out of a test set of 2,000.") var push = 500
   @Option(parsing: .upToNextOption, help: "How many times a vector is added.")
-  var strengths = stride(from: 0.6, through: 1.61, by: 0.1).map { ($0 * 10).rounded() / 10 }
+  var strengths = [0.9, 1, 1.2, 1.4, 1.6, 1.8, 2, 2.2]
   @Option(help: "The PNG of pushed faces to write.") var out: String?
   @Flag(help: "Print every strength, not the best alone.") var sweep = false
 
