@@ -97,7 +97,7 @@ let package = Package(
     .testTarget(
       name: "GlowTrainingTests",
       dependencies: [
-        "GlowFiles", "GlowKernels", "GlowFlow", "GlowStorage", "GlowImages", "GlowTraining",
+        "GlowFiles", "GlowKernels", "GlowFlow", "GlowRanks", "GlowStorage", "GlowImages", "GlowTraining",
         "GlowTestSupport",
       ],
       resources: [.copy("Fixtures")]),

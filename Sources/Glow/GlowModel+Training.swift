@@ -34,8 +34,9 @@ extension GlowModel {
   ///
   /// - Parameters:
   ///   - plan: the model's shape and the settings of training. The shape of its images follows from `images`.
-  ///   - images: of one shape, whose sides can be halved as often as the model has levels.
-  ///   - heldOut: to measure the model with, every `settings.evaluateEvery` steps.
+  ///   - images: of one shape, whose sides can be halved as often as the model has levels; of `model.classCount` classes,
+  ///     if that is not 0.
+  ///   - heldOut: to measure the model with, every `settings.evaluateEvery` steps; of the same classes, by their names.
   ///   - folder: where a run is to stand; a new name, an empty folder, or that of the run to go on with.
   ///   - progress: called after each step, from the thread of the training.
   /// - Returns: the model with averaged weights.
@@ -71,10 +72,23 @@ extension GlowModel {
       images.shape.height, images.shape.width, images.shape.channels
     )
     try model.validate()
+    for set in [images] + (heldOut.map { [$0] } ?? []) where set.count == 0 {
+      throw GlowError("a set needs an image at least")
+    }
     let former = try RunConfiguration.resumed(in: runFolder, note: report.note)
     if former != nil && !plan.resumes { throw GlowError("\(folder): holds a run already") }
     if let former, !former.configuration.model.differences(from: model).isEmpty {
       throw GlowError("\(folder): holds a run of another model")
+    }
+    // Those that a run began with keep their numbers.
+    var classNames = model.isConditional ? images.classNames : []
+    if former != nil, model.isConditional, let file = try? SafetensorsFile(runFolder.model) {
+      classNames =
+        try ClassNames.read(file.metadata, count: model.classCount, path: runFolder.model) ?? classNames
+    }
+    if !classNames.isEmpty && classNames.count != model.classCount {
+      throw GlowError(
+        "images of \(classNames.count) classes do not fit a model that knows \(model.classCount)")
     }
     var settings = plan.settings
     if model.hasDequantizer && settings.dequantization == .uniform { settings.dequantization = .variational }
@@ -83,12 +97,14 @@ extension GlowModel {
     let trainer = try Trainer(
       configuration,
       glow: Glow(configuration: model, seed: plan.settings.seed, team: team(plan.threads)),
-      train: images.dataset, test: heldOut?.dataset, folder: runFolder, progress: report)
+      train: images.dataset(of: classNames, folder),
+      test: heldOut?.dataset(of: classNames, "the set to train on"),
+      folder: runFolder, progress: report)
     trainer.interruption = { isCancelled.isRaised ? SIGINT : nil }
     if former != nil { try trainer.resume() }
     if try trainer.run() != .finished { throw CancellationError() }
     let (flow, metadata) = try ModelFile.read(runFolder.model, as: Float.self, team: trainer.glow.team)
-    return GlowModel(flow, metadata, classNames: model.isConditional ? images.classNames : [])
+    return GlowModel(flow, metadata, classNames: classNames)
   }
 }
 

@@ -76,15 +76,18 @@ public actor GlowModel {
     if let label { try check([label]) }
     var result: ImageScore?
     try score(ImageSet(ImageArray([image], label: label)), seed) { result = try $0.result.get() }
-    return result!
+    // There is none where the task has been cancelled.
+    guard let result else { throw CancellationError() }
+    return result
   }
 
   /// The scores of images, in order, as they are computed; those that cannot be read or scored are among them.
   ///
-  /// Whoever stops to ask for more ends the work.
+  /// Whoever stops to ask for more ends the work. As every `AsyncThrowingStream`, the sequence ends without an error, and
+  /// without the rest, in a task that is cancelled.
   ///
   /// - Parameters:
-  ///   - images: of the shape `imageShape`.
+  ///   - images: of the shape `imageShape`; for a model that knows classes, of some of these, by their names.
   ///   - seed: of the noise that makes densities of bytes.
   /// - Returns: a sequence that throws if the images do not fit the model or memory.
   public nonisolated func scores(
@@ -109,13 +112,13 @@ public actor GlowModel {
   }
 
   private func score(_ images: ImageSet, _ seed: UInt64, _ body: (ScoredImage) throws -> Void) throws {
-    try check(images)
+    let dataset = try images.dataset(for: self)
     var settings = ScoringSettings()
     settings.dequantization = flow.configuration.dequantization
     settings.seed = seed
     settings.onError = .skip
     func isCancelled() -> Bool { Task.isCancelled }
-    try tools().scorer.score(images.dataset, settings, shouldStop: isCancelled) { record in
+    try tools().scorer.score(dataset, settings, shouldStop: isCancelled) { record in
       try body(
         ScoredImage(
           index: record.index, name: record.path, label: record.label,
@@ -184,14 +187,14 @@ public actor GlowModel {
   ///
   /// - Parameters:
   ///   - attribute: one of the images' `attributeNames` or `classNames`.
-  ///   - images: some with it and some without.
+  ///   - images: some with it and some without; for a model that knows classes, of some of these, by their names.
   /// - Throws: if the images do not fit the model, have no such attribute, or all have it or none has.
   public func direction(of attribute: String, in images: ImageSet) throws -> Latents {
-    try check(images)
-    let attributes = DatasetAttributes(images.dataset)
+    let dataset = try images.dataset(for: self)
+    let attributes = DatasetAttributes(dataset)
     let place = try attributes.index(of: attribute, data: "the images")
     let statistics = try AttributeStatistics(
-      images.dataset, attributes: attributes, scorer: tools().scorer, size: flow.latentCount)
+      dataset, attributes: attributes, scorer: tools().scorer, size: flow.latentCount)
     return Latents(try statistics.meanDifference(place))
   }
 
@@ -217,17 +220,34 @@ public actor GlowModel {
 
   private func space(_ label: Int) throws -> LatentSpace { try LatentSpace(flow, label: label) }
 
-  private func check(_ images: ImageSet) throws {
-    if images.shape != imageShape {
-      throw GlowError("images of \(images.shape) do not fit a model for \(imageShape)")
-    }
-  }
-
   private func check(_ labels: [Int]) throws {
     if labels.isEmpty { throw GlowError("no class is given to draw images of") }
     if let label = labels.first(where: { $0 != 0 && !(0..<configuration.classCount).contains($0) }) {
       throw GlowError("the model has \(configuration.classCount) classes, and none is number \(label)")
     }
+  }
+}
+
+extension ImageSet {
+  /// The images with their classes under the model's numbers.
+  ///
+  /// - Throws: if they do not fit the model.
+  fileprivate func dataset(for model: GlowModel) throws -> any Dataset {
+    if shape != model.imageShape {
+      throw GlowError("images of \(shape) do not fit a model for \(model.imageShape)")
+    }
+    return try model.configuration.isConditional ? dataset(of: model.classNames, "the model") : dataset
+  }
+
+  /// The images with their classes under other numbers: those of names that are known already, if any are.
+  ///
+  /// - Parameter owner: who knows the names, for the error.
+  /// - Throws: `ConfigurationError` if a class is not among them.
+  func dataset(of known: [String], _ owner: String) throws -> any Dataset {
+    if known.isEmpty || classNames.isEmpty || classNames == known { return dataset }
+    let places = try ClassNames.places(
+      of: classNames, in: known, count: known.count, location: "the set", path: owner)
+    return dataset.relabeled(known, places: places)
   }
 }
 
@@ -245,7 +265,7 @@ public struct ScoredImage: Sendable {
   public let index: Int
   /// Where it comes from.
   public let name: String
-  /// Its class, if it has one.
+  /// Its class, if it has one: by its number in the model, if that knows classes, else in the set.
   public let label: Int?
   /// Its score, or why it has none.
   public let result: Result<ImageScore, any Error>

@@ -28,9 +28,12 @@ struct DetectCommand: SharedCommand {
     name: .customLong("images"),
     help: ArgumentHelp("New images, to be judged one by one against --reference.", valueName: "data"))
   var judged: String?
-  @Option(help: "The share of known images that may be taken for foreign.") var fpr = 0.05
-  @Option(name: .customLong("by"), help: "The score to judge by: bits_per_dim, complexity or typicality.")
-  var score = DetectionScore.complexity
+  @Option(help: "With --images, the share of known images that may be taken for foreign (default: 0.05).")
+  var fpr: Double?
+  @Option(
+    name: .customLong("by"),
+    help: "With --images, the score to judge by: bits_per_dim, complexity (default) or typicality.")
+  var score: DetectionScore?
   @Option(help: "What complexity is measured by: png or webp (lossless).") var compressor = Compressor.png
   @Option(
     help: ArgumentHelp(
@@ -71,6 +74,20 @@ struct DetectCommand: SharedCommand {
     }
   }
 
+  /// What a reference keeps.
+  private struct Kept: Encodable {
+    let reference: String
+    let known: Side
+
+    private enum CodingKeys: CodingKey { case reference }
+
+    func encode(to encoder: any Encoder) throws {
+      try known.encode(to: encoder)
+      var container = encoder.container(keyedBy: CodingKeys.self)
+      try container.encode(reference, forKey: .reference)
+    }
+  }
+
   private struct Metrics: Encodable {
     let auroc: Double
     let averagePrecision: Double
@@ -106,7 +123,12 @@ struct DetectCommand: SharedCommand {
 
   func validate() throws {
     for destination in destinations { try destination.checkName() }
-    if !(fpr > 0 && fpr < 1) { throw ValidationError("--fpr must be between 0 and 1, not \(fpr)") }
+    if let fpr, !(fpr > 0 && fpr < 1) {
+      throw ValidationError("--fpr must be between 0 and 1, not \(fpr)")
+    }
+    if judged == nil, let option = fpr != nil ? "--fpr" : score != nil ? "--by" : nil {
+      throw ValidationError("\(option) is for --images, which are judged one by one: leave it out")
+    }
     if judged != nil {
       if known != nil || foreign != nil || train != nil {
         throw ValidationError("--images are judged by --reference alone: leave out --in, --out and --train")
@@ -182,6 +204,7 @@ struct DetectCommand: SharedCommand {
   private func judge() throws {
     let stored = try weights.read(model, threads.team())
     let (judged, path) = (judged!, reference!)
+    let (score, fpr) = (score ?? .complexity, fpr ?? 0.05)
     let reference = try DetectionReference(path)
     guard let known = reference.scores[score.rawValue] else {
       throw FileError(path, "keeps no \(score.rawValue) of its images: give another --by")
@@ -337,9 +360,10 @@ struct DetectCommand: SharedCommand {
     if let reference {
       try DetectionReference(provenances[0], scores: collected[0].values).write(to: reference)
     }
-    if foreign == nil {
+    if foreign == nil, let reference {
+      if json { return try answer(jsonLine(Kept(reference: reference, known: sides[0]))) }
       return try answer(
-        "\(reference!): the scores of \(counted(sides[0].images, "image")) of \(data[0]); compressed as \(compressor.rawValue)"
+        "\(reference): the scores of \(counted(sides[0].images, "image")) of \(data[0]); compressed as \(compressor.rawValue)"
           + (sides[0].note.map { "; \($0)" } ?? ""))
     }
     var metrics: [DetectionScore: DetectionMetrics] = [:]

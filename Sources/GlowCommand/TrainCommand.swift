@@ -136,12 +136,22 @@ struct TrainCommand: SharedCommand {
     }
     try MemoryEstimate.check(configuration.model, settings, team.kernels)
     let glow = try origin?.glow ?? Glow(configuration: configuration.model, seed: settings.seed, team: team)
-    if training.initImages != nil && !glow.isSetFromData {
-      throw ConfigurationError(
-        "--init-images is for layers that are set from images, and a \(shape.architecture) has none")
+    if let count = training.initImages {
+      if !glow.isSetFromData {
+        throw ConfigurationError(
+          "--init-images is for layers that are set from images, and a \(shape.architecture) has none")
+      }
+      let former = former.flatMap { $0.isOfCheckpoint ? $0.configuration.training.initializationImages : nil }
+      if glow.isInitialized || former ?? count != count {
+        terminal.note(
+          "--init-images changes nothing: it is of new models, and the layers of this one are set")
+      }
+    }
+    if training.lrFinal != nil && settings.schedule == .constant {
+      throw ConfigurationError("--lr-final is of a rate that falls, and --lr-schedule is constant")
     }
     // Before all images are looked at.
-    _ = try MemoryEstimate(glow, settings)
+    _ = try MemoryEstimate(glow, settings, imageCount: opened.dataset.count)
     if settings.onError == .fail {
       for dataset in [opened.dataset] + (test.map { [$0.dataset] } ?? []) {
         let note = try hinting("--check of glow data lists all such files, --on-error skip passes over them")

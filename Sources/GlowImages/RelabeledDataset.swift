@@ -5,7 +5,9 @@ extension Dataset {
   ///   - classNames: the model's classes.
   ///   - places: of each class of these images, its place among those; nil for one that is none of them.
   package func relabeled(_ classNames: [String], places: [Int?]) -> any Dataset {
-    RelabeledDataset(base: self, classNames: classNames) { $0.flatMap { places[$0] } }
+    RelabeledDataset(base: self, classNames: classNames) {
+      $0.flatMap { places.indices.contains($0) ? places[$0] : nil }
+    }
   }
 
   /// The same images, all of one class.

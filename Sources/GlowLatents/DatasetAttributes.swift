@@ -43,6 +43,9 @@ extension AttributeStatistics {
   /// - Throws: `FileError` of the first image that cannot be read.
   package init(_ dataset: any Dataset, attributes: DatasetAttributes, scorer: Scorer, size: Int) throws {
     self.init(names: attributes.names, exclusive: attributes.classRange, size: size)
-    try scorer.encode(dataset) { add($1, attributes: attributes.values($0)) }
+    try scorer.encode(dataset) {
+      try Task.checkCancellation()
+      add($1, attributes: attributes.values($0))
+    }
   }
 }

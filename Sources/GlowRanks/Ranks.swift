@@ -95,8 +95,7 @@ package final class Ranks: @unchecked Sendable {
     }
     let limit = status == .leaving ? Ranks.patience : -1
     let heads = try gather([status.rawValue, Int64(bytes.count)], limit: limit)
-    let counts = heads.map { Int32($0[1]) }
-    let all = gather(bytes, counts)
+    let all = gather(bytes, heads.map { Int($0[1]) })
     guard let failing = heads.firstIndex(where: { $0[0] != Status.fine.rawValue }) else { return all }
     let reason = String(decoding: all[failing], as: UTF8.self)
     // The error of this process says it better, if it is the first's.
@@ -117,12 +116,36 @@ package final class Ranks: @unchecked Sendable {
   /// The others have not heard of a failure.
   private struct Unheard: Error {}
 
-  private func gather(_ bytes: [UInt8], _ counts: [Int32]) -> [[UInt8]] {
-    if counts.allSatisfy({ $0 == 0 }) { return counts.map { _ in [] } }
-    let offsets = starts(counts)
-    var all = [UInt8](repeating: 0, count: counts.reduce(0) { $0 + Int($1) })
-    ranks_gather_bytes(bytes, &all, counts, offsets, Int32(rank))
-    return zip(offsets, counts).map { Array(all[Int($0)..<Int($0 + $1)]) }
+  /// The bytes of all processes.
+  private func gather(_ bytes: [UInt8], _ counts: [Int]) -> [[UInt8]] {
+    var all = counts.map { count in
+      var bytes: [UInt8] = []
+      bytes.reserveCapacity(count)
+      return bytes
+    }
+    for pieces in Ranks.pieces(of: counts) {
+      let offsets = starts(pieces)
+      var together = [UInt8](repeating: 0, count: pieces.reduce(0) { $0 + Int($1) })
+      bytes.withUnsafeBufferPointer { own in
+        ranks_gather_bytes(
+          own.baseAddress.map { $0 + all[rank].count }, &together, pieces, offsets, Int32(rank))
+      }
+      for (other, (offset, count)) in zip(offsets, pieces).enumerated() {
+        all[other] += together[Int(offset)..<Int(offset + count)]
+      }
+    }
+    return all
+  }
+
+  /// MPI counts in 32 bits what all send at a time.
+  ///
+  /// - Parameter counts: bytes of each process.
+  /// - Returns: of each round those that each sends, together at most `limit`.
+  static func pieces(of counts: [Int], limit: Int = Int(Int32.max)) -> [[Int32]] {
+    let share = limit / counts.count
+    return stride(from: 0, to: counts.max() ?? 0, by: share).map { start in
+      counts.map { Int32(max(0, min(share, $0 - start))) }
+    }
   }
 
   /// The whole of a job: what ends it in one process, ends it in all.

@@ -108,7 +108,7 @@ struct BatchPass {
           dequantization: glow.dequantization, team: glow.team)
       }
       skipped += feed.skipped.map(\.error)
-      labels = glow.configuration.isConditional ? found : nil
+      labels = try glow.configuration.labels(of: found, in: feed.dataset)
       var whenFinal: ((Range<Int>) -> Void)?
       if part == own.last && exchange != nil {
         let (pass, before) = (self, tree)

@@ -12,7 +12,7 @@ import GlowStorage
 enum Checkpoint {
   private static let formatKey = "format"
   static let format = "glow-checkpoint"
-  private static let stepKey = "glow.step"
+  static let stepKey = "glow.step"
   private static let configurationKey = "glow.run"
   private static let safeguardKey = "glow.safeguard"
   private static let evaluationsKey = "glow.evaluations"
@@ -71,6 +71,11 @@ enum Checkpoint {
     return try RunConfiguration.decode(Data(text.utf8), path: path)
   }
 
+  /// Looks at all checksums of a checkpoint.
+  ///
+  /// - Throws: `FileError` naming the entry that is damaged.
+  static func checkSums(_ file: SafetensorsFile) throws { try file.checkSums(isComplete: !isUnguarded(file)) }
+
   /// Whether version 0.1 wrote a checkpoint, which had neither guards nor a checksum of the header.
   private static func isUnguarded(_ file: SafetensorsFile) -> Bool {
     file.metadata[formatKey] == format && file.metadata[safeguardKey] == nil
@@ -94,7 +99,7 @@ enum Checkpoint {
           try? JSONDecoder().decode(Safeguard.self, from: Data($0.utf8))
         })
     else { throw FileError(path, "is not a checkpoint of glow train") }
-    try file.checkSums(isComplete: !isUnguarded(file))
+    try checkSums(file)
     state.forgetGood()
     for (name, slab) in state.slabs { try read(slab, name, file, state.glow.parameters) }
     state.step = step

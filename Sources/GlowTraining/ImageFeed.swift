@@ -36,7 +36,7 @@ struct ImageFeed {
   }
 
   /// Puts images `start..<start + count` of the sequence into `workspace.images`, dequantized by the team, and
-  /// returns their labels. Those that follow are read ahead.
+  /// returns their places in the data set. Those that follow are read ahead.
   ///
   /// - Throws: `FileError` with the name of the first image that cannot be read, unless such are skipped.
   mutating func load(
@@ -46,22 +46,18 @@ struct ImageFeed {
     let reader = reader(from: start, count: count, threads: team.count)
     self.reader = nil
     skipped = []
-    let labels = try reader.withNext(count) { items in
+    let indices = try reader.withNext(count) { items in
       let indices = try items.map { try replaceIfBroken($0) }
       team.run(count) { item, _ in
         put(
           items[item], place: start + item, into: images + item * dataset.shape.count,
           dequantization: dequantization)
       }
-      return try indices.map { index in
-        if let label = dataset.label(index) { return label }
-        if dataset.classNames.isEmpty { return 0 }
-        throw FileError(dataset.source(index), "has no class")
-      }
+      return indices
     }
     next = ImageFeed.place(from: start + count, in: share, batch: configuration.batch)
     self.reader = reader
-    return labels
+    return indices
   }
 
   /// Puts the next image of the data set that can be read in the place of one that cannot, and returns its index.

@@ -45,10 +45,13 @@ package struct MemoryEstimate: Sendable {
 
   /// Of a run with a model.
   ///
-  /// - Parameter available: bytes; nil where it cannot be told.
+  /// - Parameters:
+  ///   - imageCount: images to train on; if nil, as many as initialization takes.
+  ///   - available: bytes; nil where it cannot be told.
   /// - Throws: `TrainingError` if not even recomputing the hidden activations would fit.
   package init(
-    _ glow: Glow<Float>, _ configuration: TrainingConfiguration, available: Int? = availableMemory()
+    _ glow: Glow<Float>, _ configuration: TrainingConfiguration, imageCount: Int? = nil,
+    available: Int? = availableMemory()
   ) throws {
     let parts = BatchParts(configuration)
     // Sums over parts of the batch that wait for their neighbors.
@@ -59,11 +62,14 @@ package struct MemoryEstimate: Sendable {
       * MemoryLayout<Float>.stride
     self.available = available
     unpackedBytes = Unpacked.bytes
+    let initialization =
+      glow.isInitialized
+      ? 0
+      : glow.workspaceBytes(
+        batch: configuration.initializationImages(of: imageCount ?? .max), purpose: .inference)
     func estimate(_ keepsHidden: Bool) -> Int {
       max(
-        glow.workspaceBytes(batch: parts.size, purpose: .training(keepsHidden: keepsHidden)),
-        glow.isInitialized
-          ? 0 : glow.workspaceBytes(batch: configuration.initializationImages, purpose: .inference))
+        glow.workspaceBytes(batch: parts.size, purpose: .training(keepsHidden: keepsHidden)), initialization)
     }
     let limit = MemoryEstimate.limit(available)
     let kept = estimate(true)
@@ -76,8 +82,10 @@ package struct MemoryEstimate: Sendable {
     if parameterBytes + workspaceBytes > limit {
       throw TrainingError(
         "training needs about \(megabytes(parameterBytes + workspaceBytes)) of memory and \(megabytes(available!)) are free: "
-          + "use a smaller \(parts.count > 1 ? "micro-batch" : "batch"), width or image size"
-          + (keepsHidden ? ", or recompute the activations" : ""))
+          + (workspaceBytes == initialization
+            ? "initialize from fewer images (--init-images), or use a smaller width or image size"
+            : "use a smaller \(parts.count > 1 ? "micro-batch" : "batch"), width or image size"
+              + (keepsHidden ? ", or recompute the activations" : "")))
     }
   }
 

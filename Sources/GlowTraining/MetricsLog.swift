@@ -10,6 +10,8 @@ final class MetricsLog {
   var events: EventLog?
   /// Lines of the step after which the log goes on.
   private(set) var kept: [Metrics] = []
+  /// Those of the last line that is kept.
+  private(set) var seconds = 0.0
 
   /// Opens the log to go on after update `step`: later lines, and a torn last one, are dropped, and so is that of
   /// an evaluation at `step`, which is done again.
@@ -28,6 +30,7 @@ final class MetricsLog {
         found < step || (found == step && entry["test_bits_per_dim"] == nil)
       else { continue }
       lines += line + [UInt8(ascii: "\n")]
+      seconds = (entry["seconds"] as? NSNumber)?.doubleValue ?? seconds
       if found == step, let metrics = try? decoder.decode(Metrics.self, from: Data(line)) {
         kept.append(metrics)
       }

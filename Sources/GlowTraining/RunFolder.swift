@@ -122,12 +122,15 @@ package struct RunFolder: Sendable {
   /// Where `best.safetensors` keeps its test bits/dim.
   static let bestKey = "glow.test_bits_per_dim"
 
-  /// The test bits/dim of `best.safetensors`; nil if there is none that is whole.
-  func bestBitsPerDimension() -> Double? {
+  /// The test bits/dim of `best.safetensors`, and their step; nil if there is none that is whole.
+  func bestEvaluation() -> (bitsPerDimension: Double, step: Int)? {
     guard let file = try? SafetensorsFile(best), (try? file.checkSums(isComplete: true)) != nil else {
       return nil
     }
-    return file.metadata[RunFolder.bestKey].flatMap { Double($0) }
+    guard let bits = file.metadata[RunFolder.bestKey].flatMap({ Double($0) }),
+      let step = file.metadata[Checkpoint.stepKey].flatMap({ Int($0) })
+    else { return nil }
+    return (bits, step)
   }
 
   /// Steps of the checkpoints that are there, oldest first.

@@ -101,9 +101,11 @@ package struct RunPlanner {
     self.images = images
     self.heldOut = heldOut
     self.seconds = seconds
-    speed = {
-      try RunPlan.Speed(
-        $0.model, $0.training, team: team, cores: cores ?? team.count, measuringFor: min(2, seconds / 60))
+    speed = { settings in
+      var training = settings.training
+      training.initializationImages = training.initializationImages(of: images.count)
+      return try RunPlan.Speed(
+        settings.model, training, team: team, cores: cores ?? team.count, measuringFor: min(2, seconds / 60))
     }
   }
 
@@ -174,7 +176,7 @@ package struct RunPlanner {
     let atEnd = TrainingBits.imageCount(trainedOn: Int(max(0, time) * speed.training), batch: training.batch)
     let evaluation = Double(training.imagesOfEvaluation(heldOut: heldOut?.count ?? 0)) / speed.scoring
     var around =
-      Double(min(images.count, training.initializationImages) + min(images.count, atEnd)) / speed.scoring
+      Double(training.initializationImages(of: images.count) + min(images.count, atEnd)) / speed.scoring
     var ofStep = Double(training.batch) / speed.training
     var count = 0
     if let evaluateEvery {

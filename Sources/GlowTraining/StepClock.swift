@@ -3,6 +3,8 @@ import Foundation
 /// Measures how fast a run trains, without the pauses for evaluation and samples.
 final class StepClock {
   private let batch: Int
+  /// Of the parts of the run before this one.
+  private let secondsBefore: Double
   private let start = ContinuousClock.now
   private var resumed = ContinuousClock.now
   /// Durations of the latest steps, in seconds.
@@ -15,7 +17,8 @@ final class StepClock {
   private var waitingSeconds = 0.0
   private var uncounted = (outside: 0.0, waiting: 0.0)
 
-  init(batch: Int) { self.batch = batch }
+  /// - Parameter secondsBefore: that the run had taken when it was stopped, if it goes on.
+  init(batch: Int, secondsBefore: Double = 0) { (self.batch, self.secondsBefore) = (batch, secondsBefore) }
 
   /// One step has been done.
   func tick() {
@@ -62,8 +65,8 @@ final class StepClock {
   /// Over the latest steps.
   var imagesPerSecond: Double { Double(batch * recent.count) / max(1e-9, recent.reduce(0, +)) }
 
-  /// Since the run, or its continuation, started.
-  var seconds: Double { seconds(from: start, to: .now) }
+  /// Of the whole run, without the time in which it was stopped.
+  var seconds: Double { secondsBefore + seconds(from: start, to: .now) }
 
   private func seconds(from: ContinuousClock.Instant, to: ContinuousClock.Instant) -> Double {
     let duration = from.duration(to: to)

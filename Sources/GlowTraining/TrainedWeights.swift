@@ -47,10 +47,12 @@ package enum TrainedWeights: String, Sendable, CaseIterable {
     }
     let weights = weights ?? (hasAverage ? .averaged : .raw)
     let file = try SafetensorsFile(path)
-    try file.checkSums(isComplete: true)
+    try Checkpoint.checkSums(file)
     let glow: Glow<Float> = try ModelFile.read(
       file, configuration.model, prefix: weights == .raw ? "value." : "average.", team: team)
-    var metadata = file.metadata.filter { ["glow.step", "glow.kernels", ClassNames.key].contains($0.key) }
+    var metadata = file.metadata.filter {
+      [Checkpoint.stepKey, "glow.kernels", ClassNames.key].contains($0.key)
+    }
     metadata["glow.weights"] = weights.rawValue
     return (glow, metadata)
   }

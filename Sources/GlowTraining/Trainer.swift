@@ -57,6 +57,8 @@ package final class Trainer {
       limit?.willSave(bytes: (training.guards ? 9 : 5) * MemoryLayout<Float>.stride * glow.parameters.count)
     }
   }
+  /// Whether the run goes on with other held-out images.
+  private(set) var hasOtherTest = false
   /// Is told what a run does next.
   var stageWillBegin: (TrainingRun.Stage) -> Void = { _ in }
 
@@ -87,7 +89,8 @@ package final class Trainer {
           + "\(parts.batch) images is one position: use fewer --scales, or another --batch or --micro-batch")
     }
     try configuration.training.validate(for: configuration.model)
-    memory = try MemoryEstimate(glow, configuration.training)
+    if train.count == 0 { throw TrainingError("there are no images to train on") }
+    memory = try MemoryEstimate(glow, configuration.training, imageCount: train.count)
     self.configuration = configuration
     self.train = train
     self.test = test
@@ -141,15 +144,21 @@ package final class Trainer {
     let steps = folder.checkpointSteps()
     for step in steps.reversed() {
       do {
-        let former = try Checkpoint.configuration(folder.checkpoint(step)).training.optimizer
-        if former != training.optimizer {
+        let former = try Checkpoint.configuration(folder.checkpoint(step))
+        let optimizer = former.training.optimizer
+        if optimizer != training.optimizer {
           lock = nil
           throw TrainingError(
-            "\(folder.checkpoint(step)) has the moments of \(former.rawValue), which mean nothing to "
-              + "\(training.optimizer.rawValue): go on with \(former.rawValue), or begin a new run with --init-from"
+            "\(folder.checkpoint(step)) has the moments of \(optimizer.rawValue), which mean nothing to "
+              + "\(training.optimizer.rawValue): go on with \(optimizer.rawValue), or begin a new run with --init-from"
           )
         }
         let kernels = try Checkpoint.read(folder.checkpoint(step), into: state)
+        if let digest = former.testDigest, let own = configuration.testDigest, digest != own {
+          // Bits/dim of other images say nothing of which evaluation is the best.
+          state.evaluations = EvaluationHistory()
+          hasOtherTest = true
+        }
         progress.note("resumed at step \(state.step) from \(folder.checkpoint(step))")
         if let kernels, kernels != glow.kernels.identity {
           progress.note(
@@ -210,13 +219,15 @@ package final class Trainer {
 
   /// Sets the actnorms from the first images of the sequence, in one batch.
   private func initialize() throws {
-    let count = min(training.initializationImages, train.count)
+    let count = training.initializationImages(of: train.count)
     let workspace = try glow.workspace(batch: count, purpose: .inference)
     var feed = ImageFeed(train, training)
     // Each of several processes does all of it: the batch is one, and its moments are not sums of parts.
-    _ = try ranks.together {
-      try feed.load(
+    try ranks.together {
+      let images = try feed.load(
         0, count: count, into: workspace.images, dequantization: glow.dequantization, team: glow.team)
+      // Better before the first step than at it.
+      _ = try glow.configuration.labels(of: images, in: train)
     }
     for (_, error) in feed.skipped { noteSkipped(error) }
     let isDone = try glow.initialize(workspace, count: count) { done, layers in

@@ -90,6 +90,8 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var flips = false
   /// Images that the actnorms are initialized from.
   public var initializationImages = 256
+  /// As many of them as there are.
+  func initializationImages(of count: Int) -> Int { min(initializationImages, count) }
   /// What is done with an image that cannot be read: in training the next one that can be takes its place.
   public var onError = ErrorPolicy.fail
   /// What is done with hidden activations between forward and backward.

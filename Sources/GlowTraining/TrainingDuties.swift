@@ -108,7 +108,8 @@ extension TrainingRun {
           format:
             "warning: step %d: test images got worse for the third time in a row, now %.2f bits/dim, while "
             + "training images got better, now %.2f: the model learns these by heart; best.safetensors is of step %d",
-          state.step, averaged.bitsPerDimension, seen.bitsPerDimension, state.evaluations.bestStep))
+          state.step, averaged.bitsPerDimension, seen.bitsPerDimension,
+          best?.step ?? state.evaluations.bestStep))
     }
     try ranks.first {
       try log?.append(
@@ -126,15 +127,16 @@ extension TrainingRun {
   /// is losing its inverse.
   private func watchInverse(_ test: any Dataset) throws -> Double {
     let model = trainer.evaluated
-    let batch = model.batchThatFits(training.batch)
-    let images = training.onError == .skip ? test.readable(batch) : test.prefix(batch)
+    // As many as there is memory for go through at a time, which the result does not depend on.
+    let count = training.batch
+    let images = training.onError == .skip ? test.readable(count) : test.prefix(count)
     if images.count == 0 { return .nan }
     // The flow is watched, not its dequantizer, which is near the end of its range wherever noise is.
     let noise = training.dequantization == .variational ? .uniform : training.dequantization
     var error = Double.infinity
     do {
       error =
-        try Scorer(model, batch: batch).reconstruct(
+        try Scorer(model, batch: model.batchThatFits(count)).reconstruct(
           images, dequantization: noise, seed: training.seed
         ).largestError / 256
     } catch is LinearAlgebraError {}

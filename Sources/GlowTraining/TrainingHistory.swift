@@ -29,8 +29,16 @@ package struct TrainingHistory: Sendable {
     if lines.isEmpty { throw FileError(folder.metrics, "holds no metrics yet") }
     let decoder = JSONDecoder()
     decoder.keyDecodingStrategy = .convertFromSnakeCase
+    // Before version 0.3 a run that went on counted its seconds anew.
+    var (latest, before) = (0.0, 0.0)
     for (index, line) in lines.enumerated() {
-      do { add(try decoder.decode(Metrics.self, from: Data(line))) } catch {
+      do {
+        var metrics = try decoder.decode(Metrics.self, from: Data(line))
+        if metrics.seconds < latest { before += latest }
+        latest = metrics.seconds
+        metrics.seconds += before
+        add(metrics)
+      } catch {
         throw FileError(folder.metrics, "line \(index + 1) is not a line of metrics")
       }
     }

@@ -49,17 +49,17 @@ extension TrainingRun {
 
   /// Writes `best.safetensors` if no evaluation before gave fewer bits/dim.
   func keepIfBest(_ bitsPerDimension: Double) throws {
-    guard bitsPerDimension < best ?? .infinity else { return }
+    guard bitsPerDimension < best?.bitsPerDimension ?? .infinity else { return }
     try ModelFile.write(
       trainer.evaluated, metadata: try metadata([RunFolder.bestKey: "\(bitsPerDimension)"]),
       to: trainer.folder.best)
-    best = bitsPerDimension
+    best = (bitsPerDimension, state.step)
   }
 
   /// What every model file of the run keeps, and `more`.
   private func metadata(_ more: [String: String]) throws -> [String: String] {
     var metadata = more
-    metadata["glow.step"] = String(state.step)
+    metadata[Checkpoint.stepKey] = String(state.step)
     let classNames = trainer.train.classNames
     if glow.configuration.isConditional && classNames.count == glow.configuration.classCount {
       metadata[ClassNames.key] = try ClassNames.text(classNames)

@@ -56,8 +56,8 @@ final class TrainingRun {
   /// Of the first of several processes.
   let log: MetricsLog?
   let clock: StepClock
-  /// Lowest test bits/dim so far, that of `best.safetensors`.
-  var best: Double?
+  /// Lowest test bits/dim so far, those of `best.safetensors`, and their step.
+  var best: (bitsPerDimension: Double, step: Int)?
   private var batch: BatchPass
   private var ending = Trainer.Ending.finished
   /// Steps between two states that are kept to go back to.
@@ -68,11 +68,14 @@ final class TrainingRun {
   init(_ trainer: Trainer, _ log: MetricsLog?) throws {
     self.trainer = trainer
     self.log = log
-    // A run that starts has none, whatever lies there.
-    best = trainer.state.step == 0 ? nil : trainer.folder.bestBitsPerDimension()
+    // Not of steps that are done again, perhaps with other settings, nor of other images. A run that starts has none,
+    // whatever lies there.
+    best = trainer.folder.bestEvaluation().flatMap {
+      $0.step <= trainer.state.step && trainer.state.step > 0 && !trainer.hasOtherTest ? $0 : nil
+    }
     batch = try BatchPass(
       trainer.glow, trainer.training, trainer.train, purpose: trainer.memory.purpose, ranks: trainer.ranks)
-    clock = StepClock(batch: trainer.training.batch)
+    clock = StepClock(batch: trainer.training.batch, secondsBefore: log?.seconds ?? 0)
   }
 
   var state: TrainingState { trainer.state }
@@ -238,9 +241,12 @@ final class TrainingRun {
     if let signal = try signal { return .interrupt(signal: signal) }
     try save(meanTrainingBits: mean)
     if isLast && state.evaluations.withoutGain > 0 {
+      let step = state.evaluations.bestStep
       progress.note(
-        "test bits/dim were lowest at step \(state.evaluations.bestStep), whose model is in \(trainer.folder.best)"
-      )
+        "test bits/dim were lowest at step \(step), "
+          + (best.map { $0.step == step } ?? true
+            ? "whose model is in \(trainer.folder.best)"
+            : "whose model is lost: \(trainer.folder.best) is of step \(best!.step)"))
     }
     return nil
   }

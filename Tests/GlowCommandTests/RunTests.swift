@@ -182,6 +182,7 @@ extension CommandTests {
       ("--warmup-epochs 1 --warmup-steps 2", "give --warmup-epochs or --warmup-steps, not both"),
       ("--lr-final 0", "--lr-final must be above 0 and at most 1"), ("--ema 1", "--ema must be in [0, 1)"),
       ("--ema-images 0", "--ema-images must be above 0"),
+      ("--lr-final 0.1 --lr-schedule constant", "--lr-final is of a rate that falls"),
     ] {
       let outcome = try shell("\(start) --out refused \(options)")
       #expect(outcome.status != 0 && outcome.error.contains(reason), "\(options): \(outcome.error)")
@@ -203,7 +204,10 @@ extension CommandTests {
       resumed.status == 0 && resumed.error.contains("changed: steps was 2, is now 4"), "\(resumed.error)")
     #expect(resumed.error.split(separator: "\n").count { $0.hasPrefix("changed:") } == 1, "\(resumed.error)")
     #expect(try bytes("run/model.safetensors") == bytes("whole/model.safetensors"))
-    let done = try shell("$GLOW train --resume --out run")
+    let late = try shell("$GLOW train --resume --out run --init-images 5")
+    #expect(late.status == 0 && late.error.contains("--init-images changes nothing"), "\(late.error)")
+    let done = try shell("$GLOW train --resume --out run --init-images 5")
+    #expect(!done.error.contains("changes nothing"), "\(done.error)")
     #expect(done.status == 0 && done.error.contains("resumed at step 4"), "\(done.error)")
   }
 

@@ -205,6 +205,15 @@ struct ScoringJobTests {
     let known = ["--limit", "40", "--compressor", "webp"]
     let keeping = try start(["detect", "run", "--in", "faces", "--reference", "r.json"] + known)
     #expect(keeping.end() == 0 && keeping.output.contains("webp"), "\(keeping.error)")
+    let again = try start(["detect", "run", "--in", "faces", "--reference", "r.json", "--json"] + known)
+    #expect(again.end() == 0, "\(again.error)")
+    #expect(
+      try object(again.output)["reference"] as? String == "r.json"
+        && object(again.output)["images"] as? Int == 40)
+    for option in [["--fpr", "0.1"], ["--by", "typicality"]] {
+      let idle = try start(["detect", "run", "--in", "faces", "--reference", "r.json"] + known + option)
+      #expect(idle.end() != 0 && idle.error.contains("\(option[0]) is for --images"), "\(idle.error)")
+    }
     let judging = [
       "detect", "run", "--reference", "r.json", "--compressor", "webp", "--fpr", "0.1", "--by",
       "bits_per_dim",

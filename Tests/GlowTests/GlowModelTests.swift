@@ -7,7 +7,7 @@ import Testing
 private struct Squares: ImageSource {
   let shape = ImageShape(height: 8, width: 8, channels: 3)
   let count: Int
-  let classNames = ["dark", "bright"]
+  var classNames = ["dark", "bright"]
   /// An image that cannot be read.
   var missing: Int?
   /// Of every image, in place of the right one.
@@ -129,6 +129,90 @@ struct GlowModelTests {
       #expect(error?.reason == "has the class \(label), and the model knows 0 to 1")
       await #expect(throws: GlowError.self) { try await model.score(squares.image(0), label: label) }
     }
+  }
+
+  @Test("images have the classes that the model knows by their names, and no others")
+  func classesByName() async throws {
+    defer { clean() }
+    var plan = plan(steps: 4)
+    plan.model.classCount = 2
+    plan.settings.evaluateEvery = 2
+    plan.settings.learningRate = 0.05
+    func train(_ classNames: [String], label: Int?, heldOut: ImageSet? = nil, steps: Int) async throws
+      -> GlowModel
+    {
+      plan.settings.steps = steps
+      return try await GlowModel.train(
+        plan, on: ImageSet(Squares(count: 40, classNames: classNames, otherLabel: label)), heldOut: heldOut,
+        folder: "\(folder)/run")
+    }
+    _ = try await train(["dark", "bright"], label: nil, steps: 4)
+    // Goes on with images of one of the classes.
+    let bright = ImageSet(Squares(count: 4, classNames: ["bright"], otherLabel: 0))
+    let model = try await train(["bright"], label: 0, heldOut: bright, steps: 6)
+    #expect(model.classNames == ["dark", "bright"])
+    for try await scored in model.scores(of: bright) {
+      #expect(scored.label == 1)
+      let score = try scored.result.get()
+      #expect(try await model.score(bright[scored.index], label: 1) == score)
+      #expect(try await model.score(bright[scored.index], label: 0) != score)
+    }
+    let direction = try await model.direction(of: "bright", in: ImageSet(Squares(count: 40)))
+    let turned = Squares(count: 40, classNames: ["bright", "dark"])
+    let back = try await model.direction(of: "dark", in: ImageSet(Squares(count: 40)))
+    #expect(zip(direction.values, back.values).allSatisfy { abs($0 + $1) < 1e-4 })
+    #expect(try await model.direction(of: "bright", in: ImageSet(turned)) != direction)
+    let gray = ImageSet(Squares(count: 4, classNames: ["gray"], otherLabel: 0))
+    await #expect(throws: ConfigurationError.self) { for try await _ in model.scores(of: gray) {} }
+    await #expect(throws: ConfigurationError.self) { try await model.direction(of: "gray", in: gray) }
+    await #expect(throws: ConfigurationError.self) { try await train(["gray"], label: 0, steps: 8) }
+    await #expect(throws: ConfigurationError.self) {
+      try await train(["dark", "bright"], label: nil, heldOut: gray, steps: 8)
+    }
+  }
+
+  @Test("images to train on that are none, or of classes that the model has no room for, are an error")
+  func noClasses() async throws {
+    defer { clean() }
+    var plan = plan(steps: 2)
+    await #expect(throws: GlowError.self) {
+      try await GlowModel.train(plan, on: ImageSet(Squares(count: 0)), folder: "\(folder)/none")
+    }
+    await #expect(throws: GlowError.self) {
+      try await GlowModel.train(
+        plan, on: ImageSet(Squares(count: 40)), heldOut: ImageSet(Squares(count: 0)), folder: "\(folder)/none"
+      )
+    }
+    plan.model.classCount = 2
+    await #expect(throws: GlowError.self) {
+      try await GlowModel.train(
+        plan, on: ImageSet(Squares(count: 40, classNames: ["a", "b", "c"])), folder: "\(folder)/three")
+    }
+    for label in [-1, 2] {
+      let error = await #expect(throws: FileError.self) {
+        try await GlowModel.train(
+          plan, on: ImageSet(Squares(count: 40, otherLabel: label)), folder: "\(folder)/other")
+      }
+      #expect(error?.reason == "has the class \(label), and the model knows 0 to 1")
+    }
+  }
+
+  @Test("what a cancelled task asks for ends with a CancellationError")
+  func cancelled() async throws {
+    defer { clean() }
+    let model = try await model()
+    let squares = Squares(count: 40)
+    let image = try squares.image(0)
+    func cancelled(_ body: @escaping @Sendable () async throws -> Void) async {
+      let task = Task {
+        withUnsafeCurrentTask { $0?.cancel() }
+        try await body()
+      }
+      await #expect(throws: CancellationError.self) { try await task.value }
+    }
+    await cancelled { _ = try await model.score(image) }
+    await cancelled { _ = try await model.encode([image]) }
+    await cancelled { _ = try await model.direction(of: "bright", in: ImageSet(squares)) }
   }
 
   @Test(

@@ -333,4 +333,63 @@ struct ContinuationTests {
     #expect(clock.outsideShare > 0 && clock.outsideShare <= 1)
     #expect(clock.waitingShare == 0, "what is done in a pause is no part of a step")
   }
+
+  @Test("the seconds of a run that goes on are those of all of it")
+  func seconds() throws {
+    defer { runs.remove() }
+    let first = try runs.trainer("run", steps: 10)
+    #expect(try first.run() == .finished)
+    // As if it had taken an hour.
+    let text = try String(contentsOfFile: first.folder.metrics, encoding: .utf8)
+    try AtomicFile.write(
+      text.replacing(/"seconds":[^,}]*/, with: "\"seconds\":3600.5"), to: first.folder.metrics)
+    let second = try runs.trainer("run", steps: 15)
+    try second.resume()
+    #expect(try second.run() == .finished)
+    let seconds = try runs.metrics(second).compactMap { $0["seconds"] }
+    #expect(
+      seconds.count == 3 && seconds[..<2] == [3600.5, 3600.5] && (3600.5..<3700).contains(seconds[2]),
+      "\(seconds)")
+  }
+
+  @Test(
+    "the best model is one of the run's own, not of steps that were done again otherwise, nor of other images"
+  )
+  func best() throws {
+    defer { runs.remove() }
+    func trainer(_ listener: Listener, steps: Int, rate: Double = 1e-2, digest: String? = nil) throws
+      -> Trainer
+    {
+      try runs.trainer("run", steps: steps, listener: listener) {
+        ($0.training.evaluateEvery, $0.training.checkpointEvery, $0.training.learningRate) = (5, 5, rate)
+        $0.training.checkpointsKept = 4
+        $0.testDigest = digest
+      }
+    }
+    let first = try trainer(Listener(), steps: 20)
+    #expect(try first.run() == .finished)
+    let abandoned = try #require(first.folder.bestEvaluation())
+    #expect(abandoned.step == 20)
+    for step in [15, 20] { try FileManager.default.removeItem(atPath: first.folder.checkpoint(step)) }
+    // It learns nothing more.
+    let listener = Listener()
+    let second = try trainer(listener, steps: 20, rate: 1e-30)
+    try second.resume()
+    #expect(second.step == 10)
+    #expect(try second.run() == .finished)
+    let tests = try runs.metrics(second).compactMap { $0["test_bits_per_dim"] }
+    let best = try #require(second.folder.bestEvaluation())
+    #expect(
+      tests.count == 4 && best.bitsPerDimension == tests.min()
+        && best.bitsPerDimension > abandoned.bitsPerDimension)
+    // With other held-out images the next evaluation is the best, whatever it is.
+    for (digest, isKept) in [("a", true), ("a", true), ("b", false)] {
+      let before = try #require(second.folder.bestEvaluation()).step
+      let other = try trainer(listener, steps: isKept ? 20 : 25, rate: 1e-30, digest: digest)
+      try other.resume()
+      #expect(try other.run() == .finished)
+      let after = try #require(second.folder.bestEvaluation()).step
+      #expect(isKept ? after == before : after >= 20, "\(digest): \(after)")
+    }
+  }
 }

@@ -41,6 +41,16 @@ struct EarlierVersionTests {
     #expect(abs(score.bitsPerDimension - run.bitsPerDimension) < 1e-5)
   }
 
+  @Test("the weights of a checkpoint can be read", arguments: EarlierRun.all)
+  func checkpoint(run: EarlierRun) throws {
+    for weights in TrainedWeights.allCases {
+      let read = try TrainedWeights.read(
+        RunFolder(run.path).checkpoint(4), weights, team: ThreadTeam(count: 1))
+      #expect(read.metadata["glow.step"] == "4" && read.metadata["glow.weights"] == weights.rawValue)
+    }
+    #expect(try TrainedWeights.read(run.path, .raw, team: ThreadTeam(count: 1)).glow.isInitialized)
+  }
+
   @Test("a run goes on, and ends as it did", arguments: EarlierRun.all)
   func goesOn(run: EarlierRun) throws {
     defer { runs.remove() }

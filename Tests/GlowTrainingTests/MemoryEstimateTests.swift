@@ -90,6 +90,18 @@ struct MemoryEstimateTests {
       try estimate(.keep, available: nil) { $0.initializationImages = 20_000 }.workspaceBytes
     }
     #expect(try bytes() == forInitialization)
+    var configuration = Self.configuration
+    configuration.initializationImages = 20_000
+    let few = try MemoryEstimate(glow, configuration, imageCount: 16, available: nil)
+    #expect(few.workspaceBytes == kept)
+    #expect(throws: TrainingError.self) {
+      do { _ = try MemoryEstimate(glow, configuration, available: available(for: parameters + kept)) } catch {
+        #expect(
+          "\(error)".hasSuffix(
+            "initialize from fewer images (--init-images), or use a smaller width or image size"))
+        throw error
+      }
+    }
     glow.isInitialized = true
     #expect(try bytes() == kept)
   }

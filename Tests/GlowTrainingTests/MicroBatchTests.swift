@@ -5,6 +5,7 @@ import GlowKernels
 import GlowStorage
 import Testing
 
+@testable import GlowRanks
 @testable import GlowTraining
 
 @Suite("Batches in parts")
@@ -228,6 +229,16 @@ struct MicroBatchTests {
       (model.levels, model.depth, model.width) = (1, 1, 8)
       return model
     }
+  }
+
+  @Test("what processes tell each other goes in pieces that MPI can count")
+  func pieces() {
+    #expect(Ranks.pieces(of: [0, 0]).isEmpty)
+    #expect(Ranks.pieces(of: [5, 0, 7]) == [[5, 0, 7]])
+    #expect(Ranks.pieces(of: [5, 0, 7], limit: 9) == [[3, 0, 3], [2, 0, 3], [0, 0, 1]])
+    let large = Ranks.pieces(of: [3 << 30, 1, 2 << 30])
+    #expect(large.allSatisfy { $0.reduce(0) { $0 + Int($1) } <= Int32.max })
+    #expect((0..<3).map { rank in large.reduce(0) { $0 + Int($1[rank]) } } == [3 << 30, 1, 2 << 30])
   }
 
   @Test("the sums of parts that wait for each other are few")

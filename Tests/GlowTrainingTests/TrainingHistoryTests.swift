@@ -39,6 +39,12 @@ struct TrainingHistoryTests {
     #expect(history.trainBitsPerDimension == [.init(images: 40, seconds: 1, value: 6.5)])
   }
 
+  @Test("where seconds begin anew, as they did before version 0.3, they are those of a run that went on")
+  func seconds() throws {
+    let lines = [3.0, 5, 1, 4, 2, 2].map { step.replacing("\"seconds\":1", with: "\"seconds\":\($0)") + "\n" }
+    #expect(try history(lines.joined()).learningRate.map(\.seconds) == [3, 5, 6, 9, 11, 11])
+  }
+
   @Test("no metrics, and lines that are none, are said")
   func errors() throws {
     let path = "\(root)/metrics.jsonl"
