@@ -68,7 +68,7 @@ for round in $(seq "$rounds"); do
   head -n $((count > 0 ? count : 1)) "$out/ranked" >"$out/round"
   hours=$(awk -v hours="$hours" 'BEGIN { print hours * 4 }')
 done
-# The curves of what was the best in a round and of the recipe of 2018, the lower envelope of all, and PyTorch's: RESULTS/peers has lines
+# The curves of what was the best in a round, of the defaults and of the recipe of 2018, the lower envelope of all, and PyTorch's: RESULTS/peers has lines
 # "NAME RUN SPEED", of a run whose images PyTorch takes at SPEED images a second and core, with the same numbers.
 curves=$out/curves envelope="$out/lower envelope"
 rm -rf "$curves" "$envelope"
@@ -85,7 +85,7 @@ cut -d' ' -f1 "$out/ends" | uniq | while read -r round; do
   name=$(awk -v round="$round" '$1 == round { print $2, $3 }' "$out/ends" | sort -n | head -1 | cut -d' ' -f2)
   curve "$name" <"$results/$name/metrics.jsonl"
 done
-for folder in "$results"/recipe-2018-*/; do
+for folder in "$results"/recipe-2018-*/ "$results"/default-[0-9]*/; do
   if [ -e "$folder/result" ]; then curve "$(basename "$folder")" <"$folder/metrics.jsonl"; fi
 done
 for folder in "$results"/*/; do
