@@ -86,7 +86,7 @@ extension GlowModel {
       classNames =
         try ClassNames.read(file.metadata, count: model.classCount, path: runFolder.model) ?? classNames
     }
-    if !classNames.isEmpty && classNames.count != model.classCount {
+    if classNames.count > model.classCount {
       throw GlowError(
         "images of \(classNames.count) classes do not fit a model that knows \(model.classCount)")
     }

@@ -9,7 +9,8 @@ import GlowTraining
 /// each image.
 ///
 /// A model is an actor and does one thing at a time, on a thread of its own and as many helpers as it was given. Two models
-/// may work at the same time. Work on many images ends with a `CancellationError` soon after its task is cancelled.
+/// may work at the same time. Work on many images ends with a `CancellationError` soon after its task is cancelled, but that of
+/// `scores(of:seed:)` without one.
 public actor GlowModel {
   /// The shape of its images.
   public nonisolated let imageShape: ImageShape
@@ -244,7 +245,9 @@ extension ImageSet {
   /// - Parameter owner: who knows the names, for the error.
   /// - Throws: `ConfigurationError` if a class is not among them.
   func dataset(of known: [String], _ owner: String) throws -> any Dataset {
-    if known.isEmpty || classNames.isEmpty || classNames == known { return dataset }
+    if known.isEmpty || classNames == known { return dataset }
+    // By their numbers.
+    if classNames.isEmpty { return dataset.relabeled(known, places: Array(known.indices)) }
     let places = try ClassNames.places(
       of: classNames, in: known, count: known.count, location: "the set", path: owner)
     return dataset.relabeled(known, places: places)

@@ -112,9 +112,13 @@ struct TrainCommand: SharedCommand {
     let (model, training) = (choice.model, choice.training)
     let shape = try model.configuration(
       for: opened.dataset, of: present, dequantization: training.dequantization)
-    let settings = training.configuration(
+    var settings = training.configuration(
       for: shape, imageCount: opened.dataset.count, former: former?.configuration.training,
       hasOrigin: origin != nil)
+    if let former, former.isOfCheckpoint {
+      // What its layers were set from, whatever is asked for now.
+      settings.initializationImages = former.configuration.training.initializationImages
+    }
     try settings.validate { TrainingArguments.options[$0] ?? $0 }
     try settings.validate(for: shape) { TrainingArguments.options[$0] ?? $0 }
     var configuration = RunConfiguration(
@@ -141,8 +145,7 @@ struct TrainCommand: SharedCommand {
         throw ConfigurationError(
           "--init-images is for layers that are set from images, and a \(shape.architecture) has none")
       }
-      let former = former.flatMap { $0.isOfCheckpoint ? $0.configuration.training.initializationImages : nil }
-      if glow.isInitialized || former ?? count != count {
+      if glow.isInitialized || settings.initializationImages != count {
         terminal.note(
           "--init-images changes nothing: it is of new models, and the layers of this one are set")
       }

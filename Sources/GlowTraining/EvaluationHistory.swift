@@ -1,17 +1,26 @@
 /// What a run remembers of its evaluations, as part of its checkpoints, to end when they no longer get better,
 /// and to tell when only the training images do.
 struct EvaluationHistory: Codable, Equatable {
-  private var best: Double?
+  /// The lowest test bits/dim.
+  private(set) var best: Double?
   private(set) var bestStep = 0
   private var latestStep = 0
   /// Evaluations since the best.
   private(set) var withoutGain = 0
   /// Of the latest evaluation; nil if they are not finite, and in checkpoints of earlier versions, as what follows.
   private var latestTest, latestTraining: Double?
+  /// The digest of the held-out images, where it is known.
+  private var images: String?
   /// Evaluations in a row in which test images got worse and training images better.
   private var partings: Int?
   /// So many of them are no chance.
   private static let clearPartings = 3
+
+  /// Begins anew if the held-out images are others than before: bits/dim of those do not tell which of these is the best.
+  mutating func goOn(with images: String?) {
+    if let images, let former = self.images, former != images { self = EvaluationHistory() }
+    self.images = images ?? self.images
+  }
 
   /// Takes in an evaluation. One that a run which goes on does again changes nothing.
   ///

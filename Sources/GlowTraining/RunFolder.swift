@@ -122,15 +122,19 @@ package struct RunFolder: Sendable {
   /// Where `best.safetensors` keeps its test bits/dim.
   static let bestKey = "glow.test_bits_per_dim"
 
-  /// The test bits/dim of `best.safetensors`, and their step; nil if there is none that is whole.
-  func bestEvaluation() -> (bitsPerDimension: Double, step: Int)? {
+  /// The digest of the images that they are of.
+  static let bestImagesKey = "glow.test_digest"
+
+  /// The test bits/dim of `best.safetensors`, their step, and the digest of the images if it is known; nil if there is no
+  /// file that is whole.
+  func bestEvaluation() -> (bitsPerDimension: Double, step: Int, images: String?)? {
     guard let file = try? SafetensorsFile(best), (try? file.checkSums(isComplete: true)) != nil else {
       return nil
     }
     guard let bits = file.metadata[RunFolder.bestKey].flatMap({ Double($0) }),
       let step = file.metadata[Checkpoint.stepKey].flatMap({ Int($0) })
     else { return nil }
-    return (bits, step)
+    return (bits, step, file.metadata[RunFolder.bestImagesKey])
   }
 
   /// Steps of the checkpoints that are there, oldest first.

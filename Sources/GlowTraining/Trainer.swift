@@ -57,8 +57,6 @@ package final class Trainer {
       limit?.willSave(bytes: (training.guards ? 9 : 5) * MemoryLayout<Float>.stride * glow.parameters.count)
     }
   }
-  /// Whether the run goes on with other held-out images.
-  private(set) var hasOtherTest = false
   /// Is told what a run does next.
   var stageWillBegin: (TrainingRun.Stage) -> Void = { _ in }
 
@@ -144,21 +142,15 @@ package final class Trainer {
     let steps = folder.checkpointSteps()
     for step in steps.reversed() {
       do {
-        let former = try Checkpoint.configuration(folder.checkpoint(step))
-        let optimizer = former.training.optimizer
-        if optimizer != training.optimizer {
+        let former = try Checkpoint.configuration(folder.checkpoint(step)).training.optimizer
+        if former != training.optimizer {
           lock = nil
           throw TrainingError(
-            "\(folder.checkpoint(step)) has the moments of \(optimizer.rawValue), which mean nothing to "
-              + "\(training.optimizer.rawValue): go on with \(optimizer.rawValue), or begin a new run with --init-from"
+            "\(folder.checkpoint(step)) has the moments of \(former.rawValue), which mean nothing to "
+              + "\(training.optimizer.rawValue): go on with \(former.rawValue), or begin a new run with --init-from"
           )
         }
         let kernels = try Checkpoint.read(folder.checkpoint(step), into: state)
-        if let digest = former.testDigest, let own = configuration.testDigest, digest != own {
-          // Bits/dim of other images say nothing of which evaluation is the best.
-          state.evaluations = EvaluationHistory()
-          hasOtherTest = true
-        }
         progress.note("resumed at step \(state.step) from \(folder.checkpoint(step))")
         if let kernels, kernels != glow.kernels.identity {
           progress.note(

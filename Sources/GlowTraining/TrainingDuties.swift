@@ -100,17 +100,8 @@ extension TrainingRun {
     progress.note(
       "step \(state.step) (\(counted(imagesSeen, "image"))): test bits/dim \(averaged) with the averaged weights, "
         + String(format: "%.4f raw; %.4f of training images", raw.bitsPerDimension, seen.bitsPerDimension))
-    if state.evaluations.add(
+    let isByHeart = state.evaluations.add(
       averaged.bitsPerDimension, training: seen.bitsPerDimension, step: state.step)
-    {
-      progress.note(
-        String(
-          format:
-            "warning: step %d: test images got worse for the third time in a row, now %.2f bits/dim, while "
-            + "training images got better, now %.2f: the model learns these by heart; best.safetensors is of step %d",
-          state.step, averaged.bitsPerDimension, seen.bitsPerDimension,
-          best?.step ?? state.evaluations.bestStep))
-    }
     try ranks.first {
       try log?.append(
         Metrics(
@@ -120,6 +111,15 @@ extension TrainingRun {
           testStandardError: averaged.standardError?.ifFinite,
           trainBitsPerDimEvaluated: seen.bitsPerDimension.ifFinite, inverseError: inverseError.ifFinite))
       try keepIfBest(averaged.bitsPerDimension)
+    }
+    if isByHeart {
+      progress.note(
+        String(
+          format:
+            "warning: step %d: test images got worse for the third time in a row, now %.2f bits/dim, while "
+            + "training images got better, now %.2f: the model learns these by heart; best.safetensors is of step %d",
+          state.step, averaged.bitsPerDimension, seen.bitsPerDimension,
+          best?.step ?? state.evaluations.bestStep))
     }
   }
 
@@ -158,7 +158,7 @@ extension TrainingRun {
     guard !isLast, training.patience > 0, count >= training.patience else { return false }
     progress.note(
       "step \(state.step): \(count == 1 ? "the last evaluation was" : "the last \(count) evaluations were") no better "
-        + "than an earlier one: the run ends; the best model is in \(trainer.folder.best)")
+        + "than an earlier one: the run ends; \(lowest)")
     return true
   }
 

@@ -50,9 +50,9 @@ extension TrainingRun {
   /// Writes `best.safetensors` if no evaluation before gave fewer bits/dim.
   func keepIfBest(_ bitsPerDimension: Double) throws {
     guard bitsPerDimension < best?.bitsPerDimension ?? .infinity else { return }
-    try ModelFile.write(
-      trainer.evaluated, metadata: try metadata([RunFolder.bestKey: "\(bitsPerDimension)"]),
-      to: trainer.folder.best)
+    var more = [RunFolder.bestKey: "\(bitsPerDimension)"]
+    more[RunFolder.bestImagesKey] = trainer.configuration.testDigest
+    try ModelFile.write(trainer.evaluated, metadata: try metadata(more), to: trainer.folder.best)
     best = (bitsPerDimension, state.step)
   }
 

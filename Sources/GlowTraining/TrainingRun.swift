@@ -68,10 +68,14 @@ final class TrainingRun {
   init(_ trainer: Trainer, _ log: MetricsLog?) throws {
     self.trainer = trainer
     self.log = log
+    trainer.state.evaluations.goOn(with: trainer.configuration.testDigest)
     // Not of steps that are done again, perhaps with other settings, nor of other images. A run that starts has none,
     // whatever lies there.
-    best = trainer.folder.bestEvaluation().flatMap {
-      $0.step <= trainer.state.step && trainer.state.step > 0 && !trainer.hasOtherTest ? $0 : nil
+    let step = trainer.state.step
+    if step > 0, let kept = trainer.folder.bestEvaluation(), kept.step <= step,
+      kept.images == nil || kept.images == trainer.configuration.testDigest
+    {
+      best = (kept.bitsPerDimension, kept.step)
     }
     batch = try BatchPass(
       trainer.glow, trainer.training, trainer.train, purpose: trainer.memory.purpose, ranks: trainer.ranks)
@@ -241,14 +245,18 @@ final class TrainingRun {
     if let signal = try signal { return .interrupt(signal: signal) }
     try save(meanTrainingBits: mean)
     if isLast && state.evaluations.withoutGain > 0 {
-      let step = state.evaluations.bestStep
-      progress.note(
-        "test bits/dim were lowest at step \(step), "
-          + (best.map { $0.step == step } ?? true
-            ? "whose model is in \(trainer.folder.best)"
-            : "whose model is lost: \(trainer.folder.best) is of step \(best!.step)"))
+      progress.note(lowest)
     }
     return nil
+  }
+
+  /// Which evaluation was the best, and where its model is.
+  var lowest: String {
+    let (file, history) = (trainer.folder.best, state.evaluations)
+    let isLost = best.map { $0.bitsPerDimension > history.best ?? .infinity } ?? false
+    let step = isLost ? history.bestStep : best?.step ?? history.bestStep
+    return "test bits/dim were lowest at step \(step), whose model is "
+      + (isLost ? "lost: \(file) is of step \(best!.step)" : "in \(file)")
   }
 
   private func interrupt(_ signal: Int32) throws -> Stage? {

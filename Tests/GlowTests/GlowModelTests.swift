@@ -157,6 +157,9 @@ struct GlowModelTests {
       #expect(try await model.score(bright[scored.index], label: 1) == score)
       #expect(try await model.score(bright[scored.index], label: 0) != score)
     }
+    // Without names, by their numbers.
+    _ = try await train([], label: 1, heldOut: bright, steps: 7)
+    #expect(try GlowModel(contentsOf: "\(folder)/run", threads: 1).classNames == ["dark", "bright"])
     let direction = try await model.direction(of: "bright", in: ImageSet(Squares(count: 40)))
     let turned = Squares(count: 40, classNames: ["bright", "dark"])
     let back = try await model.direction(of: "dark", in: ImageSet(Squares(count: 40)))
