@@ -21,6 +21,7 @@ struct TutorialTests {
     let child = try ChildProcess.run("/bin/sh", ["-c", script], in: folder)
     #expect(child.status == 0, "\(child.error)")
     #expect(child.output.contains("images: 400 images of 32×32×3\nall 400 images can be read\n"))
+    #expect(child.output.contains("20 of 20 images are foreign by complexity"))
     for name in ["curves.png", "samples.png", "scores.jsonl", "detection/complexity.png"] {
       #expect(FileManager.default.fileExists(atPath: "\(folder)/\(name)"), "\(name)")
     }
