@@ -95,5 +95,4 @@ package struct MemoryEstimate: Sendable {
       + (unpackedBytes < 1_000_000 ? ")" : ", \(megabytes(unpackedBytes)) for unpacked images)")
       + (available.map { ", \(megabytes($0)) free" } ?? "")
   }
-
 }

@@ -156,6 +156,23 @@ extension CommandTests {
     #expect(more.status == 0 && !more.error.contains("weight decay"), "\(more.error)")
   }
 
+  @Test("a run that is made longer says how its rate goes on")
+  func rateOfLongerRuns() throws {
+    defer { clean() }
+    let start = "$GLOW train --data faces --limit 8 \(Self.tiny) --steps 2 --out run"
+    let rate = "--lr 0.008 --lr-schedule linear --lr-final 0.5 --warmup-steps 0"
+    #expect(try shell("\(start) \(rate)").status == 0)
+    let same = try shell("$GLOW train --resume --out run")
+    #expect(same.status == 0 && !same.error.contains("learning rate"), "\(same.error)")
+    // Update 3 had been past the end, at half the rate; of four it is at 1 - 0.5 * 3/4.
+    let longer = try shell("$GLOW train --resume --out run --steps 4")
+    #expect(longer.status == 0)
+    #expect(
+      longer.error.contains(
+        "learning rate: was to go on with 0.004, goes on with 0.005, and ends at step 4 with 0.004\n"),
+      "\(longer.error)")
+  }
+
   @Test("rate and moving average as they are asked for, in images or updates, but not in both")
   func ratesAndAverages() throws {
     defer { clean() }
