@@ -86,8 +86,10 @@ cut -d' ' -f1 "$out/ends" | uniq | while read -r round; do
   name=$(awk -v round="$round" '$1 == round { print $2, $3 }' "$out/ends" | sort -n | head -1 | cut -d' ' -f2)
   curve "$name" <"$results/$name/metrics.jsonl"
 done
-for folder in "$results"/recipe-2018-*/ "$results"/default-[0-9]*/; do
-  if [ -e "$folder/result" ]; then curve "$(basename "$folder")" <"$folder/metrics.jsonl"; fi
+# Of the defaults and of the recipe of 2018 the longest run.
+for name in default recipe-2018; do
+  longest=$(awk -v name="^$name-[0-9.]+\$" '$3 ~ name { run = $3 } END { print run }' "$out/ends")
+  if [ "$longest" ]; then curve "$longest" <"$results/$longest/metrics.jsonl"; fi
 done
 for folder in "$results"/*/; do
   [ -e "$folder/result" ] || continue

@@ -155,7 +155,9 @@ struct RunPlanTests {
     let expectation = try #require(plan.expectation)
     let law = try #require(try ScalingLaw(of: photographs(learnsNoise: false)))
     #expect(expectation.bitsPerDimension == law.bitsPerDimension(after: plan.work))
-    #expect(plan.isExtrapolated == (plan.work > law.measured.upperBound))
+    // There was as much work, but never so many passes.
+    #expect(law.measured.contains(plan.work) && plan.passes > expectation.measuredPasses)
+    #expect(plan.isExtrapolated == true)
   }
 
   @Test("more time takes over what was best after more work; beyond all of it, the expectation is a guess")
