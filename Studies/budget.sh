@@ -69,8 +69,8 @@ for round in $(seq "$rounds"); do
   hours=$(awk -v hours="$hours" 'BEGIN { print hours * 4 }')
 done
 # The curves of what was the best in a round, of the defaults and of the recipe of 2018, the lower envelope of all, and PyTorch's:
-# RESULTS/peers has lines
-# "NAME RUN SPEED", of a run whose images PyTorch takes at SPEED images a second and core, with the same numbers.
+# RESULTS/peers has lines "NAME RUN SPEED", of a run whose images PyTorch takes at SPEED images a second and core, with the
+# same numbers.
 curves=$out/curves envelope="$out/lower envelope"
 rm -rf "$curves" "$envelope"
 mkdir -p "$envelope"
